@@ -1,0 +1,138 @@
+/**
+ * What every router implementation owes its caller: the configuration, its limits, the outputs and their layout.
+ *
+ * The rules, which hold for every backend (the oracle in reference.ts is these lines as code):
+ *
+ * - `score(x)`: softmax over the row, sigmoid(x), or sqrt(log(1 + e^x)). Choice score = score + correctionBias[e].
+ * - Without a bias and without groups the ranking is by the logit itself, which every scoring preserves: ids are the
+ *   stable descending argsort of the row. NaN ranks below -Inf; -0 equals +0; equal logits give the lower id first.
+ * - With a bias, or with groups, the ranking is by the choice score in f32; a NaN logit ranks below everything.
+ * - Groups (DeepSeek-V3): E / groups neighbouring experts form a group; a group's rank is the sum of its two best
+ *   choice scores (its only one where it has one); the topKGroups best groups stay (ties: the lower group), and the
+ *   K best experts of those are taken.
+ * - Weights come from the unbiased score. Softmax with renormalize: softmax over the K winners' logits. Softmax
+ *   without: the full row's softmax. Sigmoid and sqrtsoftplus with renormalize: score / max(sum of K scores, 1e-20).
+ *   routedScalingFactor multiplies last.
+ * - Non-finite input: score(NaN) = 0; with softmax or sqrtsoftplus and any +Inf in the row, each +Inf counts 1 and
+ *   everything else 0 before normalisation (sqrtsoftplus without renormalize: +Inf gives the largest finite f32); a
+ *   row with no logit above -Inf gets 1 / K each, whatever the scoring.
+ * - Padding rows (mask, or rows at and past the row count): ids -1, weights 0. Experts outside expertRange: the same
+ *   for that slot; the other slots keep the weights that they have without a range. Such slots are in no plan.
+ */
+
+/** How logits are stored. bf16 and f16 travel as their bits in a Uint16Array. */
+export type LogitsDtype = 'bf16' | 'f16' | 'f32';
+/** How expert ids are written. -1 is 0xFFFFFFFF as u32 and -1n as i64. */
+export type IdsDtype = 'i32' | 'u32' | 'i64';
+/** The function from a router logit to a score. */
+export type Scoring = 'softmax' | 'sigmoid' | 'sqrtsoftplus';
+/** Where a router runs. */
+export type RouterBackend = 'cpu' | 'hip' | 'webgpu';
+
+/** Router logits of T tokens, row-major. */
+export type Logits = Uint16Array | Float32Array;
+/** Expert ids, row-major [T, K]. */
+export type ExpertIds = Int32Array | Uint32Array | BigInt64Array;
+
+/** The largest number of experts (E). */
+export const MAX_EXPERTS = 1024;
+/** The largest number of experts a token can take (K). */
+export const MAX_TOP_K = 32;
+/** The floor of the divisor in renormalisation. */
+export const RENORMALIZE_EPSILON = 1e-20;
+
+/** What a router computes. Everything but `experts` and `topK` has a default. */
+export interface RouterConfig {
+  /** E, the number of experts: 1 to 1024. */
+  readonly experts: number;
+  /** K, the experts each token takes: 1 to min(E, 32). */
+  readonly topK: number;
+  /** How the logits are stored. Defaults to `'f32'`. */
+  readonly logitsDtype?: LogitsDtype;
+  /** How ids are written. Defaults to `'i32'`. */
+  readonly idsDtype?: IdsDtype;
+  /** From logit to score. Defaults to `'softmax'`. */
+  readonly scoring?: Scoring;
+  /** Whether the K weights are made to sum to 1. Defaults to `true`. */
+  readonly renormalize?: boolean;
+  /** Multiplies every weight, last. Finite. Defaults to 1. */
+  readonly routedScalingFactor?: number;
+  /** f32 [E], added to the score for ranking only. Every value finite. Defaults to none. */
+  readonly correctionBias?: Float32Array;
+  /** Number of expert groups; divides E. Defaults to 1 (no groups). */
+  readonly groups?: number;
+  /** Groups that stay: 1 to `groups`, with K <= topKGroups * E / groups. Defaults to `groups`. */
+  readonly topKGroups?: number;
+  /** Experts [start, end) that this rank owns; ids outside are written as -1 with weight 0. Defaults to [0, E). */
+  readonly expertRange?: readonly [start: number, end: number];
+  /** Also write token_expert_indices, i32 [T, K], k * T + t (vLLM's convention). Defaults to `false`. */
+  readonly tokenExpertIndices?: boolean;
+  /** Also make the dispatch plan. Defaults to `false`. */
+  readonly dispatchPlan?: boolean;
+}
+
+/** A RouterConfig with every default filled in; `correctionBias` is null where there is none. */
+export interface ResolvedRouterConfig {
+  readonly experts: number;
+  readonly topK: number;
+  readonly logitsDtype: LogitsDtype;
+  readonly idsDtype: IdsDtype;
+  readonly scoring: Scoring;
+  readonly renormalize: boolean;
+  readonly routedScalingFactor: number;
+  readonly correctionBias: Float32Array | null;
+  readonly groups: number;
+  readonly topKGroups: number;
+  readonly expertRange: readonly [start: number, end: number];
+  readonly tokenExpertIndices: boolean;
+  readonly dispatchPlan: boolean;
+}
+
+/** Per-call options of `Router.route`. */
+export interface RouteOptions {
+  /** T, the rows to route. Defaults to the rows that `logits` holds. 0 is allowed. */
+  readonly tokens?: number;
+  /** Elements from one row to the next, >= E. Defaults to E. */
+  readonly rowStride?: number;
+  /** u8 [T]; a row whose byte is not 0 is padding. Defaults to none. */
+  readonly paddingMask?: Uint8Array;
+  /** Rows at and past this number are padding (the device-side row count). Defaults to T. */
+  readonly rowCount?: number;
+}
+
+/** Slots grouped by expert. A slot is t * K + k. */
+export interface DispatchPlan {
+  /** i32 [E + 1]: expert e owns sortedSlots[expertOffsets[e] .. expertOffsets[e + 1]). */
+  readonly expertOffsets: Int32Array;
+  /** i32 [T * K]: slots ordered by expert, then by slot; -1 at and past expertOffsets[E]. */
+  readonly sortedSlots: Int32Array;
+}
+
+/** What a router returns for T tokens. */
+export interface RouterOutput {
+  /** T. */
+  readonly tokens: number;
+  /** Expert ids, [T, K], best first. */
+  readonly ids: ExpertIds;
+  /** f32 [T, K]. */
+  readonly weights: Float32Array;
+  /** i32 [T, K], present where the configuration asks for it. */
+  readonly tokenExpertIndices?: Int32Array;
+  /** Present where the configuration asks for it. */
+  readonly dispatchPlan?: DispatchPlan;
+}
+
+/** The router of one MoE layer shape on one device. */
+export interface Router extends AsyncDisposable {
+  readonly backend: RouterBackend;
+  /** The device's name, such as 'AMD Instinct MI300X (gfx942)'. */
+  readonly device: string;
+  readonly config: ResolvedRouterConfig;
+  /**
+   * Routes T rows of host logits: [T, rowStride] as Uint16Array (bf16, f16) or Float32Array (f32).
+   * The input is not modified. Outputs are fresh arrays, owned by the caller.
+   */
+  route(logits: Logits, options?: RouteOptions): Promise<RouterOutput>;
+  /** Frees what the router owns; further calls throw DisposedError. Calling it again does nothing. */
+  dispose(): Promise<void>;
+}
