@@ -1,0 +1,124 @@
+/**
+ * Every failure that the engine reports. Messages say what happened, what was found and what to do.
+ *
+ * @module
+ */
+
+/** What all errors of the engine share: `code` is stable, the message is for people. */
+export abstract class EngineError extends Error {
+  abstract readonly code: string;
+}
+
+/** A field of a request or an option is wrong. Nothing was started. */
+export class InvalidRequestError extends EngineError {
+  override readonly name = 'InvalidRequestError';
+  readonly code = 'INVALID_REQUEST';
+  /** The field, such as `temperature` or `messages[2].content`. */
+  readonly field: string;
+  constructor(field: string, found: string, advice: string, options?: ErrorOptions) {
+    super(`${field} is not valid · found ${found} · ${advice}`, options);
+    this.field = field;
+  }
+}
+
+/** The prompt has no tokens. */
+export class EmptyPromptError extends EngineError {
+  override readonly name = 'EmptyPromptError';
+  readonly code = 'EMPTY_PROMPT';
+  constructor() {
+    super('The prompt is empty · found 0 tokens · give at least one message, character or token id');
+  }
+}
+
+/** Prompt and answer cannot fit the model's context or the KV budget. */
+export class ContextLengthError extends EngineError {
+  override readonly name = 'ContextLengthError';
+  readonly code = 'CONTEXT_LENGTH_EXCEEDED';
+  readonly promptTokens: number;
+  /** The most tokens that prompt and answer may have together. */
+  readonly limit: number;
+  constructor(promptTokens: number, limit: number, limitedBy: 'context' | 'kv-budget') {
+    super(
+      `The prompt is too long · found ${promptTokens} tokens where ${
+        limitedBy === 'context' ? "the model's context" : 'the KV budget'
+      } holds ${limit}, one of them for the answer · shorten the prompt${limitedBy === 'context' ? '' : ' or raise kvCacheBytes'}`,
+    );
+    this.promptTokens = promptTokens;
+    this.limit = limit;
+  }
+}
+
+/** Too many requests wait already. The request was not taken. */
+export class QueueFullError extends EngineError {
+  override readonly name = 'QueueFullError';
+  readonly code = 'QUEUE_FULL';
+  readonly waiting: number;
+  constructor(waiting: number) {
+    super(`The queue is full · found ${waiting} requests waiting · try again later or raise maxQueue`);
+    this.waiting = waiting;
+  }
+}
+
+/** The caller's AbortSignal fired, or the iterator was closed. */
+export class AbortedError extends EngineError {
+  override readonly name = 'AbortError';
+  readonly code = 'ABORTED';
+  constructor(what: string, cause?: unknown) {
+    super(`${what} was aborted · its signal fired · nothing to do`, cause === undefined ? undefined : { cause });
+  }
+}
+
+/** The engine was used after `dispose()`, or disposed while the request ran. */
+export class DisposedError extends EngineError {
+  override readonly name = 'DisposedError';
+  readonly code = 'DISPOSED';
+  constructor() {
+    super('The engine is disposed · it was closed before or during this call · load a new one');
+  }
+}
+
+/** The worker that runs the model ended or threw where it must not. Every open request gets this error. */
+export class WorkerCrashedError extends EngineError {
+  override readonly name = 'WorkerCrashedError';
+  readonly code = 'WORKER_CRASHED';
+  /** The worker's exit code, or null where it still ran. */
+  readonly exitCode: number | null;
+  constructor(found: string, exitCode: number | null, cause?: unknown) {
+    super(
+      `The model's worker stopped · found ${found} · load a new engine; if it happens again, report it with the cause`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.exitCode = exitCode;
+  }
+}
+
+/** The model could not be loaded: the checkpoint, the runner or the router refused. The reason is the `cause`. */
+export class LoadError extends EngineError {
+  override readonly name = 'LoadError';
+  readonly code: string;
+  constructor(reason: string, code: string, cause?: unknown) {
+    super(reason, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+/** A forward step of the model failed; the requests of that step got this error, others go on. */
+export class ForwardError extends EngineError {
+  override readonly name = 'ForwardError';
+  readonly code = 'FORWARD_FAILED';
+  constructor(found: string, cause?: unknown) {
+    super(
+      `A forward step failed · found ${found} · send the request again; if it happens again, report it`,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}
+
+/** The request asks for something that this engine cannot do. */
+export class UnsupportedError extends EngineError {
+  override readonly name = 'UnsupportedError';
+  readonly code = 'UNSUPPORTED';
+  constructor(what: string, advice: string) {
+    super(`${what} is not supported · found it in the request · ${advice}`);
+  }
+}
