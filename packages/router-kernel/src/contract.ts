@@ -6,19 +6,26 @@
  * - `score(x)`: softmax over the row, sigmoid(x), or sqrt(log(1 + e^x)). Choice score = score + correctionBias[e].
  * - Without a bias and without groups the ranking is by the logit itself, which every scoring preserves: ids are the
  *   stable descending argsort of the row. NaN ranks below -Inf; -0 equals +0; equal logits give the lower id first.
- * - With a bias, or with groups, the ranking is by the choice score in f32; a NaN logit ranks below everything.
+ * - With a bias, or with groups, the ranking is by the choice score in f32; a NaN logit ranks below everything; equal
+ *   choice scores give the lower id first. Two experts whose choice scores differ by less than f32 rounding may come
+ *   out either way; experts of equal logit and equal bias may not.
  * - Groups (DeepSeek-V3): E / groups neighbouring experts form a group; a group's rank is the sum of its two best
- *   choice scores (its only one where it has one); the topKGroups best groups stay (ties: the lower group), and the
- *   K best experts of those are taken.
- * - Weights come from the unbiased score. Softmax with renormalize: softmax over the K winners' logits. Softmax
- *   without: the full row's softmax. Sigmoid and sqrtsoftplus with renormalize: score / max(sum of K scores, 1e-20).
- *   routedScalingFactor multiplies last.
- * - Non-finite input: score(NaN) = 0; with softmax or sqrtsoftplus and any +Inf in the row, each +Inf counts 1 and
- *   everything else 0 before normalisation (sqrtsoftplus without renormalize: +Inf gives the largest finite f32); a
- *   row with no logit above -Inf gets 1 / K each, whatever the scoring.
+ *   choice scores (its only one where it has one; a NaN logit counts as -Inf); the topKGroups best groups stay (ties:
+ *   the lower group), and the K best experts of those are taken.
+ * - Weights come from the unbiased score. Softmax with renormalize: softmax over the K winners' logits, nothing else
+ *   of the row. Softmax without: the full row's softmax. Sigmoid and sqrtsoftplus with renormalize: score /
+ *   max(sum of K scores, 1e-20). routedScalingFactor multiplies last; a product past the largest finite f32 is that.
+ * - Non-finite input, in this order. (1) A row with no logit above -Inf gets 1 / K each, whatever the scoring; so do
+ *   K winners with no logit above -Inf under softmax with renormalize. (2) score(NaN) = 0 and score(-Inf) = 0.
+ *   (3) Softmax with any +Inf (among the winners with renormalize, in the row without): each +Inf counts 1 and
+ *   everything else 0 before normalisation. (4) sqrtsoftplus(+Inf) is the largest finite f32, for ranking and without
+ *   renormalize; with renormalize and +Inf among the winners, each +Inf counts 1 and everything else 0.
  * - Padding rows (mask, or rows at and past the row count): ids -1, weights 0. Experts outside expertRange: the same
  *   for that slot; the other slots keep the weights that they have without a range. Such slots are in no plan.
+ * - token_expert_indices are k * T + t for every slot, padding included.
  */
+
+import { InvalidArgumentError, InvalidConfigError } from './errors.ts';
 
 /** How logits are stored. bf16 and f16 travel as their bits in a Uint16Array. */
 export type LogitsDtype = 'bf16' | 'f16' | 'f32';
@@ -38,6 +45,8 @@ export type ExpertIds = Int32Array | Uint32Array | BigInt64Array;
 export const MAX_EXPERTS = 1024;
 /** The largest number of experts a token can take (K). */
 export const MAX_TOP_K = 32;
+/** The largest finite f32: what a weight past it becomes. */
+export const MAX_F32 = 3.4028234663852886e38;
 /** The floor of the divisor in renormalisation. */
 export const RENORMALIZE_EPSILON = 1e-20;
 
@@ -90,13 +99,13 @@ export interface ResolvedRouterConfig {
 
 /** Per-call options of `Router.route`. */
 export interface RouteOptions {
-  /** T, the rows to route. Defaults to the rows that `logits` holds. 0 is allowed. */
+  /** T, the rows to route; T * K < 2^31. Defaults to the rows that `logits` holds. 0 is allowed. */
   readonly tokens?: number;
   /** Elements from one row to the next, >= E. Defaults to E. */
   readonly rowStride?: number;
-  /** u8 [T]; a row whose byte is not 0 is padding. Defaults to none. */
+  /** u8, at least [T]; a row whose byte is not 0 is padding. Defaults to none. */
   readonly paddingMask?: Uint8Array;
-  /** Rows at and past this number are padding (the device-side row count). Defaults to T. */
+  /** Rows at and past this number are padding (the device-side row count): 0 to T. Defaults to T. */
   readonly rowCount?: number;
 }
 
@@ -135,4 +144,261 @@ export interface Router extends AsyncDisposable {
   route(logits: Logits, options?: RouteOptions): Promise<RouterOutput>;
   /** Frees what the router owns; further calls throw DisposedError. Calling it again does nothing. */
   dispose(): Promise<void>;
+}
+
+/** `RouteOptions` with every default filled in. */
+export interface ResolvedRouteArguments {
+  /** T. */
+  readonly tokens: number;
+  /** Elements from one row to the next. */
+  readonly rowStride: number;
+  /** u8, at least [T]; null where there is none. */
+  readonly paddingMask: Uint8Array | null;
+  /** Rows at and past it are padding: 0 to T. */
+  readonly rowCount: number;
+}
+
+const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
+const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
+const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
+const CONFIG_OPTIONS: ReadonlySet<string> = new Set<keyof RouterConfig>([
+  'experts',
+  'topK',
+  'logitsDtype',
+  'idsDtype',
+  'scoring',
+  'renormalize',
+  'routedScalingFactor',
+  'correctionBias',
+  'groups',
+  'topKGroups',
+  'expertRange',
+  'tokenExpertIndices',
+  'dispatchPlan',
+]);
+/** Slots are i32, so T * K may not pass this. */
+const MAX_SLOTS = 2 ** 31 - 1;
+
+/**
+ * Fills in every default and checks every limit. The correction bias is copied, so that later writes to the caller's
+ * array change nothing.
+ *
+ * @throws InvalidConfigError naming the first option that is wrong.
+ */
+export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig {
+  if (typeof config !== 'object' || config === null) {
+    throw new InvalidConfigError('config', config, `A router needs a configuration object; found ${show(config)}.`);
+  }
+  for (const option of Object.keys(config)) {
+    if (!CONFIG_OPTIONS.has(option)) {
+      const known = [...CONFIG_OPTIONS].join(', ');
+      throw new InvalidConfigError(
+        option,
+        Reflect.get(config, option),
+        `Unknown router option "${option}". The options are ${known}.`,
+      );
+    }
+  }
+  const experts = integerOption('experts', config.experts, 1, MAX_EXPERTS, 'the number of experts, E');
+  const topK = integerOption('topK', config.topK, 1, Math.min(experts, MAX_TOP_K), 'the experts a token takes, K');
+  const groups = integerOption('groups', config.groups ?? 1, 1, experts, 'the number of expert groups');
+  if (experts % groups !== 0) {
+    throw new InvalidConfigError(
+      'groups',
+      groups,
+      `groups must divide the number of experts; found ${groups} groups for ${experts} experts. Use a divisor of ${experts}.`,
+    );
+  }
+  const topKGroups = integerOption('topKGroups', config.topKGroups ?? groups, 1, groups, 'the groups that stay');
+  const candidates = topKGroups * (experts / groups);
+  if (topK > candidates) {
+    throw new InvalidConfigError(
+      'topKGroups',
+      topKGroups,
+      `The groups that stay must hold at least topK experts; ${topKGroups} of ${groups} groups hold ${candidates}, and topK is ${topK}. Raise topKGroups or lower topK.`,
+    );
+  }
+  return Object.freeze({
+    experts,
+    topK,
+    logitsDtype: choiceOption('logitsDtype', config.logitsDtype ?? 'f32', LOGITS_DTYPES),
+    idsDtype: choiceOption('idsDtype', config.idsDtype ?? 'i32', IDS_DTYPES),
+    scoring: choiceOption('scoring', config.scoring ?? 'softmax', SCORINGS),
+    renormalize: booleanOption('renormalize', config.renormalize ?? true),
+    routedScalingFactor: scalingOption(config.routedScalingFactor ?? 1),
+    correctionBias: biasOption(config.correctionBias ?? null, experts),
+    groups,
+    topKGroups,
+    expertRange: rangeOption(config.expertRange ?? [0, experts], experts),
+    tokenExpertIndices: booleanOption('tokenExpertIndices', config.tokenExpertIndices ?? false),
+    dispatchPlan: booleanOption('dispatchPlan', config.dispatchPlan ?? false),
+  });
+}
+
+/**
+ * Checks the arguments of one `route` call against the configuration and fills in their defaults.
+ *
+ * @throws InvalidArgumentError naming the first argument that is wrong.
+ */
+export function checkRouteArguments(
+  config: ResolvedRouterConfig,
+  logits: Logits,
+  options: RouteOptions = {},
+): ResolvedRouteArguments {
+  const { experts, topK, logitsDtype } = config;
+  const typeFits = logitsDtype === 'f32' ? logits instanceof Float32Array : logits instanceof Uint16Array;
+  if (!typeFits) {
+    const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
+    throw new InvalidArgumentError(
+      'logits',
+      logits,
+      `This router takes ${logitsDtype} logits as ${wanted}; found ${show(logits)}. Convert them, or set logitsDtype.`,
+    );
+  }
+  const rowStride = options.rowStride ?? experts;
+  if (!Number.isSafeInteger(rowStride) || rowStride < experts) {
+    throw new InvalidArgumentError(
+      'rowStride',
+      rowStride,
+      `rowStride must be an integer of at least the number of experts, ${experts}; found ${show(rowStride)}.`,
+    );
+  }
+  const tokens = options.tokens ?? rowsHeld(logits.length, rowStride, experts);
+  if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * topK > MAX_SLOTS) {
+    throw new InvalidArgumentError(
+      'tokens',
+      tokens,
+      `tokens must be an integer from 0 to ${Math.floor(MAX_SLOTS / topK)} (slots are 32-bit); found ${show(tokens)}.`,
+    );
+  }
+  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  if (logits.length < needed) {
+    throw new InvalidArgumentError(
+      'logits',
+      logits,
+      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements; found ${logits.length}.`,
+    );
+  }
+  const paddingMask = options.paddingMask ?? null;
+  if (paddingMask !== null && !(paddingMask instanceof Uint8Array && paddingMask.length >= tokens)) {
+    throw new InvalidArgumentError(
+      'paddingMask',
+      paddingMask,
+      `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows; found ${show(paddingMask)}.`,
+    );
+  }
+  const rowCount = options.rowCount ?? tokens;
+  if (!Number.isSafeInteger(rowCount) || rowCount < 0 || rowCount > tokens) {
+    throw new InvalidArgumentError(
+      'rowCount',
+      rowCount,
+      `rowCount must be an integer from 0 to the number of rows, ${tokens}; found ${show(rowCount)}.`,
+    );
+  }
+  return { tokens, rowStride, paddingMask, rowCount };
+}
+
+/** The rows in `length` elements; the last one may end at its E-th element. */
+function rowsHeld(length: number, rowStride: number, experts: number): number {
+  const rest = length % rowStride;
+  if (rest !== 0 && rest < experts) {
+    throw new InvalidArgumentError(
+      'logits',
+      length,
+      `logits do not end at the end of a row: ${length} elements are ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more. Pass tokens to route fewer rows than the array holds.`,
+    );
+  }
+  return Math.floor(length / rowStride) + (rest === 0 ? 0 : 1);
+}
+
+function integerOption(option: string, value: number, least: number, most: number, meaning: string): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new InvalidConfigError(
+      option,
+      value,
+      `${option} (${meaning}) must be an integer from ${least} to ${most}; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function choiceOption<Choice extends string>(option: string, value: Choice, choices: readonly Choice[]): Choice {
+  if (!choices.includes(value)) {
+    throw new InvalidConfigError(
+      option,
+      value,
+      `${option} must be one of ${choices.map((choice) => `'${choice}'`).join(', ')}; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function booleanOption(option: string, value: boolean): boolean {
+  if (typeof value !== 'boolean') {
+    throw new InvalidConfigError(option, value, `${option} must be true or false; found ${show(value)}.`);
+  }
+  return value;
+}
+
+function scalingOption(value: number): number {
+  if (typeof value !== 'number' || !Number.isFinite(Math.fround(value))) {
+    throw new InvalidConfigError(
+      'routedScalingFactor',
+      value,
+      `routedScalingFactor must be a number that is finite in f32; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function biasOption(bias: Float32Array | null, experts: number): Float32Array | null {
+  if (bias === null) return null;
+  if (!(bias instanceof Float32Array) || bias.length !== experts) {
+    throw new InvalidConfigError(
+      'correctionBias',
+      bias,
+      `correctionBias must be a Float32Array with one value for each of the ${experts} experts; found ${show(bias)}.`,
+    );
+  }
+  const broken = bias.findIndex((value) => !Number.isFinite(value));
+  if (broken !== -1) {
+    throw new InvalidConfigError(
+      'correctionBias',
+      bias,
+      `Every correctionBias must be finite; found ${bias[broken]} for expert ${broken}. Repair the checkpoint's bias.`,
+    );
+  }
+  return bias.slice();
+}
+
+function rangeOption(range: readonly [number, number], experts: number): readonly [start: number, end: number] {
+  const pair: readonly unknown[] = Array.isArray(range) ? range : [];
+  const [start, end] = range;
+  const fits =
+    pair.length === 2 &&
+    Number.isInteger(start) &&
+    Number.isInteger(end) &&
+    0 <= start &&
+    start <= end &&
+    end <= experts;
+  if (!fits) {
+    throw new InvalidConfigError(
+      'expertRange',
+      range,
+      `expertRange must be [start, end) with 0 <= start <= end <= ${experts}; found ${show(range)}.`,
+    );
+  }
+  return Object.freeze([start, end] as const);
+}
+
+/** A value as a short phrase for a message. */
+function show(value: unknown): string {
+  if (ArrayBuffer.isView(value)) {
+    const length: unknown = Reflect.get(value, 'length');
+    return `${value.constructor.name}(${typeof length === 'number' ? length : value.byteLength})`;
+  }
+  if (Array.isArray(value)) return `[${value.slice(0, 4).map(show).join(', ')}${value.length > 4 ? ', …' : ''}]`;
+  if (typeof value === 'string') return `'${value.slice(0, 60)}'`;
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no prototype'})`;
+  return String(value);
 }

@@ -1,0 +1,73 @@
+/**
+ * The dispatch plan: slots grouped by expert, so that each expert reads its rows as one block. A counting sort:
+ * count, sum up, place.
+ */
+
+import type { DispatchPlan, ExpertIds } from './contract.ts';
+import { InvalidArgumentError } from './errors.ts';
+
+/**
+ * Groups slots by expert.
+ *
+ * @param ids expert ids of T * K slots, each -1 (in no plan; 0xFFFFFFFF as u32) or in [0, experts)
+ * @param experts E
+ * @throws InvalidArgumentError for an id that is neither -1 nor in range
+ */
+export function buildDispatchPlan(ids: ExpertIds, experts: number): DispatchPlan {
+  const plan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(ids.length) };
+  buildDispatchPlanInto(idsAsI32(ids), ids.length, plan);
+  return plan;
+}
+
+/**
+ * The same into arrays of the caller, without allocating.
+ *
+ * @param ids i32, the first `slots` of which are sorted
+ * @param slots T * K
+ * @param plan expertOffsets [E + 1] (its length gives E) and sortedSlots [>= slots]; nothing past `slots` is written
+ * @throws InvalidArgumentError for an id that is neither -1 nor in range, or where sortedSlots is too short
+ */
+export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: DispatchPlan): void {
+  const { expertOffsets, sortedSlots } = plan;
+  const experts = expertOffsets.length - 1;
+  if (sortedSlots.length < slots || ids.length < slots) {
+    throw new InvalidArgumentError(
+      'sortedSlots',
+      sortedSlots,
+      `A plan of ${slots} slots needs as many ids and sortedSlots; found ${ids.length} and ${sortedSlots.length}.`,
+    );
+  }
+  expertOffsets.fill(0);
+  for (let slot = 0; slot < slots; slot++) {
+    const id = ids[slot] as number;
+    if (id < -1 || id >= experts) {
+      throw new InvalidArgumentError(
+        'ids',
+        id,
+        `Slot ${slot} names expert ${id}, but there are ${experts}. Ids are -1 or from 0 to ${experts - 1}.`,
+      );
+    }
+    if (id !== -1) (expertOffsets[id + 1] as number)++;
+  }
+  for (let expert = 0; expert < experts; expert++) {
+    expertOffsets[expert + 1] = (expertOffsets[expert + 1] as number) + (expertOffsets[expert] as number);
+  }
+  // Placing moves each expert's start to its end, which is the next expert's start: shifting by one restores it.
+  for (let slot = 0; slot < slots; slot++) {
+    const id = ids[slot] as number;
+    if (id === -1) continue;
+    const position = expertOffsets[id] as number;
+    sortedSlots[position] = slot;
+    expertOffsets[id] = position + 1;
+  }
+  const placed = expertOffsets[experts] as number;
+  expertOffsets.copyWithin(1, 0, experts);
+  expertOffsets[0] = 0;
+  sortedSlots.fill(-1, placed, slots);
+}
+
+function idsAsI32(ids: ExpertIds): Int32Array {
+  if (ids instanceof Int32Array) return ids;
+  if (ids instanceof Uint32Array) return new Int32Array(ids.buffer, ids.byteOffset, ids.length);
+  return Int32Array.from(ids, Number);
+}
