@@ -1,0 +1,127 @@
+/**
+ * From a router configuration to the kernel that serves it: the macros that the source is compiled with, the symbol
+ * to look up, and the launch geometry. Every module holds one routing kernel. The number of lanes that share a token
+ * depends on T, so a router that serves many T holds a few specialisations; their symbols differ.
+ */
+
+import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
+import type { KernelSourceName } from './source.ts';
+import { chooseGeometry } from './launch-geometry.ts';
+
+/** What a kernel is compiled for. */
+export interface KernelTarget {
+  readonly vendor: 'amd' | 'nvidia';
+  /** Such as `'gfx942'` or `'sm_90'`. */
+  readonly architecture: string;
+  /** Lanes of a wave: 64 on gfx9, 32 on gfx10 and later and on NVIDIA. */
+  readonly waveSize: 32 | 64;
+}
+
+/** What is known of the launches that a kernel will serve. */
+export interface LaunchHint {
+  /** T, or the largest T expected. */
+  readonly tokens: number;
+  /** Whether a padding mask or a row count is passed. Defaults to false. */
+  readonly padding?: boolean;
+  /**
+   * The largest power of two, in bytes, that divides the logits address and the row stride; see `logitsAlignment`.
+   * Defaults to what contiguous rows from an allocation have.
+   */
+  readonly alignment?: number;
+}
+
+/** One compiled form of the routing kernel. */
+export interface KernelSpecialization {
+  /** The kernel's name in its module; it names everything that the code depends on but the architecture. */
+  readonly symbol: string;
+  /** Pass each as -Dname=value. */
+  readonly defines: Readonly<Record<string, string | number>>;
+  /** The translation unit; its text is `kernelSource(source)`. */
+  readonly source: KernelSourceName;
+  /** Lanes that share a token: a power of two up to the wave size. */
+  readonly lanesPerToken: number;
+  readonly tokensPerBlock: number;
+  readonly threadsPerBlock: number;
+  /** Bytes of one load; the logits address and the row stride in bytes must be multiples of it. */
+  readonly loadBytes: number;
+}
+
+/** Bytes of one logit. */
+export function logitBytes(dtype: LogitsDtype): number {
+  return dtype === 'f32' ? 4 : 2;
+}
+
+/**
+ * The alignment, 1 to 16 bytes, that logits at `address` with this row stride have.
+ *
+ * @param rowStride elements from one row to the next
+ */
+export function logitsAlignment(address: bigint, rowStride: number, dtype: LogitsDtype): number {
+  const strideBytes = BigInt(rowStride) * BigInt(logitBytes(dtype));
+  const bits = address | strideBytes | 16n;
+  return Number(bits & -bits);
+}
+
+/** Chooses the kernel form for a configuration on a target. */
+export function specialize(config: ResolvedRouterConfig, target: KernelTarget, hint: LaunchHint): KernelSpecialization {
+  const bytes = logitBytes(config.logitsDtype);
+  const contiguous = logitsAlignment(0n, config.experts, config.logitsDtype);
+  const loadBytes = Math.max(bytes, Math.min(contiguous, hint.alignment ?? 16));
+  const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes });
+  const padding = hint.padding === true;
+  const isRanged = config.expertRange[0] !== 0 || config.expertRange[1] !== config.experts;
+  const hasBias = config.correctionBias !== null;
+  const hasGroups = config.groups > 1;
+
+  const symbol = [
+    'topk_gating_softmax',
+    `e${config.experts}`,
+    `k${config.topK}`,
+    config.logitsDtype,
+    config.idsDtype === 'i64' ? 'i64' : 'i32',
+    config.scoring,
+    config.renormalize ? 'renormalize' : 'plain',
+    ...(hasBias ? ['bias'] : []),
+    ...(hasGroups ? [`groups${config.groups}of${config.topKGroups}`] : []),
+    ...(isRanged ? ['range'] : []),
+    ...(config.tokenExpertIndices ? ['tei'] : []),
+    ...(padding ? ['padding'] : []),
+    `load${loadBytes}`,
+    `lanes${geometry.lanesPerToken}`,
+    ...(geometry.chunk > 1 ? [`chunk${geometry.chunk}`] : []),
+    `threads${geometry.threadsPerBlock}`,
+  ].join('_');
+
+  return {
+    symbol,
+    defines: {
+      ROUTER_SYMBOL: symbol,
+      ROUTER_EXPERTS: config.experts,
+      ROUTER_TOP_K: config.topK,
+      ROUTER_LOGITS_DTYPE: { bf16: 0, f16: 1, f32: 2 }[config.logitsDtype],
+      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
+      ROUTER_SCORING: { softmax: 0, sigmoid: 1, sqrtsoftplus: 2 }[config.scoring],
+      ROUTER_RENORMALIZE: Number(config.renormalize),
+      ROUTER_CORRECTION_BIAS: Number(hasBias),
+      ROUTER_GROUPS: config.groups,
+      ROUTER_TOP_K_GROUPS: config.topKGroups,
+      ROUTER_EXPERT_RANGE: Number(isRanged),
+      ROUTER_TOKEN_EXPERT_INDICES: Number(config.tokenExpertIndices),
+      ROUTER_PADDING: Number(padding),
+      ROUTER_LOAD_BYTES: loadBytes,
+      ROUTER_LANES: geometry.lanesPerToken,
+      ROUTER_CHUNK: geometry.chunk,
+      ROUTER_THREADS: geometry.threadsPerBlock,
+    },
+    source: 'topk_gating_softmax',
+    lanesPerToken: geometry.lanesPerToken,
+    tokensPerBlock: geometry.threadsPerBlock / geometry.lanesPerToken,
+    threadsPerBlock: geometry.threadsPerBlock,
+    loadBytes,
+  };
+}
+
+/** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */
+export function gridSize(specialization: KernelSpecialization, tokens: number): number {
+  return Math.ceil(tokens / specialization.tokensPerBlock);
+}
