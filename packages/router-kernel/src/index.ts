@@ -1,1 +1,10 @@
-export {};
+export * from './contract.ts';
+export * from './errors.ts';
+export { createRouter } from './create-router.ts';
+export type { CreateRouterOptions } from './create-router.ts';
+export type { RouterLogger } from './logger.ts';
+export { CpuRouter, createCpuRouter } from './cpu/index.ts';
+export type { RouterOutputArrays } from './cpu/index.ts';
+export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';
+export { decodeLogits, encodeLogits } from './number-formats.ts';
+export { referenceRoute } from './reference.ts';

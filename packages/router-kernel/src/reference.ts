@@ -94,10 +94,11 @@ export function rankRow(config: ResolvedRouterConfig, row: Row): RankedRow {
     choice.set(row);
     return { ids: descending(choice).slice(0, topK), choice, rounding };
   }
+  const scores = scoresForRanking(config, row);
   for (let expert = 0; expert < experts; expert++) {
     const logit = row[expert] as number;
     const bias = correctionBias?.[expert] ?? 0;
-    const score = scoreForRanking(config, row, logit);
+    const score = scores[expert] as number;
     choice[expert] = Number.isNaN(logit) ? -Infinity : Math.fround(Math.fround(score) + bias);
     rounding[expert] = CHOICE_RELATIVE_ROUNDING * (Math.abs(score) + Math.abs(bias)) + CHOICE_ABSOLUTE_ROUNDING;
   }
@@ -177,10 +178,11 @@ function softmaxShares(all: Row | readonly number[], logits: readonly number[]):
   return logits.map((logit) => (Number.isNaN(logit) ? 0 : Math.exp(logit - largest) / sum));
 }
 
-function scoreForRanking(config: ResolvedRouterConfig, row: Row, logit: number): number {
-  if (config.scoring === 'sigmoid') return sigmoid(logit);
-  if (config.scoring === 'sqrtsoftplus') return sqrtSoftplus(logit);
-  return isAnyAboveMinusInfinity(row) ? (softmaxShares(row, [logit])[0] as number) : 0;
+function scoresForRanking(config: ResolvedRouterConfig, row: Row): number[] {
+  const logits = Array.from(row);
+  if (config.scoring === 'sigmoid') return logits.map(sigmoid);
+  if (config.scoring === 'sqrtsoftplus') return logits.map(sqrtSoftplus);
+  return isAnyAboveMinusInfinity(row) ? softmaxShares(row, logits) : logits.map(() => 0);
 }
 
 /** 1 / (1 + e^-x); 0 for NaN. */
