@@ -1,0 +1,93 @@
+/**
+ * A job that has a sequence: what it computed, what it still has to, and what it has produced.
+ *
+ * @module
+ */
+import type { TokenConstraint } from '../constraint.ts';
+import { Sampler } from '../sampling/sampler.ts';
+import type { GenerateJob, Job, ScoreJob } from './job.ts';
+
+/** State that outlives a preemption: the tokens so far and the sampler with its random numbers. */
+export abstract class JobState {
+  /** When its first step began, on the scheduler's clock; null before it. */
+  startedAt: number | null = null;
+  /** The runner's sequence; null while the job waits. */
+  sequence: number | null = null;
+  /** Tokens in the sequence's KV cache. */
+  computed = 0;
+  cancelled = false;
+
+  abstract readonly job: Job;
+  /** Tokens that have to be in the KV cache before the job can go on. */
+  abstract get required(): number;
+  /** Tokens [from, to) of prompt and answer. */
+  abstract slice(from: number, to: number): Int32Array;
+
+  /** Tokens that wait to be computed. */
+  get pending(): number {
+    return this.required - this.computed;
+  }
+
+  /** Gives up the sequence's contents: everything has to be computed again. */
+  forgetSequence(): void {
+    this.sequence = null;
+    this.computed = 0;
+  }
+}
+
+/** A generation in progress. */
+export class GenerateState extends JobState {
+  readonly job: GenerateJob;
+  readonly sampler: Sampler;
+  readonly constraint: TokenConstraint | null;
+  readonly stopTokenIds: ReadonlySet<number>;
+  /** The tokens generated so far. */
+  readonly answer: number[] = [];
+  cachedTokens = 0;
+  firstTokenAt: number | null = null;
+  /** Set when the answer is complete and only its last token's routing is still to come. */
+  finish: { readonly reason: 'stop' | 'length'; readonly stopToken: number | null; readonly at: number } | null = null;
+
+  constructor(job: GenerateJob, constraint: TokenConstraint | null) {
+    super();
+    this.job = job;
+    this.constraint = constraint;
+    this.sampler = new Sampler(job.sampling, job.prompt);
+    this.stopTokenIds = new Set(job.stopTokenIds);
+  }
+
+  override get required(): number {
+    return this.job.prompt.length + this.answer.length;
+  }
+
+  override slice(from: number, to: number): Int32Array {
+    const { prompt } = this.job;
+    if (to <= prompt.length) return prompt.subarray(from, to);
+    const tokens = new Int32Array(to - from);
+    for (let i = from; i < to; i++)
+      tokens[i - from] = (i < prompt.length ? prompt[i] : this.answer[i - prompt.length]) ?? 0;
+    return tokens;
+  }
+}
+
+/** A score in progress. */
+export class ScoreState extends JobState {
+  readonly job: ScoreJob;
+  /** log p of each token but the first, filled from the start. */
+  readonly logprobs: Float64Array;
+
+  constructor(job: ScoreJob) {
+    super();
+    this.job = job;
+    this.logprobs = new Float64Array(job.prompt.length - 1);
+  }
+
+  /** The last token predicts nothing, so it is not computed. */
+  override get required(): number {
+    return this.job.prompt.length - 1;
+  }
+
+  override slice(from: number, to: number): Int32Array {
+    return this.job.prompt.subarray(from, to);
+  }
+}

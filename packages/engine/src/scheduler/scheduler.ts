@@ -1,0 +1,456 @@
+/**
+ * Continuous batching: jobs join and leave the batch between the runner's forward steps.
+ *
+ * Each step computes one token of every answer in progress and a bounded number of prompt tokens. Jobs start in the
+ * order they came. KV memory is handed out in blocks; when it runs out, kept prefixes go first, then the job that
+ * started last gives its memory back and starts over later with the tokens and random numbers it had. A job's tokens
+ * depend on its own prompt, options and seed only: each has its own sampler, and no runner mixes sequences.
+ *
+ * @module
+ */
+import type { TokenConstraint } from '../constraint.ts';
+import { ForwardError, QueueFullError } from '../errors.ts';
+import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
+import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
+import type {
+  FailureReport,
+  FinishReport,
+  Job,
+  RoutingReport,
+  SchedulerStats,
+  ScoreReport,
+  StepReport,
+  TokenReport,
+} from './job.ts';
+import { KvBudget } from './kv-budget.ts';
+import { commonPrefix, PrefixCache } from './prefix-cache.ts';
+import { sharePrefill } from './prefill-shares.ts';
+import { RoutingLog } from './routing-log.ts';
+import { GenerateState, type JobState, ScoreState } from './running-job.ts';
+
+/** Limits of a scheduler. */
+export interface SchedulerLimits {
+  /** The most jobs in the batch. */
+  readonly maxSequences: number;
+  /** The most jobs that wait beside them; the next is refused. */
+  readonly maxQueue: number;
+  /** The most prompt tokens computed in one step. */
+  readonly prefillChunk: number;
+  /** KV memory, in bytes. */
+  readonly kvCacheBytes: number;
+  /** The most sequences kept for prefix reuse. */
+  readonly maxCachedPrefixes: number;
+}
+
+/** What a scheduler needs beside its limits. */
+export interface SchedulerOptions extends SchedulerLimits {
+  readonly runner: ModelRunner;
+  readonly routing: { readonly layers: number; readonly experts: number; readonly topK: number };
+  /** Makes a job's constraint; null for none. Defaults to none for every job. */
+  readonly createConstraint?: (spec: unknown) => TokenConstraint | null;
+  /** Milliseconds, never going back. Defaults to performance.timeOrigin + performance.now(). */
+  readonly now?: () => number;
+}
+
+/** Prefixes shorter than this are computed again rather than copied. */
+const SHORTEST_REUSED_PREFIX = 8;
+/** Bound on the logits of one score step, in bytes: all positions have logits then. */
+const SCORE_LOGITS_BYTES = 64 * 2 ** 20;
+
+interface PlannedStep {
+  readonly state: JobState;
+  readonly step: SequenceStep;
+}
+
+interface StepResults {
+  readonly tokens: TokenReport[];
+  readonly finished: FinishReport[];
+  readonly scored: ScoreReport[];
+  readonly routing: RoutingReport[];
+  readonly failed: FailureReport[];
+}
+
+/** Runs jobs on one runner. Call `step` while `hasWork`; not re-entrant, but jobs may be added and cancelled during a step. */
+export class Scheduler {
+  readonly kv: KvBudget;
+  readonly routingLog: RoutingLog;
+  readonly #runner: ModelRunner;
+  readonly #limits: SchedulerLimits;
+  readonly #createConstraint: (spec: unknown) => TokenConstraint | null;
+  readonly #now: () => number;
+  readonly #waiting: JobState[] = [];
+  /** Oldest first. */
+  readonly #running: JobState[] = [];
+  readonly #open = new Map<number, JobState>();
+  readonly #prefixes: PrefixCache;
+  readonly #keepCheckpoints: boolean;
+  #steps = 0;
+  #promptTokens = 0;
+  #generatedTokens = 0;
+  #prefixQueries = 0;
+  #prefixHits = 0;
+  #preemptions = 0;
+
+  constructor(options: SchedulerOptions) {
+    const { runner } = options;
+    this.#runner = runner;
+    this.#limits = options;
+    this.#createConstraint = options.createConstraint ?? (() => null);
+    this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
+    this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
+    this.routingLog = new RoutingLog(options.routing);
+    this.#prefixes = new PrefixCache(options.maxCachedPrefixes);
+    this.#keepCheckpoints =
+      runner.memory.kvBytes(runner.contextLength) < runner.memory.kvBytesPerToken * runner.contextLength;
+    runner.onRouting = this.routingLog.record;
+  }
+
+  get hasWork(): boolean {
+    return this.#open.size > 0;
+  }
+
+  get stats(): SchedulerStats {
+    return {
+      running: this.#running.length,
+      waiting: this.#waiting.length,
+      kvBytesUsed: this.kv.usedBytes,
+      kvBytesBudget: this.kv.plan.budgetBytes,
+      steps: this.#steps,
+      promptTokens: this.#promptTokens,
+      generatedTokens: this.#generatedTokens,
+      prefixQueries: this.#prefixQueries,
+      prefixHits: this.#prefixHits,
+      preemptions: this.#preemptions,
+    };
+  }
+
+  /** Puts a job at the end of the queue. Throws QueueFullError. The prompt must fit `kv.plan.longestSequence`. */
+  add(job: Job): void {
+    const free = this.#limits.maxSequences - this.#running.length;
+    if (this.#waiting.length >= this.#limits.maxQueue + Math.max(0, free))
+      throw new QueueFullError(this.#waiting.length);
+    const state =
+      job.kind === 'score' ? new ScoreState(job) : new GenerateState(job, this.#createConstraint(job.constraint));
+    this.#waiting.push(state);
+    this.#open.set(job.id, state);
+  }
+
+  /** Ends a job before its next token; nothing more is reported of it. Unknown ids are ignored. */
+  cancel(id: number): void {
+    const state = this.#open.get(id);
+    if (state !== undefined) state.cancelled = true;
+  }
+
+  /** One forward step for everything that can run. Reports nothing where no job is open. */
+  async step(): Promise<StepReport> {
+    const results: StepResults = { tokens: [], finished: [], scored: [], routing: [], failed: [] };
+    this.#dropCancelled();
+    this.#admit();
+    const batch = this.#planBatch(results);
+    if (batch.length === 0) return results;
+    const begin = this.#now();
+    for (const { state } of batch) state.startedAt ??= begin;
+    for (const { state, step } of batch) {
+      if (state instanceof GenerateState && state.job.traceRouting) this.routingLog.trace(step.sequence);
+    }
+    let outputs: readonly SequenceOutput[];
+    try {
+      outputs = await this.#runner.forward(batch.map(({ step }) => step));
+    } catch (cause) {
+      const error = new ForwardError(cause instanceof Error ? cause.message : String(cause), cause);
+      for (const { state } of batch) this.#fail(state, error, results);
+      return results;
+    }
+    this.#steps++;
+    const end = this.#now();
+    batch.forEach(({ state, step }, i) => {
+      const logits = outputs[i]?.logits ?? new Float32Array(0);
+      try {
+        if (state instanceof GenerateState) this.#advanceGeneration(state, step, logits, end, results);
+        else if (state instanceof ScoreState) this.#advanceScore(state, step, logits, results);
+      } catch (error) {
+        this.#fail(state, error, results);
+      }
+    });
+    return results;
+  }
+
+  /** Fails every open job with the same error and forgets them. */
+  failAll(error: unknown): FailureReport[] {
+    const failed = [...this.#open.keys()].map((id) => ({ id, error }));
+    for (const state of this.#open.values()) if (state instanceof GenerateState) state.constraint?.[Symbol.dispose]();
+    this.#open.clear();
+    this.#waiting.length = 0;
+    this.#running.length = 0;
+    return failed;
+  }
+
+  #dropCancelled(): void {
+    for (const state of [...this.#open.values()]) if (state.cancelled) this.#retire(state);
+  }
+
+  #admit(): void {
+    while (this.#running.length < this.#limits.maxSequences) {
+      const state = this.#waiting[0];
+      if (state === undefined) return;
+      while (!this.kv.fits(state.required + 1)) if (!this.#evictPrefix()) break;
+      // With nothing else running, the job may try: its prompt was checked against the whole budget.
+      if (!this.kv.fits(state.required + 1) && this.#running.length > 0) return;
+      this.#waiting.shift();
+      this.#attachSequence(state);
+      this.#running.push(state);
+    }
+  }
+
+  /** Gives the job a sequence: a kept one, a copy of another's beginning, or an empty one. */
+  #attachSequence(state: JobState): void {
+    const found =
+      state instanceof GenerateState && state.job.reusePrefix && !state.job.traceRouting ? this.#reuse(state) : null;
+    state.sequence = found?.sequence ?? this.#runner.createSequence();
+    state.computed = found?.length ?? 0;
+    if (state instanceof GenerateState && state.startedAt === null) {
+      state.cachedTokens = state.computed;
+      this.#prefixQueries += state.job.prompt.length;
+      this.#prefixHits += state.computed;
+    }
+    // The whole prompt is reserved at once, so that prompts in progress never fight over blocks.
+    this.kv.reserve(state.sequence, state.required + 1);
+  }
+
+  #reuse(state: GenerateState): { sequence: number; length: number } | null {
+    // At least one token has to be computed: its logits choose the next.
+    const wanted = state.slice(0, state.required - 1);
+    for (const { entry, length } of this.#prefixes.matches(wanted, SHORTEST_REUSED_PREFIX)) {
+      if (length === entry.tokens.length) {
+        this.#prefixes.take(entry);
+        return { sequence: entry.sequence, length };
+      }
+      const sequence = this.#tryFork(entry.sequence, length);
+      if (sequence !== null) {
+        this.#prefixes.touch(entry);
+        return { sequence, length };
+      }
+    }
+    let best: { sequence: number; length: number } | null = null;
+    for (const other of this.#running) {
+      if (other.sequence === null || other === state) continue;
+      const length = commonPrefix(other.slice(0, other.computed), wanted);
+      if (length >= Math.max(SHORTEST_REUSED_PREFIX, (best?.length ?? 0) + 1))
+        best = { sequence: other.sequence, length };
+    }
+    if (best === null) return null;
+    const sequence = this.#tryFork(best.sequence, best.length);
+    return sequence === null ? null : { sequence, length: best.length };
+  }
+
+  /** A runner refuses to fork where a window has already dropped the positions: then the next best prefix is tried. */
+  #tryFork(sequence: number, length: number): number | null {
+    try {
+      return this.#runner.forkSequence(sequence, length);
+    } catch {
+      return null;
+    }
+  }
+
+  #planBatch(results: StepResults): PlannedStep[] {
+    const active = [...this.#running];
+    const decoding = active.filter((state) => state.pending === 1);
+    const prefilling = active.filter((state) => state.pending > 1);
+    const shares = sharePrefill(
+      prefilling.map((state) => Math.min(state.pending, this.#chunkLimit(state))),
+      this.#limits.prefillChunk,
+    );
+    const planned = new Map<JobState, number>();
+    for (const state of decoding) planned.set(state, 1);
+    prefilling.forEach((state, i) => {
+      const share = shares[i] ?? 0;
+      if (share > 0) planned.set(state, share);
+    });
+    // Oldest first: when memory runs out, it is the newest job that gives way.
+    const batch: PlannedStep[] = [];
+    for (const state of active) {
+      if (state.pending === 0 && state instanceof ScoreState) {
+        results.scored.push({ id: state.job.id, logprobs: state.logprobs });
+        this.#retire(state);
+        continue;
+      }
+      const count = planned.get(state);
+      if (count === undefined || state.sequence === null) continue;
+      if (!this.#makeRoom(state, state.computed + count, results) || state.sequence === null) continue;
+      const end = state.computed + count;
+      batch.push({
+        state,
+        step: {
+          sequence: state.sequence,
+          tokens: state.slice(state.computed, end),
+          logits: this.#logitsWanted(state, end),
+        },
+      });
+    }
+    return batch;
+  }
+
+  #chunkLimit(state: JobState): number {
+    if (!(state instanceof ScoreState)) return Number.POSITIVE_INFINITY;
+    return Math.max(1, Math.floor(SCORE_LOGITS_BYTES / (4 * this.#runner.vocabularySize)));
+  }
+
+  #logitsWanted(state: JobState, end: number): 'none' | 'last' | 'all' {
+    if (state instanceof ScoreState) return 'all';
+    return end === state.required && state instanceof GenerateState && state.finish === null ? 'last' : 'none';
+  }
+
+  /** Reserves `tokens` for a running job: from free blocks, then from kept prefixes, then from the newest job. */
+  #makeRoom(state: JobState, tokens: number, results: StepResults): boolean {
+    for (;;) {
+      if (state.sequence === null) return false;
+      if (this.kv.reserve(state.sequence, tokens)) return true;
+      if (this.#evictPrefix()) continue;
+      const newest = this.#running.at(-1);
+      if (newest === undefined || this.#running.length === 1) {
+        // Alone and still too long: the answer ends here.
+        if (state instanceof GenerateState) {
+          const { reason, stopToken, at } = state.finish ?? { reason: 'length', stopToken: null, at: this.#now() };
+          this.#finish(state, reason, stopToken, at, results);
+        } else this.#fail(state, new ForwardError('a KV budget smaller than the text to score'), results);
+        return false;
+      }
+      this.#preempt(newest);
+    }
+  }
+
+  #preempt(state: JobState): void {
+    this.#preemptions++;
+    this.#running.splice(this.#running.indexOf(state), 1);
+    this.#releaseSequence(state);
+    state.forgetSequence();
+    this.#waiting.unshift(state);
+  }
+
+  #advanceGeneration(
+    state: GenerateState,
+    step: SequenceStep,
+    logits: Float32Array,
+    at: number,
+    results: StepResults,
+  ): void {
+    const { job } = state;
+    if (job.traceRouting) {
+      const layers = this.routingLog.take(step.sequence);
+      results.routing.push({ id: job.id, position: state.computed, tokens: step.tokens.length, layers });
+    }
+    this.#promptTokens += Math.max(
+      0,
+      Math.min(job.prompt.length, state.computed + step.tokens.length) - state.computed,
+    );
+    state.computed += step.tokens.length;
+    if (state.finish !== null) {
+      this.#finish(state, state.finish.reason, state.finish.stopToken, state.finish.at, results);
+      return;
+    }
+    if (state.pending > 0) return;
+    if (state.answer.length === 0) this.#keepPrompt(state);
+
+    const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
+    state.constraint?.accept(token);
+    state.answer.push(token);
+    state.firstTokenAt ??= at;
+    this.#generatedTokens++;
+    const logprobs = job.logprobs === null ? {} : { logprobs: logprobsOf(logits, token, job.logprobs) };
+    results.tokens.push({ id: job.id, token, ...logprobs });
+
+    const stopped = state.stopTokenIds.has(token);
+    const full = state.answer.length >= job.maxTokens || state.required >= this.#runner.contextLength;
+    if (!stopped && !full) return;
+    const reason = stopped ? 'stop' : 'length';
+    const stopToken = stopped ? token : null;
+    // A traced answer's last token takes one more step, so that every token has its routing.
+    if (job.traceRouting) state.finish = { reason, stopToken, at };
+    else this.#finish(state, reason, stopToken, at, results);
+  }
+
+  #advanceScore(state: ScoreState, step: SequenceStep, logits: Float32Array, results: StepResults): void {
+    const width = this.#runner.vocabularySize;
+    for (let row = 0; row < step.tokens.length; row++) {
+      const position = state.computed + row;
+      const next = state.job.prompt[position + 1] ?? 0;
+      state.logprobs[position] = logprobOf(logits.subarray(row * width, (row + 1) * width), next);
+    }
+    this.#promptTokens += step.tokens.length;
+    state.computed += step.tokens.length;
+    if (state.pending > 0) return;
+    results.scored.push({ id: state.job.id, logprobs: state.logprobs });
+    this.#retire(state);
+  }
+
+  #finish(
+    state: GenerateState,
+    reason: 'stop' | 'length',
+    stopToken: number | null,
+    at: number,
+    results: StepResults,
+  ): void {
+    const started = state.startedAt ?? at;
+    const first = state.firstTokenAt ?? at;
+    results.finished.push({
+      id: state.job.id,
+      finishReason: reason,
+      stopToken,
+      cachedTokens: state.cachedTokens,
+      timings: { queue: started - state.job.arrival, prefill: first - started, decode: at - first },
+    });
+    this.#retire(state);
+  }
+
+  #fail(state: JobState, error: unknown, results: StepResults): void {
+    results.failed.push({ id: state.job.id, error });
+    // What the runner left in the sequence is not known: nothing of it may be reused.
+    this.#releaseSequence(state);
+    state.forgetSequence();
+    this.#retire(state);
+  }
+
+  /** Takes a job out, whatever its state, and keeps its sequence for prefix reuse. */
+  #retire(state: JobState): void {
+    this.#open.delete(state.job.id);
+    for (const list of [this.#waiting, this.#running]) {
+      const index = list.indexOf(state);
+      if (index >= 0) list.splice(index, 1);
+    }
+    if (state instanceof GenerateState) state.constraint?.[Symbol.dispose]();
+    if (state.sequence === null) return;
+    if (state instanceof GenerateState && state.job.reusePrefix) {
+      this.#keep(state.sequence, state.slice(0, state.computed));
+    } else this.#releaseSequence(state);
+  }
+
+  /** Where windows drop old positions, a copy at the prompt's end is what the next turn can start from. */
+  #keepPrompt(state: GenerateState): void {
+    if (!this.#keepCheckpoints || !state.job.reusePrefix || state.sequence === null) return;
+    const tokens = state.job.prompt.length;
+    if (tokens < SHORTEST_REUSED_PREFIX || !this.kv.fits(tokens)) return;
+    const copy = this.#tryFork(state.sequence, tokens);
+    if (copy === null) return;
+    this.kv.reserve(copy, tokens);
+    this.#keep(copy, state.job.prompt);
+  }
+
+  #keep(sequence: number, tokens: Int32Array): void {
+    for (const dropped of this.#prefixes.add({ sequence, tokens })) this.#release(dropped.sequence);
+  }
+
+  #evictPrefix(): boolean {
+    const evicted = this.#prefixes.evict();
+    if (evicted !== null) this.#release(evicted.sequence);
+    return evicted !== null;
+  }
+
+  #releaseSequence(state: JobState): void {
+    if (state.sequence !== null) this.#release(state.sequence);
+  }
+
+  #release(sequence: number): void {
+    this.kv.release(sequence);
+    this.#runner.releaseSequence(sequence);
+  }
+}
