@@ -45,7 +45,7 @@ export function f32ToF16(value: number): number {
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude < 0x38800000) {
     // Below 2^-14 an f16 is a multiple of 2^-24.
-    const steps = Math.abs(f32Cell[0] as number) * 2 ** 24;
+    const steps = Math.abs(f32Cell[0]) * 2 ** 24;
     const below = Math.floor(steps);
     const rest = steps - below;
     const up = rest > 0.5 || (rest === 0.5 && (below & 1) === 1);

@@ -1,0 +1,13 @@
+/** The contract suite: what every router must answer, and the comparison with the reference. Runs in browsers too. */
+
+export { compareOutput, WEIGHT_ABSOLUTE_TOLERANCE, WEIGHT_RELATIVE_TOLERANCE } from './compare-output.ts';
+export type { Comparison } from './compare-output.ts';
+export { contractCases, SUITE_LEVELS } from './contract-cases.ts';
+export type { ContractCall, ContractCase, SuiteLevel } from './contract-cases.ts';
+export { runContractSuite } from './run-contract-suite.ts';
+export type {
+  ContractFailure,
+  ContractSuiteOptions,
+  ContractSuiteResult,
+  RouterFactory,
+} from './run-contract-suite.ts';

@@ -1,0 +1,128 @@
+/**
+ * Which ids a row may have where the ranking is by choice score: f32 arithmetic decides the order of two experts only
+ * where their choice scores differ by more than rounding. Experts of equal logit and equal bias keep their order.
+ */
+
+import type { ResolvedRouterConfig } from '../contract.ts';
+import { groupOf, groupRanks, ranksByChoiceScore } from '../reference.ts';
+import type { RankedRow } from '../reference.ts';
+
+/** Sets of groups to try at most; more only come from rows in which a whole crowd of groups is within rounding. */
+const MOST_GROUP_SETS = 256;
+
+/**
+ * Whether an implementation may answer `ids` for a row.
+ *
+ * @param row the row's logits, f64 [E]
+ * @param ranked the reference's answer
+ * @param ids K ids, best first, before padding and the expert range are applied
+ */
+export function acceptsIds(
+  config: ResolvedRouterConfig,
+  row: Float64Array,
+  ranked: RankedRow,
+  ids: readonly number[],
+): boolean {
+  if (ids.length === ranked.ids.length && ids.every((id, k) => id === ranked.ids[k])) return true;
+  if (!ranksByChoiceScore(config)) return false;
+  const areIds = ids.every((id) => Number.isInteger(id) && id >= 0 && id < config.experts);
+  if (ids.length !== config.topK || !areIds || new Set(ids).size !== ids.length) return false;
+  return possibleGroupSets(config, row, ranked).some((groups) => isOrdered(config, row, ranked, ids, groups));
+}
+
+/** Whether each id may stand before every expert, of the groups that stay, that comes after it or not at all. */
+function isOrdered(
+  config: ResolvedRouterConfig,
+  row: Float64Array,
+  ranked: RankedRow,
+  ids: readonly number[],
+  groups: ReadonlySet<number>,
+): boolean {
+  if (!ids.every((id) => groups.has(groupOf(config, id)))) return false;
+  const placed = new Set<number>();
+  for (const id of ids) {
+    placed.add(id);
+    for (let other = 0; other < config.experts; other++) {
+      if (placed.has(other) || !groups.has(groupOf(config, other))) continue;
+      if (!mayPrecede(config, row, ranked, id, other)) return false;
+    }
+  }
+  return true;
+}
+
+function mayPrecede(
+  config: ResolvedRouterConfig,
+  row: Float64Array,
+  ranked: RankedRow,
+  id: number,
+  other: number,
+): boolean {
+  const choice = ranked.choice[id] ?? NaN;
+  const otherChoice = ranked.choice[other] ?? NaN;
+  if (isTied(config, row, id, other)) return id < other;
+  // Two NaN logits are tied above; one alone has choice -Infinity and is never within rounding of a number.
+  return choice > otherChoice - ((ranked.rounding[id] ?? 0) + (ranked.rounding[other] ?? 0));
+}
+
+/** Whether two experts have the same logit and bias, so that any arithmetic gives them the same choice score. */
+function isTied(config: ResolvedRouterConfig, row: Float64Array, a: number, b: number): boolean {
+  const first = row[a] ?? NaN;
+  const second = row[b] ?? NaN;
+  const sameLogit = first === second || (Number.isNaN(first) && Number.isNaN(second));
+  return sameLogit && (Number.isNaN(first) || (config.correctionBias?.[a] ?? 0) === (config.correctionBias?.[b] ?? 0));
+}
+
+/** The sets of groups that may stay: those clearly in, with each choice among those within rounding of the edge. */
+function possibleGroupSets(
+  config: ResolvedRouterConfig,
+  row: Float64Array,
+  ranked: RankedRow,
+): readonly ReadonlySet<number>[] {
+  const { groups, topKGroups } = config;
+  const all = Array.from({ length: groups }, (_, group) => group);
+  if (topKGroups === groups) return [new Set(all)];
+  const ranks = groupRanks(config, ranked.choice);
+  const roundings = all.map((group) => groupRounding(config, ranked, group));
+  const bests = all.map((group) =>
+    bestTwoOf(config, ranked, group)
+      .map((e) => `${row[e]} ${config.correctionBias?.[e] ?? 0}`)
+      .join(),
+  );
+  const beats = (a: number, b: number): boolean => {
+    if (bests[a] === bests[b]) return a < b;
+    const [rankA, rankB] = [ranks[a] ?? NaN, ranks[b] ?? NaN];
+    if (rankA === rankB && !Number.isFinite(rankA)) return a < b;
+    return rankA > rankB + (roundings[a] ?? 0) + (roundings[b] ?? 0);
+  };
+  const isIn = (group: number): boolean =>
+    all.filter((other) => other !== group && !beats(group, other)).length < topKGroups;
+  const isOut = (group: number): boolean =>
+    all.filter((other) => other !== group && beats(other, group)).length >= topKGroups;
+  const certain = all.filter(isIn);
+  const open = all.filter((group) => !isIn(group) && !isOut(group));
+  return combinations(open, topKGroups - certain.length).map((chosen) => new Set([...certain, ...chosen]));
+}
+
+function groupRounding(config: ResolvedRouterConfig, ranked: RankedRow, group: number): number {
+  return bestTwoOf(config, ranked, group).reduce((sum, expert) => sum + (ranked.rounding[expert] ?? 0), 0);
+}
+
+/** The ids of a group's two best choice scores (its only one where it has one), best first. */
+function bestTwoOf(config: ResolvedRouterConfig, ranked: RankedRow, group: number): readonly number[] {
+  const size = config.experts / config.groups;
+  const members = Array.from({ length: size }, (_, i) => group * size + i);
+  return members.sort((a, b) => (ranked.choice[b] ?? NaN) - (ranked.choice[a] ?? NaN) || a - b).slice(0, 2);
+}
+
+/** Every way to take `count` of the items, up to MOST_GROUP_SETS. */
+function combinations(items: readonly number[], count: number): readonly (readonly number[])[] {
+  if (count === 0) return [[]];
+  const found: (readonly number[])[] = [];
+  for (const [index, item] of items.entries()) {
+    for (const rest of combinations(items.slice(index + 1), count - 1)) {
+      found.push([item, ...rest]);
+      if (found.length === MOST_GROUP_SETS) return found;
+    }
+  }
+  return found;
+}

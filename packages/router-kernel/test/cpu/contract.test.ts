@@ -1,0 +1,4 @@
+import { createCpuRouter } from '../../src/cpu/index.ts';
+import { describeRouterContract } from '../contract-suite.ts';
+
+describeRouterContract('cpu', async (config) => createCpuRouter(config), 'quick');
