@@ -1,0 +1,129 @@
+/** NVIDIA's CUDA driver: libcuda.so.1, CUDA 12 or newer. */
+
+import { NoGpuError } from '../errors.ts';
+import type { GpuDeviceInfo } from './gpu-driver.ts';
+import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
+import { NativeMemory, textAt } from './native-memory.ts';
+import { bindAll, type LibraryLoader, loadFirst, loadSharedLibrary } from './shared-library.ts';
+
+const ADVICE = 'install the NVIDIA driver, release 525 or newer';
+
+const NAMES: SharedCallNames = {
+  malloc: ['cuMemAlloc_v2'],
+  free: ['cuMemFree_v2'],
+  hostMalloc: ['cuMemHostAlloc'],
+  hostFree: ['cuMemFreeHost'],
+  memoryInfo: ['cuMemGetInfo_v2'],
+  copyToDevice: ['cuMemcpyHtoDAsync_v2'],
+  copyToHost: ['cuMemcpyDtoHAsync_v2'],
+  copyOnDevice: ['cuMemcpyDtoDAsync_v2'],
+  fillBytes: ['cuMemsetD8Async'],
+  streamCreate: ['cuStreamCreate'],
+  streamQuery: ['cuStreamQuery'],
+  streamDestroy: ['cuStreamDestroy_v2'],
+  eventCreate: ['cuEventCreate'],
+  eventRecord: ['cuEventRecord'],
+  eventSynchronize: ['cuEventSynchronize'],
+  eventElapsed: ['cuEventElapsedTime', 'cuEventElapsedTime_v2'],
+  eventDestroy: ['cuEventDestroy_v2'],
+  moduleLoad: ['cuModuleLoadData'],
+  moduleUnload: ['cuModuleUnload'],
+  moduleFunction: ['cuModuleGetFunction'],
+  functionAttribute: ['cuFuncGetAttribute'],
+  launch: ['cuLaunchKernel'],
+  captureBegin: ['cuStreamBeginCapture_v2'],
+  captureEnd: ['cuStreamEndCapture'],
+  graphInstantiate: ['cuGraphInstantiateWithFlags'],
+  graphLaunch: ['cuGraphLaunch'],
+  graphDestroy: ['cuGraphDestroy'],
+  graphExecDestroy: ['cuGraphExecDestroy'],
+};
+
+/** CUdevice_attribute. */
+const ATTRIBUTE = { waveSize: 10, multiprocessors: 16, l2CacheBytes: 38, major: 75, minor: 76 } as const;
+
+const NAME_BYTES = 256;
+
+/**
+ * Opens one NVIDIA GPU.
+ *
+ * @param index The device, in CUDA's order.
+ * @throws GpuLibraryNotFoundError, DriverTooOldError, NoGpuError
+ */
+export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSharedLibrary): NativeRuntime {
+  const library = loadFirst(loader, 'the NVIDIA driver', ['libcuda.so.1', 'libcuda.so'], ADVICE);
+  const calls = bindAll(library, shapesOf(NAMES), ADVICE);
+  const own = bindAll(
+    library,
+    {
+      init: { names: ['cuInit'], parameters: ['uint'] },
+      deviceCount: { names: ['cuDeviceGetCount'], parameters: ['void *'] },
+      device: { names: ['cuDeviceGet'], parameters: ['void *', 'int'] },
+      deviceName: { names: ['cuDeviceGetName'], parameters: ['void *', 'int', 'int'] },
+      attribute: { names: ['cuDeviceGetAttribute'], parameters: ['void *', 'int', 'int'] },
+      totalMemory: { names: ['cuDeviceTotalMem_v2'], parameters: ['void *', 'int'] },
+      version: { names: ['cuDriverGetVersion'], parameters: ['void *'] },
+      retainContext: { names: ['cuDevicePrimaryCtxRetain'], parameters: ['void *', 'int'] },
+      releaseContext: { names: ['cuDevicePrimaryCtxRelease_v2'], parameters: ['int'] },
+      setContext: { names: ['cuCtxSetCurrent'], parameters: ['void *'] },
+      errorName: { names: ['cuGetErrorName'], parameters: ['int', 'void *'] },
+    },
+    ADVICE,
+  );
+  const out = new NativeMemory(NAME_BYTES);
+  const nameOut = new NativeMemory(8);
+  const statusName = (status: number): string =>
+    own.errorName(status, nameOut.address) === Status.success ? textAt(nameOut.view.getBigUint64(0, true)) : 'unnamed';
+  const refuse = (operation: string, status: number): never => {
+    const found = `${operation}: ${statusName(status)} (${status})`;
+    const advice = 'check nvidia-smi and CUDA_VISIBLE_DEVICES';
+    throw new NoGpuError('hip', `No NVIDIA GPU · ${library.path} loaded, ${found} · ${advice}`, [found]);
+  };
+  const require = (operation: string, status: number): void => {
+    if (status !== Status.success) refuse(operation, status);
+  };
+
+  require('cuInit', own.init(0));
+  require('cuDeviceGetCount', own.deviceCount(out.address));
+  const count = out.view.getInt32(0, true);
+  if (index >= count) refuse(`device ${index} of ${count}`, Status.invalidDevice);
+  require('cuDeviceGet', own.device(out.address, index));
+  const device = out.view.getInt32(0, true);
+  const attribute = (which: number): number => {
+    require('cuDeviceGetAttribute', own.attribute(out.address, which, device));
+    return out.view.getInt32(0, true);
+  };
+  require('cuDeviceGetName', own.deviceName(out.address, NAME_BYTES, device));
+  const name = textAt(out.address);
+  require('cuDeviceTotalMem', own.totalMemory(out.address, device));
+  const memoryBytes = Number(out.view.getBigUint64(0, true));
+  require('cuDriverGetVersion', own.version(out.address));
+  const version = out.view.getInt32(0, true);
+  const info: GpuDeviceInfo = {
+    index,
+    name,
+    architecture: `sm_${attribute(ATTRIBUTE.major)}${attribute(ATTRIBUTE.minor)}`,
+    waveSize: attribute(ATTRIBUTE.waveSize),
+    multiprocessors: attribute(ATTRIBUTE.multiprocessors),
+    l2CacheBytes: attribute(ATTRIBUTE.l2CacheBytes),
+    memoryBytes,
+    driverVersion: `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
+    library: library.path,
+  };
+  require('cuDevicePrimaryCtxRetain', own.retainContext(out.address, device));
+  const context = out.view.getBigUint64(0, true);
+  const activate = (): void => require('cuCtxSetCurrent', own.setContext(context));
+  activate();
+  return {
+    platform: 'nvidia',
+    info,
+    calls,
+    names: NAMES,
+    launchParameterEnd: 0n,
+    statusName,
+    activate,
+    close() {
+      own.releaseContext(device);
+    },
+  };
+}
