@@ -57,7 +57,7 @@ export interface HarmonyAssistantMessage {
   /** Commentary for the user that goes before tool calls. */
   readonly preamble?: string;
   readonly toolCalls?: readonly HarmonyToolCall[];
-  /** The answer in the final channel. */
+  /** The answer in the final channel. Beside tool calls it is no final answer yet and is rendered as a preamble. */
   readonly content?: string;
 }
 
@@ -76,6 +76,13 @@ export type HarmonyMessage =
   | HarmonyAssistantMessage
   | HarmonyToolMessage;
 
+/** The shape that the final answer should have. */
+export interface HarmonyResponseFormat {
+  readonly name: string;
+  readonly description?: string;
+  readonly schema: JsonSchema;
+}
+
 /** A conversation with everything that its prompt depends on. */
 export interface HarmonyConversation {
   readonly messages: readonly HarmonyMessage[];
@@ -87,17 +94,16 @@ export interface HarmonyConversation {
   readonly modelIdentity?: string;
   /** Default: the format's, see HarmonyFormat. */
   readonly knowledgeCutoff?: string;
+  /** A JSON Schema for the final answer, told to the model at the end of the developer message. It enforces nothing. */
+  readonly responseFormat?: HarmonyResponseFormat;
   /** `YYYY-MM-DD`. Default: today in UTC by the renderer's clock. Give it to keep prompts, and so prefix caches, equal across midnight. */
   readonly currentDate?: string;
 }
 
-/** Who wrote a message, as the header says: the four plain roles, or a tool by its full name such as `functions.get_weather`. */
-export type HarmonyAuthor = 'system' | 'developer' | 'user' | 'assistant' | `functions.${string}`;
-
 /** What the header of one parsed message says. */
 export interface HarmonyHeader {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
-  /** The tool's name without the namespace, when the role is `tool`. */
+  /** The tool's name without the namespace, when the role is `tool` and the name is valid. */
   readonly toolName: string | null;
   readonly channel: HarmonyChannel | null;
   /** The name of the called function without the namespace, or null. Always a valid tool name. */
@@ -105,6 +111,17 @@ export interface HarmonyHeader {
   /** What follows `<|constrain|>`, such as `json`. */
   readonly contentType: string | null;
 }
+
+/**
+ * What a parsed message is for:
+ * - `analysis`: the chain of thought, and messages in a channel that nobody knows;
+ * - `preamble`: commentary for the user;
+ * - `tool-call`: arguments for the header's recipient;
+ * - `undeliverable`: a call whose recipient is no valid tool name: it is neither shown nor called;
+ * - `final`: the answer, and assistant messages without a channel;
+ * - `prompt`: anything that is not the assistant's: system, developer, user and tool messages.
+ */
+export type HarmonyMessageKind = 'analysis' | 'preamble' | 'tool-call' | 'undeliverable' | 'final' | 'prompt';
 
 /** What the parser read out of one answer of the model. */
 export interface HarmonyAnswer {
@@ -115,4 +132,6 @@ export interface HarmonyAnswer {
   /** The final messages joined by a newline. */
   readonly final: string;
   readonly toolCalls: readonly HarmonyToolCall[];
+  /** The message that had no end token when the stream ended (or has none yet): its text or arguments are cut short. */
+  readonly unfinished: HarmonyMessageKind | null;
 }

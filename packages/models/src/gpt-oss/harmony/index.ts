@@ -1,0 +1,19 @@
+/**
+ * Harmony, the conversation format of GPT-OSS: rendering to token ids and streaming parsing.
+ *
+ * @module
+ */
+export { type HarmonyFormat, harmonyFormatOf, POCKET_DICTIONARY_FORMAT, PUBLISHED_HARMONY_FORMAT } from './format.ts';
+export {
+  type HarmonyEvent,
+  type HarmonyMessageEnd,
+  HarmonyParser,
+  type HarmonyParserOptions,
+  type ParsedHarmonyMessage,
+} from './parse.ts';
+export { parseAnswer, parseMessages, toConversationMessages } from './read-conversation.ts';
+export { renderAnswerPrefix, renderConversation, type RenderOptions } from './render.ts';
+export { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
+export { declareTools } from './tool-declarations.ts';
+export { isToolName } from './tool-name.ts';
+export type * from './types.ts';

@@ -1,0 +1,308 @@
+/**
+ * Token ids to messages, one id at a time.
+ *
+ * A marker is a marker only as a token: text that spells one is text. Content comes out as soon as its bytes are whole
+ * characters. The parser survives whatever a model writes, and what cannot be read as harmony is reported as a fault,
+ * unless `strict` asks for an error.
+ *
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { TextDecoder } from 'node:util';
+import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';
+import type { Tokenizer } from '../../tokenizer.ts';
+import { type HeaderSection, readHeader } from './header.ts';
+import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
+import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';
+
+export interface HarmonyParserOptions {
+  /**
+   * `assistant` (default): the stream goes on behind a generation prompt, `<|start|>assistant`. Null: it begins with a
+   * `<|start|>` of its own, as a prompt does.
+   */
+  readonly role?: 'assistant' | null;
+  /** Throw HarmonyParseError at the first fault. Default false. The parser cannot be used after that. */
+  readonly strict?: boolean;
+  /** Makes the id of a tool call. Default: `call_` and a random UUID without hyphens. */
+  readonly newCallId?: () => string;
+}
+
+/** What ended a message: its end token, a marker that can only begin another message, or the end of the stream. */
+export type HarmonyMessageEnd = 'end' | 'return' | 'call' | 'end-of-text' | 'next-message' | 'stream';
+
+/** One message of a stream. */
+export interface ParsedHarmonyMessage {
+  readonly kind: HarmonyMessageKind;
+  readonly header: HarmonyHeader;
+  readonly content: string;
+  /** The id made for a tool call, null for other messages. */
+  readonly callId: string | null;
+  /** Null while the message goes on. */
+  readonly end: HarmonyMessageEnd | null;
+}
+
+/** What happened in the stream. `index` counts the messages from 0. */
+export type HarmonyEvent =
+  | {
+      readonly type: 'message-start';
+      readonly index: number;
+      readonly kind: HarmonyMessageKind;
+      readonly header: HarmonyHeader;
+      readonly callId: string | null;
+    }
+  /** Content that goes behind what came before: never empty, never half a character. */
+  | { readonly type: 'content'; readonly index: number; readonly kind: HarmonyMessageKind; readonly text: string }
+  | {
+      readonly type: 'message-end';
+      readonly index: number;
+      readonly kind: HarmonyMessageKind;
+      readonly end: HarmonyMessageEnd;
+    }
+  /** Something that is not harmony. `tokenIndex` counts the ids from 0. */
+  | { readonly type: 'fault'; readonly fault: HarmonyFault; readonly tokenIndex: number; readonly found: string };
+
+/** Bytes and markers of a header after which a missing `<|message|>` is taken for granted. Valid headers have about 100. */
+const LONGEST_HEADER = 512;
+
+interface OpenHeader {
+  /** The role, where the header need not name it. */
+  readonly role: 'assistant' | null;
+  readonly sections: { marker: HeaderSection['marker']; bytes: number[] }[];
+  length: number;
+}
+
+interface OpenMessage {
+  readonly kind: HarmonyMessageKind;
+  readonly header: HarmonyHeader;
+  readonly callId: string | null;
+  content: string;
+  end: HarmonyMessageEnd | null;
+}
+
+/** A streaming parser for one answer or one prompt. */
+export class HarmonyParser {
+  readonly #tokenizer: Tokenizer;
+  readonly #tokens: HarmonyTokens;
+  readonly #strict: boolean;
+  readonly #newCallId: () => string;
+  readonly #messages: OpenMessage[] = [];
+  #header: OpenHeader | null;
+  #message: OpenMessage | null = null;
+  #decoder = newDecoder();
+  #events: HarmonyEvent[] = [];
+  #tokenCount = 0;
+
+  /** Throws MissingSpecialTokenError if the vocabulary is not harmony's. */
+  constructor(tokenizer: Tokenizer, options: HarmonyParserOptions = {}) {
+    this.#tokenizer = tokenizer;
+    this.#tokens = harmonyTokens(tokenizer);
+    this.#strict = options.strict ?? false;
+    this.#newCallId = options.newCallId ?? (() => `call_${randomUUID().replaceAll('-', '')}`);
+    this.#header = options.role === null ? null : newHeader('assistant');
+  }
+
+  /** The messages so far; the last one may still go on. */
+  get messages(): readonly ParsedHarmonyMessage[] {
+    return this.#messages;
+  }
+
+  /** The message whose content is being read, or null inside headers and between messages. */
+  get current(): ParsedHarmonyMessage | null {
+    return this.#message;
+  }
+
+  /** Whether the next token is part of a header: the only place where a header's grammar may constrain sampling. */
+  get inHeader(): boolean {
+    return this.#header !== null;
+  }
+
+  /**
+   * Takes the next token. Returns what it brought about, often nothing.
+   *
+   * @throws HarmonyParseError in strict mode. UnknownTokenError for an id outside the vocabulary.
+   */
+  push(id: number): HarmonyEvent[] {
+    if (this.#message !== null) this.#pushContent(this.#message, id);
+    else if (this.#header !== null) this.#pushHeader(this.#header, id);
+    else this.#pushBetween(id);
+    this.#tokenCount += 1;
+    return this.#takeEvents();
+  }
+
+  /** The stream is over: closes what is open. A call whose header is cut short is dropped. Throws in strict mode as push does. */
+  finish(): HarmonyEvent[] {
+    if (this.#message !== null) this.#endMessage(this.#message, 'stream');
+    else if (this.#header !== null) this.#endUnfinishedHeader(this.#header, 'stream');
+    return this.#takeEvents();
+  }
+
+  /** What the assistant has said so far, put together. Prompt messages are not part of it. */
+  answer(): HarmonyAnswer {
+    const contents = (kind: HarmonyMessageKind): string[] =>
+      this.#messages.filter((message) => message.kind === kind).map((message) => message.content);
+    const last = this.#messages.at(-1);
+    return {
+      analysis: contents('analysis').join('\n'),
+      preambles: contents('preamble'),
+      final: contents('final').join('\n'),
+      toolCalls: this.#messages.flatMap(({ kind, header, callId, content }) =>
+        kind === 'tool-call' && header.recipient !== null && callId !== null
+          ? [{ id: callId, name: header.recipient, arguments: content }]
+          : [],
+      ),
+      unfinished: last !== undefined && (last.end === null || last.end === 'stream') ? last.kind : null,
+    };
+  }
+
+  #pushBetween(id: number): void {
+    const { start, channel, constrain, message } = this.#tokens;
+    if (id === start) {
+      this.#header = newHeader(null);
+    } else if (id === channel || id === constrain || id === message) {
+      this.#fault('marker-out-of-place', id);
+      this.#header = newHeader('assistant');
+      this.#pushHeader(this.#header, id);
+    } else if (this.#tokenizer.isSpecial(id)) {
+      this.#fault('marker-out-of-place', id);
+    } else {
+      this.#fault('text-outside-message', id);
+      this.#header = newHeader('assistant');
+      this.#pushHeader(this.#header, id);
+    }
+  }
+
+  #pushHeader(header: OpenHeader, id: number): void {
+    const { start, channel, constrain, message } = this.#tokens;
+    const end = this.#endOf(id);
+    if (id === message) {
+      const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true);
+      for (const { fault, found } of faults) this.#fault(fault, found);
+      this.#startMessage(kind, fields);
+    } else if (id === channel || id === constrain) {
+      header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
+      header.length += 1;
+      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+    } else if (id === start) {
+      // Nothing of it can be told from the next header's words, so it is dropped.
+      this.#fault('missing-message-token', id);
+      this.#header = newHeader(null);
+    } else if (end !== null) {
+      this.#fault('missing-message-token', id);
+      this.#endUnfinishedHeader(header, end);
+    } else if (this.#tokenizer.isSpecial(id)) {
+      this.#fault('marker-out-of-place', id);
+    } else {
+      const bytes = this.#tokenizer.tokenBytes(id);
+      for (const byte of bytes) header.sections.at(-1)?.bytes.push(byte);
+      header.length += bytes.length;
+      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+    }
+  }
+
+  #pushContent(message: OpenMessage, id: number): void {
+    const { start, channel } = this.#tokens;
+    const end = this.#endOf(id);
+    if (end !== null) {
+      this.#endMessage(message, end);
+    } else if (id === start || id === channel) {
+      this.#fault('marker-out-of-place', id);
+      this.#endMessage(message, 'next-message');
+      this.#header = newHeader(id === start ? null : 'assistant');
+      if (id === channel) this.#pushHeader(this.#header, id);
+    } else if (this.#tokenizer.isSpecial(id)) {
+      this.#fault('marker-out-of-place', id);
+    } else {
+      this.#appendContent(message, this.#decoder.decode(this.#tokenizer.tokenBytes(id), { stream: true }));
+    }
+  }
+
+  #endOf(id: number): HarmonyMessageEnd | null {
+    if (id === this.#tokens.end) return 'end';
+    if (id === this.#tokens.return) return 'return';
+    if (id === this.#tokens.call) return 'call';
+    return id === this.#tokens.endOfText ? 'end-of-text' : null;
+  }
+
+  /** Makes a message of a header that no `<|message|>` ended, if it holds content or a whole call. */
+  #endUnfinishedHeader(header: OpenHeader, end: HarmonyMessageEnd): void {
+    this.#header = null;
+    if (header.length === 0) return;
+    // A prompt ends in the middle of a header: <|start|>assistant.
+    if (end === 'stream' && header.role === null && header.sections.length === 1) return;
+    const { kind, header: fields, rest, faults } = readHeader(textOf(header), header.role, false);
+    if (end === 'stream') this.#fault('unfinished-header', rest);
+    for (const { fault, found } of faults) this.#fault(fault, found);
+    const call = kind === 'tool-call' || kind === 'undeliverable';
+    // At the end of the stream the recipient itself may be cut short.
+    if (call ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
+    const message = this.#startMessage(kind, fields);
+    this.#appendContent(message, rest);
+    this.#endMessage(message, end);
+  }
+
+  #overflowHeader(header: OpenHeader): void {
+    const sections = textOf(header);
+    const last = header.sections.at(-1);
+    const decoder = newDecoder();
+    // The character that the limit may have cut goes on in the content.
+    const text = decoder.decode(Uint8Array.from(last?.bytes ?? []), { stream: true });
+    sections.splice(-1, 1, { marker: last?.marker ?? 'role', text });
+    const { kind, header: fields, rest } = readHeader(sections, header.role, false);
+    this.#fault('missing-message-token', rest.slice(0, 40));
+    const message = this.#startMessage(kind, fields);
+    this.#decoder = decoder;
+    this.#appendContent(message, rest);
+  }
+
+  #startMessage(kind: HarmonyMessageKind, header: HarmonyHeader): OpenMessage {
+    const callId = kind === 'tool-call' ? this.#newCallId() : null;
+    const message: OpenMessage = { kind, header, callId, content: '', end: null };
+    this.#header = null;
+    this.#message = message;
+    this.#decoder = newDecoder();
+    this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
+    this.#messages.push(message);
+    return message;
+  }
+
+  #appendContent(message: OpenMessage, text: string): void {
+    if (text === '') return;
+    message.content += text;
+    this.#events.push({ type: 'content', index: this.#messages.length - 1, kind: message.kind, text });
+  }
+
+  #endMessage(message: OpenMessage, end: HarmonyMessageEnd): void {
+    // Bytes that never became a character come out as U+FFFD.
+    this.#appendContent(message, this.#decoder.decode());
+    message.end = end;
+    this.#message = null;
+    if (end === 'call' && message.kind !== 'tool-call' && message.kind !== 'undeliverable') {
+      this.#fault('call-without-recipient', '<|call|>');
+    }
+    this.#events.push({ type: 'message-end', index: this.#messages.length - 1, kind: message.kind, end });
+  }
+
+  #fault(fault: HarmonyFault, found: string | number): void {
+    const text = typeof found === 'number' ? this.#tokenizer.decode([found]) : found;
+    if (this.#strict) throw new HarmonyParseError(fault, this.#tokenCount, text);
+    this.#events.push({ type: 'fault', fault, tokenIndex: this.#tokenCount, found: text });
+  }
+
+  #takeEvents(): HarmonyEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+}
+
+function newDecoder(): TextDecoder {
+  return new TextDecoder('utf-8', { ignoreBOM: true });
+}
+
+function textOf(header: OpenHeader): HeaderSection[] {
+  return header.sections.map(({ marker, bytes }) => ({ marker, text: newDecoder().decode(Uint8Array.from(bytes)) }));
+}
+
+function newHeader(role: 'assistant' | null): OpenHeader {
+  return { role, sections: [{ marker: 'role', bytes: [] }], length: 0 };
+}
