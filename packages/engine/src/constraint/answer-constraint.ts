@@ -1,0 +1,219 @@
+/**
+ * Keeps a harmony answer to what the request demands: a tool call, no tool call, or a final message that is JSON.
+ *
+ * Message headers are followed along the few token sequences that are allowed; only bodies are held to a grammar, so
+ * that no mask ever hides a control token where the format needs one.
+ *
+ * @module
+ */
+import type { TokenConstraint } from '../constraint.ts';
+import { ForwardError } from '../errors.ts';
+import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
+import type { JsonBody, JsonGrammars } from './json-grammar.ts';
+
+/** What the answer has to be. Survives a structured clone. */
+export interface AnswerConstraintSpec {
+  readonly toolChoice: 'auto' | 'none' | 'required' | { readonly name: string };
+  /** The request's tools; `schema` is the JSON text of the arguments' schema, or null for any object. */
+  readonly tools: readonly { readonly name: string; readonly schema: string | null }[];
+  /** What the final message has to be: null for any text; `schema` null for any JSON object. */
+  readonly finalJson: { readonly schema: string | null } | null;
+  /** Where the checkpoint writes a call's recipient. */
+  readonly recipientPlacement: 'role' | 'channel';
+}
+
+/** The control tokens that harmony needs here. */
+export interface HarmonyControlTokens {
+  readonly start: number;
+  readonly channel: number;
+  readonly constrain: number;
+  readonly message: number;
+  readonly end: number;
+  readonly call: number;
+  readonly return: number;
+}
+
+/** What the constraint has to know of the tokenizer. */
+export interface ConstraintTokenizer {
+  readonly vocabularySize: number;
+  encode(text: string): number[];
+  isSpecial(id: number): boolean;
+}
+
+/** Whether a request needs a constraint at all. */
+export function needsConstraint(spec: AnswerConstraintSpec): boolean {
+  return spec.finalJson !== null || (spec.toolChoice !== 'auto' && spec.tools.length > 0);
+}
+
+/** A message that may come next: its header's tokens and its body. */
+interface Message {
+  readonly header: readonly number[];
+  readonly kind: 'analysis' | 'text' | 'json';
+  /** The token that ends the body. */
+  readonly endToken: number;
+  /** For JSON bodies. */
+  readonly schema: string | null;
+}
+
+type State =
+  | { readonly at: 'header'; readonly position: number; readonly candidates: readonly Message[] }
+  | { readonly at: 'body'; readonly message: Message; readonly json: JsonBody | null }
+  | { readonly at: 'done' };
+
+/** Follows one answer from just after the prompt's `<|start|>assistant`. */
+export class AnswerConstraint implements TokenConstraint {
+  readonly #tokenizer: ConstraintTokenizer;
+  readonly #control: HarmonyControlTokens;
+  readonly #grammars: JsonGrammars | null;
+  readonly #words: number;
+  /** What has to come after the analysis. */
+  readonly #targets: readonly Message[];
+  #state: State;
+  #mask: TokenMask | null = null;
+  /** Settles when `mask` is up to date with every accepted token. */
+  ready: Promise<void>;
+
+  /**
+   * @param vocabularySize Of the logits: tokens that the tokenizer does not have stay forbidden.
+   * @param grammars Needed where the specification has JSON bodies.
+   */
+  constructor(
+    spec: AnswerConstraintSpec,
+    tokenizer: ConstraintTokenizer,
+    control: HarmonyControlTokens,
+    vocabularySize: number,
+    grammars: JsonGrammars | null,
+  ) {
+    this.#tokenizer = tokenizer;
+    this.#control = control;
+    this.#grammars = grammars;
+    this.#words = tokenMaskWords(vocabularySize);
+    this.#targets = this.#targetsOf(spec);
+    const analysis: Message = {
+      header: [control.channel, ...tokenizer.encode('analysis'), control.message],
+      kind: 'analysis',
+      endToken: control.end,
+      schema: null,
+    };
+    this.#state = { at: 'header', position: 0, candidates: [analysis, ...this.#targets] };
+    this.ready = this.#refresh();
+  }
+
+  mask(): TokenMask | null {
+    return this.#mask;
+  }
+
+  accept(token: number): void {
+    const state = this.#state;
+    if (state.at === 'header') this.#followHeader(state, token);
+    else if (state.at === 'body') this.#followBody(state, token);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#state.at === 'body') this.#state.json?.[Symbol.dispose]();
+    this.#state = { at: 'done' };
+  }
+
+  /** The messages that the request demands. */
+  #targetsOf(spec: AnswerConstraintSpec): Message[] {
+    const encode = (text: string): number[] => this.#tokenizer.encode(text);
+    const { channel, constrain, message, call } = this.#control;
+    const named = typeof spec.toolChoice === 'object' ? spec.toolChoice.name : null;
+    const callable = spec.toolChoice === 'none' ? [] : spec.tools.filter((tool) => named === null || tool.name === named);
+    const calls = callable.map(({ name, schema }): Message => {
+      const recipient = `to=functions.${name}`;
+      const header =
+        spec.recipientPlacement === 'channel'
+          ? [channel, ...encode(`commentary ${recipient} `)]
+          : [...encode(` ${recipient}`), channel, ...encode('commentary ')];
+      return {
+        header: [...header, constrain, ...encode('json'), message],
+        kind: 'json',
+        endToken: call,
+        schema,
+      };
+    });
+    if (spec.toolChoice === 'required' || named !== null) return calls;
+    const final: Message = {
+      header: [channel, ...encode('final'), message],
+      kind: spec.finalJson === null ? 'text' : 'json',
+      endToken: this.#control.return,
+      schema: spec.finalJson?.schema ?? null,
+    };
+    return [...calls, final];
+  }
+
+  #followHeader(state: Extract<State, { at: 'header' }>, token: number): void {
+    const candidates = state.candidates.filter(({ header }) => header[state.position] === token);
+    const position = state.position + 1;
+    const complete = candidates.find(({ header }) => header.length === position);
+    if (complete === undefined) {
+      this.#state = { at: 'header', position, candidates };
+      this.ready = this.#refresh();
+      return;
+    }
+    this.#state = { at: 'body', message: complete, json: null };
+    this.ready = complete.kind === 'json' ? this.#startJson(complete) : this.#refresh();
+  }
+
+  #followBody(state: Extract<State, { at: 'body' }>, token: number): void {
+    const { message, json } = state;
+    if (token !== message.endToken) {
+      if (json === null) return;
+      if (!json.accept(token)) throw new ForwardError(`token ${token}, which the mask had ruled out`);
+      this.ready = this.#refresh();
+      return;
+    }
+    json?.[Symbol.dispose]();
+    if (message.kind === 'analysis') {
+      const restart = [this.#control.start, ...this.#tokenizer.encode('assistant')];
+      const candidates = this.#targets.map((target) => ({ ...target, header: [...restart, ...target.header] }));
+      this.#state = { at: 'header', position: 0, candidates };
+    } else {
+      this.#state = { at: 'done' };
+    }
+    this.ready = this.#refresh();
+  }
+
+  async #startJson(message: Message): Promise<void> {
+    if (this.#grammars === null) throw new ForwardError('a JSON body without a compiled grammar');
+    const json = await this.#grammars.start(message.schema);
+    if (this.#state.at !== 'body') {
+      json[Symbol.dispose]();
+      return;
+    }
+    this.#state = { at: 'body', message, json };
+    await this.#refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    const state = this.#state;
+    if (state.at === 'done') {
+      this.#mask = null;
+    } else if (state.at === 'header') {
+      const mask = new Uint32Array(this.#words);
+      for (const { header } of state.candidates) allow(mask, header[state.position] ?? this.#control.message);
+      this.#mask = mask;
+    } else if (state.json === null) {
+      this.#mask = this.#textMask(state.message.endToken);
+    } else {
+      const { mask, endAllowed } = await state.json.next();
+      const wide = new Uint32Array(this.#words);
+      wide.set(mask.subarray(0, this.#words));
+      if (endAllowed) allow(wide, state.message.endToken);
+      this.#mask = wide;
+    }
+  }
+
+  /** Every ordinary token, and the end. */
+  #textMask(endToken: number): TokenMask {
+    const mask = new Uint32Array(this.#words);
+    for (let id = 0; id < this.#tokenizer.vocabularySize; id += 1) if (!this.#tokenizer.isSpecial(id)) allow(mask, id);
+    allow(mask, endToken);
+    return mask;
+  }
+}
+
+function allow(mask: TokenMask, id: number): void {
+  mask[id >>> 5] = (mask[id >>> 5] ?? 0) | (1 << (id & 31));
+}

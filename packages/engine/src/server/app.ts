@@ -1,0 +1,167 @@
+/**
+ * The routes, and what every request passes on its way to them.
+ *
+ * @module
+ */
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
+import type { Logger } from '../logger.ts';
+import { chatCompletions } from './chat-completions.ts';
+import { completions } from './completions.ts';
+import { OpenAiError, toOpenAiError } from './openai-error.ts';
+import { responses } from './responses.ts';
+import type { Serving } from './serving.ts';
+import { detokenize, score, tokenize } from './text-routes.ts';
+
+/** What the app needs beside the engine. */
+export interface AppOptions {
+  readonly apiKey: string | null;
+  readonly corsOrigin: string | null;
+  readonly maxBodyBytes: number;
+  readonly logger: Logger;
+}
+
+const PAGE = new URL('../../assets/chat.html', import.meta.url);
+/** The page loads nothing from elsewhere. */
+const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** The client's request id where it is harmless, else a new one. */
+function requestId(given: string | undefined): string {
+  return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+function answerError(context: Context, thrown: unknown): Response {
+  const error = toOpenAiError(thrown);
+  if (error.retryAfter !== null) context.header('retry-after', String(error.retryAfter));
+  if (error.status === 401) context.header('www-authenticate', 'Bearer');
+  return new Response(JSON.stringify(error.body), {
+    status: error.status,
+    headers: { ...Object.fromEntries(context.res.headers), 'content-type': 'application/json' },
+  });
+}
+
+function requireApiKey(apiKey: string): MiddlewareHandler {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  const expected = digest(apiKey);
+  return async (context, next) => {
+    const given = /^Bearer\s+(.+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
+    if (given === undefined || !timingSafeEqual(digest(given), expected)) {
+      const found = given === undefined ? 'no key' : 'another key';
+      throw new OpenAiError(401, `The API key is not valid · found ${found} · send "Authorization: Bearer KEY"`, {
+        code: 'invalid_api_key',
+      });
+    }
+    await next();
+  };
+}
+
+function logRequests(logger: Logger): MiddlewareHandler {
+  return async (context, next) => {
+    const id = requestId(context.req.header('x-request-id'));
+    const started = performance.now();
+    context.header('x-request-id', id);
+    await next();
+    logger.info('request', {
+      requestId: id,
+      method: context.req.method,
+      path: context.req.path,
+      status: context.res.status,
+      ms: Math.round((performance.now() - started) * 1000) / 1000,
+    });
+  };
+}
+
+function health(serving: Serving) {
+  return (context: Context): Response => {
+    const { state } = serving.holder;
+    if (state === 'ready') return context.json({ status: 'ok' });
+    context.header('retry-after', '2');
+    return context.json({ error: { code: 503, message: state, type: 'unavailable_error', param: null } }, 503);
+  };
+}
+
+function models(serving: Serving) {
+  const model = () => ({
+    id: serving.modelId,
+    object: 'model',
+    created: serving.created,
+    owned_by: 'switchyard',
+    max_model_len: serving.holder.engineOrNull?.model.contextLength ?? null,
+  });
+  return {
+    list: (context: Context): Response => context.json({ object: 'list', data: [model()] }),
+    one: (context: Context): Response => {
+      const id = context.req.param('id');
+      if (id !== serving.modelId) {
+        throw new OpenAiError(404, `There is no model ${id} · found ${serving.modelId} · ask for that one`, {
+          param: 'model',
+          code: 'model_not_found',
+        });
+      }
+      return context.json(model());
+    },
+  };
+}
+
+/** Tokens sent to each expert since the model was loaded, for the page's heat map. */
+function expertLoad(serving: Serving) {
+  return (context: Context): Response =>
+    context.json({
+      layers: [...serving.metrics.expertLoad].map(([layer, load]) => ({ layer, tokens: Array.from(load) })),
+    });
+}
+
+/** The whole HTTP interface. */
+export function createApp(serving: Serving, options: AppOptions): Hono {
+  const app = new Hono();
+  app.onError((error, context) => answerError(context, error));
+  app.notFound((context) =>
+    answerError(
+      context,
+      new OpenAiError(404, `There is no ${context.req.method} ${context.req.path} · see /v1/models for a start`, {
+        code: 'unknown_url',
+      }),
+    ),
+  );
+  app.use(logRequests(options.logger));
+  if (options.corsOrigin !== null) {
+    app.use(cors({ origin: options.corsOrigin, exposeHeaders: ['x-request-id', 'retry-after'] }));
+  }
+  app.use(
+    bodyLimit({
+      maxSize: options.maxBodyBytes,
+      onError: () => {
+        throw new OpenAiError(413, `The body is too large · at most ${options.maxBodyBytes} bytes are read · shorten it`, {
+          code: 'body_too_large',
+        });
+      },
+    }),
+  );
+  app.get('/health', health(serving));
+  app.get('/', async (context) => {
+    context.header('content-security-policy', PAGE_POLICY);
+    return context.html(await readFile(PAGE, 'utf8'));
+  });
+
+  const guarded = new Hono();
+  guarded.onError((error, context) => answerError(context, error));
+  if (options.apiKey !== null) guarded.use(requireApiKey(options.apiKey));
+  guarded.get('/metrics', async (context) =>
+    context.body(await serving.metrics.text(), 200, { 'content-type': serving.metrics.registry.contentType }),
+  );
+  guarded.post('/v1/chat/completions', chatCompletions(serving));
+  guarded.post('/v1/responses', responses(serving));
+  guarded.post('/v1/completions', completions(serving));
+  guarded.post('/v1/score', score(serving));
+  guarded.post('/tokenize', tokenize(serving));
+  guarded.post('/detokenize', detokenize(serving));
+  guarded.get('/v1/models', models(serving).list);
+  guarded.get('/v1/models/:id', models(serving).one);
+  guarded.get('/expert-load', expertLoad(serving));
+  app.route('/', guarded);
+  return app;
+}

@@ -1,0 +1,41 @@
+/**
+ * What `startServer` takes, with its defaults and limits.
+ *
+ * @module
+ */
+import type { Logger } from '../logger.ts';
+
+export interface ServerOptions {
+  /** Address to listen on. Defaults to 127.0.0.1: nothing outside this machine reaches it. */
+  readonly host?: string;
+  /** 0 to 65535; 0 takes a free one. Defaults to 8000. */
+  readonly port?: number;
+  /** Clients must send it as `Authorization: Bearer KEY`, except to `/health`. Defaults to none. */
+  readonly apiKey?: string;
+  /** The model's name in answers. Defaults to the checkpoint folder's name. */
+  readonly modelId?: string;
+  /** Origin that browsers may call from, or `'*'`. Defaults to none: CORS is off. */
+  readonly corsOrigin?: string;
+  /** The largest request body in bytes. Defaults to 8 MiB. */
+  readonly maxBodyBytes?: number;
+  /** The time a client has to send its headers and body, in milliseconds. Defaults to 60,000. */
+  readonly requestTimeoutMs?: number;
+  /** Silence after which a stream gets a comment, in milliseconds. Defaults to 10,000. */
+  readonly keepAliveMs?: number;
+  /** How long `close` waits for requests under way, in milliseconds; after it they are ended with an error. Defaults to 90,000. */
+  readonly drainMs?: number;
+  /** Defaults to silence. */
+  readonly logger?: Logger;
+}
+
+export const SERVER_DEFAULTS = {
+  host: '127.0.0.1',
+  port: 8000,
+  maxBodyBytes: 8 * 1024 * 1024,
+  requestTimeoutMs: 60_000,
+  keepAliveMs: 10_000,
+  drainMs: 90_000,
+} as const;
+
+/** Bytes of headers that Node reads before it answers 431. */
+export const MAX_HEADER_BYTES = 16 * 1024;

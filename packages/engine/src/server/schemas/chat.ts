@@ -1,0 +1,148 @@
+/**
+ * The body of `POST /v1/chat/completions` and what the engine makes of it.
+ * Unknown fields are ignored, as vLLM does: clients send many that no open model has.
+ *
+ * @module
+ */
+import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models';
+import { z } from 'zod';
+import type { GenerateRequest } from '../../request.ts';
+import { badRequest } from '../openai-error.ts';
+import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
+import {
+  chatResponseFormat,
+  chatTool,
+  chatToolChoice,
+  reasoningEffort,
+  toHarmonyTools,
+  toReasoningEffort,
+  toResponseFormat,
+  toToolChoice,
+} from './tools.ts';
+
+/** Choices of one request, at most. */
+export const MAX_CHOICES = 16;
+
+const textPart = z.object({ type: z.literal('text', 'only text parts are supported'), text: z.string() });
+const content = z.union([z.string(), z.array(textPart)]);
+
+const toolCall = z.object({
+  id: z.string(),
+  type: z.literal('function').nullish(),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+});
+
+const message = z.discriminatedUnion('role', [
+  z.object({ role: z.literal('system'), content }),
+  z.object({ role: z.literal('developer'), content }),
+  z.object({ role: z.literal('user'), content }),
+  z.object({
+    role: z.literal('assistant'),
+    content: content.nullish(),
+    reasoning: z.string().nullish(),
+    reasoning_content: z.string().nullish(),
+    tool_calls: z.array(toolCall).nullish(),
+  }),
+  z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: z.string().nullish() }),
+]);
+
+export const chatRequest = z.object({
+  ...samplingFields,
+  model: z.string().nullish(),
+  messages: z.array(message).min(1),
+  max_tokens: z.number().int().min(1).nullish(),
+  max_completion_tokens: z.number().int().min(1).nullish(),
+  n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.number().int().min(0).max(20).nullish(),
+  tools: z.array(chatTool).max(128).nullish(),
+  tool_choice: chatToolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  response_format: chatResponseFormat.nullish(),
+  reasoning_effort: reasoningEffort.nullish(),
+});
+
+export type ChatRequest = z.output<typeof chatRequest>;
+
+/** Text parts as one text. */
+function plainText(value: z.output<typeof content>): string {
+  return typeof value === 'string' ? value : value.map((part) => part.text).join('');
+}
+
+function toAssistant(source: Extract<ChatRequest['messages'][number], { role: 'assistant' }>): HarmonyAssistantMessage {
+  const analysis = source.reasoning ?? source.reasoning_content;
+  const text = source.content == null ? '' : plainText(source.content);
+  return {
+    role: 'assistant',
+    ...(analysis != null && analysis !== '' ? { analysis } : {}),
+    ...(source.tool_calls != null && source.tool_calls.length > 0
+      ? {
+          toolCalls: source.tool_calls.map((call) => ({
+            id: call.id,
+            name: call.function.name,
+            arguments: call.function.arguments,
+          })),
+        }
+      : {}),
+    ...(text !== '' || source.tool_calls == null || source.tool_calls.length === 0 ? { content: text } : {}),
+  };
+}
+
+/** OpenAI's messages as harmony's. A tool's result gets the name of the call that its id belongs to. */
+export function toHarmonyMessages(messages: ChatRequest['messages']): HarmonyMessage[] {
+  const names = new Map<string, string>();
+  return messages.map((source, index) => {
+    switch (source.role) {
+      case 'system':
+      case 'developer':
+      case 'user':
+        return { role: source.role, content: plainText(source.content) };
+      case 'assistant':
+        for (const call of source.tool_calls ?? []) names.set(call.id, call.function.name);
+        return toAssistant(source);
+      case 'tool': {
+        const name = names.get(source.tool_call_id) ?? source.name;
+        if (name == null) {
+          throw badRequest(
+            `messages[${index}].tool_call_id`,
+            `The tool result belongs to no call · found the id ${JSON.stringify(source.tool_call_id)} · put the assistant message with that call before it`,
+          );
+        }
+        return { role: 'tool', name, toolCallId: source.tool_call_id, content: plainText(source.content) };
+      }
+      default:
+        return source satisfies never;
+    }
+  });
+}
+
+/** The engine's request for one choice. @throws OpenAiError 400 */
+export function toGenerateRequest(body: ChatRequest, choice: number, signal: AbortSignal): GenerateRequest {
+  const tools = toHarmonyTools((body.tools ?? []).map((tool) => tool.function));
+  const choiceOfTool = body.tool_choice ?? 'auto';
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
+  if (body.top_logprobs != null && body.logprobs !== true) {
+    throw badRequest('top_logprobs', 'top_logprobs needs logprobs · found logprobs not set · set it to true');
+  }
+  const format = body.response_format;
+  return {
+    messages: toHarmonyMessages(body.messages),
+    ...(tools.length > 0 ? { tools } : {}),
+    toolChoice: toToolChoice(typeof choiceOfTool === 'object' ? choiceOfTool.function : choiceOfTool, tools),
+    ...(body.reasoning_effort != null ? { reasoningEffort: toReasoningEffort(body.reasoning_effort) } : {}),
+    ...(format != null
+      ? {
+          responseFormat: toResponseFormat(
+            format.type === 'json_schema' ? { type: 'json_schema', schema: format.json_schema.schema } : format,
+          ),
+        }
+      : {}),
+    ...toSamplingOptions(body, choice),
+    ...toStopOptions(body),
+    ...(maxTokens != null ? { maxTokens } : {}),
+    ...(body.logprobs === true ? { logprobs: body.top_logprobs ?? 0 } : {}),
+    signal,
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * The sampling fields that chat completions and completions share, as OpenAI and vLLM name them.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import type { SamplingOptions } from '../../request.ts';
+
+/** OpenAI's default. The engine's own default is greedy. */
+export const DEFAULT_TEMPERATURE = 1;
+
+/** A token id as a key of `logit_bias`. */
+const tokenIdKey = z.string().regex(/^\d{1,9}$/, 'keys are token ids');
+
+/** Fields with `null` allowed where OpenAI's clients send it for "not set". */
+export const samplingFields = {
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  top_k: z.number().int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  seed: z.number().int().nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  repetition_penalty: z.number().gt(0).max(10).nullish(),
+  logit_bias: z.record(tokenIdKey, z.number().min(-100).max(100)).nullish(),
+  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)]).nullish(),
+  stop_token_ids: z.array(z.number().int().min(0)).max(64).nullish(),
+  ignore_eos: z.boolean().nullish(),
+};
+
+const samplingSchema = z.object(samplingFields);
+type SamplingFields = z.output<typeof samplingSchema>;
+
+/** OpenAI allows any integer as a seed; the engine's are 0 to 2^53 - 1. */
+function engineSeed(seed: number): number {
+  return Math.abs(seed) % Number.MAX_SAFE_INTEGER;
+}
+
+/**
+ * The engine's options for a request's fields. A `top_p` of 0 means the likeliest token alone, a `top_k` of -1 no limit.
+ *
+ * @param choice The choice's number where `n` is above 1; each has a seed of its own.
+ */
+export function toSamplingOptions(fields: SamplingFields, choice = 0): SamplingOptions {
+  const greedy = fields.top_p === 0;
+  return {
+    temperature: greedy ? 0 : (fields.temperature ?? DEFAULT_TEMPERATURE),
+    ...(fields.top_p != null && !greedy ? { topP: fields.top_p } : {}),
+    ...(fields.top_k != null && fields.top_k > 0 ? { topK: fields.top_k } : {}),
+    ...(fields.min_p != null ? { minP: fields.min_p } : {}),
+    ...(fields.seed != null ? { seed: engineSeed(fields.seed + choice) } : {}),
+    ...(fields.presence_penalty != null ? { presencePenalty: fields.presence_penalty } : {}),
+    ...(fields.frequency_penalty != null ? { frequencyPenalty: fields.frequency_penalty } : {}),
+    ...(fields.repetition_penalty != null ? { repetitionPenalty: fields.repetition_penalty } : {}),
+    ...(fields.logit_bias != null ? { logitBias: fields.logit_bias } : {}),
+  };
+}
+
+/** The engine's stop options for a request's fields. */
+export function toStopOptions(fields: SamplingFields): {
+  stop?: string | readonly string[];
+  stopTokenIds?: readonly number[];
+  ignoreEndTokens?: boolean;
+} {
+  return {
+    ...(fields.stop != null && fields.stop.length > 0 ? { stop: fields.stop } : {}),
+    ...(fields.stop_token_ids != null ? { stopTokenIds: fields.stop_token_ids } : {}),
+    ...(fields.ignore_eos != null ? { ignoreEndTokens: fields.ignore_eos } : {}),
+  };
+}

@@ -1,0 +1,161 @@
+/**
+ * Binds the app to a port and shuts it down without losing requests. Installs no signal handlers: the CLI does.
+ *
+ * @module
+ */
+import { createServer, type Server } from 'node:http';
+import { basename } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import type { Engine } from '../engine.ts';
+import { LoadError } from '../errors.ts';
+import { SILENT_LOGGER } from '../logger.ts';
+import { createApp } from './app.ts';
+import { EngineHolder, type ServerState } from './engine-holder.ts';
+import { ServerMetrics } from './metrics.ts';
+import { MAX_HEADER_BYTES, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
+import { type Serving, unixSeconds } from './serving.ts';
+
+/** A server that listens. */
+export interface RunningServer extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  /** Such as `http://127.0.0.1:8000`. */
+  readonly url: string;
+  readonly state: ServerState;
+  /** Settles when the model is loaded; rejects where it cannot be. */
+  readonly ready: Promise<void>;
+  /** Takes no new requests, waits for those under way (at most `drainMs`), and frees the engine. */
+  close(): Promise<void>;
+}
+
+const IDLE_SWEEP_MS = 100;
+
+/** Node answers broken requests itself, before there is a request to route; this gives them OpenAI's body. */
+function answerBrokenRequests(server: Server): void {
+  const statuses: Readonly<Record<string, readonly [status: string, message: string]>> = {
+    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request took too long to arrive · send it faster'],
+    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', `The headers are larger than ${MAX_HEADER_BYTES} bytes`],
+  };
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    const [status, message] = statuses[error.code ?? ''] ?? ['400 Bad Request', 'The request is not valid HTTP'];
+    const type = status.startsWith('408') ? 'timeout_error' : 'invalid_request_error';
+    const body = JSON.stringify({ error: { message, type, param: null, code: error.code ?? null } });
+    socket.end(
+      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    );
+  });
+}
+
+function listen(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const advice = error.code === 'EADDRINUSE' ? 'choose another port with --port' : 'choose another --host or --port';
+      reject(new LoadError(`Cannot listen on ${host}:${port} · ${error.message} · ${advice}`, 'CANNOT_LISTEN', error));
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+/** Stops accepting and resolves when every connection is closed, or after `drainMs`. */
+async function drain(server: Server, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  // A keep-alive connection turns idle only when its last answer ends.
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  const deadline = new Promise<void>((resolve) => {
+    setTimeout(resolve, drainMs).unref();
+  });
+  await Promise.race([closed, deadline]);
+  clearInterval(sweep);
+}
+
+/**
+ * Listens at once and answers 503 until `load` has an engine.
+ *
+ * @param load Loads the engine; called again when the worker of the last one crashed.
+ * @param modelName The checkpoint's folder, for the model's name.
+ * @throws LoadError `CANNOT_LISTEN` where the port is taken or the address is not this machine's.
+ */
+export async function startServer(
+  load: () => Promise<Engine>,
+  modelName: string,
+  options: ServerOptions = {},
+): Promise<RunningServer> {
+  const logger = options.logger ?? SILENT_LOGGER;
+  const host = options.host ?? SERVER_DEFAULTS.host;
+  const drainMs = options.drainMs ?? SERVER_DEFAULTS.drainMs;
+  const modelId = options.modelId ?? basename(modelName);
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES });
+  const requestTimeout = options.requestTimeoutMs ?? SERVER_DEFAULTS.requestTimeoutMs;
+  server.requestTimeout = requestTimeout;
+  server.headersTimeout = requestTimeout;
+  const port = await listen(server, host, options.port ?? SERVER_DEFAULTS.port);
+  answerBrokenRequests(server);
+
+  const metrics = new ServerMetrics(modelId, async () => (await holder.engineOrNull?.stats()) ?? null);
+  let settleReady: { resolve: () => void; reject: (reason: unknown) => void } | null = null;
+  const ready = new Promise<void>((resolve, reject) => {
+    settleReady = { resolve, reject };
+  });
+  const holder: EngineHolder = new EngineHolder(load, {
+    onCrash: (error) => {
+      metrics.crashed();
+      logger.error('worker crashed, loading another', { reason: String(error) });
+    },
+    onReady: (engine) => {
+      engine.onRouting = (routing) => metrics.routed(routing, engine.model.experts);
+      logger.info('model ready', { model: modelId });
+      settleReady?.resolve();
+    },
+    onFailure: (error) => {
+      logger.error('model could not be loaded', { reason: error instanceof Error ? error.message : String(error) });
+      settleReady?.reject(error);
+    },
+  });
+  // Whoever does not wait for `ready` learns of a failed load from /health.
+  ready.catch(() => undefined);
+  const serving: Serving = {
+    holder,
+    metrics,
+    modelId,
+    keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
+    created: unixSeconds(),
+  };
+  const app = createApp(serving, {
+    apiKey: options.apiKey ?? null,
+    corsOrigin: options.corsOrigin ?? null,
+    maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
+    logger,
+  });
+  server.on('request', getRequestListener(app.fetch));
+
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    holder.drain();
+    await drain(server, drainMs);
+    // What is still open now gets an error from the engine's disposal, then the socket goes.
+    await holder.dispose();
+    server.closeAllConnections();
+  };
+  const urlHost = host.includes(':') ? `[${host}]` : host;
+  return {
+    host,
+    port,
+    url: `http://${urlHost}:${port}`,
+    get state() {
+      return holder.state;
+    },
+    ready,
+    close: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * `POST /tokenize`, `/detokenize` (vLLM's shapes) and `/v1/score` (log-likelihoods of whole texts).
+ *
+ * @module
+ */
+import type { Context } from 'hono';
+import { z } from 'zod';
+import type { ScoreInput } from '../request.ts';
+import { readJsonBody } from './json-body.ts';
+import { badRequest } from './openai-error.ts';
+import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
+import { chatTool, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
+import type { Serving } from './serving.ts';
+
+const tokenIds = z.array(z.number().int().min(0));
+
+const tokenizeRequest = z.object({
+  model: z.string().nullish(),
+  prompt: z.string().optional(),
+  messages: chatRequest.shape.messages.optional(),
+  tools: z.array(chatTool).nullish(),
+  reasoning_effort: reasoningEffort.nullish(),
+});
+
+/** `{prompt}` or `{messages}` to `{count, max_model_len, tokens}`. Special tokens in a prompt's text are letters. */
+export function tokenize(serving: Serving) {
+  return async (context: Context): Promise<Response> => {
+    const body = await readJsonBody(context, tokenizeRequest);
+    const { engine } = serving.holder;
+    if ((body.prompt === undefined) === (body.messages === undefined)) {
+      throw badRequest('prompt', 'Give exactly one of prompt and messages');
+    }
+    const tokens = await engine.tokenize(
+      body.messages === undefined
+        ? { prompt: body.prompt ?? '' }
+        : {
+            messages: toHarmonyMessages(body.messages),
+            tools: toHarmonyTools((body.tools ?? []).map((tool) => tool.function)),
+            ...(body.reasoning_effort != null ? { reasoningEffort: toReasoningEffort(body.reasoning_effort) } : {}),
+          },
+    );
+    return context.json({ count: tokens.length, max_model_len: engine.model.contextLength, tokens: [...tokens] });
+  };
+}
+
+const detokenizeRequest = z.object({ model: z.string().nullish(), tokens: tokenIds });
+
+/** `{tokens}` to `{prompt}`, special tokens as their text. */
+export function detokenize(serving: Serving) {
+  return async (context: Context): Promise<Response> => {
+    const { tokens } = await readJsonBody(context, detokenizeRequest);
+    return context.json({ prompt: await serving.holder.engine.detokenize(tokens) });
+  };
+}
+
+const scoreRequest = z.object({
+  model: z.string().nullish(),
+  input: z.union([
+    z.string().min(1),
+    tokenIds.min(1),
+    z.array(z.string().min(1)).min(1).max(64),
+    z.array(tokenIds.min(1)).min(1).max(64),
+  ]),
+  logprobs: z.boolean().nullish(),
+});
+
+function scoreInputs(input: z.output<typeof scoreRequest>['input']): ScoreInput[] {
+  if (typeof input === 'string') return [{ text: input }];
+  const ids: number[] = [];
+  const inputs: ScoreInput[] = [];
+  for (const item of input) {
+    if (typeof item === 'number') ids.push(item);
+    else inputs.push(typeof item === 'string' ? { text: item } : { ids: item });
+  }
+  return ids.length > 0 ? [{ ids }] : inputs;
+}
+
+/**
+ * `{input}`, a text, token ids, or an array of either, to `{data: [{index, nll, tokens}]}`: nll is in nats, summed over
+ * all tokens but the first. Text is read with its special tokens. `logprobs: true` adds each token's.
+ */
+export function score(serving: Serving) {
+  return async (context: Context): Promise<Response> => {
+    const body = await readJsonBody(context, scoreRequest);
+    const { engine } = serving.holder;
+    try {
+      const results = await engine.score(scoreInputs(body.input), { signal: context.req.raw.signal });
+      const promptTokens = results.reduce((sum, { tokens }) => sum + tokens, 0);
+      return context.json({
+        object: 'list',
+        model: serving.modelId,
+        data: results.map(({ nll, tokens, logprobs }, index) => ({
+          object: 'score',
+          index,
+          nll,
+          tokens,
+          ...(body.logprobs === true ? { logprobs: Array.from(logprobs) } : {}),
+        })),
+        usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+      });
+    } catch (error) {
+      serving.holder.report(error, engine);
+      throw error;
+    }
+  };
+}
