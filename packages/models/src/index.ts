@@ -1,1 +1,25 @@
-export {};
+/**
+ * GPT-OSS checkpoints: file formats, tokenizer, configuration and harmony. Reads files and runs nothing.
+ *
+ * @module
+ */
+
+export { openCheckpointTensors, type CheckpointTensors } from './checkpoint-tensors.ts';
+export * from './errors.ts';
+export type { GenerationConfig } from './generation-config.ts';
+export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGptOssConfig } from './gpt-oss/config.ts';
+export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
+export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
+export { decodeBf16, decodeF16 } from './half-precision.ts';
+export {
+  decodeMxfp4,
+  type HalfUnitWeights,
+  MXFP4_BLOCK,
+  mxfp4Expert,
+  mxfp4ToHalfUnits,
+} from './mxfp4.ts';
+export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
+export { embeddedCheckpointPath, openSnapshot, type Snapshot } from './snapshot.ts';
+export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensor.ts';
+export { TokenStreamDecoder } from './token-stream-decoder.ts';
+export { createTokenizer, type Tokenizer } from './tokenizer.ts';

@@ -1,33 +1,134 @@
-import type { GptOssConfig } from './gpt-oss/config.ts';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openCheckpointTensors } from './checkpoint-tensors.ts';
+import { InvalidConfigError, InvalidTokenizerError } from './errors.ts';
+import { defaultGenerationConfig, type GenerationConfig, parseGenerationConfig } from './generation-config.ts';
+import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
+import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
-import type { Tokenizer } from './tokenizer.ts';
-
-/** generation_config.json, as far as an engine uses it. */
-export interface GenerationConfig {
-  /** Tokens that end an answer. */
-  readonly eosTokenIds: readonly number[];
-  readonly padTokenId: number | null;
-  readonly bosTokenId: number | null;
-  /** Sampling defaults, null where the file says nothing. */
-  readonly doSample: boolean | null;
-  readonly temperature: number | null;
-  readonly topP: number | null;
-  readonly topK: number | null;
-}
+import { readFileBytes, readJsonFile } from './json-file.ts';
+import type { SafetensorsOptions } from './safetensors.ts';
+import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 
 /** A checkpoint folder, opened: configuration, tokenizer and mapped tensors. Nothing is decoded or copied. */
 export interface Snapshot extends Disposable {
-  /** The folder. */
+  /** The folder, absolute. */
   readonly path: string;
-  readonly layout: 'huggingface' | 'original';
+  readonly layout: GptOssLayout;
   readonly config: GptOssConfig;
   readonly generation: GenerationConfig;
   readonly tokenizer: Tokenizer;
   readonly weights: GptOssWeights;
   /** Bytes of all tensors. */
   readonly tensorBytes: number;
-  /** The text of chat_template.jinja, or null. */
+  /** The text of chat_template.jinja (or of tokenizer_config.json's chat_template), or null. */
   readonly chatTemplate: string | null;
-  /** Unmaps the files. Tensor bytes must not be touched afterwards. */
+  /**
+   * Closes the files and frees the tokenizer. `bytes` of a tensor throws DisposedError afterwards; views taken before
+   * stay readable, and their memory is unmapped once they are garbage collected.
+   */
   dispose(): void;
+}
+
+/** The folder of the checkpoint that comes with this package: pocket-dictionary, a GPT-OSS of 18 MB. */
+export function embeddedCheckpointPath(): string {
+  return fileURLToPath(new URL('../checkpoints/pocket-dictionary', import.meta.url));
+}
+
+/**
+ * Opens a GPT-OSS checkpoint in the Hugging Face layout or in the `original/` one. An `original/` folder has no
+ * tokenizer of its own: the files beside the weights are looked for in the folder above as well.
+ *
+ * Reads the JSON files and the safetensors headers; the weights are mapped as they are asked for.
+ *
+ * @param path the folder; default the embedded checkpoint.
+ * @param options how tensors are mapped.
+ * @throws ModelsError of one kind or another: see errors.ts.
+ */
+export async function openSnapshot(
+  path: string = embeddedCheckpointPath(),
+  options: SafetensorsOptions = {},
+): Promise<Snapshot> {
+  const folder = resolve(path);
+  const configPath = join(folder, 'config.json');
+  const parsed = parseGptOssConfig(readJsonFile(configPath), configPath);
+  const { layout } = parsed;
+  const beside = (name: string): string => findBeside(folder, name, layout);
+
+  const checkpoint = openCheckpointTensors(folder, options);
+  let tokenizer: Tokenizer | null = null;
+  try {
+    const config: GptOssConfig =
+      layout === 'original'
+        ? { ...parsed.config, expertFormat: originalExpertFormat(checkpoint.tensors) }
+        : parsed.config;
+    checkBlockSizes(config, configPath);
+    const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
+    tokenizer = openTokenizer(beside('tokenizer.json'), config);
+    const generation = readGeneration(beside('generation_config.json'), tokenizer);
+    const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
+    const opened = tokenizer;
+    const dispose = (): void => {
+      checkpoint.dispose();
+      opened.dispose();
+    };
+    return {
+      path: folder,
+      layout,
+      config,
+      generation,
+      tokenizer,
+      weights,
+      tensorBytes: checkpoint.tensorBytes,
+      chatTemplate,
+      dispose,
+      [Symbol.dispose]: dispose,
+    };
+  } catch (error) {
+    tokenizer?.dispose();
+    checkpoint.dispose();
+    throw error;
+  }
+}
+
+function findBeside(folder: string, name: string, layout: GptOssLayout): string {
+  const own = join(folder, name);
+  const above = join(dirname(folder), name);
+  return layout === 'original' && !existsSync(own) && existsSync(above) ? above : own;
+}
+
+function checkBlockSizes(config: GptOssConfig, path: string): void {
+  if (config.expertFormat !== 'mxfp4') return;
+  const sizes = [
+    ['hidden_size', config.hiddenSize],
+    ['intermediate_size', config.intermediateSize],
+  ] as const;
+  for (const [field, size] of sizes) {
+    if (size % 32 !== 0) throw new InvalidConfigError(path, field, size, 'a multiple of 32, as MXFP4 blocks need');
+  }
+}
+
+function openTokenizer(path: string, config: GptOssConfig): Tokenizer {
+  const tokenizer = createTokenizer(readJsonFile(path), path);
+  if (tokenizer.vocabularySize <= config.vocabularySize) return tokenizer;
+  tokenizer.dispose();
+  throw new InvalidTokenizerError(
+    path,
+    'model.vocab',
+    `with added_tokens makes ${tokenizer.vocabularySize} tokens, the model has ${config.vocabularySize}`,
+  );
+}
+
+function readGeneration(path: string, tokenizer: Tokenizer): GenerationConfig {
+  if (!existsSync(path)) return defaultGenerationConfig(tokenizer.specialTokens);
+  return parseGenerationConfig(readJsonFile(path), path, tokenizer.vocabularySize);
+}
+
+function readChatTemplate(templatePath: string, tokenizerConfigPath: string): string | null {
+  if (existsSync(templatePath)) return Buffer.from(readFileBytes(templatePath)).toString('utf8');
+  if (!existsSync(tokenizerConfigPath)) return null;
+  const json = readJsonFile(tokenizerConfigPath);
+  const template = typeof json === 'object' && json !== null && 'chat_template' in json ? json.chat_template : null;
+  return typeof template === 'string' ? template : null;
 }

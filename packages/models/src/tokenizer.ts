@@ -1,16 +1,108 @@
+import { Tiktoken } from 'tiktoken/lite';
+import { DisposedError, InvalidTokenizerError, UnknownTokenError } from './errors.ts';
+import { parseTokenizerFile, type TokenizerDefinition } from './tokenizer-file.ts';
+
 /** Text to token ids and back. User text can never become a special token. */
 export interface Tokenizer {
+  /** Ids are the whole numbers from 0 to vocabularySize - 1. A model's vocabulary may be padded beyond it. */
   readonly vocabularySize: number;
   /** Special tokens by text, such as '<|start|>'. */
   readonly specialTokens: ReadonlyMap<string, number>;
-  /** Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. */
+  /** Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. Lone surrogates become U+FFFD. */
   encode(text: string): number[];
   /** Encodes text in which special tokens are special (training files, rendered prompts). Never for user text. */
   encodeWithSpecialTokens(text: string): number[];
-  /** Special tokens come out as their text. Bytes that are no UTF-8 become U+FFFD. */
+  /**
+   * Special tokens come out as their text. Bytes that are no UTF-8 become U+FFFD.
+   *
+   * @throws UnknownTokenError
+   */
   decode(ids: Iterable<number>): string;
-  /** The bytes of one token. */
+  /**
+   * The bytes of one token, as a copy.
+   *
+   * @throws UnknownTokenError
+   */
   tokenBytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
+  /** Frees the encoder. All methods throw DisposedError afterwards. */
   dispose(): void;
+}
+
+/**
+ * Makes a tokenizer from the JSON of a tokenizer.json.
+ *
+ * @param json the parsed file.
+ * @param path names the file in errors.
+ * @throws InvalidTokenizerError
+ */
+export function createTokenizer(json: unknown, path: string): Tokenizer {
+  return new BytePairTokenizer(parseTokenizerFile(json, path), path);
+}
+
+class BytePairTokenizer implements Tokenizer {
+  readonly vocabularySize: number;
+  readonly specialTokens: ReadonlyMap<string, number>;
+  readonly #tokens: readonly Uint8Array[];
+  readonly #specialIds: ReadonlySet<number>;
+  readonly #path: string;
+  #encoder: Tiktoken | null;
+
+  constructor(definition: TokenizerDefinition, path: string) {
+    const { tokens, specialTokens, pattern } = definition;
+    this.vocabularySize = tokens.length;
+    this.specialTokens = specialTokens;
+    this.#tokens = tokens;
+    this.#specialIds = new Set(specialTokens.values());
+    this.#path = path;
+    const ranks: string[] = [];
+    for (const [id, bytes] of tokens.entries()) {
+      if (!this.#specialIds.has(id)) ranks.push(`${Buffer.from(bytes).toString('base64')} ${id}`);
+    }
+    try {
+      this.#encoder = new Tiktoken(ranks.join('\n'), Object.fromEntries(specialTokens), pattern);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new InvalidTokenizerError(path, 'pre_tokenizer.Split.pattern', `is refused: ${reason}`, cause);
+    }
+  }
+
+  encode(text: string): number[] {
+    return Array.from(this.#open().encode_ordinary(text));
+  }
+
+  encodeWithSpecialTokens(text: string): number[] {
+    return Array.from(this.#open().encode(text, 'all', []));
+  }
+
+  decode(ids: Iterable<number>): string {
+    const parts = Array.from(ids, (id) => this.#bytes(id));
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(parts));
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return this.#bytes(id).slice();
+  }
+
+  isSpecial(id: number): boolean {
+    this.#open();
+    return this.#specialIds.has(id);
+  }
+
+  dispose(): void {
+    this.#encoder?.free();
+    this.#encoder = null;
+  }
+
+  #bytes(id: number): Uint8Array {
+    this.#open();
+    const bytes = this.#tokens[id];
+    if (bytes === undefined) throw new UnknownTokenError(id, this.vocabularySize);
+    return bytes;
+  }
+
+  #open(): Tiktoken {
+    if (this.#encoder === null) throw new DisposedError(`The tokenizer of ${this.#path}`);
+    return this.#encoder;
+  }
 }

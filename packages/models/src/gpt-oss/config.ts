@@ -1,3 +1,10 @@
+import { InvalidConfigError, UnsupportedArchitectureError } from '../errors.ts';
+import { isJsonObject } from '../json-text.ts';
+import { ConfigFields } from './config-fields.ts';
+
+/** Layers each take a table entry: a config that claims more than any model has must not exhaust memory. */
+const MAX_LAYERS = 4096;
+
 /** The configuration of a GPT-OSS model, read from either published layout. */
 export interface GptOssConfig {
   readonly vocabularySize: number;
@@ -31,4 +38,188 @@ export interface GptOssConfig {
   readonly tieWordEmbeddings: boolean;
   /** How the expert weights are stored. */
   readonly expertFormat: 'mxfp4' | 'bf16';
+}
+
+/** The two published layouts of GPT-OSS: the Hugging Face one and the `original/` folder of openai/gpt-oss. */
+export type GptOssLayout = 'huggingface' | 'original';
+
+/** What config.json says, and which layout it belongs to. */
+export interface ParsedGptOssConfig {
+  readonly layout: GptOssLayout;
+  readonly config: GptOssConfig;
+}
+
+/**
+ * Reads the JSON of a config.json in either layout.
+ *
+ * Fields that transformers gives a default may be absent and get the same default.
+ *
+ * @param json the parsed file.
+ * @param path names the file in errors.
+ * @throws UnsupportedArchitectureError, InvalidConfigError
+ */
+export function parseGptOssConfig(json: unknown, path: string): ParsedGptOssConfig {
+  if (!isJsonObject(json)) throw new InvalidConfigError(path, 'document', json, 'an object');
+  const fields = new ConfigFields(json, path);
+  const layout = detectLayout(fields, path);
+  const config = layout === 'huggingface' ? parseHuggingFace(fields) : parseOriginal(fields);
+  checkRelations(config, fields, layout);
+  return { layout, config };
+}
+
+function detectLayout(fields: ConfigFields, path: string): GptOssLayout {
+  const modelType = fields.raw('model_type');
+  const architectures = fields.raw('architectures');
+  if (modelType === undefined && architectures === undefined) {
+    if (fields.has('num_experts') && fields.has('experts_per_token')) return 'original';
+    throw new UnsupportedArchitectureError(path, 'neither model_type nor architectures');
+  }
+  if (modelType !== undefined && modelType !== 'gpt_oss') {
+    throw new UnsupportedArchitectureError(path, `model_type ${JSON.stringify(modelType)}`);
+  }
+  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes('GptOssForCausalLM'))) {
+    throw new UnsupportedArchitectureError(path, `architectures ${JSON.stringify(architectures)}`);
+  }
+  return 'huggingface';
+}
+
+function parseHuggingFace(fields: ConfigFields): GptOssConfig {
+  fields.require('hidden_act', 'silu');
+  fields.require('attention_bias', true);
+  const layers = fields.size('num_hidden_layers', undefined, 1, MAX_LAYERS);
+  const attentionHeads = fields.size('num_attention_heads');
+  const hiddenSize = fields.size('hidden_size');
+  const contextLength = fields.size('max_position_embeddings', 131072);
+  return {
+    vocabularySize: fields.size('vocab_size'),
+    hiddenSize,
+    intermediateSize: fields.size('intermediate_size'),
+    layers,
+    experts: fields.size('num_local_experts'),
+    expertsPerToken: fields.size(fields.has('num_experts_per_tok') ? 'num_experts_per_tok' : 'experts_per_token'),
+    attentionHeads,
+    keyValueHeads: fields.size('num_key_value_heads', attentionHeads),
+    headDim: fields.size('head_dim', hiddenSize / attentionHeads),
+    slidingWindow: fields.size('sliding_window'),
+    layerTypes: parseLayerTypes(fields, layers),
+    swigluLimit: fields.positive('swiglu_limit', 7),
+    rmsNormEpsilon: fields.positive('rms_norm_eps', 1e-5),
+    rope: parseHuggingFaceRope(fields, contextLength),
+    contextLength,
+    tieWordEmbeddings: fields.boolean('tie_word_embeddings', false),
+    expertFormat: parseQuantization(fields),
+  };
+}
+
+function parseLayerTypes(fields: ConfigFields, layers: number): readonly ('sliding' | 'full')[] {
+  const value = fields.raw('layer_types');
+  if (value === undefined) return alternatingLayerTypes(layers);
+  if (!Array.isArray(value) || value.length !== layers) {
+    return fields.fail('layer_types', `a list of ${layers} entries, one a layer`);
+  }
+  return value.map((type: unknown) => {
+    if (type === 'sliding_attention') return 'sliding';
+    if (type === 'full_attention') return 'full';
+    return fields.fail('layer_types', 'only "sliding_attention" and "full_attention"');
+  });
+}
+
+/** Every other layer slides, beginning with the first. */
+function alternatingLayerTypes(layers: number): readonly ('sliding' | 'full')[] {
+  return Array.from({ length: layers }, (_, layer) => (layer % 2 === 0 ? 'sliding' : 'full'));
+}
+
+function parseHuggingFaceRope(fields: ConfigFields, contextLength: number): GptOssConfig['rope'] {
+  // transformers 5 writes `rope_parameters`, with rope_theta among them, where version 4 wrote `rope_scaling`.
+  const scaling = fields.object('rope_parameters') ?? fields.object('rope_scaling');
+  const theta = scaling?.has('rope_theta') ? scaling.positive('rope_theta') : fields.positive('rope_theta', 150_000);
+  if (scaling === null) return { theta, yarn: null };
+  const typeField = scaling.has('rope_type') ? 'rope_type' : 'type';
+  const type = scaling.raw(typeField);
+  if (type === 'default') return { theta, yarn: null };
+  if (type !== 'yarn') return scaling.fail(typeField, '"yarn" or "default"');
+  scaling.forbid('attention_factor', 'mscale', 'mscale_all_dim');
+  return {
+    theta,
+    yarn: {
+      factor: scaling.positive('factor'),
+      betaFast: scaling.positive('beta_fast', 32),
+      betaSlow: scaling.positive('beta_slow', 1),
+      originalContextLength: scaling.size('original_max_position_embeddings', contextLength),
+      truncate: scaling.boolean('truncate', true),
+    },
+  };
+}
+
+function parseQuantization(fields: ConfigFields): GptOssConfig['expertFormat'] {
+  const quantization = fields.object('quantization_config');
+  if (quantization === null) return 'bf16';
+  if (quantization.raw('quant_method') === 'mxfp4') return 'mxfp4';
+  return quantization.fail('quant_method', '"mxfp4", or no quantization_config for bf16 experts');
+}
+
+/**
+ * Reads the fields of original/config.json. What it leaves unsaid is fixed in openai/gpt-oss: epsilon 1e-5, every
+ * other layer sliding, YaRN without truncation. How the experts are stored shows in the tensors alone.
+ */
+function parseOriginal(fields: ConfigFields): GptOssConfig {
+  const layers = fields.size('num_hidden_layers', undefined, 1, MAX_LAYERS);
+  const initialContext = fields.size('initial_context_length', 4096);
+  const factor = fields.positive('rope_scaling_factor', 1);
+  const contextLength = Math.floor(initialContext * factor);
+  if (contextLength < 1 || contextLength > 2 ** 31 - 1) {
+    fields.fail('rope_scaling_factor', 'a factor with which initial_context_length stays between 1 and 2^31 - 1');
+  }
+  return {
+    vocabularySize: fields.size('vocab_size'),
+    hiddenSize: fields.size('hidden_size'),
+    intermediateSize: fields.size('intermediate_size'),
+    layers,
+    experts: fields.size('num_experts'),
+    expertsPerToken: fields.size('experts_per_token'),
+    attentionHeads: fields.size('num_attention_heads'),
+    keyValueHeads: fields.size('num_key_value_heads'),
+    headDim: fields.size('head_dim'),
+    slidingWindow: fields.size('sliding_window'),
+    layerTypes: alternatingLayerTypes(layers),
+    swigluLimit: fields.positive('swiglu_limit', 7),
+    rmsNormEpsilon: 1e-5,
+    rope: {
+      theta: fields.positive('rope_theta'),
+      yarn:
+        factor > 1
+          ? {
+              factor,
+              betaFast: fields.positive('rope_ntk_beta', 32),
+              betaSlow: fields.positive('rope_ntk_alpha', 1),
+              originalContextLength: initialContext,
+              truncate: false,
+            }
+          : null,
+    },
+    contextLength,
+    tieWordEmbeddings: false,
+    expertFormat: 'mxfp4',
+  };
+}
+
+function checkRelations(config: GptOssConfig, fields: ConfigFields, layout: GptOssLayout): void {
+  const { experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = config;
+  if (expertsPerToken > experts) {
+    const field =
+      layout === 'huggingface' && fields.has('num_experts_per_tok') ? 'num_experts_per_tok' : 'experts_per_token';
+    fields.fail(field, `at most the number of experts, ${experts}`);
+  }
+  if (attentionHeads % keyValueHeads !== 0) {
+    fields.fail('num_key_value_heads', `a divisor of num_attention_heads, ${attentionHeads}`);
+  }
+  if (headDim % 2 !== 0) fields.fail('head_dim', 'an even number, as the rotary embedding needs');
+  const { yarn } = config.rope;
+  if (yarn !== null && yarn.betaFast <= yarn.betaSlow) {
+    if (layout === 'original') fields.fail('rope_ntk_beta', `more than rope_ntk_alpha, ${yarn.betaSlow}`);
+    (fields.object('rope_parameters') ?? fields.object('rope_scaling') ?? fields).fail(
+      'beta_fast',
+      `more than beta_slow, ${yarn.betaSlow}`,
+    );
+  }
 }

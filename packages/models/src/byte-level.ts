@@ -1,0 +1,35 @@
+/**
+ * The byte-level alphabet of GPT-2: tokenizer.json writes each byte of a token as one printable character. Bytes that
+ * are printable in Latin-1 stand for themselves, the others for U+0100 onwards in ascending order.
+ */
+
+const characterOfByte: readonly string[] = makeAlphabet();
+const byteOfCharacter: ReadonlyMap<string, number> = new Map(
+  characterOfByte.map((character, byte) => [character, byte]),
+);
+
+function makeAlphabet(): string[] {
+  let shifted = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    return String.fromCharCode(printable ? byte : shifted++);
+  });
+}
+
+/** The bytes that a text in the byte-level alphabet stands for, or null where a character is not of the alphabet. */
+export function byteLevelToBytes(text: string): Uint8Array | null {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const byte = byteOfCharacter.get(text.charAt(i));
+    if (byte === undefined) return null;
+    bytes[i] = byte;
+  }
+  return bytes;
+}
+
+/** Bytes written in the byte-level alphabet. */
+export function bytesToByteLevel(bytes: Iterable<number>): string {
+  let text = '';
+  for (const byte of bytes) text += characterOfByte[byte] ?? '';
+  return text;
+}

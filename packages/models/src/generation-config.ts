@@ -1,0 +1,68 @@
+import { InvalidConfigError } from './errors.ts';
+import { ConfigFields } from './gpt-oss/config-fields.ts';
+import { isJsonObject } from './json-text.ts';
+
+/** generation_config.json, as far as an engine uses it. */
+export interface GenerationConfig {
+  /** Tokens that end an answer. */
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | null;
+  readonly bosTokenId: number | null;
+  /** Sampling defaults, null where the file says nothing. */
+  readonly doSample: boolean | null;
+  /** Above 0. */
+  readonly temperature: number | null;
+  /** Above 0, at most 1. */
+  readonly topP: number | null;
+  /** Whole, 1 or more; the file's 0 (no limit) is given as null. */
+  readonly topK: number | null;
+}
+
+/**
+ * Reads the JSON of a generation_config.json. Token ids must be below `vocabularySize`.
+ *
+ * @param json the parsed file.
+ * @param path names the file in errors.
+ * @throws InvalidConfigError
+ */
+export function parseGenerationConfig(json: unknown, path: string, vocabularySize: number): GenerationConfig {
+  if (!isJsonObject(json)) throw new InvalidConfigError(path, 'document', json, 'an object');
+  const fields = new ConfigFields(json, path);
+  const tokenId = (name: string): number | null =>
+    fields.has(name) ? fields.size(name, undefined, 0, vocabularySize - 1) : null;
+  const topP = fields.has('top_p') ? fields.positive('top_p') : null;
+  if (topP !== null && topP > 1) fields.fail('top_p', 'a number above 0 and at most 1');
+  const topK = fields.has('top_k') ? fields.size('top_k', undefined, 0) : null;
+  return {
+    eosTokenIds: parseEosTokenIds(fields, vocabularySize),
+    padTokenId: tokenId('pad_token_id'),
+    bosTokenId: tokenId('bos_token_id'),
+    doSample: fields.has('do_sample') ? fields.boolean('do_sample', false) : null,
+    temperature: fields.has('temperature') ? fields.positive('temperature') : null,
+    topP,
+    topK: topK === 0 ? null : topK,
+  };
+}
+
+function parseEosTokenIds(fields: ConfigFields, vocabularySize: number): number[] {
+  const value = fields.raw('eos_token_id') ?? [];
+  const ids: unknown[] = Array.isArray(value) ? value : [value];
+  return ids.map((id) => {
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabularySize) return id;
+    return fields.fail('eos_token_id', `one or several whole numbers from 0 to ${vocabularySize - 1}`);
+  });
+}
+
+/** The generation configuration of a checkpoint that has no generation_config.json: harmony's stop tokens. */
+export function defaultGenerationConfig(specialTokens: ReadonlyMap<string, number>): GenerationConfig {
+  const ids = ['<|return|>', '<|call|>'].map((text) => specialTokens.get(text)).filter((id) => id !== undefined);
+  return {
+    eosTokenIds: ids,
+    padTokenId: specialTokens.get('<|endoftext|>') ?? null,
+    bosTokenId: specialTokens.get('<|startoftext|>') ?? null,
+    doSample: null,
+    temperature: null,
+    topP: null,
+    topK: null,
+  };
+}

@@ -1,0 +1,165 @@
+import { bytesToByteLevel, byteLevelToBytes } from './byte-level.ts';
+import { InvalidTokenizerError } from './errors.ts';
+import { isJsonObject, type JsonObject } from './json-text.ts';
+
+/** A byte-level BPE tokenizer as tokenizer.json describes it, checked. */
+export interface TokenizerDefinition {
+  /** The bytes of each token; ids are the positions, special tokens included. */
+  readonly tokens: readonly Uint8Array[];
+  /** Tokens that text is never encoded to, by text. */
+  readonly specialTokens: ReadonlyMap<string, number>;
+  /** The regular expression that cuts text into the pieces within which merges happen. */
+  readonly pattern: string;
+}
+
+/**
+ * Reads the JSON of a tokenizer.json in the form that GPT-OSS uses: byte-level BPE, one split pattern, no normaliser.
+ *
+ * The ids must rise in the order of the merges. Only then may an encoder that merges the pair with the lowest id first
+ * stand in for the list of merges.
+ *
+ * @param json the parsed file.
+ * @param path names the file in errors.
+ * @throws InvalidTokenizerError
+ */
+export function parseTokenizerFile(json: unknown, path: string): TokenizerDefinition {
+  const fail = (field: string, found: string): never => {
+    throw new InvalidTokenizerError(path, field, found);
+  };
+  if (!isJsonObject(json)) return fail('the document', 'is no object');
+  const model = json['model'];
+  if (!isJsonObject(model)) return fail('model', 'is no object');
+  if (model['type'] !== 'BPE')
+    return fail('model.type', `is ${JSON.stringify(model['type'])}, only "BPE" is supported`);
+  refuseVariants(json, model, fail);
+  const ranks = parseVocabulary(model['vocab'], fail);
+  const specialTokens = parseAddedTokens(json['added_tokens'], ranks, fail);
+  // Some writers list the special tokens among the vocabulary as well.
+  for (const text of specialTokens.keys()) ranks.delete(text);
+  checkMerges(model['merges'], ranks, fail);
+
+  const tokens: (Uint8Array | undefined)[] = Array.from({ length: ranks.size + specialTokens.size });
+  const place = (id: number, text: string, bytes: Uint8Array): void => {
+    if (id >= tokens.length)
+      fail('model.vocab', `gives ${JSON.stringify(text)} the id ${id}, though there are only ${tokens.length} tokens`);
+    if (tokens[id] !== undefined) fail('model.vocab', `gives the id ${id} to two tokens`);
+    tokens[id] = bytes;
+  };
+  for (const [text, id] of ranks) {
+    const bytes = byteLevelToBytes(text);
+    if (bytes === null)
+      return fail('model.vocab', `has ${JSON.stringify(text)}, which is not in the byte-level alphabet`);
+    place(id, text, bytes);
+  }
+  for (const [text, id] of specialTokens) place(id, text, new TextEncoder().encode(text));
+  const dense = tokens.filter((bytes) => bytes !== undefined);
+  if (dense.length !== tokens.length) fail('model.vocab', `has no token with the id ${tokens.indexOf(undefined)}`);
+  return { tokens: dense, specialTokens, pattern: parsePattern(json, fail) };
+}
+
+type Fail = (field: string, found: string) => never;
+
+/** Settings that would change how text is encoded, which GPT-OSS does not use. */
+function refuseVariants(json: JsonObject, model: JsonObject, fail: Fail): void {
+  if (json['normalizer'] !== null && json['normalizer'] !== undefined)
+    fail('normalizer', 'is set, which is not supported');
+  for (const field of ['dropout', 'unk_token', 'continuing_subword_prefix', 'end_of_word_suffix']) {
+    const value = model[field];
+    if (value !== null && value !== undefined && value !== '') fail(`model.${field}`, 'is set, which is not supported');
+  }
+  if (model['byte_fallback'] === true) fail('model.byte_fallback', 'is true, which is not supported');
+}
+
+function parseVocabulary(vocabulary: unknown, fail: Fail): Map<string, number> {
+  if (!isJsonObject(vocabulary)) return fail('model.vocab', 'is no object');
+  const ranks = new Map<string, number>();
+  for (const [text, id] of Object.entries(vocabulary)) {
+    if (!isTokenId(id)) return fail('model.vocab', `gives ${JSON.stringify(text)} the id ${JSON.stringify(id)}`);
+    if (text === '') return fail('model.vocab', 'has an empty token');
+    ranks.set(text, id);
+  }
+  return ranks;
+}
+
+function isTokenId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 31;
+}
+
+/** Every token of more than one byte must come from merges of tokens with lower ids, listed in the order of the ids. */
+function checkMerges(merges: unknown, ranks: ReadonlyMap<string, number>, fail: Fail): void {
+  if (!Array.isArray(merges)) return fail('model.merges', 'is no list');
+  const merged = new Set<string>();
+  let last = -1;
+  for (const [index, merge] of merges.entries()) {
+    const where = `model.merges[${index}]`;
+    const [left, right] = splitMerge(merge) ?? fail(where, 'is no pair of tokens');
+    const result = left + right;
+    const [leftId, rightId, id] = [ranks.get(left), ranks.get(right), ranks.get(result)];
+    if (leftId === undefined || rightId === undefined || id === undefined) {
+      return fail(
+        where,
+        `merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, which are not all in the vocabulary`,
+      );
+    }
+    if (leftId >= id || rightId >= id || id < last) {
+      return fail(where, `makes the token ${id} out of order: ids must rise with the merges`);
+    }
+    last = id;
+    merged.add(result);
+  }
+  for (const text of ranks.keys()) {
+    if (text.length > 1 && !merged.has(text)) fail('model.vocab', `has ${JSON.stringify(text)}, which no merge makes`);
+  }
+  for (let byte = 0; byte < 256; byte++) {
+    if (!ranks.has(bytesToByteLevel([byte]))) fail('model.vocab', `has no token for the byte ${byte}`);
+  }
+}
+
+/** Older files write a merge as one text with a space, newer ones as a pair. */
+function splitMerge(merge: unknown): readonly [string, string] | null {
+  const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
+  const [left, right] = parts;
+  return parts.length === 2 && typeof left === 'string' && typeof right === 'string' ? [left, right] : null;
+}
+
+function parseAddedTokens(added: unknown, ranks: ReadonlyMap<string, number>, fail: Fail): Map<string, number> {
+  const specialTokens = new Map<string, number>();
+  if (added === undefined || added === null) return specialTokens;
+  if (!Array.isArray(added)) return fail('added_tokens', 'is no list');
+  for (const [index, token] of added.entries()) {
+    const where = `added_tokens[${index}]`;
+    if (!isJsonObject(token)) return fail(where, 'is no object');
+    const { id, content } = token;
+    if (typeof content !== 'string' || content === '') return fail(`${where}.content`, 'is no text');
+    if (!isTokenId(id)) return fail(`${where}.id`, `is ${JSON.stringify(id) ?? 'missing'}`);
+    for (const flag of ['single_word', 'lstrip', 'rstrip', 'normalized']) {
+      if (token[flag] === true) fail(`${where}.${flag}`, 'is true, which is not supported');
+    }
+    if (specialTokens.has(content)) fail(where, `names ${JSON.stringify(content)} a second time`);
+    const listed = ranks.get(content);
+    if (listed !== undefined && listed !== id)
+      fail(where, `gives ${JSON.stringify(content)} another id than the vocabulary`);
+    specialTokens.set(content, id);
+  }
+  return specialTokens;
+}
+
+function parsePattern(json: JsonObject, fail: Fail): string {
+  const preTokenizer = json['pre_tokenizer'];
+  if (!isJsonObject(preTokenizer)) return fail('pre_tokenizer', 'is no object');
+  const steps = preTokenizer['type'] === 'Sequence' ? preTokenizer['pretokenizers'] : [preTokenizer];
+  const [split, byteLevel, ...rest]: unknown[] = Array.isArray(steps) ? steps : [];
+  const isSplit = isJsonObject(split) && split['type'] === 'Split';
+  const isByteLevel = isJsonObject(byteLevel) && byteLevel['type'] === 'ByteLevel';
+  if (!isSplit || !isByteLevel || rest.length > 0) return fail('pre_tokenizer', 'is not a Split followed by ByteLevel');
+  if (split['behavior'] !== 'Isolated' || split['invert'] === true) {
+    return fail('pre_tokenizer.Split', 'has another behavior than "Isolated"');
+  }
+  // Absent, both are true in the tokenizers library.
+  if (byteLevel['add_prefix_space'] !== false || byteLevel['use_regex'] !== false) {
+    return fail('pre_tokenizer.ByteLevel', 'must have add_prefix_space and use_regex false');
+  }
+  const pattern = isJsonObject(split['pattern']) ? split['pattern']['Regex'] : undefined;
+  if (typeof pattern !== 'string' || pattern === '') return fail('pre_tokenizer.Split.pattern', 'has no Regex');
+  return pattern;
+}
