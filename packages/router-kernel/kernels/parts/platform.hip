@@ -1,0 +1,124 @@
+// The two platforms behind one set of names. Nothing is included: clang (offline or through hipRTC), nvcc and NVRTC
+// all bring what is used here as builtins. Each translation unit is specialised by macros named ROUTER_*; a namespace
+// of its own lets several specialisations share a module.
+
+#ifndef ROUTER_NAMESPACE
+#define ROUTER_NAMESPACE router
+#endif
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+#define ROUTER_NVIDIA 1
+#define ROUTER_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+#else
+#define ROUTER_NVIDIA 0
+#ifndef __device__
+#define __device__ __attribute__((device))
+#endif
+#ifndef __global__
+#define __global__ __attribute__((global))
+#endif
+#ifndef __shared__
+#define __shared__ __attribute__((shared))
+#endif
+#define ROUTER_LAUNCH_BOUNDS(threads) __attribute__((amdgpu_flat_work_group_size(threads, threads)))
+#endif
+
+#define ROUTER_INLINE static __device__ inline __attribute__((always_inline))
+
+namespace ROUTER_NAMESPACE {
+
+using u8 = unsigned char;
+using u16 = unsigned short;
+using u32 = unsigned int;
+using u64 = unsigned long long;
+using i32 = int;
+using i64 = long long;
+
+// The one place that decides the wave size.
+#if ROUTER_NVIDIA
+constexpr int kWaveSize = 32;
+#elif defined(__GFX9__)
+constexpr int kWaveSize = 64;
+#else
+constexpr int kWaveSize = 32;
+#endif
+
+#if ROUTER_NVIDIA
+using Words2 = uint2;
+using Words4 = uint4;
+using Floats2 = float2;
+using Floats4 = float4;
+ROUTER_INLINE u32 block_index() { return blockIdx.x; }
+ROUTER_INLINE u32 thread_index() { return threadIdx.x; }
+ROUTER_INLINE void block_barrier() { __syncthreads(); }
+ROUTER_INLINE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
+ROUTER_INLINE u32 float_to_bits(float value) { return __float_as_uint(value); }
+#else
+using Words2 = u32 __attribute__((ext_vector_type(2)));
+using Words4 = u32 __attribute__((ext_vector_type(4)));
+using Floats2 = float __attribute__((ext_vector_type(2)));
+using Floats4 = float __attribute__((ext_vector_type(4)));
+ROUTER_INLINE u32 block_index() { return __builtin_amdgcn_workgroup_id_x(); }
+ROUTER_INLINE u32 thread_index() { return __builtin_amdgcn_workitem_id_x(); }
+ROUTER_INLINE void block_barrier() {
+  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
+  __builtin_amdgcn_s_barrier();
+  __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
+}
+ROUTER_INLINE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
+ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, value); }
+#endif
+
+template <class T>
+ROUTER_INLINE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+ROUTER_INLINE T larger(T a, T b) {
+  return a < b ? b : a;
+}
+
+constexpr int next_power_of_two(int value) {
+  int power = 1;
+  while (power < value) power *= 2;
+  return power;
+}
+
+// The hardware's approximations: within 2 units in the last place, and numbers below 2^-126 may become 0.
+#if ROUTER_NVIDIA
+ROUTER_INLINE float exp2_approximate(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+ROUTER_INLINE float reciprocal_approximate(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+ROUTER_INLINE float sqrt_approximate(float x) {
+  float result;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+ROUTER_INLINE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+#else
+ROUTER_INLINE float exp2_approximate(float x) {
+#if __has_builtin(__builtin_amdgcn_exp2f)
+  return __builtin_amdgcn_exp2f(x);
+#else
+  return __builtin_exp2f(x);
+#endif
+}
+ROUTER_INLINE float reciprocal_approximate(float x) { return __builtin_amdgcn_rcpf(x); }
+ROUTER_INLINE float sqrt_approximate(float x) {
+#if __has_builtin(__builtin_amdgcn_sqrtf)
+  return __builtin_amdgcn_sqrtf(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+ROUTER_INLINE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#endif
+
+}  // namespace ROUTER_NAMESPACE

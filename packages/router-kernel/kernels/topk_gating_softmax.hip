@@ -1,0 +1,100 @@
+// The fused router: from a row of logits to the K best experts and their weights, in one pass over the row.
+//
+// ROUTER_LANES lanes share a token. Each sorts the keys of its part of the row, keeps the best, and a butterfly merges
+// the sorted lists; every lane then holds the winners, logits included, and one of them stores. No shared memory and no
+// barrier, but for expert groups that do not fit the lanes. Blocks hold whole tokens, one after the other.
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
+// Lists are as long as the next power of two, which sorting networks want.
+constexpr int kKept = next_power_of_two(kTopK);
+constexpr int kKeptInLane = kKept < next_power_of_two(kSlots) ? kKept : next_power_of_two(kSlots);
+
+ROUTER_INLINE bool is_padding(const u8* mask, const u32* rowCount, u32 row) {
+#if ROUTER_PADDING
+  if (rowCount != nullptr && row >= *rowCount) return true;
+  return mask != nullptr && mask[row] != 0;
+#else
+  return false;
+#endif
+}
+
+// The logit of an expert that won by its choice score: -Inf for a NaN.
+ROUTER_INLINE float reload_logit(const void* row, u32 expert) {
+  float logit;
+  if constexpr (kDtype == Dtype::f32) {
+    logit = static_cast<const float*>(row)[expert];
+  } else {
+    logit = widen<kDtype>(static_cast<const u16*>(row)[expert]);
+  }
+  return logit != logit ? -__builtin_inff() : logit;
+}
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
+    ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
+                  i32* __restrict__ tokenExpertIndices, const float* __restrict__ correctionBias,
+                  const u8* __restrict__ paddingMask, const u32* __restrict__ rowCount, i64 rowStride, u32 tokens,
+                  u32 rangeStart, u32 rangeEnd, float routedScalingFactor) {
+  const u32 thread = thread_index();
+  const u32 lane = thread % kLanes;
+  const u32 token = block_index() * kTokensPerBlock + thread / kLanes;
+  // Every lane takes part in the exchanges: those past the end work on the last row again and store nothing.
+  const u32 row = smaller(token, tokens - 1);
+  const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<i64>(row) * rowStride * kLogitBytes;
+
+  u32 words[kWords];
+  load_row(rowLogits, lane, words);
+
+  Key keys[kSlots];
+  RowSums sums = {0.0f, 0.0f};
+  if constexpr (kRanksByChoice) {
+    sums = keys_of_choices(words, correctionBias, lane, thread / kLanes, keys);
+  } else {
+    keys_of_logits(words, lane, keys);
+  }
+  Key best[kKept];
+  select_best<kKeptInLane, kSlots>(keys, best);
+#pragma unroll
+  for (int i = 0; i < kKeptInLane; i++) best[i] = with_lane(best[i], lane);
+  merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
+
+  i32 winners[kTopK];
+  float winnerLogits[kTopK];
+  float bestLogit = -__builtin_inff();
+#pragma unroll
+  for (int k = 0; k < kTopK; k++) {
+    winners[k] = expert_of(best[k]);
+    if constexpr (kRanksByChoice) {
+      winnerLogits[k] = reload_logit(rowLogits, winners[k]);
+      bestLogit = larger(bestLogit, winnerLogits[k]);
+    } else {
+      winnerLogits[k] = logit_of_key<kDtype>(best[k]);
+    }
+  }
+  if constexpr (!kRanksByChoice) {
+    bestLogit = winnerLogits[0];
+    sums = sums_of_row(words, lane, bestLogit);
+  }
+  float winnerWeights[kTopK];
+  weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
+
+  if (lane != 0 || token >= tokens) return;
+  const bool isPadding = is_padding(paddingMask, rowCount, row);
+#pragma unroll
+  for (int k = 0; k < kTopK; k++) {
+    bool isDropped = isPadding;
+#if ROUTER_EXPERT_RANGE
+    isDropped = isDropped || static_cast<u32>(winners[k]) < rangeStart || static_cast<u32>(winners[k]) >= rangeEnd;
+#endif
+    winners[k] = isDropped ? -1 : winners[k];
+    winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
+  }
+  store_weights(weights, row, winnerWeights);
+  store_ids(ids, row, winners);
+#if ROUTER_TOKEN_EXPERT_INDICES
+  store_token_expert_indices(tokenExpertIndices, row, tokens);
+#endif
+}
+
+}  // namespace ROUTER_NAMESPACE

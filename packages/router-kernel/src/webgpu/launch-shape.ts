@@ -1,0 +1,96 @@
+/** How a dispatch is laid out over tokens: lanes a token, invocations a workgroup, logits a load. */
+
+import type { ResolvedRouterConfig } from '../contract.ts';
+import { powerOfTwoFrom } from './sorting-network.ts';
+
+/** How the lanes of a token exchange their keys. */
+export type ExchangePath = 'subgroups' | 'workgroup';
+/** Which shape a number of tokens takes: few tokens are spread over many lanes, many tokens over few. */
+export type TokenRange = 'few' | 'many' | 'most';
+
+/** What the launch shape depends on beside the configuration. */
+export interface LaunchOptions {
+  readonly path: ExchangePath;
+  /** The smallest subgroup of the device, in invocations; 1 where it has none. */
+  readonly minSubgroupSize: number;
+  readonly tokenRange: TokenRange;
+  /** Whether rows and outputs start at multiples of 16 bytes, so that whole vectors are read and written. */
+  readonly isAligned: boolean;
+}
+
+/** The layout of one pipeline. */
+export interface LaunchShape {
+  /** Invocations that share a token: a power of two. */
+  readonly lanes: number;
+  /** Invocations in a workgroup: a multiple of `lanes`. */
+  readonly workgroupSize: number;
+  /** Tokens in a workgroup. */
+  readonly tokensPerWorkgroup: number;
+  /** Logits in one load. 1: scalars; 4 or 8: a vec4<u32>. */
+  readonly logitsPerLoad: number;
+}
+
+/** Workgroup memory that every WebGPU device has, in bytes. */
+const WORKGROUP_MEMORY = 16384;
+
+/** The tokens from which the shapes for many and for most tokens pay: the GPU is full without more lanes a token. */
+const MANY_TOKENS = 2048;
+const MOST_TOKENS = 16384;
+
+/** Logits that a lane takes in one round, unrolled. At least MAX_TOP_K, so that the first round fills a list of K. */
+const LOGITS_PER_ROUND = 32;
+
+/** The shape that a number of tokens takes. */
+export function tokenRangeOf(tokens: number): TokenRange {
+  if (tokens < MANY_TOKENS) return 'few';
+  return tokens < MOST_TOKENS ? 'many' : 'most';
+}
+
+/** Whether a configuration ranks by choice score rather than by the logit. */
+export function ranksByChoice(config: ResolvedRouterConfig): boolean {
+  return config.correctionBias !== null || config.groups > 1;
+}
+
+/** Whether whole vectors can be read of rows that start at multiples of 16 bytes. */
+export function hasVectorLoads(config: ResolvedRouterConfig): boolean {
+  return !ranksByChoice(config) && config.experts % logitsPerVector(config) === 0;
+}
+
+/** Logits in 16 bytes. */
+export function logitsPerVector(config: ResolvedRouterConfig): number {
+  return config.logitsDtype === 'f32' ? 4 : 8;
+}
+
+/** Lays out a dispatch. */
+export function launchShape(config: ResolvedRouterConfig, options: LaunchOptions): LaunchShape {
+  const { experts } = config;
+  const logitsPerLoad = options.isAligned && hasVectorLoads(config) ? logitsPerVector(config) : 1;
+  const logitsPerLane = { few: 8, many: 16, most: 32 }[options.tokenRange];
+  const widest = options.path === 'subgroups' ? Math.min(32, options.minSubgroupSize) : 32;
+  const wanted = powerOfTwoFrom(Math.max(1, Math.ceil(experts / Math.max(logitsPerLane, logitsPerLoad))));
+  const lanes = Math.min(wanted, widest);
+  let workgroupSize = 64;
+  while (workgroupSize > lanes && memoryOf(config, lanes, workgroupSize, options.path) > WORKGROUP_MEMORY) {
+    workgroupSize /= 2;
+  }
+  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad };
+}
+
+/** How a lane takes its part of a row: in rounds of so many loads. The last round may reach past the row's end. */
+export function selectionRounds(config: ResolvedRouterConfig, shape: LaunchShape): { loads: number; rounds: number } {
+  const needed = Math.ceil(config.experts / (shape.lanes * shape.logitsPerLoad));
+  const loads = Math.min(needed, LOGITS_PER_ROUND / shape.logitsPerLoad);
+  return { loads, rounds: Math.ceil(needed / loads) };
+}
+
+/** Bytes of one key in a shader: the packed 16-bit order and id, or a 32-bit order beside the id. */
+export function keyBytes(config: ResolvedRouterConfig): number {
+  return config.logitsDtype === 'f32' || ranksByChoice(config) ? 8 : 4;
+}
+
+function memoryOf(config: ResolvedRouterConfig, lanes: number, workgroupSize: number, path: ExchangePath): number {
+  const tokens = workgroupSize / lanes;
+  const choice = ranksByChoice(config) ? tokens * (config.experts + config.groups) * 4 : 0;
+  const exchange = path === 'workgroup' && lanes > 1 ? workgroupSize * (config.topK * keyBytes(config) + 4) : 0;
+  return choice + exchange;
+}
