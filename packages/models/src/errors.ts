@@ -251,7 +251,8 @@ export class DisposedError extends ModelsError {
 
 function describeValue(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
+  const text: string | undefined = JSON.stringify(value);
+  if (text === undefined) return typeof value;
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 

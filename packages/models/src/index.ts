@@ -9,6 +9,7 @@ export * from './errors.ts';
 export type { GenerationConfig } from './generation-config.ts';
 export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGptOssConfig } from './gpt-oss/config.ts';
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
+export * from './gpt-oss/harmony/index.ts';
 export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
 export { decodeBf16, decodeF16 } from './half-precision.ts';
 export {
