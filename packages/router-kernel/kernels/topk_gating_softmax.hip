@@ -8,8 +8,8 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
 // Lists are as long as the next power of two, which sorting networks want.
-constexpr int kKept = next_power_of_two(kTopK);
-constexpr int kKeptInLane = kKept < next_power_of_two(kSlots) ? kKept : next_power_of_two(kSlots);
+constexpr int kKept = kNextPowerOfTwo<kTopK>;
+constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kSlots> ? kKept : kNextPowerOfTwo<kSlots>;
 
 ROUTER_INLINE bool is_padding(const u8* mask, const u32* rowCount, u32 row) {
 #if ROUTER_PADDING

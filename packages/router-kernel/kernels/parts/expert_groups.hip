@@ -35,12 +35,12 @@ ROUTER_INLINE BestTwo across_group_lanes(BestTwo best) {
 }
 
 // Blocked rows: a lane's slots are one group, part of one, or several whole ones.
-ROUTER_INLINE void drop_groups_in_registers(const float* choices, u32 lane, i64* keys) {
-  constexpr int kLaneGroups = kGroupSize >= kSlots ? 1 : kSlots / kGroupSize;
-  constexpr int kLanesPerGroup = kGroupSize >= kSlots ? kGroupSize / kSlots : 1;
+ROUTER_INLINE void drop_groups_in_registers(const float* choices, u32 lane, Key* keys) {
+  constexpr int kLaneGroups = kBlocked && kGroupSize < kSlots ? kSlots / kGroupSize : 1;
+  constexpr int kLanesPerGroup = kBlocked && kGroupSize > kSlots ? kGroupSize / kSlots : 1;
   constexpr int kSlotsPerGroup = kSlots / kLaneGroups;
-  constexpr int kKept = next_power_of_two(kTopKGroups);
-  constexpr int kListed = kKept < next_power_of_two(kLaneGroups) ? kKept : next_power_of_two(kLaneGroups);
+  constexpr int kKept = kNextPowerOfTwo<kTopKGroups>;
+  constexpr int kListed = kKept < kNextPowerOfTwo<kLaneGroups> ? kKept : kNextPowerOfTwo<kLaneGroups>;
 
   i64 groups[kLaneGroups];
 #pragma unroll
@@ -56,12 +56,12 @@ ROUTER_INLINE void drop_groups_in_registers(const float* choices, u32 lane, i64*
   merge_across_lanes<kLanes, kListed, kKept, kLanesPerGroup>(kept);
 #pragma unroll
   for (int slot = 0; slot < kSlots; slot++) {
-    if (groups[slot / kSlotsPerGroup] > kept[kTopKGroups - 1]) keys[slot] = kNoKey64;
+    if (groups[slot / kSlotsPerGroup] > kept[kTopKGroups - 1]) keys[slot] = kNoKey<Key>;
   }
 }
 
 // Any other shape: the block's choice scores and group ranks go through shared memory. The only path with a barrier.
-ROUTER_INLINE void drop_groups_in_shared_memory(const float* choices, u32 lane, u32 tokenInBlock, i64* keys) {
+ROUTER_INLINE void drop_groups_in_shared_memory(const float* choices, u32 lane, u32 tokenInBlock, Key* keys) {
   constexpr int kTokens = ROUTER_THREADS / kLanes;
   __shared__ float choicesOf[kTokens][kExperts];
   __shared__ i64 rankOf[kTokens][kGroups];
@@ -88,12 +88,12 @@ ROUTER_INLINE void drop_groups_in_shared_memory(const float* choices, u32 lane, 
 #pragma unroll
   for (int slot = 0; slot < kSlots; slot++) {
     const u32 expert = first_expert(lane) + expert_offset(slot);
-    if (is_in_row(lane, slot) && isDropped[tokenInBlock][expert / kGroupSize]) keys[slot] = kNoKey64;
+    if (is_in_row(lane, slot) && isDropped[tokenInBlock][expert / kGroupSize]) keys[slot] = kNoKey<Key>;
   }
 }
 
 // A lane's keys where the ranking is by the choice score. Like keys_of_logits, without the lane's first expert.
-ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 lane, u32 tokenInBlock, i64* keys) {
+ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 lane, u32 tokenInBlock, Key* keys) {
   float logits[kSlots];
   bool isNan[kSlots];
 #pragma unroll
@@ -110,7 +110,8 @@ ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 l
       if (is_in_row(lane, slot)) choices[slot] += bias[first_expert(lane) + expert_offset(slot)];
     }
     if (isNan[slot]) choices[slot] = -__builtin_inff();
-    keys[slot] = is_in_row(lane, slot) ? wide_key(order_of_float(choices[slot]), expert_offset(slot)) : kNoKey64;
+    const i64 key = wide_key(order_of_float(choices[slot]), expert_offset(slot));
+    keys[slot] = is_in_row(lane, slot) ? static_cast<Key>(key) : kNoKey<Key>;
   }
   if constexpr (kBlocked) {
     drop_groups_in_registers(choices, lane, keys);

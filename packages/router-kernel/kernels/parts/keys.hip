@@ -131,8 +131,11 @@ ROUTER_INLINE i64 wide_key(i32 order, u32 expert) { return (static_cast<i64>(ord
 // The logit that a key carries; -Inf for a NaN.
 template <Dtype DTYPE, class Key>
 ROUTER_INLINE float logit_of_key(Key key) {
-  if constexpr (sizeof(Key) == 4) return widen<DTYPE>(logit_bits_of_order16<DTYPE>(static_cast<i32>(key) >> 16));
-  return float_of_order(static_cast<i32>(key >> 32));
+  if constexpr (sizeof(Key) == 4) {
+    return widen<DTYPE>(logit_bits_of_order16<DTYPE>(key >> 16));
+  } else {
+    return float_of_order(static_cast<i32>(key >> 32));
+  }
 }
 
 }  // namespace ROUTER_NAMESPACE

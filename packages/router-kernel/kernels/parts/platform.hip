@@ -78,11 +78,11 @@ ROUTER_INLINE T larger(T a, T b) {
   return a < b ? b : a;
 }
 
-constexpr int next_power_of_two(int value) {
-  int power = 1;
-  while (power < value) power *= 2;
-  return power;
-}
+// The smallest power of two that is at least VALUE.
+template <int VALUE>
+constexpr int kNextPowerOfTwo = 2 * kNextPowerOfTwo<(VALUE + 1) / 2>;
+template <>
+constexpr int kNextPowerOfTwo<1> = 1;
 
 // The hardware's approximations: within 2 units in the last place, and numbers below 2^-126 may become 0.
 #if ROUTER_NVIDIA

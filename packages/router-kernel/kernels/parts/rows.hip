@@ -107,7 +107,7 @@ ROUTER_INLINE void keys_of_logits(const u32* words, u32 lane, Key* keys) {
 #pragma unroll
   for (int word = 0; word < kWords; word++) {
     if constexpr (kDtype == Dtype::f32) {
-      keys[word] = wide_key(order_of_float(bits_to_float(words[word])), expert_offset(word));
+      keys[word] = static_cast<Key>(wide_key(order_of_float(bits_to_float(words[word])), expert_offset(word)));
     } else {
       const u32 orders = orders_of_pair<kDtype>(words[word]);
       const int slot = word * kSlotsPerWord;

@@ -63,7 +63,7 @@ ROUTER_INLINE void select_best(const Key* keys, Key* best) {
     for (int i = 0; i < LENGTH; i++) best[i] = i < COUNT ? keys[i] : kNoKey<Key>;
     sort<0, LENGTH>(best);
   } else {
-    constexpr int kLeft = next_power_of_two(COUNT) / 2;
+    constexpr int kLeft = kNextPowerOfTwo<COUNT> / 2;
     Key right[LENGTH];
     select_best<LENGTH, kLeft>(keys, best);
     select_best<LENGTH, COUNT - kLeft>(keys + kLeft, right);
