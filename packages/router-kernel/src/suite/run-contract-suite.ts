@@ -2,7 +2,7 @@
 
 import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
 import type { Logits, Router, RouterConfig } from '../contract.ts';
-import { RouterError } from '../errors.ts';
+import { BackendUnavailableError, RouterError } from '../errors.ts';
 import { compareOutput } from './compare-output.ts';
 import { contractCases } from './contract-cases.ts';
 import type { ContractCall, ContractCase, SuiteLevel } from './contract-cases.ts';
@@ -56,6 +56,8 @@ export interface ContractSuiteResult {
  * Compares a router with the reference in every case of a level. Ids must be exactly the reference's (with a bias or
  * groups: one that f32 rounding explains), weights within 2e-6 or 2e-5 of it, the rest exact, the input unmodified.
  * A failing case does not end the run.
+ *
+ * @throws BackendUnavailableError where the factory does: then nothing can be said of the backend
  */
 export async function runContractSuite(
   createRouter: RouterFactory,
@@ -86,8 +88,8 @@ export async function runContractSuite(
       }
       if (index === 0) problems.push(...(await disposedProblems(router, contractCase)));
     } catch (error) {
-      if (options.signal?.aborted === true) throw error;
-      problems.push(`it threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      if (options.signal?.aborted === true || error instanceof BackendUnavailableError) throw error;
+      problems.push(`it threw ${describeError(error)}`);
     }
     if (problems.length > 0) failures.push({ section: contractCase.section, name: contractCase.name, problems });
     options.onCase?.({ index, of: cases.length, case: contractCase, problems });
@@ -143,4 +145,9 @@ async function disposedProblems(router: Router, contractCase: ContractCase): Pro
     return [`after dispose() route threw ${String(error)} where DisposedError is due`];
   }
   return ['after dispose() route answered where DisposedError is due'];
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof RouterError) return `${error.name} ${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
