@@ -155,19 +155,12 @@ class HeaderReader {
   #kind(recipient: string | null): HarmonyMessageKind {
     if (this.#role !== 'assistant') return 'prompt';
     if (this.#recipient !== null) return recipient === null ? 'undeliverable' : 'tool-call';
-    switch (this.#channel) {
-      case 'analysis':
-        return 'analysis';
-      case 'final':
-        return 'final';
-      case 'commentary':
-        if (this.#contentType === null) return 'preamble';
-        // Arguments for nobody: no words for the user.
-        this.#fault('call-without-recipient', this.#contentType);
-        return 'undeliverable';
-      case null:
-        return this.#unknownChannel ? 'analysis' : 'final';
-    }
+    if (this.#channel === null) return this.#unknownChannel ? 'analysis' : 'final';
+    if (this.#channel !== 'commentary') return this.#channel;
+    if (this.#contentType === null) return 'preamble';
+    // Arguments for nobody: no words for the user.
+    this.#fault('call-without-recipient', this.#contentType);
+    return 'undeliverable';
   }
 
   #readRecipient(name: string): void {

@@ -7,6 +7,7 @@
 import { UnknownToolResultError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer.ts';
 import { type HarmonyFormat, PUBLISHED_HARMONY_FORMAT } from './format.ts';
+import { commentLines } from './json-schema.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 import { declareTools } from './tool-declarations.ts';
 import { FUNCTIONS_NAMESPACE, qualifiedToolName } from './tool-name.ts';
@@ -169,7 +170,7 @@ function developerText(conversation: HarmonyConversation, instructions: string, 
 }
 
 function responseFormatText(format: HarmonyResponseFormat): string {
-  const description = format.description === undefined ? '' : `// ${format.description}\n`;
+  const description = format.description === undefined ? '' : commentLines(format.description);
   return `# Response Formats\n\n## ${format.name}\n\n${description}${JSON.stringify(format.schema)}`;
 }
 
