@@ -1,0 +1,137 @@
+import type { ExpertTensor, Mxfp4Tensor } from '@switchyard/models';
+import { f32Constant, readF32 } from './dense-weights.ts';
+import type { Constant } from './graph.ts';
+
+/**
+ * Expert weights in the forms that ONNX Runtime's CPU kernels take.
+ *
+ * - `f32`: MatMul on [columns, rows]. Exact, four bytes a weight.
+ * - `blocks8`: MatMulNBits with 8-bit blocks of 32. An MXFP4 value is a small whole number of half units times a power
+ *   of two, so this holds it exactly.
+ * - `blocks4`: MatMulNBits with 4-bit blocks of 32. The fifteen MXFP4 values do not lie on a line of sixteen steps, so
+ *   this rounds: about 7 % of a weight's size.
+ */
+export type ExpertForm = 'f32' | 'blocks8' | 'blocks4';
+
+/** Weights in one block, and one scale, of both MXFP4 and MatMulNBits. */
+export const BLOCK = 32;
+
+/** MXFP4 (E2M1) codes 0 to 7 in half units; codes 8 to 15 are their negatives. */
+const HALF_UNITS = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+
+/** The order in which a matrix's rows are read: row i of the result is row `order(i)` of the checkpoint's. */
+export type RowOrder = (row: number, rows: number) => number;
+
+/** Rows as they are. */
+export const inOrder: RowOrder = (row) => row;
+
+/** The even rows (gate), then the odd ones (up): GPT-OSS interleaves the two halves of its SwiGLU. */
+export const gateThenUp: RowOrder = (row, rows) => (row < rows / 2 ? 2 * row : 2 * row - rows + 1);
+
+/** One expert's matrix as f32 [columns, rows], ready for `x @ W`. */
+export function expertAsF32(weight: ExpertTensor, expert: number, order: RowOrder): Constant {
+  const [, rows, columns] = weight.shape;
+  const values = new Float32Array(rows * columns);
+  if (weight.kind === 'mxfp4') {
+    const { codes, exponents } = expertBlocks(weight, expert);
+    const blocksPerRow = columns / BLOCK;
+    for (let row = 0; row < rows; row++) {
+      const firstBlock = order(row, rows) * blocksPerRow;
+      for (let block = 0; block < blocksPerRow; block++) {
+        const scale = halfUnitScale(exponents[firstBlock + block] as number);
+        for (let pair = 0; pair < BLOCK / 2; pair++) {
+          const code = codes[(firstBlock + block) * (BLOCK / 2) + pair] as number;
+          const column = block * BLOCK + 2 * pair;
+          values[column * rows + row] = (HALF_UNITS[code & 15] as number) * scale;
+          values[(column + 1) * rows + row] = (HALF_UNITS[code >> 4] as number) * scale;
+        }
+      }
+    }
+  } else {
+    const source = readF32(weight.tensor, expert * rows * columns, rows * columns);
+    for (let row = 0; row < rows; row++) {
+      const from = order(row, rows);
+      for (let column = 0; column < columns; column++) {
+        const index = weight.transposed ? column * rows + from : from * columns + column;
+        values[column * rows + row] = source[index] as number;
+      }
+    }
+  }
+  return f32Constant(values, [columns, rows]);
+}
+
+/** One expert's matrix as MatMulNBits takes it: B u8 [rows, blocks, bytes a block] and f32 scales [rows * blocks]. */
+export function expertAsBlocks(
+  weight: Mxfp4Tensor,
+  expert: number,
+  order: RowOrder,
+  bits: 4 | 8,
+): { readonly blocks: Constant; readonly scales: Constant } {
+  const [, rows, columns] = weight.shape;
+  const { codes, exponents } = expertBlocks(weight, expert);
+  const blocksPerRow = columns / BLOCK;
+  const bytesPerBlock = (BLOCK * bits) / 8;
+  const blocks = new Uint8Array(rows * blocksPerRow * bytesPerBlock);
+  const scales = new Float32Array(rows * blocksPerRow);
+  const encode = bits === 8 ? encodeBlock8 : encodeBlock4;
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocksPerRow; block++) {
+      const source = order(row, rows) * blocksPerRow + block;
+      const target = row * blocksPerRow + block;
+      const factor = encode(codes, source * (BLOCK / 2), blocks, target * bytesPerBlock);
+      scales[target] = factor * halfUnitScale(exponents[source] as number);
+    }
+  }
+  return {
+    blocks: { type: 'uint8', shape: [rows, blocksPerRow, bytesPerBlock], bytes: blocks },
+    scales: f32Constant(scales, [rows * blocksPerRow]),
+  };
+}
+
+/** Half units as they are, around ONNX Runtime's default zero point of 128. Returns the scale's factor. */
+function encodeBlock8(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
+  for (let pair = 0; pair < BLOCK / 2; pair++) {
+    const code = codes[source + pair] as number;
+    blocks[target + 2 * pair] = 128 + (HALF_UNITS[code & 15] as number);
+    blocks[target + 2 * pair + 1] = 128 + (HALF_UNITS[code >> 4] as number);
+  }
+  return 1;
+}
+
+/** Half units rounded to -8 to 7 steps around a zero point of 8, the largest magnitude landing on the step -8. */
+function encodeBlock4(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
+  let extreme = 0;
+  for (let pair = 0; pair < BLOCK / 2; pair++) {
+    const code = codes[source + pair] as number;
+    for (const value of [HALF_UNITS[code & 15] as number, HALF_UNITS[code >> 4] as number]) {
+      if (Math.abs(value) > Math.abs(extreme)) {
+        extreme = value;
+      }
+    }
+  }
+  const step = extreme === 0 ? 1 : extreme / -8;
+  for (let pair = 0; pair < BLOCK / 2; pair++) {
+    const code = codes[source + pair] as number;
+    const low = Math.min(15, Math.round((HALF_UNITS[code & 15] as number) / step) + 8);
+    const high = Math.min(15, Math.round((HALF_UNITS[code >> 4] as number) / step) + 8);
+    blocks[target + pair] = low | (high << 4);
+  }
+  return step;
+}
+
+/** 2^(exponent - 127) halved, as the scale of half units. */
+function halfUnitScale(exponent: number): number {
+  return 2 ** (exponent - 128);
+}
+
+function expertBlocks(
+  weight: Mxfp4Tensor,
+  expert: number,
+): { readonly codes: Uint8Array; readonly exponents: Uint8Array } {
+  const [, rows, columns] = weight.shape;
+  const blocks = (rows * columns) / BLOCK;
+  return {
+    codes: weight.blocks.bytes.subarray(expert * blocks * (BLOCK / 2), (expert + 1) * blocks * (BLOCK / 2)),
+    exponents: weight.scales.bytes.subarray(expert * blocks, (expert + 1) * blocks),
+  };
+}

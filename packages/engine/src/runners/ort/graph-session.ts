@@ -1,0 +1,70 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { StepClock } from '../../moe-layer.ts';
+import type { GraphBuilder } from './graph.ts';
+
+/** The named tensors of one run. */
+export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** One ONNX graph, loaded on ONNX Runtime's CPU provider. */
+export class GraphSession {
+  readonly #session: InferenceSession;
+  readonly #clock: StepClock;
+
+  private constructor(session: InferenceSession, clock: StepClock) {
+    this.#session = session;
+    this.#clock = clock;
+  }
+
+  /** Loads a graph. The session keeps its own copy of the constants; the graph's can be dropped afterwards. */
+  static async create(graph: GraphBuilder, threads: number | undefined, clock: StepClock): Promise<GraphSession> {
+    const { model, externalData } = graph.build();
+    const session = await InferenceSession.create(model, {
+      externalData,
+      executionProviders: ['cpu'],
+      interOpNumThreads: 1,
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      // Warnings about unused outputs and the like go to stderr otherwise; a library is silent.
+      logSeverityLevel: 3,
+      // A model has a session per layer, and the idle pools of the others would spin against the one that runs.
+      extra: { session: { force_spinning_stop: '1' } },
+    });
+    return new GraphSession(session, clock);
+  }
+
+  /** Runs the graph; its time is added to the clock's `compute`. */
+  async run(feeds: Feeds): Promise<Record<string, Tensor>> {
+    const started = performance.now();
+    const outputs = await this.#session.run(feeds);
+    this.#clock.compute += performance.now() - started;
+    return outputs as Record<string, Tensor>;
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+/** An f32 tensor over `values`, not copied. */
+export function f32Tensor(values: Float32Array, shape: readonly number[]): Tensor {
+  return new Tensor('float32', values, shape);
+}
+
+/** An i32 tensor over `values`, not copied. */
+export function i32Tensor(values: Int32Array, shape: readonly number[]): Tensor {
+  return new Tensor('int32', values, shape);
+}
+
+/** An i64 tensor of values from 0 to 2^31 - 1, written as their low halves: far cheaper than BigInts. */
+export function i64Tensor(values: ArrayLike<number>, shape: readonly number[]): Tensor {
+  const wide = new BigInt64Array(values.length);
+  const halves = new Int32Array(wide.buffer);
+  for (let index = 0; index < values.length; index++) {
+    halves[2 * index] = values[index] as number;
+  }
+  return new Tensor('int64', wide, shape);
+}
+
+/** The data of an f32 output. */
+export function f32Output(outputs: Readonly<Record<string, Tensor>>, name: string): Float32Array {
+  return outputs[name]?.data as Float32Array;
+}

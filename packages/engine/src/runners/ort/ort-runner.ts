@@ -1,0 +1,313 @@
+import type { GptOssConfig, Snapshot, Tensor } from '@switchyard/models';
+import { RouterError, createRouter } from '@switchyard/router-kernel';
+import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-kernel';
+import { ContextLengthError, DisposedError } from '../../errors.ts';
+import { runLayers } from '../../moe-layer.ts';
+import type { StepClock } from '../../moe-layer.ts';
+import type {
+  LayerRouting,
+  MemoryPlan,
+  ModelRunner,
+  RunnerTimings,
+  SequenceOutput,
+  SequenceStep,
+} from '../../runner.ts';
+import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import { groupPieces } from './batch-pieces.ts';
+import type { Piece } from './batch-pieces.ts';
+import { readF32 } from './dense-weights.ts';
+import type { GraphSession } from './graph-session.ts';
+import { KvCache } from './kv-cache.ts';
+import { expertForm, loadSessions, weightBytes } from './load-sessions.ts';
+import type { ExpertPrecision } from './load-sessions.ts';
+import { OrtPipeline } from './ort-pipeline.ts';
+import { RotaryTables } from './rotary-tables.ts';
+
+/** Hears what the runner decides while it loads. */
+export interface RunnerLogger {
+  info?(message: string): void;
+  debug?(message: string): void;
+}
+
+/** Options of `createOrtRunner`. */
+export interface OrtRunnerOptions {
+  /** The checkpoint. The runner reads embedding rows from it in every step: it must outlive the runner. */
+  readonly snapshot: Snapshot;
+  /**
+   * `'exact'` computes with the checkpoint's own MXFP4 values; `'int4'` rounds experts to 4-bit integers and their
+   * activations to 8 bits, in half the memory or less. With `'int4'` a token's result can depend in the last bits on
+   * what else is in the batch; with `'exact'` it does not. Defaults to `'exact'`.
+   */
+  readonly expertPrecision?: ExpertPrecision;
+  /** Threads that ONNX Runtime computes with. Defaults to its own choice, one a physical core. */
+  readonly threads?: number;
+  /**
+   * The router. `'auto'` takes the HIP kernel where it starts and the CPU otherwise, unless SWITCHYARD_ROUTER names
+   * one: the logits are in host memory, and a trip through WebGPU costs more than routing them. Defaults to `'auto'`.
+   */
+  readonly router?: RouterBackend | 'auto';
+  readonly logger?: RunnerLogger;
+  /** Hears how many of the model's graphs are loaded. */
+  readonly onProgress?: (loaded: number, total: number) => void;
+}
+
+/**
+ * Makes the runner that computes on the CPU with ONNX Runtime, experts dispatched by the router's plan.
+ *
+ * @throws what the router throws where the named backend cannot start
+ */
+export async function createOrtRunner(options: OrtRunnerOptions): Promise<ModelRunner> {
+  const { snapshot, expertPrecision = 'exact', threads, logger, onProgress } = options;
+  const { config } = snapshot;
+  const router = await startRouter(config, options.router ?? 'auto', logger);
+  const clock: StepClock = { compute: 0, router: 0 };
+  const form = expertForm(config, expertPrecision);
+  logger?.debug?.(`Experts are held as ${form}.`);
+  try {
+    const sessions = await loadSessions(snapshot, form, threads, clock, onProgress ?? (() => {}));
+    return new OrtRunner(config, snapshot.weights.embedding, sessions, router, clock, weightBytes(config, form));
+  } catch (error) {
+    await router.dispose();
+    throw error;
+  }
+}
+
+async function startRouter(
+  config: GptOssConfig,
+  backend: RouterBackend | 'auto',
+  logger: RunnerLogger | undefined,
+): Promise<Router> {
+  const shape = { experts: config.experts, topK: config.expertsPerToken, dispatchPlan: true };
+  if (backend !== 'auto' || process.env['SWITCHYARD_ROUTER'] !== undefined) {
+    return createRouter({ ...shape, backend });
+  }
+  try {
+    return await createRouter({ ...shape, backend: 'hip' });
+  } catch (error) {
+    if (!(error instanceof RouterError)) {
+      throw error;
+    }
+    logger?.info?.(`The router runs on the CPU. ${error.message}`);
+    return createRouter({ ...shape, backend: 'cpu' });
+  }
+}
+
+class OrtRunner implements ModelRunner {
+  readonly name = 'onnxruntime-cpu';
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  readonly memory: MemoryPlan;
+  readonly router: { readonly backend: string; readonly device: string };
+  onRouting: ModelRunner['onRouting'] = null;
+  readonly #config: GptOssConfig;
+  readonly #embedding: Tensor;
+  readonly #sessions: readonly GraphSession[];
+  readonly #router: Router;
+  readonly #clock: StepClock;
+  readonly #cache: KvCache;
+  readonly #rotary: RotaryTables;
+  #steps = 0;
+  #total = 0;
+  #busy = false;
+  #disposed = false;
+
+  constructor(
+    config: GptOssConfig,
+    embedding: Tensor,
+    sessions: readonly GraphSession[],
+    router: Router,
+    clock: StepClock,
+    weights: number,
+  ) {
+    this.vocabularySize = config.vocabularySize;
+    this.contextLength = config.contextLength;
+    this.router = { backend: router.backend, device: router.device };
+    this.#config = config;
+    this.#embedding = embedding;
+    this.#sessions = sessions;
+    this.#router = router;
+    this.#clock = clock;
+    this.#rotary = new RotaryTables(config);
+    const { layerTypes, keyValueHeads, headDim, slidingWindow } = config;
+    const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });
+    this.#cache = cache;
+    this.memory = {
+      weightBytes: weights,
+      kvBytesPerToken: layerTypes.length * keyValueHeads * headDim * 2 * 4,
+      kvBytes: (tokens) => cache.bytes(tokens),
+    };
+  }
+
+  get timings(): RunnerTimings {
+    const { compute, router } = this.#clock;
+    return { steps: this.#steps, compute, router, overhead: Math.max(0, this.#total - compute - router) };
+  }
+
+  createSequence(): number {
+    this.#assertIdle('createSequence');
+    return this.#cache.create();
+  }
+
+  forkSequence(sequence: number, length: number): number {
+    this.#assertIdle('forkSequence');
+    const whole = this.#cache.length(sequence);
+    if (!Number.isInteger(length) || length < 0 || length > whole) {
+      throw new InvalidStepError(
+        `a fork at ${length} of a sequence of ${whole} tokens`,
+        `give a length from 0 to ${whole}`,
+      );
+    }
+    return this.#cache.fork(sequence, length);
+  }
+
+  length(sequence: number): number {
+    return this.#cache.length(sequence);
+  }
+
+  releaseSequence(sequence: number): void {
+    this.#assertIdle('releaseSequence');
+    this.#cache.release(sequence);
+  }
+
+  async forward(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
+    this.#assertIdle('forward');
+    this.#validate(batch);
+    this.#busy = true;
+    const started = performance.now();
+    try {
+      const logits: Float32Array[] = batch.map(({ tokens, logits = 'last' }) => {
+        const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
+        return new Float32Array(rows * this.vocabularySize);
+      });
+      const routings = this.onRouting === null ? null : this.#emptyRoutings(batch);
+      for (const pieces of groupPieces(batch, (sequence) => this.#cache.capacityFor(sequence, 1))) {
+        await this.#runPieces(pieces, batch, logits, routings);
+      }
+      routings?.forEach((routing) => this.onRouting?.(routing, batch));
+      return logits.map((rows) => ({ logits: rows }));
+    } finally {
+      this.#busy = false;
+      this.#steps++;
+      this.#total += performance.now() - started;
+    }
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) {
+      return;
+    }
+    this.#assertIdle('dispose');
+    this.#disposed = true;
+    this.#cache.clear();
+    await Promise.all(this.#sessions.map((session) => session.release()));
+    await this.#router.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #runPieces(
+    pieces: readonly Piece[],
+    batch: readonly SequenceStep[],
+    logits: readonly Float32Array[],
+    routings: readonly LayerRouting[] | null,
+  ): Promise<void> {
+    const length = pieces[0]?.tokens.length ?? 0;
+    const view = this.#cache.view(
+      pieces.map(({ sequence }) => sequence),
+      length,
+    );
+    const ordered = view.order.map((index) => pieces[index] as Piece);
+    const wantedRows = ordered.flatMap(({ wanted }, index) => wanted.map((offset) => index * length + offset));
+    const step = { embeddings: this.#embed(ordered, length), length, view, wantedRows };
+    const pipeline = new OrtPipeline(this.#config, this.#sessions, this.#rotary, step);
+    const observe =
+      routings === null
+        ? null
+        : (layer: number, routing: RouterOutput): void => {
+            this.#collect(routings[layer], routing, ordered, batch);
+          };
+    await runLayers(pipeline, this.#router, observe, this.#clock);
+    let row = 0;
+    for (const { entry, offset, wanted } of ordered) {
+      const target = logits[entry] as Float32Array;
+      const isWhole = target.length > this.vocabularySize;
+      const rows = pipeline.logits.subarray(row * this.vocabularySize, (row + wanted.length) * this.vocabularySize);
+      target.set(rows, isWhole ? offset * this.vocabularySize : 0);
+      row += wanted.length;
+    }
+  }
+
+  /** Embedding rows, f32 [pieces * length, hidden]. */
+  #embed(pieces: readonly Piece[], length: number): Float32Array {
+    const { hiddenSize } = this.#config;
+    const embeddings = new Float32Array(pieces.length * length * hiddenSize);
+    pieces.forEach(({ tokens }, index) => {
+      tokens.forEach((token, offset) => {
+        embeddings.set(
+          readF32(this.#embedding, token * hiddenSize, hiddenSize),
+          (index * length + offset) * hiddenSize,
+        );
+      });
+    });
+    return embeddings;
+  }
+
+  #emptyRoutings(batch: readonly SequenceStep[]): LayerRouting[] {
+    const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * this.#config.expertsPerToken;
+    return Array.from({ length: this.#config.layers }, (_, layer) => ({
+      layer,
+      ids: new Int32Array(slots),
+      weights: new Float32Array(slots),
+    }));
+  }
+
+  /** Puts a group's routing where the batch's order wants it. */
+  #collect(
+    target: LayerRouting | undefined,
+    routing: RouterOutput,
+    pieces: readonly Piece[],
+    batch: readonly SequenceStep[],
+  ): void {
+    const topK = this.#config.expertsPerToken;
+    let from = 0;
+    for (const { entry, offset, tokens } of pieces) {
+      const before = batch.slice(0, entry).reduce((sum, step) => sum + step.tokens.length, 0);
+      const to = from + tokens.length * topK;
+      target?.ids.set((routing.ids as Int32Array).subarray(from, to), (before + offset) * topK);
+      target?.weights.set(routing.weights.subarray(from, to), (before + offset) * topK);
+      from = to;
+    }
+  }
+
+  #validate(batch: readonly SequenceStep[]): void {
+    const seen = new Set<number>();
+    for (const { sequence, tokens } of batch) {
+      const length = this.#cache.length(sequence) + tokens.length;
+      if (seen.has(sequence)) {
+        throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
+      }
+      seen.add(sequence);
+      if (tokens.length === 0) {
+        throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
+      }
+      if (length > this.contextLength) {
+        throw new ContextLengthError(length, this.contextLength, 'context');
+      }
+      const wrong = tokens.find((token) => token < 0 || token >= this.vocabularySize);
+      if (wrong !== undefined) {
+        throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${this.vocabularySize - 1}`);
+      }
+    }
+  }
+
+  #assertIdle(call: string): void {
+    if (this.#disposed) {
+      throw new DisposedError();
+    }
+    if (this.#busy) {
+      throw new RunnerBusyError(call);
+    }
+  }
+}
