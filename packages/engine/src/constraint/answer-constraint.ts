@@ -119,7 +119,8 @@ export class AnswerConstraint implements TokenConstraint {
     const encode = (text: string): number[] => this.#tokenizer.encode(text);
     const { channel, constrain, message, call } = this.#control;
     const named = typeof spec.toolChoice === 'object' ? spec.toolChoice.name : null;
-    const callable = spec.toolChoice === 'none' ? [] : spec.tools.filter((tool) => named === null || tool.name === named);
+    const callable =
+      spec.toolChoice === 'none' ? [] : spec.tools.filter((tool) => named === null || tool.name === named);
     const calls = callable.map(({ name, schema }): Message => {
       const recipient = `to=functions.${name}`;
       const header =

@@ -25,6 +25,9 @@ export interface JsonBody extends Disposable {
   accept(token: number): boolean;
 }
 
+/** Any JSON object: strict compilation would otherwise allow no property that the schema does not name. */
+const ANY_OBJECT = JSON.stringify({ type: 'object', additionalProperties: true });
+
 /** Compiled schemas kept for further requests: agents send the same tools with every turn. */
 const KEPT_SCHEMAS = 64;
 
@@ -69,7 +72,7 @@ export class JsonGrammars implements Disposable {
    */
   async start(schema: string | null): Promise<JsonBody> {
     const { GrammarMatcher } = loadXGrammar();
-    const matcher = await GrammarMatcher.createGrammarMatcher(await this.#compile(schema ?? '{"type":"object"}'));
+    const matcher = await GrammarMatcher.createGrammarMatcher(await this.#compile(schema ?? ANY_OBJECT));
     return new MatchedBody(matcher, this.#endToken);
   }
 

@@ -9,7 +9,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 export type XGrammar = typeof import('@mlc-ai/web-xgrammar');
 
@@ -18,7 +17,7 @@ let loaded: XGrammar | null = null;
 /** The library, loaded at first use: it takes some 10 MB. */
 export function loadXGrammar(): XGrammar {
   if (loaded !== null) return loaded;
-  const path = fileURLToPath(import.meta.resolve('@mlc-ai/web-xgrammar'));
+  const path = createRequire(import.meta.url).resolve('@mlc-ai/web-xgrammar');
   const module = { exports: {} as XGrammar };
   // Not vm.compileFunction: the file calls import(), which vm allows behind an experimental flag only.
   const evaluate = new Function('exports', 'require', 'module', '__filename', '__dirname', readFileSync(path, 'utf8'));

@@ -135,9 +135,13 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
     bodyLimit({
       maxSize: options.maxBodyBytes,
       onError: () => {
-        throw new OpenAiError(413, `The body is too large · at most ${options.maxBodyBytes} bytes are read · shorten it`, {
-          code: 'body_too_large',
-        });
+        throw new OpenAiError(
+          413,
+          `The body is too large · at most ${options.maxBodyBytes} bytes are read · shorten it`,
+          {
+            code: 'body_too_large',
+          },
+        );
       },
     }),
   );

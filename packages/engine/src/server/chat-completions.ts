@@ -19,7 +19,11 @@ const FINISH: Readonly<Record<FinishReason, OpenAiFinishReason>> = {
   'tool-calls': 'tool_calls',
 };
 
-function tokenLogprob({ token, logprob, bytes }: TokenLogprob): { token: string; logprob: number; bytes: readonly number[] } {
+function tokenLogprob({ token, logprob, bytes }: TokenLogprob): {
+  token: string;
+  logprob: number;
+  bytes: readonly number[];
+} {
   return { token, logprob, bytes };
 }
 
@@ -137,7 +141,12 @@ async function sendChunks(
   body: ChatRequest,
   generations: readonly StartedGeneration[],
 ): Promise<void> {
-  const head = { id: newId('chatcmpl'), object: 'chat.completion.chunk', created: unixSeconds(), model: serving.modelId };
+  const head = {
+    id: newId('chatcmpl'),
+    object: 'chat.completion.chunk',
+    created: unixSeconds(),
+    model: serving.modelId,
+  };
   const wantsUsage = body.stream_options?.include_usage === true;
   const send = (choice: object): Promise<void> =>
     events.send({ ...head, choices: [choice], ...(wantsUsage ? { usage: null } : {}) });

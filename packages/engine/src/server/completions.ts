@@ -98,7 +98,10 @@ export function completions(serving: Serving) {
     const inputs = prompts(body.prompt);
     const choices = body.n ?? 1;
     if (inputs.length * choices > MAX_CHOICES) {
-      throw badRequest('prompt', `Too many choices · found ${inputs.length * choices} · ask for at most ${MAX_CHOICES}`);
+      throw badRequest(
+        'prompt',
+        `Too many choices · found ${inputs.length * choices} · ask for at most ${MAX_CHOICES}`,
+      );
     }
     let generations: StartedGeneration[];
     try {

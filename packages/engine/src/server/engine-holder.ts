@@ -60,10 +60,14 @@ export class EngineHolder implements AsyncDisposable {
   /** @throws OpenAiError 503 while there is no engine or the server drains. */
   get engine(): Engine {
     if (this.#state === 'draining') {
-      throw new OpenAiError(503, 'The server shuts down · it takes no new requests · send the request to another server', {
-        code: 'shutting_down',
-        retryAfter: RETRY_AFTER_LOADING,
-      });
+      throw new OpenAiError(
+        503,
+        'The server shuts down · it takes no new requests · send the request to another server',
+        {
+          code: 'shutting_down',
+          retryAfter: RETRY_AFTER_LOADING,
+        },
+      );
     }
     if (this.#engine === null) {
       const message =

@@ -32,7 +32,8 @@ function checkDepth(root: unknown): void {
 /** `['messages', 2, 'content']` as `messages[2].content`. */
 function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
-    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`),
+    (text, part) =>
+      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
     '',
   );
 }
@@ -53,7 +54,10 @@ function mostSpecific(issue: z.core.$ZodIssue, prefix: readonly PropertyKey[] = 
  *
  * @throws OpenAiError 400 with the field's name, 413 where the body is larger than the server's limit, 415 for other types.
  */
-export async function readJsonBody<Schema extends z.ZodType>(context: Context, schema: Schema): Promise<z.output<Schema>> {
+export async function readJsonBody<Schema extends z.ZodType>(
+  context: Context,
+  schema: Schema,
+): Promise<z.output<Schema>> {
   const type = context.req.header('content-type') ?? 'application/json';
   if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type.trim())) {
     throw new OpenAiError(415, `The body's type is not supported · found ${type} · send application/json`, {
@@ -66,7 +70,11 @@ export async function readJsonBody<Schema extends z.ZodType>(context: Context, s
     value = JSON.parse(text, (_, item: unknown) => (typeof item === 'string' ? item.toWellFormed() : item));
   } catch (error) {
     if (error instanceof RangeError) {
-      throw badRequest(null, `The body is nested too deeply · found more than ${MAX_DEPTH} levels · flatten it`, 'body_too_deep');
+      throw badRequest(
+        null,
+        `The body is nested too deeply · found more than ${MAX_DEPTH} levels · flatten it`,
+        'body_too_deep',
+      );
     }
     const reason = error instanceof Error ? error.message : String(error);
     throw badRequest(null, `The body is not JSON · found ${reason} · send one JSON object`, 'invalid_json');

@@ -83,7 +83,11 @@ export class ServerMetrics {
       registers,
     });
     this.#timeToFirstToken = histogram('time_to_first_token_seconds', 'Arrival to first token', SECONDS);
-    this.#interTokenLatency = histogram('inter_token_latency_seconds', 'Mean time between tokens of a request', SECONDS);
+    this.#interTokenLatency = histogram(
+      'inter_token_latency_seconds',
+      'Mean time between tokens of a request',
+      SECONDS,
+    );
     this.#latency = histogram('e2e_request_latency_seconds', 'Arrival to last token', SECONDS);
     this.#queueTime = histogram('request_queue_time_seconds', 'Arrival to first step', SECONDS);
     this.#prefillTime = histogram('request_prefill_time_seconds', 'First step to first token', SECONDS);
@@ -102,7 +106,11 @@ export class ServerMetrics {
       labelNames: ['layer'],
       registers,
     });
-    this.#crashes = new Counter({ name: 'switchyard:worker_crashes_total', help: 'Model workers that crashed', registers });
+    this.#crashes = new Counter({
+      name: 'switchyard:worker_crashes_total',
+      help: 'Model workers that crashed',
+      registers,
+    });
   }
 
   finished(done: DoneEvent): void {

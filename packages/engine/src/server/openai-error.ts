@@ -89,7 +89,11 @@ export function toOpenAiError(error: unknown): OpenAiError {
     return new OpenAiError(429, error.message, { code: 'queue_full', retryAfter: RETRY_SOON, cause: error });
   }
   if (error instanceof WorkerCrashedError) {
-    return new OpenAiError(503, error.message, { code: 'worker_crashed', retryAfter: RETRY_AFTER_RESTART, cause: error });
+    return new OpenAiError(503, error.message, {
+      code: 'worker_crashed',
+      retryAfter: RETRY_AFTER_RESTART,
+      cause: error,
+    });
   }
   if (error instanceof DisposedError || error instanceof LoadError) {
     return new OpenAiError(503, error.message, { code: 'unavailable', retryAfter: RETRY_AFTER_RESTART, cause: error });

@@ -33,7 +33,13 @@ function usage(done: DoneEvent): object {
   };
 }
 
-function toJson(head: ResponseHead, status: Status, items: ResponseItems, done: DoneEvent | null, error: object | null): object {
+function toJson(
+  head: ResponseHead,
+  status: Status,
+  items: ResponseItems,
+  done: DoneEvent | null,
+  error: object | null,
+): object {
   const { body } = head;
   return {
     id: head.id,

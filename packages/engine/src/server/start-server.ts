@@ -34,7 +34,10 @@ const IDLE_SWEEP_MS = 100;
 function answerBrokenRequests(server: Server): void {
   const statuses: Readonly<Record<string, readonly [status: string, message: string]>> = {
     ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request took too long to arrive · send it faster'],
-    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', `The headers are larger than ${MAX_HEADER_BYTES} bytes`],
+    HPE_HEADER_OVERFLOW: [
+      '431 Request Header Fields Too Large',
+      `The headers are larger than ${MAX_HEADER_BYTES} bytes`,
+    ],
   };
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') {
@@ -53,7 +56,8 @@ function answerBrokenRequests(server: Server): void {
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const advice = error.code === 'EADDRINUSE' ? 'choose another port with --port' : 'choose another --host or --port';
+      const advice =
+        error.code === 'EADDRINUSE' ? 'choose another port with --port' : 'choose another --host or --port';
       reject(new LoadError(`Cannot listen on ${host}:${port} · ${error.message} · ${advice}`, 'CANNOT_LISTEN', error));
     });
     server.listen(port, host, () => {

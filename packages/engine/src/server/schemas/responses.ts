@@ -56,9 +56,7 @@ export const responsesRequest = z.object({
   max_output_tokens: z.number().int().min(1).nullish(),
   metadata: z.record(z.string(), z.string()).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
-  previous_response_id: z
-    .null('this server keeps no responses: send the earlier items in `input` instead')
-    .optional(),
+  previous_response_id: z.null('this server keeps no responses: send the earlier items in `input` instead').optional(),
   reasoning: z.object({ effort: reasoningEffort.nullish(), summary: z.string().nullish() }).nullish(),
   stream: z.boolean().nullish(),
   text: z.object({ format: responsesTextFormat.nullish() }).nullish(),

@@ -11,7 +11,10 @@ import { badRequest } from '../openai-error.ts';
 const toolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'names are 1 to 64 of A-Z a-z 0-9 _ -');
 
 /** Any JSON object: the schema of a tool's arguments or of the answer. */
-export const jsonObject = z.record(z.string(), z.custom<JsonValue>(() => true));
+export const jsonObject = z.record(
+  z.string(),
+  z.custom<JsonValue>(() => true),
+);
 
 /** `{name, description, parameters}`; chat nests it under `function`, responses does not. */
 export const functionDeclaration = z.object({
@@ -69,7 +72,10 @@ export function toHarmonyTools(declarations: readonly z.output<typeof functionDe
 }
 
 /** @throws OpenAiError 400 where a tool is demanded that is not there. */
-export function toToolChoice(choice: 'none' | 'auto' | 'required' | { name: string }, tools: readonly HarmonyTool[]): ToolChoice {
+export function toToolChoice(
+  choice: 'none' | 'auto' | 'required' | { name: string },
+  tools: readonly HarmonyTool[],
+): ToolChoice {
   if (choice === 'required' && tools.length === 0) {
     throw badRequest('tool_choice', 'tool_choice is "required" · found no tools · give at least one, or choose "auto"');
   }
@@ -89,7 +95,10 @@ export function toReasoningEffort(effort: z.output<typeof reasoningEffort>): Rea
 
 /** The engine's format for either API's. */
 export function toResponseFormat(
-  format: { type: 'text' } | { type: 'json_object' } | { type: 'json_schema'; schema: Readonly<Record<string, JsonValue>> },
+  format:
+    | { type: 'text' }
+    | { type: 'json_object' }
+    | { type: 'json_schema'; schema: Readonly<Record<string, JsonValue>> },
 ): ResponseFormat {
   if (format.type === 'json_schema') return { type: 'json-schema', schema: format.schema };
   return format.type === 'json_object' ? { type: 'json-object' } : { type: 'text' };
