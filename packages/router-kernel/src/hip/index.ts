@@ -1,8 +1,20 @@
-import type { Router, RouterConfig } from '../contract.ts';
-import { BackendUnavailableError } from '../errors.ts';
-import type { RouterLogger } from '../logger.ts';
+/** The router on AMD GPUs (HIP), and on NVIDIA GPUs through the same kernel. */
 
-/** The HIP router. @throws BackendUnavailableError: it is not part of this build */
-export async function createHipRouter(_config: RouterConfig, _options?: { logger?: RouterLogger }): Promise<Router> {
-  throw new BackendUnavailableError('hip', 'The HIP router is not part of this build. Use backend "cpu".');
-}
+export { CompileCache, defaultCacheFolder } from './compile-cache.ts';
+export type { DevicePlanBuffers, DeviceRouteBuffers, RouteShape } from './device-route.ts';
+export type {
+  DeviceBuffer,
+  DevicePointer,
+  GpuDeviceInfo,
+  GpuDriver,
+  GpuGraph,
+  GpuPlatform,
+  GpuStream,
+  StreamLike,
+} from './driver/gpu-driver.ts';
+export { openGpuDriver } from './driver/open-driver.ts';
+export type { OpenGpuDriverOptions } from './driver/open-driver.ts';
+export { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError, UnknownArchitectureError } from './errors.ts';
+export type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
+export { createHipRouter, HipRouter } from './router.ts';
+export type { HipRouterOptions } from './router.ts';

@@ -149,17 +149,17 @@ export class NativeGpuDriver implements GpuDriver {
     const end = this.#runtime.launchParameterEnd;
     const words = [LAUNCH_BUFFER_POINTER, block.address, LAUNCH_BUFFER_SIZE, sizeAddress, end, BigInt(argumentBytes)];
     for (const [index, word] of words.entries()) extra.view.setBigUint64(index * 8, word, true);
-    const driver = this;
-    return {
+    const call = this.#calls.launch;
+    const prepared: PreparedLaunch = {
       arguments: block.view,
       gridSize: 1,
-      launch(stream) {
-        const call = driver.#calls.launch;
+      launch: (stream) => {
         const list = extra.address;
-        const status = call(kernel.handle, this.gridSize, 1, 1, blockSize, 1, 1, 0, handleOf(stream), 0n, list);
-        if (status !== Status.success) driver.#fail('launch', status, `kernel ${kernel.name}`);
+        const status = call(kernel.handle, prepared.gridSize, 1, 1, blockSize, 1, 1, 0, handleOf(stream), 0n, list);
+        if (status !== Status.success) this.#fail('launch', status, `kernel ${kernel.name}`);
       },
     };
+    return prepared;
   }
 
   capture(stream: GpuStream, record: () => void): GpuGraph {

@@ -22,9 +22,21 @@ export interface SharedLibrary {
 /** Loads a library; throws where it cannot. Replaced in tests. */
 export type LibraryLoader = (path: string) => SharedLibrary;
 
+/** Runtime compilers recurse deeply; the 1 MiB that a call gets by default is less than a thread's usual stack. */
+const CALL_STACK_BYTES = 8 * 1024 * 1024;
+
+function widenCallStack(): void {
+  try {
+    koffi.config({ sync_stack_size: CALL_STACK_BYTES });
+  } catch {
+    // Other code of this process has made calls already, after which the stack keeps its size.
+  }
+}
+
 /** Loads through the dynamic linker. The library stays loaded until the process ends. */
 export const loadSharedLibrary: LibraryLoader = (path) => {
   if (isAbsolute(path)) accessSync(path, constants.R_OK);
+  widenCallStack();
   const library = koffi.load(path);
   return {
     path,

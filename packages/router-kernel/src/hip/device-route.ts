@@ -1,0 +1,269 @@
+/** Routing rows that already lie in device memory: choosing the kernel form, packing its arguments, launching it. */
+
+import type { ResolvedRouterConfig } from '../contract.ts';
+import { InvalidArgumentError } from '../errors.ts';
+import { argumentWriter } from './argument-writer.ts';
+import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './driver/gpu-driver.ts';
+import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
+import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/kernel-arguments.ts';
+import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
+import type { KernelLibrary } from './kernel-library.ts';
+
+/** Where a call's rows and results lie in device memory. Output addresses are multiples of 16. */
+export interface DeviceRouteBuffers {
+  /** T. */
+  readonly tokens: number;
+  /** [T, rowStride] in the router's logits dtype. Read only. */
+  readonly logits: DevicePointer;
+  /** Elements from one row to the next, >= E. Defaults to E. */
+  readonly rowStride?: number;
+  /** f32 [T, K], written. */
+  readonly weights: DevicePointer;
+  /** i32, u32 or i64 [T, K], written. */
+  readonly ids: DevicePointer;
+  /** i32 [T, K], written; required where the configuration asks for token expert indices. */
+  readonly tokenExpertIndices?: DevicePointer;
+  /** u8 [T]; a row whose byte is not 0 is padding. */
+  readonly paddingMask?: DevicePointer;
+  /** u32 [1]; rows at and past the number there are padding. Read when the kernel runs. */
+  readonly rowCount?: DevicePointer;
+  /** Required where the configuration asks for a dispatch plan. */
+  readonly dispatchPlan?: DevicePlanBuffers;
+}
+
+/** Where the dispatch plan goes. */
+export interface DevicePlanBuffers {
+  /** i32 [E + 1], written. */
+  readonly expertOffsets: DevicePointer;
+  /** i32 [T * K], written. */
+  readonly sortedSlots: DevicePointer;
+  /** `planWorkspaceBytes(T)` bytes of scratch memory; not needed where that is 0. */
+  readonly workspace?: DevicePointer;
+}
+
+/** What decides which form of the kernel serves a call. */
+export interface RouteShape {
+  /** T. */
+  readonly tokens: number;
+  /** Whether a padding mask or a row count is passed. Defaults to `false`. */
+  readonly padding?: boolean;
+  /** Bytes, 1 to 16, that the logits' address and row stride are multiples of. Defaults to contiguous rows'. */
+  readonly alignment?: number;
+}
+
+interface LoadedForm {
+  readonly specialization: KernelSpecialization;
+  readonly launch: PreparedLaunch;
+}
+
+const ROUTER_ARGUMENTS = argumentWriter(ROUTER_KERNEL_ARGUMENTS);
+const PLAN_ARGUMENTS = argumentWriter(DISPATCH_PLAN_KERNEL_ARGUMENTS);
+/** The largest T whose form is loaded ahead of time is 2 to this power; larger T have the same form. */
+const LARGEST_PREPARED_POWER = 20;
+
+/** The launches of one router. Holds no memory of the device's but the correction bias, which its owner frees. */
+export class DeviceRoute {
+  readonly #driver: GpuDriver;
+  readonly #library: KernelLibrary;
+  readonly #config: ResolvedRouterConfig;
+  readonly #bias: DevicePointer;
+  readonly #forms = new Map<string, LoadedForm>();
+  readonly #planLaunches = new Map<string, PreparedLaunch>();
+  /** The form of the last call, which decoding repeats for thousands of calls. */
+  #last: { readonly tokens: number; readonly padding: boolean; readonly alignment: number; readonly form: LoadedForm };
+
+  private constructor(
+    driver: GpuDriver,
+    library: KernelLibrary,
+    config: ResolvedRouterConfig,
+    bias: DevicePointer,
+    first: LoadedForm,
+  ) {
+    this.#driver = driver;
+    this.#library = library;
+    this.#config = config;
+    this.#bias = bias;
+    this.#forms.set(first.specialization.symbol, first);
+    this.#last = { tokens: -1, padding: false, alignment: 0, form: first };
+  }
+
+  /** Loads the form of one token, and makes the route. */
+  static async create(
+    driver: GpuDriver,
+    library: KernelLibrary,
+    config: ResolvedRouterConfig,
+    bias: DevicePointer,
+  ): Promise<DeviceRoute> {
+    const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }));
+    return new DeviceRoute(driver, library, config, bias, form);
+  }
+
+  /** Loads the forms for every T at contiguous rows, with and without padding. */
+  async prepareAll(): Promise<void> {
+    for (let power = 0; power <= LARGEST_PREPARED_POWER; power += 1) {
+      await this.prepare({ tokens: 2 ** power });
+      await this.prepare({ tokens: 2 ** power, padding: true });
+    }
+  }
+
+  /** Loads what calls of this shape need. */
+  async prepare(shape: RouteShape): Promise<void> {
+    const specialization = this.#specialize(shape);
+    if (!this.#forms.has(specialization.symbol)) {
+      this.#forms.set(specialization.symbol, await loadForm(this.#driver, this.#library, specialization));
+    }
+    if (!this.#config.dispatchPlan) return;
+    const plan = planDispatchLaunches(this.#config, this.#library.target, shape.tokens);
+    for (const { symbol, threadsPerBlock } of plan.launches) {
+      if (this.#planLaunches.has(symbol)) continue;
+      const kernel = await this.#library.load(plan, symbol);
+      this.#planLaunches.set(symbol, this.#driver.prepareLaunch(kernel, threadsPerBlock, PLAN_ARGUMENTS.bytes));
+    }
+  }
+
+  /** Bytes of scratch memory that the dispatch plan of T tokens takes. */
+  planWorkspaceBytes(tokens: number): number {
+    if (!this.#config.dispatchPlan) return 0;
+    return planDispatchLaunches(this.#config, this.#library.target, tokens).workspaceBytes;
+  }
+
+  /** Registers and the like of each loaded form, by symbol. */
+  loadedForms(): readonly KernelSpecialization[] {
+    return [...this.#forms.values()].map(({ specialization }) => specialization);
+  }
+
+  /** The kernel form that serves a shape. */
+  describe(shape: RouteShape): KernelSpecialization {
+    return this.#specialize(shape);
+  }
+
+  /**
+   * Enqueues one routing. Allocates no device memory and waits for nothing, so that it can be captured.
+   *
+   * @throws InvalidArgumentError for a missing or misaligned pointer, and where `prepare` has not loaded the shape
+   */
+  enqueue(stream: StreamLike, buffers: DeviceRouteBuffers): void {
+    const { tokens, logits, weights, ids, tokenExpertIndices = 0n, paddingMask = 0n, rowCount = 0n } = buffers;
+    const config = this.#config;
+    const rowStride = buffers.rowStride ?? config.experts;
+    checkBuffers(config, buffers, rowStride);
+    if (tokens > 0) {
+      const padding = paddingMask !== 0n || rowCount !== 0n;
+      const form = this.#formFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
+      ROUTER_ARGUMENTS.write(form.launch.arguments, {
+        logits,
+        weights,
+        ids,
+        tokenExpertIndices,
+        correctionBias: this.#bias,
+        paddingMask,
+        rowCount,
+        rowStride: BigInt(rowStride),
+        tokens,
+        rangeStart: config.expertRange[0],
+        rangeEnd: config.expertRange[1],
+        routedScalingFactor: config.routedScalingFactor,
+      });
+      form.launch.gridSize = gridSize(form.specialization, tokens);
+      form.launch.launch(stream);
+    }
+    if (buffers.dispatchPlan !== undefined) this.#enqueuePlan(stream, tokens, ids, buffers.dispatchPlan);
+  }
+
+  #enqueuePlan(stream: StreamLike, tokens: number, ids: DevicePointer, buffers: DevicePlanBuffers): void {
+    const plan = planDispatchLaunches(this.#config, this.#library.target, tokens);
+    const { expertOffsets, sortedSlots, workspace = 0n } = buffers;
+    if (plan.workspaceBytes > 0 && workspace === 0n) {
+      throw new InvalidArgumentError(
+        'dispatchPlan.workspace',
+        workspace,
+        `A dispatch plan of ${tokens} tokens needs ${plan.workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
+      );
+    }
+    for (const { symbol, blocks } of plan.launches) {
+      const launch = this.#planLaunches.get(symbol) ?? refuseUnprepared(symbol, tokens);
+      const { slots, slotsPerBlock, blocks: countBlocks } = plan;
+      PLAN_ARGUMENTS.write(launch.arguments, {
+        ids,
+        expertOffsets,
+        sortedSlots,
+        workspace,
+        slots,
+        slotsPerBlock,
+        blocks: countBlocks,
+      });
+      launch.gridSize = blocks;
+      launch.launch(stream);
+    }
+  }
+
+  #specialize(shape: RouteShape): KernelSpecialization {
+    const { tokens, padding = false, alignment } = shape;
+    const hint = alignment === undefined ? { tokens, padding } : { tokens, padding, alignment };
+    return specialize(this.#config, this.#library.target, hint);
+  }
+
+  #formFor(tokens: number, padding: boolean, alignment: number): LoadedForm {
+    const last = this.#last;
+    if (last.tokens === tokens && last.padding === padding && last.alignment === alignment) return last.form;
+    const { symbol } = this.#specialize({ tokens, padding, alignment });
+    const form = this.#forms.get(symbol) ?? refuseUnprepared(symbol, tokens);
+    this.#last = { tokens, padding, alignment, form };
+    return form;
+  }
+}
+
+async function loadForm(
+  driver: GpuDriver,
+  library: KernelLibrary,
+  specialization: KernelSpecialization,
+): Promise<LoadedForm> {
+  const kernel = await library.load(specialization, specialization.symbol);
+  const launch = driver.prepareLaunch(kernel, specialization.threadsPerBlock, ROUTER_ARGUMENTS.bytes);
+  return { specialization, launch };
+}
+
+function refuseUnprepared(symbol: string, tokens: number): never {
+  throw new InvalidArgumentError(
+    'tokens',
+    tokens,
+    `The kernel ${symbol} is not loaded, and enqueue never compiles. Await prepare() with this shape first.`,
+  );
+}
+
+function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers, rowStride: number): void {
+  const { tokens, tokenExpertIndices, dispatchPlan } = buffers;
+  if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * config.topK >= 2 ** 31) {
+    throw new InvalidArgumentError(
+      'tokens',
+      tokens,
+      `tokens must be 0 or more with T * K below 2^31; found ${tokens}.`,
+    );
+  }
+  if (!Number.isSafeInteger(rowStride) || rowStride < config.experts) {
+    throw new InvalidArgumentError(
+      'rowStride',
+      rowStride,
+      `rowStride must be an integer of at least ${config.experts}; found ${rowStride}.`,
+    );
+  }
+  requireAligned('weights', buffers.weights, tokens);
+  requireAligned('ids', buffers.ids, tokens);
+  if (config.tokenExpertIndices) requireAligned('tokenExpertIndices', tokenExpertIndices ?? 0n, tokens);
+  if (config.dispatchPlan && dispatchPlan === undefined) {
+    throw new InvalidArgumentError(
+      'dispatchPlan',
+      dispatchPlan,
+      'This router makes a dispatch plan; pass the buffers that it goes to.',
+    );
+  }
+}
+
+function requireAligned(argument: string, pointer: DevicePointer, tokens: number): void {
+  if (tokens === 0 || (pointer !== 0n && pointer % 16n === 0n)) return;
+  throw new InvalidArgumentError(
+    argument,
+    pointer,
+    `${argument} must be a device address that 16 divides; found 0x${pointer.toString(16)}.`,
+  );
+}

@@ -1,0 +1,152 @@
+/** Pinned and device memory that `route` sends host rows through; grown when a call needs more, kept between calls. */
+
+import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
+import type { DeviceRouteBuffers } from './device-route.ts';
+import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from './driver/gpu-driver.ts';
+
+/** Sections start at multiples of this many bytes. */
+const SECTION_ALIGNMENT = 256;
+/** The least that is allocated. */
+const LEAST_BYTES = 64 * 1024;
+
+/** One call's rows, staged. */
+export interface StagedRoute {
+  /** Where they lie on the device. */
+  readonly buffers: DeviceRouteBuffers;
+  /** Enqueues the copy of the inputs. */
+  upload(stream: StreamLike): void;
+  /** Enqueues the copy of the outputs. */
+  download(stream: StreamLike): void;
+  /** Fresh arrays of the outputs, once the stream has passed the download. */
+  read(): RouterOutput;
+}
+
+/** Inputs lie in one run of memory and outputs in another, so that each way takes a single copy. */
+export class HostStaging {
+  readonly #config: ResolvedRouterConfig;
+  readonly #driver: GpuDriver;
+  #pinned: PinnedBuffer | null = null;
+  #device: DeviceBuffer | null = null;
+
+  constructor(config: ResolvedRouterConfig, driver: GpuDriver) {
+    this.#config = config;
+    this.#driver = driver;
+  }
+
+  /** Copies a call's inputs to pinned memory and lays out its buffers. The previous call must be done. */
+  stage(logits: Logits, args: ResolvedRouteArguments, workspaceBytes: number): StagedRoute {
+    const { experts, topK, idsDtype, tokenExpertIndices, dispatchPlan } = this.#config;
+    const { tokens, rowStride, paddingMask, rowCount } = args;
+    const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+    const slots = tokens * topK;
+    const idBytes = idsDtype === 'i64' ? 8 : 4;
+
+    const layout = new SectionLayout();
+    const logitsAt = layout.place(elements * logits.BYTES_PER_ELEMENT);
+    const maskAt = layout.place(paddingMask === null ? 0 : tokens);
+    const countAt = layout.place(4);
+    const inputBytes = layout.end;
+    const weightsAt = layout.place(slots * 4);
+    const idsAt = layout.place(slots * idBytes);
+    const indicesAt = layout.place(tokenExpertIndices ? slots * 4 : 0);
+    const offsetsAt = layout.place(dispatchPlan ? (experts + 1) * 4 : 0);
+    const slotsAt = layout.place(dispatchPlan ? slots * 4 : 0);
+    const outputEnd = layout.end;
+    const workspaceAt = layout.place(workspaceBytes);
+
+    const { pinned, device } = this.#reserve(outputEnd, layout.end);
+    const { memory } = pinned;
+    const rows = logits.subarray(0, elements);
+    new Uint8Array(memory, logitsAt, rows.byteLength).set(
+      new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
+    );
+    if (paddingMask !== null) new Uint8Array(memory, maskAt, tokens).set(paddingMask.subarray(0, tokens));
+    new Uint32Array(memory, countAt, 1)[0] = rowCount;
+
+    const at = (offset: number): bigint => device.pointer + BigInt(offset);
+    const buffers: DeviceRouteBuffers = {
+      tokens,
+      logits: at(logitsAt),
+      rowStride,
+      weights: at(weightsAt),
+      ids: at(idsAt),
+      ...(tokenExpertIndices ? { tokenExpertIndices: at(indicesAt) } : {}),
+      ...(paddingMask === null ? {} : { paddingMask: at(maskAt) }),
+      ...(rowCount < tokens ? { rowCount: at(countAt) } : {}),
+      ...(dispatchPlan
+        ? {
+            dispatchPlan: {
+              expertOffsets: at(offsetsAt),
+              sortedSlots: at(slotsAt),
+              ...(workspaceBytes > 0 ? { workspace: at(workspaceAt) } : {}),
+            },
+          }
+        : {}),
+    };
+    const int32 = (offset: number, length: number): Int32Array =>
+      new Int32Array(memory.slice(offset, offset + length * 4));
+    return {
+      buffers,
+      upload: (stream) => this.#driver.copyToDevice(device.pointer, pinned.pointer, inputBytes, stream),
+      download: (stream) =>
+        this.#driver.copyToHost(pinned.pointer + BigInt(inputBytes), at(inputBytes), outputEnd - inputBytes, stream),
+      read: () => ({
+        tokens,
+        ids: idsOf(this.#config, memory.slice(idsAt, idsAt + slots * idBytes)),
+        weights: new Float32Array(memory.slice(weightsAt, weightsAt + slots * 4)),
+        ...(tokenExpertIndices ? { tokenExpertIndices: int32(indicesAt, slots) } : {}),
+        ...(dispatchPlan
+          ? { dispatchPlan: { expertOffsets: int32(offsetsAt, experts + 1), sortedSlots: int32(slotsAt, slots) } }
+          : {}),
+      }),
+    };
+  }
+
+  /** Frees the memory. */
+  dispose(): void {
+    this.#pinned?.free();
+    this.#device?.free();
+    this.#pinned = null;
+    this.#device = null;
+  }
+
+  #reserve(pinnedBytes: number, deviceBytes: number): { readonly pinned: PinnedBuffer; readonly device: DeviceBuffer } {
+    let pinned = this.#pinned;
+    if (pinned === null || pinned.bytes < pinnedBytes) {
+      pinned?.free();
+      this.#pinned = null;
+      pinned = this.#driver.allocatePinned(capacityFor(pinnedBytes));
+      this.#pinned = pinned;
+    }
+    let device = this.#device;
+    if (device === null || device.bytes < deviceBytes) {
+      device?.free();
+      this.#device = null;
+      device = this.#driver.allocate(capacityFor(deviceBytes));
+      this.#device = device;
+    }
+    return { pinned, device };
+  }
+}
+
+/** Places sections one after the other. */
+class SectionLayout {
+  /** Where the next section starts. */
+  end = 0;
+
+  place(bytes: number): number {
+    const start = this.end;
+    this.end = Math.ceil((start + bytes) / SECTION_ALIGNMENT) * SECTION_ALIGNMENT;
+    return start;
+  }
+}
+
+/** A quarter more than is needed, so that slowly growing calls do not allocate each time. */
+function capacityFor(bytes: number): number {
+  return Math.max(LEAST_BYTES, Math.ceil(bytes * 1.25));
+}
+
+function idsOf(config: ResolvedRouterConfig, bytes: ArrayBuffer): ExpertIds {
+  if (config.idsDtype === 'i64') return new BigInt64Array(bytes);
+  return config.idsDtype === 'u32' ? new Uint32Array(bytes) : new Int32Array(bytes);
+}

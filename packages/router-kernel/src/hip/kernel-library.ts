@@ -1,0 +1,87 @@
+/** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
+
+import type { RouterLogger } from '../logger.ts';
+import { CompileCache } from './compile-cache.ts';
+import type { GpuDriver, GpuKernel, GpuModule } from './driver/gpu-driver.ts';
+import { openHiprtc, openNvrtc } from './driver/runtime-compiler.ts';
+import { findPrebuilt } from './prebuilt.ts';
+import type { KernelCompiler } from './kernel-compiler.ts';
+import { kernelSource, type KernelSourceName } from './kernel/source.ts';
+import type { KernelTarget } from './kernel/specialization.ts';
+
+/** A translation unit with its macros. */
+export interface KernelUnit {
+  readonly source: KernelSourceName;
+  readonly defines: Readonly<Record<string, string | number>>;
+}
+
+/** How to make a KernelLibrary. */
+export interface KernelLibraryOptions {
+  readonly cache?: CompileCache;
+  /** Defaults to hipRTC on AMD and NVRTC on NVIDIA, opened at the first compilation. */
+  readonly compiler?: KernelCompiler;
+  readonly logger?: RouterLogger;
+}
+
+/** What kernels are compiled for on a device. */
+export function targetOf(driver: GpuDriver): KernelTarget {
+  return {
+    vendor: driver.platform,
+    architecture: driver.info.architecture,
+    waveSize: driver.info.waveSize === 64 ? 64 : 32,
+  };
+}
+
+/** Loads kernels and keeps them until it is disposed. */
+export class KernelLibrary {
+  readonly target: KernelTarget;
+  readonly #driver: GpuDriver;
+  readonly #cache: CompileCache;
+  readonly #logger: RouterLogger | undefined;
+  readonly #modules = new Map<string, GpuModule>();
+  #compiler: KernelCompiler | undefined;
+
+  constructor(driver: GpuDriver, options: KernelLibraryOptions = {}) {
+    this.target = targetOf(driver);
+    this.#driver = driver;
+    this.#logger = options.logger;
+    this.#cache = options.cache ?? new CompileCache(options.logger === undefined ? {} : { logger: options.logger });
+    this.#compiler = options.compiler;
+  }
+
+  /**
+   * A kernel of a unit.
+   *
+   * @throws KernelCompileError, UnknownArchitectureError, GpuLibraryNotFoundError where it must be compiled and cannot
+   * be; DeviceError where it does not load
+   */
+  async load(unit: KernelUnit, symbol: string): Promise<GpuKernel> {
+    const key = `${unit.source} ${JSON.stringify(unit.defines)}`;
+    let module = this.#modules.get(key);
+    if (module === undefined) {
+      const image = findPrebuilt(this.target.architecture, symbol) ?? (await this.#compile(unit, symbol));
+      // Another call may have loaded it meanwhile.
+      module = this.#modules.get(key) ?? this.#driver.loadModule(image);
+      this.#modules.set(key, module);
+    }
+    this.#driver.activate();
+    return module.kernel(symbol);
+  }
+
+  /** Unloads every module; kernels of it must not be launched any more. */
+  dispose(): void {
+    for (const module of this.#modules.values()) module.unload();
+    this.#modules.clear();
+  }
+
+  async #compile(unit: KernelUnit, symbol: string): Promise<Uint8Array> {
+    this.#compiler ??= this.target.vendor === 'amd' ? openHiprtc() : openNvrtc();
+    this.#logger?.debug?.(`Compiling ${symbol} for ${this.target.architecture} with ${this.#compiler.version}.`);
+    return this.#cache.compile(this.#compiler, {
+      source: kernelSource(unit.source),
+      name: `${unit.source}.hip`,
+      architecture: this.target.architecture,
+      defines: unit.defines,
+    });
+  }
+}
