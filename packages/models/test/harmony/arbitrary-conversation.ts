@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { HarmonyConversation, HarmonyMessage, HarmonyTool, JsonSchema } from '../../src/gpt-oss/harmony/index.ts';
 
 export const toolName = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { Template } from '@huggingface/jinja';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import {
   type HarmonyConversation,
   harmonyFormatOf,
@@ -10,14 +9,10 @@ import {
   renderConversation,
 } from '../../src/gpt-oss/harmony/index.ts';
 import { conversations, plainText } from './arbitrary-conversation.ts';
-import { ByteTokenizer } from './byte-tokenizer.ts';
+import { chatTemplate, pocketTokenizer as tokenizer } from './pocket-dictionary.ts';
 
-const TEMPLATE = readFileSync(
-  new URL('../../checkpoints/pocket-dictionary/chat_template.jinja', import.meta.url),
-  'utf8',
-);
 // The template library has a clock of its own that cannot be replaced from outside.
-const template = new Template(TEMPLATE.replace('strftime_now("%Y-%m-%d")', 'current_date'));
+const template = new Template(chatTemplate.replace('strftime_now("%Y-%m-%d")', 'current_date'));
 
 function textOfTemplate(conversation: HarmonyConversation, addGenerationPrompt: boolean): string {
   return template.render({
@@ -42,8 +37,7 @@ function textOfTemplate(conversation: HarmonyConversation, addGenerationPrompt: 
 }
 
 describe("the renderer and the checkpoint's chat template", () => {
-  const tokenizer = new ByteTokenizer();
-  const format = harmonyFormatOf(TEMPLATE);
+  const format = harmonyFormatOf(chatTemplate);
 
   it('agree on any conversation and tools, in text and in ids', () => {
     fc.assert(

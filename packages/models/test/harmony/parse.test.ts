@@ -237,7 +237,7 @@ describe('parsing an answer', () => {
       const ids = tokenizer.encodeWithSpecialTokens(text);
       assert.deepEqual(parseAnswer(ids, tokenizer, { newCallId, strict: true }), expected);
       const events = eventsOf(ids);
-      assert.deepEqual(answerOfEvents(events), { ...answerOfEvents([]), ...withoutUnfinished(expected) });
+      assert.deepEqual(answerOfEvents(events), withoutUnfinished(expected));
       assert.equal(events.filter((event) => event.type === 'fault').length, 0);
     });
   }
@@ -299,11 +299,6 @@ describe('parsing an answer', () => {
   });
 
   it('gives the same answer for every way to cut the text into tokens', () => {
-    const bytesOnly = (text: string): number[] =>
-      text.split(/(<\|\w+\|>)/).flatMap((piece) => {
-        const special = tokenizer.specialTokens.get(piece);
-        return special === undefined ? [...new TextEncoder().encode(piece)] : [special];
-      });
     for (const [name, text] of [...VALID, ...MALFORMED]) {
       assert.deepEqual(
         parseAnswer(bytesOnly(text), tokenizer, { newCallId }),
@@ -346,6 +341,17 @@ describe('parsing an answer', () => {
     assert.deepEqual(parseAnswer(name, tokenizer, { newCallId }), answer(call('f', '{}')));
   });
 
+  it('ids beyond the vocabulary are dropped', () => {
+    const ids = tokenizer.encodeWithSpecialTokens('<|channel|>final<|message|>ab<|return|>');
+    for (let place = 0; place <= ids.length; place += 1) {
+      for (const id of [-1, 0.5 + tokenizer.vocabularySize, Number.NaN, 201_087]) {
+        const withUnknown = [...ids.slice(0, place), id, ...ids.slice(place)];
+        assert.equal(parseAnswer(withUnknown, tokenizer).final, 'ab');
+        assert.throws(() => parseAnswer(withUnknown, tokenizer, { strict: true }), HarmonyParseError);
+      }
+    }
+  });
+
   it('a header without end becomes content that streams', () => {
     const parser = new HarmonyParser(tokenizer);
     const text = 'é'.repeat(1000);
@@ -376,6 +382,19 @@ describe('parsing an answer', () => {
   });
 });
 
-function withoutUnfinished({ unfinished: _, ...rest }: HarmonyAnswer): Omit<HarmonyAnswer, 'unfinished'> {
-  return rest;
+function withoutUnfinished({
+  analysis,
+  preambles,
+  final,
+  toolCalls,
+}: HarmonyAnswer): Omit<HarmonyAnswer, 'unfinished'> {
+  return { analysis, preambles, final, toolCalls };
+}
+
+/** Markers as tokens, every other byte a token of its own. */
+function bytesOnly(text: string): number[] {
+  return text.split(/(<\|\w+\|>)/).flatMap((piece) => {
+    const special = tokenizer.specialTokens.get(piece);
+    return special === undefined ? [...new TextEncoder().encode(piece)] : [special];
+  });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import {
   DuplicateToolError,
   InvalidToolNameError,
@@ -77,8 +77,8 @@ describe('rendering a conversation', () => {
   });
 
   it('takes the date from the clock, in UTC, if the conversation has none', () => {
-    const clock = (): Date => new Date('2030-12-31T23:59:59Z');
-    const text = tokenizer.decode(renderConversation({ messages: [] }, tokenizer, { clock }));
+    const options = { clock: () => new Date('2030-12-31T23:59:59Z') };
+    const text = tokenizer.decode(renderConversation({ messages: [] }, tokenizer, options));
     assert.match(text, /\nCurrent date: 2030-12-31\n/);
   });
 
@@ -144,13 +144,6 @@ describe('rendering a conversation', () => {
   });
 
   describe('analysis', () => {
-    const turn = (n: number): HarmonyMessage[] => [
-      { role: 'user', content: `question ${n}` },
-      { role: 'assistant', analysis: `thought ${n}`, content: `answer ${n}` },
-    ];
-    const thoughts = (messages: readonly HarmonyMessage[], options: RenderOptions = {}): string[] =>
-      turnsOf(messages, options).match(/thought \d/g) ?? [];
-
     it('dropping_cot_by_default', () => {
       assert.deepEqual(thoughts([...turn(1), { role: 'user', content: 'next' }]), []);
     });
@@ -175,13 +168,11 @@ describe('rendering a conversation', () => {
   });
 
   it('no text becomes a marker: the markers are those of the conversation without it', () => {
-    const specials = (ids: readonly number[]): number[] => ids.filter((id) => tokenizer.isSpecial(id));
     fc.assert(
       fc.property(conversations(anyText), (conversation) => {
         const blank: HarmonyConversation = {
           ...conversation,
           messages: conversation.messages.map((message): HarmonyMessage => {
-            const fill = (text: string): string => (text === '' ? '' : 'x');
             if (message.role !== 'assistant') return { ...message, content: fill(message.content) };
             return {
               ...message,
@@ -248,3 +239,24 @@ describe('rendering a conversation', () => {
     assert.throws(() => harmonyTokens(bare), MissingSpecialTokenError);
   });
 });
+
+function specials(ids: readonly number[]): number[] {
+  return ids.filter((id) => tokenizer.isSpecial(id));
+}
+
+/** Keeps only whether there is a text: empty parts are left out of a prompt. */
+function fill(text: string): string {
+  return text === '' ? '' : 'x';
+}
+
+function turn(n: number): HarmonyMessage[] {
+  return [
+    { role: 'user', content: `question ${n}` },
+    { role: 'assistant', analysis: `thought ${n}`, content: `answer ${n}` },
+  ];
+}
+
+/** The thoughts of turns that are left in the prompt. */
+function thoughts(messages: readonly HarmonyMessage[], options: RenderOptions = {}): string[] {
+  return turnsOf(messages, options).match(/thought \d/g) ?? [];
+}

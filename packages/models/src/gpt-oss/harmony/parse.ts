@@ -119,7 +119,7 @@ export class HarmonyParser {
   /**
    * Takes the next token. Returns what it brought about, often nothing.
    *
-   * @throws HarmonyParseError in strict mode. UnknownTokenError for an id outside the vocabulary.
+   * @throws HarmonyParseError in strict mode.
    */
   push(id: number): HarmonyEvent[] {
     if (this.#message !== null) this.#pushContent(this.#message, id);
@@ -162,7 +162,7 @@ export class HarmonyParser {
       this.#fault('marker-out-of-place', id);
       this.#header = newHeader('assistant');
       this.#pushHeader(this.#header, id);
-    } else if (this.#tokenizer.isSpecial(id)) {
+    } else if (this.#isNoText(id)) {
       this.#fault('marker-out-of-place', id);
     } else {
       this.#fault('text-outside-message', id);
@@ -189,7 +189,7 @@ export class HarmonyParser {
     } else if (end !== null) {
       this.#fault('missing-message-token', id);
       this.#endUnfinishedHeader(header, end);
-    } else if (this.#tokenizer.isSpecial(id)) {
+    } else if (this.#isNoText(id)) {
       this.#fault('marker-out-of-place', id);
     } else {
       const bytes = this.#tokenizer.tokenBytes(id);
@@ -209,11 +209,20 @@ export class HarmonyParser {
       this.#endMessage(message, 'next-message');
       this.#header = newHeader(id === start ? null : 'assistant');
       if (id === channel) this.#pushHeader(this.#header, id);
-    } else if (this.#tokenizer.isSpecial(id)) {
+    } else if (this.#isNoText(id)) {
       this.#fault('marker-out-of-place', id);
     } else {
       this.#appendContent(message, this.#decoder.decode(this.#tokenizer.tokenBytes(id), { stream: true }));
     }
+  }
+
+  /** Special tokens, and ids that a model with a padded vocabulary has beyond its tokenizer's. */
+  #isNoText(id: number): boolean {
+    return this.#isUnknown(id) || this.#tokenizer.isSpecial(id);
+  }
+
+  #isUnknown(id: number): boolean {
+    return !(id >= 0 && id < this.#tokenizer.vocabularySize);
   }
 
   #endOf(id: number): HarmonyMessageEnd | null {
@@ -283,7 +292,8 @@ export class HarmonyParser {
   }
 
   #fault(fault: HarmonyFault, found: string | number): void {
-    const text = typeof found === 'number' ? this.#tokenizer.decode([found]) : found;
+    let text = String(found);
+    if (typeof found === 'number' && !this.#isUnknown(found)) text = this.#tokenizer.decode([found]);
     if (this.#strict) throw new HarmonyParseError(fault, this.#tokenCount, text);
     this.#events.push({ type: 'fault', fault, tokenIndex: this.#tokenCount, found: text });
   }
