@@ -88,8 +88,8 @@ export class JsonGrammars implements Disposable {
     if (known !== undefined) return known;
     let grammar: CompiledGrammar;
     try {
-      // Compact separators and no free white space: a small model would otherwise be let to emit blanks for ever.
-      grammar = await this.#compiler.compileJSONSchema(schema, false, -1, [',', ':'], true);
+      // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
+      grammar = await this.#compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new UnsupportedError('A JSON schema', `the grammar library says: ${reason} · simplify the schema`);
