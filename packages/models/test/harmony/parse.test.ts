@@ -9,6 +9,7 @@ import {
   parseMessages,
 } from '../../src/gpt-oss/harmony/index.ts';
 import { ByteTokenizer } from './byte-tokenizer.ts';
+import { pocketTokenizer } from './pocket-dictionary.ts';
 
 const tokenizer = new ByteTokenizer();
 const newCallId = (): string => 'call';
@@ -136,6 +137,22 @@ const MALFORMED: readonly (readonly [name: string, text: string, expected: Harmo
     'missing message token, then a whole message',
     '<|channel|>ana<|start|>assistant<|channel|>final<|message|>x<|return|>',
     answer({ final: 'x' }),
+  ],
+  [
+    'missing_message_token, no header, then whole messages',
+    'I must refuse<|end|><|start|>assistant<|channel|>analysis<|message|>So I do.<|end|>' +
+      '<|start|>assistant<|channel|>final<|message|>No.<|return|>',
+    answer({ analysis: 'I must refuse\nSo I do.', final: 'No.' }),
+  ],
+  [
+    'missing_message_token_other_initial_headers',
+    '<|channel|>analysis I must refuse<|end|><|start|>assistant<|channel|>final<|message|>No.<|return|>',
+    answer({ analysis: 'I must refuse', final: 'No.' }),
+  ],
+  [
+    'missing_message_token_tool_call',
+    "... Let's use the tool.<|end|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
+    answer({ analysis: "... Let's use the tool.", ...call('f', '{}') }),
   ],
   ['no header at all', 'Paris is it.<|return|>', answer({ final: 'Paris is it.' })],
   ['no header and no end', 'Paris is', answer({ final: 'Paris is' })],
@@ -312,6 +329,23 @@ describe('parsing an answer', () => {
     const ids = tokenizer.encodeWithSpecialTokens('<|channel|>final<|message|>a😀é<|return|>');
     const texts = eventsOf(ids).flatMap((event) => (event.type === 'content' ? [event.text] : []));
     assert.deepEqual(texts, ['a', '😀', 'é']);
+  });
+
+  it('tricky_utf8_decoding, by the deltas and as a whole', () => {
+    const text = 'Müller, Γειά, Привет, שלום, नमस्ते, こんにちは, 你好, naïve, 😊👋🏾👨‍👩‍👧‍👦🇺🇸.';
+    const header = '<|channel|>final<|message|>';
+    for (const vocabulary of [tokenizer, pocketTokenizer]) {
+      const ids = [...vocabulary.encodeWithSpecialTokens(header), ...vocabulary.encode(text)];
+      const parser = new HarmonyParser(vocabulary);
+      const events = [...ids.flatMap((id) => parser.push(id)), ...parser.finish()];
+      assert.equal(events.map((event) => (event.type === 'content' ? event.text : '')).join(''), text);
+      assert.equal(parser.answer().final, text);
+    }
+  });
+
+  it('flushes_partial_bytes_on_eos', () => {
+    const header = tokenizer.encodeWithSpecialTokens('<|channel|>final<|message|>');
+    assert.equal(parseAnswer([...header, 0x61, 0xe2, 0x82], tokenizer).final, 'a\uFFFD');
   });
 
   it('invalid_utf8: broken bytes become U+FFFD and do not reach into the next message', () => {

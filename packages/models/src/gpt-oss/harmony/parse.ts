@@ -244,7 +244,9 @@ export class HarmonyParser {
     const call = kind === 'tool-call' || kind === 'undeliverable';
     // At the end of the stream the recipient itself may be cut short.
     if (call ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
-    const message = this.#startMessage(kind, fields);
+    // Text with no header that more messages follow is a thought: an answer is the last message.
+    const thought = kind === 'final' && fields.channel === null && end === 'end';
+    const message = this.#startMessage(thought ? 'analysis' : kind, fields);
     this.#appendContent(message, rest);
     this.#endMessage(message, end);
   }
