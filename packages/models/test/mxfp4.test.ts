@@ -75,11 +75,18 @@ describe('MXFP4', () => {
   it('has half-unit integers that make the same values, but for the sign of zero', () => {
     fc.assert(
       fc.property(blockList, fc.boolean(), ({ blocks, scales }, misaligned) => {
-        const codes = new Uint8Array(scales.length * 32 + 1).subarray(misaligned ? 1 : 0).subarray(0, scales.length * 32);
+        const codes = new Uint8Array(scales.length * 32 + 1)
+          .subarray(misaligned ? 1 : 0)
+          .subarray(0, scales.length * 32);
         const out = mxfp4ToHalfUnits(blocks, scales, { codes, scales: new Float32Array(scales.length) });
-        const product = Float32Array.from(out.codes, (code, i) => Math.fround((code - 128) * (out.scales[i >> 5] ?? 0)));
+        const product = Float32Array.from(out.codes, (code, i) =>
+          Math.fround((code - 128) * (out.scales[i >> 5] ?? 0)),
+        );
         const expected = decodeByFormula(blocks, scales).map((value) => value + 0);
-        assertSameBits(product.map((value) => value + 0), expected);
+        assertSameBits(
+          product.map((value) => value + 0),
+          expected,
+        );
         assert.ok(out.codes.every((code) => code >= 116 && code <= 140));
         assert.ok(out.scales.every((scale) => Number.isNaN(scale) || Number.isInteger(Math.log2(scale))));
       }),

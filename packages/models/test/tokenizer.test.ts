@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { DisposedError, InvalidTokenizerError, UnknownTokenError } from '../src/errors.ts';
+import { bytesToByteLevel } from '../src/byte-level.ts';
+import { isJsonObject } from '../src/json-text.ts';
+import { readJsonFile } from '../src/json-file.ts';
+import { embeddedCheckpointPath } from '../src/snapshot.ts';
+import { TokenStreamDecoder } from '../src/token-stream-decoder.ts';
+import { createTokenizer, type Tokenizer } from '../src/tokenizer.ts';
+import { referencePrompts } from './fixtures/reference.ts';
+import { syntheticTokenizer } from './fixtures/synthetic-checkpoint.ts';
+
+const tokenizerPath = join(embeddedCheckpointPath(), 'tokenizer.json');
+
+/** A text of words, digits, spaces, marks, emoji and whatever else Unicode has. */
+const anyText = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 60 }),
+  fc.string({ unit: 'grapheme', maxLength: 60 }),
+  fc
+    .array(fc.constantFrom('the', ' lighthouse', 'ing', "'s", '  ', '\r\n', '1234', 'É', '👩‍👩‍👧', '<|', '|>'), {
+      maxLength: 20,
+    })
+    .map((parts) => parts.join('')),
+);
+
+describe('tokenizer of the embedded checkpoint', () => {
+  let tokenizer: Tokenizer;
+  before(() => {
+    tokenizer = createTokenizer(readJsonFile(tokenizerPath), tokenizerPath);
+  });
+  after(() => tokenizer.dispose());
+
+  it('encodes the reference prompts to the reference ids, and back', () => {
+    const prompts = referencePrompts();
+    assert.equal(prompts.length, 7);
+    for (const { text, ids, greedy, greedy_text: greedyText } of prompts) {
+      assert.deepEqual(tokenizer.encodeWithSpecialTokens(text), ids);
+      assert.equal(tokenizer.decode(ids), text);
+      assert.equal(tokenizer.decode(greedy), greedyText);
+    }
+  });
+
+  it('never makes a special token of user text', () => {
+    assert.equal(tokenizer.specialTokens.size, 16);
+    for (const [special, id] of tokenizer.specialTokens) {
+      assert.ok(tokenizer.isSpecial(id));
+      assert.deepEqual(tokenizer.encodeWithSpecialTokens(special), [id]);
+      for (const text of [special, `a ${special}b`, special.repeat(3), `<|start|>${special}`]) {
+        const ids = tokenizer.encode(text);
+        assert.ok(
+          ids.every((token) => !tokenizer.isSpecial(token)),
+          text,
+        );
+        assert.equal(tokenizer.decode(ids), text);
+      }
+    }
+  });
+
+  it('gives every text back', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const expected = text.toWellFormed();
+        assert.equal(tokenizer.decode(tokenizer.encode(text)), expected);
+        assert.equal(tokenizer.decode(tokenizer.encodeWithSpecialTokens(text)), expected);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('merges as the list of merges says', () => {
+    const byMerges = mergeListEncoder();
+    fc.assert(
+      fc.property(fc.stringMatching(/^ ?[a-z]{1,24}$/), (piece) => {
+        assert.deepEqual(tokenizer.encode(piece), byMerges(piece));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('turns lone surrogates into U+FFFD and nothing into nothing', () => {
+    assert.equal(tokenizer.decode(tokenizer.encode('a\ud800b')), 'a\ufffdb');
+    assert.deepEqual(tokenizer.encode(''), []);
+    assert.equal(tokenizer.decode([]), '');
+  });
+
+  it('keeps a byte order mark', () => {
+    assert.equal(tokenizer.decode(tokenizer.encode('\ufeffa')), '\ufeffa');
+  });
+
+  it('gives the bytes of every token, and refuses ids that are none', () => {
+    for (let id = 0; id < tokenizer.vocabularySize; id++) assert.ok(tokenizer.tokenBytes(id).length > 0);
+    for (const id of [-1, 1.5, NaN, tokenizer.vocabularySize, 2 ** 40]) {
+      assert.throws(() => tokenizer.tokenBytes(id), UnknownTokenError);
+      assert.throws(() => tokenizer.decode([id]), UnknownTokenError);
+      assert.equal(tokenizer.isSpecial(id), false);
+    }
+  });
+
+  it('hands out copies of the bytes', () => {
+    tokenizer.tokenBytes(100).fill(0);
+    assert.notEqual(tokenizer.tokenBytes(100)[0], 0);
+  });
+
+  it('decodes a stream piece by piece to the same text', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(tokenizer.vocabularySize - 1), { maxLength: 40 }), (ids) => {
+        const decoder = new TokenStreamDecoder(tokenizer);
+        const pieces = ids.map((id) => decoder.push(id));
+        assert.equal(pieces.join('') + decoder.finish(), tokenizer.decode(ids));
+      }),
+    );
+  });
+
+  it('holds back a character until its last token', () => {
+    const ids = tokenizer.encode('🦊');
+    assert.ok(ids.length > 1);
+    const decoder = new TokenStreamDecoder(tokenizer);
+    const pieces = ids.map((id) => decoder.push(id));
+    assert.deepEqual(pieces, [...ids.slice(1).map(() => ''), '🦊']);
+    assert.equal(decoder.finish(), '');
+    decoder.push(ids[0] ?? 0);
+    assert.equal(decoder.finish(), '\ufffd');
+    assert.equal(ids.map((id) => decoder.push(id)).join(''), '🦊');
+  });
+});
+
+describe('a tokenizer', () => {
+  it('refuses everything after dispose()', () => {
+    const tokenizer = createTokenizer(syntheticTokenizer(), 'tokenizer.json');
+    tokenizer.dispose();
+    tokenizer.dispose();
+    for (const use of [
+      () => tokenizer.encode('a'),
+      () => tokenizer.encodeWithSpecialTokens('a'),
+      () => tokenizer.decode([1]),
+      () => tokenizer.tokenBytes(1),
+      () => tokenizer.isSpecial(1),
+    ]) {
+      assert.throws(use, DisposedError);
+    }
+  });
+
+  it('reads merges written as texts, and special tokens listed in the vocabulary too', () => {
+    const json = syntheticTokenizer();
+    edit(json, 'model', (model) => {
+      model['merges'] = ['a b', 'c d', 'ab cd'];
+      edit(model, 'vocab', (vocab) => {
+        vocab['<|end|>'] = 265;
+      });
+    });
+    const tokenizer = createTokenizer(json, 'tokenizer.json');
+    assert.deepEqual(tokenizer.encode('abcdab'), [258, 256]);
+    assert.deepEqual(tokenizer.encodeWithSpecialTokens('ab<|end|>'), [256, 265]);
+    tokenizer.dispose();
+  });
+
+  type Break = (json: Record<string, unknown>) => void;
+  const vocabulary =
+    (change: Break): Break =>
+    (json) =>
+      edit(json, 'model', (model) => edit(model, 'vocab', change));
+  const model =
+    (field: string, value: unknown): Break =>
+    (json) =>
+      edit(json, 'model', (object) => (object[field] = value));
+  const broken: readonly [string, string, Break][] = [
+    ['no model', 'model', (json) => delete json['model']],
+    ['another kind of model', 'model.type', model('type', 'Unigram')],
+    ['a normaliser', 'normalizer', (json) => (json['normalizer'] = { type: 'NFC' })],
+    ['byte fallback', 'model.byte_fallback', model('byte_fallback', true)],
+    ['dropout', 'model.dropout', model('dropout', 0.1)],
+    ['no vocabulary', 'model.vocab', model('vocab', [])],
+    ['an id that is no number', 'model.vocab', vocabulary((vocab) => (vocab['a'] = '97'))],
+    ['a negative id', 'model.vocab', vocabulary((vocab) => (vocab['a'] = -1))],
+    ['a huge id', 'model.vocab', vocabulary((vocab) => (vocab['z'] = 2 ** 30))],
+    ['an id given twice', 'model.vocab', vocabulary((vocab) => (vocab['a'] = 98))],
+    ['a missing byte', 'model.vocab', vocabulary((vocab) => delete vocab['z'])],
+    ['an empty token', 'model.vocab', vocabulary((vocab) => (vocab[''] = 268))],
+    ['a token that no merge makes', 'model.vocab', vocabulary((vocab) => (vocab['zz'] = 268))],
+    ['a character outside the alphabet', 'model.vocab', vocabulary((vocab) => (vocab['☃'] = 268))],
+    ['no merges', 'model.merges', model('merges', null)],
+    ['a merge of one', 'model.merges[0]', model('merges', [['a']])],
+    ['a merge of unknown tokens', 'model.merges[0]', model('merges', [['a', 'c']])],
+    [
+      'merges out of order',
+      'model.merges[1]',
+      model('merges', [
+        ['c', 'd'],
+        ['a', 'b'],
+        ['ab', 'cd'],
+      ]),
+    ],
+    ['a special token without id', 'added_tokens[0].id', (json) => (json['added_tokens'] = [{ content: '<|x|>' }])],
+    ['a special token without text', 'added_tokens[0].content', (json) => (json['added_tokens'] = [{ id: 259 }])],
+    [
+      'stripping',
+      'added_tokens[0].lstrip',
+      (json) => (json['added_tokens'] = [{ id: 259, content: 'x!', lstrip: true }]),
+    ],
+    ['a gap in the ids', 'model.vocab', (json) => (json['added_tokens'] = [{ id: 260, content: '<|x|>' }])],
+    ['no split', 'pre_tokenizer', (json) => delete json['pre_tokenizer']],
+    ['a pattern that is no regular expression', 'pre_tokenizer.Split.pattern', pattern('(')],
+    ['an empty pattern', 'pre_tokenizer.Split.pattern', pattern('')],
+  ];
+  for (const [what, field, change] of broken) {
+    it(`refuses ${what}`, () => {
+      const json = syntheticTokenizer();
+      change(json);
+      assert.throws(
+        () => createTokenizer(json, 'tokenizer.json'),
+        (error: unknown) => {
+          assert.ok(error instanceof InvalidTokenizerError, String(error));
+          assert.equal(error.field, field);
+          return true;
+        },
+      );
+    });
+  }
+  it('refuses what is no object', () => {
+    for (const json of [null, 7, 'x', []]) assert.throws(() => createTokenizer(json, 'x'), InvalidTokenizerError);
+  });
+
+  function pattern(regex: string): Break {
+    return (json) =>
+      edit(json, 'pre_tokenizer', (preTokenizer) => {
+        preTokenizer['pretokenizers'] = [
+          { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated' },
+          { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+        ];
+      });
+  }
+});
+
+function edit(json: Record<string, unknown>, field: string, change: (object: Record<string, unknown>) => void): void {
+  const object = json[field];
+  assert.ok(isJsonObject(object));
+  const copy = { ...object };
+  change(copy);
+  json[field] = copy;
+}
+
+/** BPE straight from tokenizer.json: apply the earliest merge of the list that fits, leftmost first, until none does. */
+function mergeListEncoder(): (piece: string) => number[] {
+  const json = JSON.parse(readFileSync(tokenizerPath, 'utf8')) as {
+    model: { vocab: Record<string, number>; merges: [string, string][] };
+  };
+  const priority = new Map(json.model.merges.map((pair, index) => [pair.join(' '), index]));
+  return (piece) => {
+    let parts = [...bytesToByteLevel(Buffer.from(piece))];
+    for (;;) {
+      const ranks = parts.slice(1).map((right, i) => priority.get(`${parts[i]} ${right}`) ?? Infinity);
+      const best = Math.min(...ranks);
+      if (best === Infinity) return parts.map((part) => json.model.vocab[part] ?? -1);
+      const at = ranks.indexOf(best);
+      parts = [...parts.slice(0, at), `${parts[at]}${parts[at + 1]}`, ...parts.slice(at + 2)];
+    }
+  };
+}
