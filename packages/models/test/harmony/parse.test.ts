@@ -155,6 +155,12 @@ const MALFORMED: readonly (readonly [name: string, text: string, expected: Harmo
     answer({ analysis: "... Let's use the tool.", ...call('f', '{}') }),
   ],
   ['no header at all', 'Paris is it.<|return|>', answer({ final: 'Paris is it.' })],
+  ['no header, a function named', 'functions.f is it.<|return|>', answer({ final: 'functions.f is it.' })],
+  [
+    'no message token, recipient without to=',
+    '<|channel|>commentary functions.f json{}<|call|>',
+    answer(call('f', '{}')),
+  ],
   ['no header and no end', 'Paris is', answer({ final: 'Paris is' })],
   ['only a message token', '<|message|>Paris<|return|>', answer({ final: 'Paris' })],
   ['the role again', 'assistant<|channel|>final<|message|>x<|return|>', answer({ final: 'x' })],
@@ -239,6 +245,7 @@ const MALFORMED: readonly (readonly [name: string, text: string, expected: Harmo
   ['call token behind a final message', '<|channel|>final<|message|>a<|call|>', answer({ final: 'a' })],
   ['end of the stream inside a recipient', '<|channel|>commentary to=functions.get_wea', answer()],
   ['end of the stream behind a recipient', '<|channel|>commentary to=functions.f <|constrain|>js', answer()],
+  ['end of the stream inside a bare content type', '<|channel|>commentary to=functions.f js', answer()],
   ['end of the stream inside a channel', '<|channel|>anal', answer()],
   [
     "the user's turn, made up",
@@ -378,7 +385,7 @@ describe('parsing an answer', () => {
   it('ids beyond the vocabulary are dropped', () => {
     const ids = tokenizer.encodeWithSpecialTokens('<|channel|>final<|message|>ab<|return|>');
     for (let place = 0; place <= ids.length; place += 1) {
-      for (const id of [-1, 0.5 + tokenizer.vocabularySize, Number.NaN, 201_087]) {
+      for (const id of [-1, 0.5, Number.NaN, 201_087]) {
         const withUnknown = [...ids.slice(0, place), id, ...ids.slice(place)];
         assert.equal(parseAnswer(withUnknown, tokenizer).final, 'ab');
         assert.throws(() => parseAnswer(withUnknown, tokenizer, { strict: true }), HarmonyParseError);

@@ -31,7 +31,8 @@ const NO_TOOLS: ReadonlySet<string> = new Set(['assistant', 'user', 'all']);
 const FIRST_WORD = /^\s*([^\s<]+)/;
 const ASSISTANT_AGAIN = /^\s*assistant\s*(?=$|to=)/;
 const LETTERS = /^\s*([A-Za-z]+)/;
-const RECIPIENT = /^\s*(?:to=\s*|(?=functions\.))([^\s<{]*)/;
+const RECIPIENT = /^\s*to=\s*([^\s<{]*)/;
+const BARE_RECIPIENT = /^\s*(functions\.[^\s<{]*)/;
 const CONTENT_TYPE = /^\s*([A-Za-z][\w+/-]*)(?=\s|$|\{)/;
 const KNOWN_CONTENT_TYPE = /^(?:json|code|text)$/;
 const SPELLED_MARKER = /<\|\w*\|>/g;
@@ -115,7 +116,7 @@ class HeaderReader {
   readFields(text: string): void {
     let rest = text;
     while (rest.trim() !== '') {
-      const recipient = RECIPIENT.exec(rest);
+      const recipient = RECIPIENT.exec(rest) ?? (this.#acceptsBareRecipient() ? BARE_RECIPIENT.exec(rest) : null);
       const type = CONTENT_TYPE.exec(rest);
       if (recipient !== null) {
         this.#readRecipient(recipient[1] ?? '');
@@ -167,6 +168,11 @@ class HeaderReader {
     if (NO_TOOLS.has(name)) return;
     if (this.#recipient !== null && this.#recipient !== name) this.#fault('unexpected-header-text', `to=${name}`);
     else this.#recipient = name;
+  }
+
+  /** An answer without a header may begin with the name of a function. */
+  #acceptsBareRecipient(): boolean {
+    return this.#complete || this.#channel === 'commentary';
   }
 
   #acceptsContentType(word: string): boolean {

@@ -222,7 +222,7 @@ export class HarmonyParser {
   }
 
   #isUnknown(id: number): boolean {
-    return !(id >= 0 && id < this.#tokenizer.vocabularySize);
+    return !(Number.isInteger(id) && id >= 0 && id < this.#tokenizer.vocabularySize);
   }
 
   #endOf(id: number): HarmonyMessageEnd | null {
@@ -242,7 +242,7 @@ export class HarmonyParser {
     if (end === 'stream') this.#fault('unfinished-header', rest);
     for (const { fault, found } of faults) this.#fault(fault, found);
     const call = kind === 'tool-call' || kind === 'undeliverable';
-    // At the end of the stream the recipient itself may be cut short.
+    // At the end of the stream the header itself may be cut short: `js` may be no argument but half of `json`.
     if (call ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
     // Text with no header that more messages follow is a thought: an answer is the last message.
     const thought = kind === 'final' && fields.channel === null && end === 'end';
@@ -270,7 +270,6 @@ export class HarmonyParser {
     const message: OpenMessage = { kind, header, callId, content: '', end: null };
     this.#header = null;
     this.#message = message;
-    this.#decoder = newDecoder();
     this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
     this.#messages.push(message);
     return message;
