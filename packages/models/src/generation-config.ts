@@ -10,7 +10,7 @@ export interface GenerationConfig {
   readonly bosTokenId: number | null;
   /** Sampling defaults, null where the file says nothing. */
   readonly doSample: boolean | null;
-  /** Above 0. */
+  /** 0 (always the likeliest token) or more. */
   readonly temperature: number | null;
   /** Above 0, at most 1. */
   readonly topP: number | null;
@@ -38,7 +38,7 @@ export function parseGenerationConfig(json: unknown, path: string, vocabularySiz
     padTokenId: tokenId('pad_token_id'),
     bosTokenId: tokenId('bos_token_id'),
     doSample: fields.has('do_sample') ? fields.boolean('do_sample', false) : null,
-    temperature: fields.has('temperature') ? fields.positive('temperature') : null,
+    temperature: fields.has('temperature') ? fields.notNegative('temperature') : null,
     topP,
     topK: topK === 0 ? null : topK,
   };

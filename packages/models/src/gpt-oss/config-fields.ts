@@ -48,6 +48,13 @@ export class ConfigFields {
     return this.fail(name, 'a finite number above 0');
   }
 
+  /** A finite number, 0 or above. */
+  notNegative(name: string): number {
+    const value = this.raw(name);
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+    return this.fail(name, 'a finite number, 0 or above');
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     const value = this.raw(name) ?? fallback;
     return typeof value === 'boolean' ? value : this.fail(name, 'true or false');

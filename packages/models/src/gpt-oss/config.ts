@@ -52,7 +52,8 @@ export interface ParsedGptOssConfig {
 /**
  * Reads the JSON of a config.json in either layout.
  *
- * Fields that transformers gives a default may be absent and get the same default.
+ * The dimensions must be there, but for head_dim (64) and max_position_embeddings (131072); what else is absent gets the
+ * default of transformers (Hugging Face layout) or of openai/gpt-oss (`original/` layout).
  *
  * @param json the parsed file.
  * @param path names the file in errors.
@@ -87,19 +88,17 @@ function parseHuggingFace(fields: ConfigFields): GptOssConfig {
   fields.require('hidden_act', 'silu');
   fields.require('attention_bias', true);
   const layers = fields.size('num_hidden_layers', undefined, 1, MAX_LAYERS);
-  const attentionHeads = fields.size('num_attention_heads');
-  const hiddenSize = fields.size('hidden_size');
   const contextLength = fields.size('max_position_embeddings', 131072);
   return {
     vocabularySize: fields.size('vocab_size'),
-    hiddenSize,
+    hiddenSize: fields.size('hidden_size'),
     intermediateSize: fields.size('intermediate_size'),
     layers,
     experts: fields.size('num_local_experts'),
     expertsPerToken: fields.size(fields.has('num_experts_per_tok') ? 'num_experts_per_tok' : 'experts_per_token'),
-    attentionHeads,
-    keyValueHeads: fields.size('num_key_value_heads', attentionHeads),
-    headDim: fields.size('head_dim', hiddenSize / attentionHeads),
+    attentionHeads: fields.size('num_attention_heads'),
+    keyValueHeads: fields.size('num_key_value_heads'),
+    headDim: fields.size('head_dim', 64),
     slidingWindow: fields.size('sliding_window'),
     layerTypes: parseLayerTypes(fields, layers),
     swigluLimit: fields.positive('swiglu_limit', 7),
