@@ -67,4 +67,9 @@ describe("the renderer and the checkpoint's chat template", () => {
       knowledgeCutoff: '2025-01',
     });
   });
+
+  it('know a published template that puts the recipient after the channel', () => {
+    const unions = `{% if spec.oneOf %}{% endif %}{{- "<|channel|>commentary to=functions." + name }}`;
+    assert.deepEqual(harmonyFormatOf(unions), { ...PUBLISHED_HARMONY_FORMAT, recipientPlacement: 'channel' });
+  });
 });

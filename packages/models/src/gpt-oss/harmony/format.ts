@@ -41,21 +41,25 @@ const COMMENT = /\{#[\s\S]*?#\}/g;
 const IDENTITY = /model_identity\s*(?:=|if\s+model_identity\s+is\s+defined\s+else)\s*(["'])(.+?)\1/;
 const KNOWLEDGE_CUTOFF = /Knowledge cutoff: (\d{4}-\d{2}(?:-\d{2})?)/;
 const RECIPIENT_AFTER_CHANNEL = /<\|channel\|>commentary to=functions\./;
+const UNIONS = /\boneOf\b/;
 
 /**
- * The format of a checkpoint, read from the text of its chat_template.jinja: a template that puts the recipient after
- * the channel is of the embedded checkpoint's kind, any other is of the published kind. The default identity and
- * knowledge cutoff are the template's own where it states them. The template is not run: it cannot tell user text from
- * markers.
+ * The format of a checkpoint, read from the text of its chat_template.jinja: a template without unions that puts the
+ * recipient after the channel is of the embedded checkpoint's kind, any other is of the published kind. The recipient's
+ * place, the default identity and the knowledge cutoff are the template's own where it states them. The template is not
+ * run: it cannot tell user text from markers.
  *
  * @param chatTemplate The template's text, or null if the checkpoint has none: the published format.
  */
 export function harmonyFormatOf(chatTemplate: string | null): HarmonyFormat {
   if (chatTemplate === null) return PUBLISHED_HARMONY_FORMAT;
   const template = chatTemplate.replaceAll(COMMENT, '');
-  const base = RECIPIENT_AFTER_CHANNEL.test(template) ? POCKET_DICTIONARY_FORMAT : PUBLISHED_HARMONY_FORMAT;
+  const recipientPlacement = RECIPIENT_AFTER_CHANNEL.test(template) ? 'channel' : 'role';
+  const flat = recipientPlacement === 'channel' && !UNIONS.test(template);
+  const base = flat ? POCKET_DICTIONARY_FORMAT : PUBLISHED_HARMONY_FORMAT;
   return {
     ...base,
+    recipientPlacement,
     modelIdentity: IDENTITY.exec(template)?.[2] ?? base.modelIdentity,
     knowledgeCutoff: KNOWLEDGE_CUTOFF.exec(template)?.[1] ?? base.knowledgeCutoff,
   };
