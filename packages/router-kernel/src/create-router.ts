@@ -6,6 +6,8 @@ import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
 import type { RouterLogger } from './logger.ts';
 
+export type { RouterLogger } from './logger.ts';
+
 /** The configuration of a router, and where it shall run. */
 export interface CreateRouterOptions extends RouterConfig {
   /**

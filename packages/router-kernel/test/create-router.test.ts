@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { createRouter } from '../src/create-router.ts';
+import type { CreateRouterOptions } from '../src/create-router.ts';
+import { BackendUnavailableError, InvalidConfigError } from '../src/errors.ts';
+
+const config = { experts: 8, topK: 2 } as const;
+const logits = Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+
+describe('createRouter', () => {
+  const variable = 'SWITCHYARD_ROUTER';
+  const before = process.env[variable];
+  beforeEach(() => {
+    delete process.env[variable];
+  });
+  after(() => {
+    if (before === undefined) delete process.env[variable];
+    else process.env[variable] = before;
+  });
+
+  it('makes the backend that is named', async () => {
+    await using router = await createRouter({ ...config, backend: 'cpu' });
+    assert.equal(router.backend, 'cpu');
+    assert.deepEqual([...(await router.route(logits)).ids], [7, 6]);
+  });
+
+  it('tries hip, webgpu and cpu, and logs why each was passed over', async () => {
+    const said: string[] = [];
+    await using router = await createRouter({ ...config, logger: { info: (message) => said.push(message) } });
+    const passedOver = { hip: 0, webgpu: 1, cpu: 2 }[router.backend];
+    const reasons = said.filter((message) => message.includes('passed over'));
+    assert.equal(reasons.length, passedOver);
+    for (const [i, backend] of ['hip', 'webgpu'].slice(0, passedOver).entries()) {
+      assert.match(reasons[i] ?? '', new RegExp(`^Router backend ${backend} passed over\\. .{20,}`));
+    }
+    assert.deepEqual(Array.from((await router.route(logits)).ids, Number), [7, 6]);
+  });
+
+  it('lets the environment decide for auto, and only for auto', async () => {
+    process.env[variable] = 'cpu';
+    const said: string[] = [];
+    await using router = await createRouter({ ...config, logger: { info: (message) => said.push(message) } });
+    assert.equal(router.backend, 'cpu');
+    assert.deepEqual(said, []);
+    process.env[variable] = 'nonsense';
+    await using named = await createRouter({ ...config, backend: 'cpu' });
+    assert.equal(named.backend, 'cpu');
+  });
+
+  it('treats an empty variable and the word auto as none', async () => {
+    for (const value of ['', 'auto']) {
+      process.env[variable] = value;
+      await using router = await createRouter(config);
+      assert.ok(['hip', 'webgpu', 'cpu'].includes(router.backend));
+    }
+  });
+
+  it('refuses a backend that it does not know, wherever it is named', async () => {
+    const wrong = { ...config, backend: 'cuda' } as unknown as CreateRouterOptions;
+    await assert.rejects(createRouter(wrong), (error: unknown) => {
+      assert.ok(error instanceof InvalidConfigError);
+      assert.equal(error.option, 'backend');
+      assert.match(error.message, /^backend must be one of 'auto', 'hip', 'webgpu', 'cpu'; found 'cuda'/);
+      return true;
+    });
+    process.env[variable] = 'rocm';
+    await assert.rejects(createRouter(config), /SWITCHYARD_ROUTER must be one of .*; found 'rocm'/);
+  });
+
+  it('refuses a wrong configuration before it looks for devices', async () => {
+    const said: string[] = [];
+    const logger = { info: (message: string) => said.push(message) };
+    await assert.rejects(createRouter({ experts: 8, topK: 9, logger }), { code: 'INVALID_CONFIG' });
+    assert.deepEqual(said, []);
+  });
+
+  for (const backend of ['hip', 'webgpu'] as const) {
+    it(`starts ${backend}, or says why not`, async function () {
+      try {
+        await using router = await createRouter({ ...config, backend });
+        assert.equal(router.backend, backend);
+        assert.deepEqual(Array.from((await router.route(logits)).ids, Number), [7, 6]);
+      } catch (error) {
+        assert.ok(error instanceof BackendUnavailableError);
+        assert.equal(error.backend, backend);
+        assert.ok(error.message.length > 20);
+      }
+    });
+  }
+});
