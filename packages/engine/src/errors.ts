@@ -122,3 +122,12 @@ export class UnsupportedError extends EngineError {
     super(`${what} is not supported · found it in the request · ${advice}`);
   }
 }
+
+/** A stream of events ended without a `done` event. */
+export class IncompleteStreamError extends EngineError {
+  override readonly name = 'IncompleteStreamError';
+  readonly code = 'INCOMPLETE_STREAM';
+  constructor() {
+    super("The events ended early · found no 'done' event · give collect the whole iterator of generate");
+  }
+}

@@ -1,1 +1,20 @@
-export {};
+/**
+ * Runs GPT-OSS style mixture-of-experts models.
+ *
+ * @module
+ */
+export { collect } from './collect.ts';
+export type { TokenConstraint } from './constraint.ts';
+export { Engine } from './engine.ts';
+export * from './errors.ts';
+export type * from './events.ts';
+export { type Logger, SILENT_LOGGER } from './logger.ts';
+export { DEFAULT_ENGINE_OPTIONS, type EngineOptions, type LoadProgress } from './options.ts';
+export type * from './request.ts';
+export type * from './runner.ts';
+export type * from './runner-module.ts';
+export { DEFAULT_SAMPLING } from './sampling/parameters.ts';
+export type { SchedulerStats } from './scheduler/job.ts';
+export type { KvPlan } from './scheduler/kv-budget.ts';
+export type { ExpertLoad } from './scheduler/routing-log.ts';
+export type { ModelInfo, WorkerReport } from './worker/protocol.ts';

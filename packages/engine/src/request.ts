@@ -71,10 +71,9 @@ export interface ConversationOptions {
   readonly currentDate?: string;
 }
 
-/** One generation. */
-export type GenerateRequest = PromptInput &
-  ConversationOptions &
-  SamplingOptions & {
+/** A prompt and how its answer is read. */
+export type PromptRequest = PromptInput &
+  ConversationOptions & {
     /** Whether special tokens in `prompt` are special. Never set it for text of a user. Defaults to `false`. */
     readonly promptHasSpecialTokens?: boolean;
     /**
@@ -82,6 +81,11 @@ export type GenerateRequest = PromptInput &
      * Defaults to `'harmony'` for messages and for prompts that hold a `<|start|>` token, to `'text'` otherwise.
      */
     readonly output?: 'harmony' | 'text';
+  };
+
+/** One generation. */
+export type GenerateRequest = PromptRequest &
+  SamplingOptions & {
     /** The most tokens to generate, 1 and up. Defaults to what the context leaves. */
     readonly maxTokens?: number;
     /** The answer ends before the first of these appears in the content; the text is not given out. 1 to 16 strings, none empty. Defaults to none. */

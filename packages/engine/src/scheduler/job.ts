@@ -44,6 +44,10 @@ export type Job = GenerateJob | ScoreJob;
 export interface TokenReport {
   readonly id: number;
   readonly token: number;
+  /** When it was made, on the clock of `GenerateJob.arrival`. */
+  readonly at: number;
+  /** With the first token only. */
+  readonly start?: { readonly cachedTokens: number; readonly queue: number; readonly prefill: number };
   readonly logprobs?: RawLogprobs;
 }
 
@@ -103,14 +107,16 @@ export interface SchedulerStats {
   /** KV memory handed out now, the prefix cache's share included, in bytes. */
   readonly kvBytesUsed: number;
   readonly kvBytesBudget: number;
+  /** kvBytesUsed / kvBytesBudget. */
+  readonly kvCacheUsage: number;
   readonly steps: number;
   /** Prompt tokens computed, cached ones not counted. */
   readonly promptTokens: number;
   readonly generatedTokens: number;
   /** Prompt tokens looked up in the prefix cache. */
-  readonly prefixQueries: number;
+  readonly prefixCacheQueries: number;
   /** Prompt tokens found there. */
-  readonly prefixHits: number;
+  readonly prefixCacheHits: number;
   /** Times a running job lost its KV to an older one and had to start over. */
   readonly preemptions: number;
 }

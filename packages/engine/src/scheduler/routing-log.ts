@@ -16,6 +16,9 @@ export interface ExpertLoad {
 /** Listens to a runner's `onRouting`. */
 export class RoutingLog {
   readonly load: ExpertLoad;
+  /** Whether to keep every row for `takeAll`. */
+  keepAll = false;
+  #all: LayerRouting[] = [];
   readonly #topK: number;
   readonly #traced = new Map<number, LayerRouting[]>();
 
@@ -37,11 +40,19 @@ export class RoutingLog {
     return layers;
   }
 
+  /** Every row since the last call, while `keepAll` is set. */
+  takeAll(): readonly LayerRouting[] {
+    const all = this.#all;
+    this.#all = [];
+    return all;
+  }
+
   /** The runner's callback. */
   readonly record = (routing: LayerRouting, batch: readonly SequenceStep[]): void => {
     const { experts, counts } = this.load;
     const first = routing.layer * experts;
     for (const id of routing.ids) if (id >= 0) counts[first + id] = (counts[first + id] ?? 0) + 1;
+    if (this.keepAll) this.#all.push({ ...routing, ids: routing.ids.slice(), weights: routing.weights.slice() });
     if (this.#traced.size === 0) return;
     let row = 0;
     for (const { sequence, tokens } of batch) {

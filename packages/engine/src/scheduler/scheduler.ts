@@ -11,6 +11,7 @@
 import type { TokenConstraint } from '../constraint.ts';
 import { ForwardError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
+import { KvHistoryGoneError } from '../runners/errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type {
   FailureReport,
@@ -115,11 +116,12 @@ export class Scheduler {
       waiting: this.#waiting.length,
       kvBytesUsed: this.kv.usedBytes,
       kvBytesBudget: this.kv.plan.budgetBytes,
+      kvCacheUsage: this.kv.usedBytes / this.kv.plan.budgetBytes,
       steps: this.#steps,
       promptTokens: this.#promptTokens,
       generatedTokens: this.#generatedTokens,
-      prefixQueries: this.#prefixQueries,
-      prefixHits: this.#prefixHits,
+      prefixCacheQueries: this.#prefixQueries,
+      prefixCacheHits: this.#prefixHits,
       preemptions: this.#preemptions,
     };
   }
@@ -163,15 +165,15 @@ export class Scheduler {
     }
     this.#steps++;
     const end = this.#now();
-    batch.forEach(({ state, step }, i) => {
+    for (const [i, { state, step }] of batch.entries()) {
       const logits = outputs[i]?.logits ?? new Float32Array(0);
       try {
-        if (state instanceof GenerateState) this.#advanceGeneration(state, step, logits, end, results);
+        if (state instanceof GenerateState) await this.#advanceGeneration(state, step, logits, end, results);
         else if (state instanceof ScoreState) this.#advanceScore(state, step, logits, results);
       } catch (error) {
         this.#fail(state, error, results);
       }
-    });
+    }
     return results;
   }
 
@@ -247,8 +249,9 @@ export class Scheduler {
   #tryFork(sequence: number, length: number): number | null {
     try {
       return this.#runner.forkSequence(sequence, length);
-    } catch {
-      return null;
+    } catch (error) {
+      if (error instanceof KvHistoryGoneError) return null;
+      throw error;
     }
   }
 
@@ -327,13 +330,13 @@ export class Scheduler {
     this.#waiting.unshift(state);
   }
 
-  #advanceGeneration(
+  async #advanceGeneration(
     state: GenerateState,
     step: SequenceStep,
     logits: Float32Array,
     at: number,
     results: StepResults,
-  ): void {
+  ): Promise<void> {
     const { job } = state;
     if (job.traceRouting) {
       const layers = this.routingLog.take(step.sequence);
@@ -351,13 +354,20 @@ export class Scheduler {
     if (state.pending > 0) return;
     if (state.answer.length === 0) this.#keepPrompt(state);
 
+    if (state.constraint !== null) await state.constraint.ready;
     const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
     state.constraint?.accept(token);
     state.answer.push(token);
-    state.firstTokenAt ??= at;
     this.#generatedTokens++;
-    const logprobs = job.logprobs === null ? {} : { logprobs: logprobsOf(logits, token, job.logprobs) };
-    results.tokens.push({ id: job.id, token, ...logprobs });
+    const report: { -readonly [K in keyof TokenReport]: TokenReport[K] } = { id: job.id, token, at };
+    if (job.logprobs !== null) report.logprobs = logprobsOf(logits, token, job.logprobs);
+    if (state.firstTokenAt === null) {
+      state.firstTokenAt = at;
+      const startedAt = state.startedAt ?? at;
+      const { cachedTokens } = state;
+      report.start = { cachedTokens, queue: startedAt - job.arrival, prefill: at - startedAt };
+    }
+    results.tokens.push(report);
 
     const stopped = state.stopTokenIds.has(token);
     const full = state.answer.length >= job.maxTokens || state.required >= this.#runner.contextLength;

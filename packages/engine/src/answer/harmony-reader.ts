@@ -1,0 +1,129 @@
+/**
+ * Reads an answer as harmony: analysis, content for the user, and tool calls.
+ *
+ * @module
+ */
+import { type HarmonyEvent, type HarmonyMessageKind, HarmonyParser, type Tokenizer } from '@switchyard/models';
+import type { SampledTokenLogprob } from '../events.ts';
+import type { AnswerEvent, AnswerReader } from './reader.ts';
+import { StopStringFilter } from './stop-strings.ts';
+
+/**
+ * Turns the parser's events into the engine's. Markup never becomes text, a message that cannot be delivered is left
+ * out, and stop strings act on what the user reads: final messages and preambles.
+ */
+export class HarmonyReader implements AnswerReader {
+  readonly #tokenizer: Tokenizer;
+  readonly #parser: HarmonyParser;
+  readonly #stops: readonly string[];
+  readonly #calls = new Map<
+    number,
+    { readonly index: number; readonly id: string; readonly name: string; text: string }
+  >();
+  /** Kinds of which a message with text has ended: the next one starts on a new line. */
+  readonly #ended = new Set<HarmonyMessageKind>();
+  #filter: StopStringFilter;
+  #hasText = false;
+  #logprobs: SampledTokenLogprob[] = [];
+  #stoppedBy: string | null = null;
+  #hasToolCall = false;
+  #reasoningTokens = 0;
+
+  /** `header`: the prompt's last tokens from `<|start|>` on, which the answer continues; empty for a plain `<|start|>assistant`. */
+  constructor(tokenizer: Tokenizer, stops: readonly string[], header: Int32Array) {
+    this.#tokenizer = tokenizer;
+    this.#stops = stops;
+    this.#filter = new StopStringFilter(stops);
+    this.#parser = new HarmonyParser(tokenizer, { role: header.length === 0 ? 'assistant' : null });
+    for (const token of header) for (const event of this.#parser.push(token)) this.#prefix.push(event);
+  }
+
+  /** What the header brought: given out before the first token. */
+  readonly #prefix: HarmonyEvent[] = [];
+
+  get stoppedBy(): string | null {
+    return this.#stoppedBy;
+  }
+
+  get hasToolCall(): boolean {
+    return this.#hasToolCall;
+  }
+
+  get reasoningTokens(): number {
+    return this.#reasoningTokens;
+  }
+
+  push(token: number, logprobs?: SampledTokenLogprob): AnswerEvent[] {
+    if (this.#stoppedBy !== null) return [];
+    const kind = this.#parser.current?.kind;
+    const isText = !this.#tokenizer.isSpecial(token);
+    if (kind === 'analysis' && isText) this.#reasoningTokens++;
+    if (logprobs !== undefined && kind !== undefined && isText) this.#logprobs.push(logprobs);
+    return this.#read([...this.#prefix.splice(0), ...this.#parser.push(token)]);
+  }
+
+  finish(): AnswerEvent[] {
+    return this.#stoppedBy === null ? this.#read([...this.#prefix.splice(0), ...this.#parser.finish()]) : [];
+  }
+
+  #read(events: readonly HarmonyEvent[]): AnswerEvent[] {
+    const out: AnswerEvent[] = [];
+    for (const event of events) {
+      if (this.#stoppedBy !== null) break;
+      if (event.type === 'message-start') this.#start(event, out);
+      else if (event.type === 'content') this.#content(event, out);
+      else if (event.type === 'message-end') this.#end(event, out);
+    }
+    return out;
+  }
+
+  #start(event: HarmonyEvent & { type: 'message-start' }, out: AnswerEvent[]): void {
+    this.#filter = new StopStringFilter(this.#stops);
+    this.#hasText = false;
+    this.#logprobs = [];
+    const { header, callId } = event;
+    if (event.kind !== 'tool-call' || header.recipient === null || callId === null) return;
+    const call = { index: this.#calls.size, id: callId, name: header.recipient, text: '' };
+    this.#calls.set(event.index, call);
+    out.push({ type: 'tool-call-start', index: call.index, id: call.id, name: call.name });
+  }
+
+  #content(event: HarmonyEvent & { type: 'content' }, out: AnswerEvent[]): void {
+    if (event.kind === 'tool-call') {
+      const call = this.#calls.get(event.index);
+      if (call === undefined) return;
+      call.text += event.text;
+      out.push({ type: 'tool-call-delta', index: call.index, text: event.text });
+    } else if (event.kind === 'analysis') {
+      this.#emit(event.kind, event.text, out);
+    } else if (event.kind === 'final' || event.kind === 'preamble') {
+      const { text, stoppedBy } = this.#filter.push(event.text);
+      this.#emit(event.kind, text, out);
+      this.#stoppedBy = stoppedBy;
+    }
+  }
+
+  #end(event: HarmonyEvent & { type: 'message-end' }, out: AnswerEvent[]): void {
+    if (event.kind === 'tool-call') {
+      const call = this.#calls.get(event.index);
+      if (call === undefined) return;
+      if (event.end !== 'stream') this.#hasToolCall = true;
+      const { index, id, name, text } = call;
+      out.push({ type: 'tool-call-end', index, call: { id, name, arguments: text } });
+      return;
+    }
+    if (event.kind === 'final' || event.kind === 'preamble') this.#emit(event.kind, this.#filter.flush(), out);
+    if (this.#hasText) this.#ended.add(event.kind);
+  }
+
+  #emit(kind: 'analysis' | 'final' | 'preamble', text: string, out: AnswerEvent[]): void {
+    if (text === '') return;
+    const separated = !this.#hasText && this.#ended.has(kind) ? `\n${text}` : text;
+    this.#hasText = true;
+    const logprobs = this.#logprobs.length > 0 ? { logprobs: this.#logprobs } : {};
+    this.#logprobs = [];
+    if (kind === 'analysis') out.push({ type: 'analysis', text: separated, ...logprobs });
+    else
+      out.push({ type: 'content', text: separated, channel: kind === 'final' ? 'final' : 'commentary', ...logprobs });
+  }
+}

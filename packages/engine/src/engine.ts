@@ -1,0 +1,296 @@
+/**
+ * The engine: a model in a worker, and everything a caller does with it.
+ *
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer } from '@switchyard/models';
+import {
+  ContextLengthError,
+  DisposedError,
+  EmptyPromptError,
+  type EngineError,
+  InvalidRequestError,
+  AbortedError,
+} from './errors.ts';
+import type { GenerateEvent, GenerateResult } from './events.ts';
+import { Generation } from './generation.ts';
+import { collect } from './collect.ts';
+import { SILENT_LOGGER } from './logger.ts';
+import { type EngineOptions, resolveEngineOptions } from './options.ts';
+import { buildPrompt, checkIds } from './prompt.ts';
+import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
+import type { LayerRouting } from './runner.ts';
+import { checkNumber, describeValue, resolveSampling } from './sampling/parameters.ts';
+import type { GenerateJob, SchedulerStats } from './scheduler/job.ts';
+import { WorkerClient } from './worker/client.ts';
+import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
+
+/** Random seeds stay below 2^48, the most that randomInt gives. */
+const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
+const MOST_STOP_STRINGS = 16;
+const MOST_TOP_LOGPROBS = 20;
+/** Opening the checkpoint is this share of the load. */
+const CHECKPOINT_SHARE = 0.1;
+
+/** A loaded model. Requests run side by side; each has its own iterator. */
+export class Engine implements AsyncDisposable {
+  readonly #snapshot: Snapshot;
+  readonly #worker: WorkerClient;
+  #nextId = 0;
+  #disposed = false;
+  #onRouting: ((routing: LayerRouting) => void) | null = null;
+
+  private constructor(snapshot: Snapshot, worker: WorkerClient) {
+    this.#snapshot = snapshot;
+    this.#worker = worker;
+  }
+
+  /**
+   * Loads a checkpoint folder, by default the embedded one, in a worker thread.
+   * Throws InvalidRequestError, LoadError, AbortedError, WorkerCrashedError, or a ModelsError for a bad checkpoint.
+   */
+  static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
+    const { signal, logger = SILENT_LOGGER, onProgress, runnerModule, runnerOptions } = options;
+    const resolved = resolveEngineOptions(options);
+    if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
+    onProgress?.({ phase: 'checkpoint', fraction: 0 });
+    const snapshot = await openSnapshot(path);
+    try {
+      onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE });
+      const worker = await WorkerClient.start({
+        data: {
+          path: snapshot.path,
+          ...resolved,
+          runnerModule: runnerModule === undefined ? null : String(runnerModule),
+          runnerOptions,
+        },
+        logger,
+        onProgress: (fraction) =>
+          onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE + (1 - CHECKPOINT_SHARE) * fraction }),
+        signal,
+      });
+      onProgress?.({ phase: 'ready', fraction: 1 });
+      const { plan } = worker.info;
+      logger.info('model loaded', {
+        path: snapshot.path,
+        runner: worker.info.runner,
+        router: worker.info.router,
+        plan,
+      });
+      return new Engine(snapshot, worker);
+    } catch (error) {
+      snapshot.dispose();
+      throw error;
+    }
+  }
+
+  /** The checkpoint's folder. */
+  get path(): string {
+    return this.#snapshot.path;
+  }
+
+  get config(): GptOssConfig {
+    return this.#snapshot.config;
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.#snapshot.tokenizer;
+  }
+
+  /** The model's shape, the runner, its router and the KV plan. */
+  get model(): ModelInfo {
+    return this.#worker.info;
+  }
+
+  /** Settles when the worker is gone: null after `dispose`, a WorkerCrashedError otherwise. Never rejects. */
+  get closed(): Promise<EngineError | null> {
+    return this.#worker.closed;
+  }
+
+  /**
+   * Starts a generation and returns its events. A request that is wrong in itself throws here and at once:
+   * InvalidRequestError, EmptyPromptError, ContextLengthError, DisposedError, WorkerCrashedError. Later failures throw
+   * from the iterator: QueueFullError, AbortedError, ForwardError, WorkerCrashedError, DisposedError.
+   * Leaving the `for await` loop, or calling `return()`, cancels the request at the next step.
+   */
+  generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {
+    this.#checkOpen();
+    const { config, generation, tokenizer } = this.#snapshot;
+    const { vocabularySize } = config;
+    const stops = checkStops(request.stop);
+    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], vocabularySize)];
+    const sampling = resolveSampling(request, vocabularySize, () => randomInt(RANDOM_SEED_LIMIT));
+    const { ids, createReader } = buildPrompt(request, this.#snapshot, stops);
+    const room = this.#checkLength(ids.length);
+    const maxTokens = checkNumber('maxTokens', request.maxTokens, room, {
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      integer: true,
+    });
+    const job: GenerateJob = {
+      kind: 'generate',
+      id: this.#nextId++,
+      prompt: ids,
+      sampling,
+      maxTokens: Math.min(maxTokens, room),
+      stopTokenIds: [...(request.ignoreEndTokens === true ? [] : generation.eosTokenIds), ...stopTokenIds],
+      logprobs:
+        request.logprobs === undefined
+          ? null
+          : checkNumber('logprobs', request.logprobs, 0, { minimum: 0, maximum: MOST_TOP_LOGPROBS, integer: true }),
+      traceRouting: request.traceRouting === true,
+      reusePrefix: request.reusePrefix !== false,
+      constraint: constraintOf(request),
+      arrival: performance.timeOrigin + performance.now(),
+    };
+    const host = {
+      tokenizer,
+      submit: this.#worker.submit.bind(this.#worker),
+      cancel: this.#worker.cancel.bind(this.#worker),
+    };
+    return new Generation({ host, job, reader: createReader(), signal: request.signal, stopTokenIds });
+  }
+
+  /** Runs a generation to its end. Throws what `generate` and its iterator throw. */
+  async complete(request: GenerateRequest): Promise<GenerateResult> {
+    return collect(this.generate(request));
+  }
+
+  /** How likely texts are under the model; results in the order of the inputs. Throws as `generate` does. */
+  async score(inputs: readonly ScoreInput[], options: { readonly signal?: AbortSignal } = {}): Promise<ScoreResult[]> {
+    return Promise.all(inputs.map((input, i) => this.#scoreOne(input, i, options.signal)));
+  }
+
+  /** The scheduler's counters and gauges. */
+  async stats(): Promise<SchedulerStats> {
+    return (await this.report()).stats;
+  }
+
+  /**
+   * Called with what every layer's router chose in each step, all requests together; null (the default) for nobody.
+   * The rows of a single request come as its `routing` events.
+   */
+  get onRouting(): ((routing: LayerRouting) => void) | null {
+    return this.#onRouting;
+  }
+
+  set onRouting(listener: ((routing: LayerRouting) => void) | null) {
+    this.#onRouting = listener;
+    this.#worker.watchRouting(listener);
+  }
+
+  /** The worker's counters: scheduler, expert load, runner timings. Waits for the step in progress. */
+  async report(): Promise<WorkerReport> {
+    this.#checkOpen();
+    return this.#worker.report();
+  }
+
+  /** The ids of a prompt, as `generate` would read it. Throws as `generate` does. */
+  tokenize(request: PromptRequest): number[] {
+    this.#checkOpen();
+    return [...buildPrompt(request, this.#snapshot, []).ids];
+  }
+
+  /** The text of token ids, special tokens included. Throws InvalidRequestError for ids outside the vocabulary. */
+  detokenize(ids: ArrayLike<number>): string {
+    this.#checkOpen();
+    return this.#snapshot.tokenizer.decode(checkIds('ids', ids, this.#snapshot.config.vocabularySize));
+  }
+
+  /** Ends open requests with DisposedError, frees the model and ends the worker. Calling it again does nothing. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) {
+      await this.#worker.closed;
+      return;
+    }
+    this.#disposed = true;
+    await this.#worker.dispose();
+    this.#snapshot.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #scoreOne(input: ScoreInput, index: number, signal: AbortSignal | undefined): Promise<ScoreResult> {
+    this.#checkOpen();
+    const { tokenizer, config } = this.#snapshot;
+    const field = `inputs[${index}]`;
+    let ids: Int32Array;
+    if ('text' in input && typeof input.text === 'string') {
+      ids = Int32Array.from(tokenizer.encodeWithSpecialTokens(input.text));
+    } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, config.vocabularySize);
+    else throw new InvalidRequestError(field, describeValue(input), 'give an object with text or ids');
+    if (ids.length === 0) throw new EmptyPromptError();
+    this.#checkLength(ids.length - 1);
+    const logprobs = await this.#scoreIds(ids, signal);
+    let nll = 0;
+    for (const logprob of logprobs) nll -= logprob;
+    return { ids: [...ids], logprobs, nll, tokens: ids.length };
+  }
+
+  #scoreIds(ids: Int32Array, signal: AbortSignal | undefined): Promise<Float64Array> {
+    if (signal?.aborted === true) throw new AbortedError('Scoring', signal.reason);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        this.#worker.cancel(id);
+        reject(new AbortedError('Scoring', signal?.reason));
+      };
+      const settled = (): void => signal?.removeEventListener('abort', abort);
+      const arrival = performance.timeOrigin + performance.now();
+      this.#worker.submit(
+        { kind: 'score', id, prompt: ids, arrival },
+        {
+          queued: () => {},
+          token: () => {},
+          routing: () => {},
+          finished: () => {},
+          scored: ({ logprobs }) => {
+            settled();
+            resolve(logprobs);
+          },
+          failed: (error) => {
+            settled();
+            reject(error);
+          },
+        },
+      );
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  /** Tokens left for an answer after `promptTokens`. Throws ContextLengthError where none are. */
+  #checkLength(promptTokens: number): number {
+    const { contextLength, plan } = this.#worker.info;
+    const limit = Math.min(contextLength, plan.longestSequence);
+    if (promptTokens >= limit) {
+      throw new ContextLengthError(promptTokens, limit, limit === contextLength ? 'context' : 'kv-budget');
+    }
+    return limit - promptTokens;
+  }
+
+  #checkOpen(): void {
+    if (this.#disposed) throw new DisposedError();
+  }
+}
+
+function checkStops(stop: GenerateRequest['stop']): readonly string[] {
+  const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop;
+  if (!Array.isArray(stops) || stops.length > MOST_STOP_STRINGS) {
+    throw new InvalidRequestError('stop', describeValue(stop), `give at most ${MOST_STOP_STRINGS} strings`);
+  }
+  stops.forEach((text: unknown, i) => {
+    if (typeof text !== 'string' || text === '') {
+      throw new InvalidRequestError(`stop[${i}]`, describeValue(text), 'give a string that is not empty');
+    }
+  });
+  return stops;
+}
+
+/** What the worker's constraint factory gets: null where any text will do. */
+function constraintOf({ responseFormat, toolChoice, tools }: GenerateRequest): unknown {
+  const free = responseFormat === undefined || responseFormat.type === 'text';
+  return free && toolChoice !== 'required' ? null : { responseFormat, toolChoice, tools };
+}

@@ -1,0 +1,191 @@
+/**
+ * One request on its way through the engine: takes the worker's reports and hands out events.
+ *
+ * @module
+ */
+import type { Tokenizer } from '@switchyard/models';
+import type { AnswerReader } from './answer/reader.ts';
+import { describeLogprobs } from './answer/token-logprobs.ts';
+import { AbortedError } from './errors.ts';
+import type { FinishReason, GenerateEvent, Timings } from './events.ts';
+import type { FinishReport, GenerateJob, JobTimings, RoutingReport, TokenReport } from './scheduler/job.ts';
+import type { JobListener } from './worker/client.ts';
+
+/** What a generation needs of its engine. */
+export interface GenerationHost {
+  readonly tokenizer: Tokenizer;
+  submit(job: GenerateJob, listener: JobListener): void;
+  cancel(id: number): void;
+}
+
+export interface GenerationOptions {
+  readonly host: GenerationHost;
+  readonly job: GenerateJob;
+  readonly reader: AnswerReader;
+  readonly signal: AbortSignal | undefined;
+  /** The stop tokens that the caller asked for, the model's own end tokens not among them. */
+  readonly stopTokenIds: readonly number[];
+}
+
+/**
+ * The iterator that `Engine.generate` returns. Events queue up while nobody asks: a slow reader delays no one else, and
+ * holds at most its own answer in memory. Leaving the loop early cancels the request.
+ */
+export class Generation implements AsyncIterableIterator<GenerateEvent>, JobListener {
+  readonly #host: GenerationHost;
+  readonly #job: GenerateJob;
+  readonly #reader: AnswerReader;
+  readonly #signal: AbortSignal | undefined;
+  readonly #stopTokenIds: readonly number[];
+  readonly #events: GenerateEvent[] = [];
+  readonly #ids: number[] = [];
+  #waiting: { resolve: (result: IteratorResult<GenerateEvent>) => void; reject: (error: Error) => void } | null = null;
+  #error: Error | null = null;
+  #ended = false;
+  #start: NonNullable<TokenReport['start']> = { cachedTokens: 0, queue: 0, prefill: 0 };
+  #firstAt: number | null = null;
+
+  constructor({ host, job, reader, signal, stopTokenIds }: GenerationOptions) {
+    this.#host = host;
+    this.#job = job;
+    this.#reader = reader;
+    this.#signal = signal;
+    this.#stopTokenIds = stopTokenIds;
+    if (signal?.aborted === true) {
+      this.failed(new AbortedError('The generation', signal.reason));
+      return;
+    }
+    host.submit(job, this);
+    signal?.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The next event. Throws the request's error; after the last event `done` is true. */
+  next(): Promise<IteratorResult<GenerateEvent>> {
+    const event = this.#events.shift();
+    if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    if (this.#error !== null) {
+      const error = this.#error;
+      this.#error = null;
+      return Promise.reject(error);
+    }
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+  }
+
+  /** Cancels the request at the next step. */
+  return(): Promise<IteratorResult<GenerateEvent>> {
+    if (!this.#ended) {
+      this.#host.cancel(this.#job.id);
+      this.#end();
+    }
+    this.#events.length = 0;
+    this.#error = null;
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  queued(): void {
+    this.#emit({ type: 'queued', id: this.#job.id, promptTokens: this.#job.prompt.length });
+  }
+
+  token(report: TokenReport): void {
+    if (this.#ended) return;
+    this.#ids.push(report.token);
+    this.#firstAt ??= report.at;
+    if (report.start !== undefined) this.#start = report.start;
+    const logprobs =
+      report.logprobs === undefined ? undefined : describeLogprobs(this.#host.tokenizer, report.token, report.logprobs);
+    for (const event of this.#reader.push(report.token, logprobs)) this.#emit(event);
+    if (this.#reader.stoppedBy === null) return;
+    // The worker knows nothing of text: it may have made another token by now, which is not part of the answer.
+    this.#host.cancel(this.#job.id);
+    const { cachedTokens, queue, prefill } = this.#start;
+    this.#finish('stop', this.#reader.stoppedBy, cachedTokens, { queue, prefill, decode: report.at - this.#firstAt });
+  }
+
+  routing({ position, tokens, layers }: RoutingReport): void {
+    if (!this.#ended) this.#emit({ type: 'routing', position, tokens, layers });
+  }
+
+  finished(report: FinishReport): void {
+    if (this.#ended) return;
+    for (const event of this.#reader.finish()) this.#emit(event);
+    const { stopToken } = report;
+    const asked = stopToken !== null && this.#stopTokenIds.includes(stopToken) ? stopToken : null;
+    this.#finish(report.finishReason, this.#reader.stoppedBy ?? asked, report.cachedTokens, report.timings);
+  }
+
+  scored(): void {}
+
+  failed(error: Error): void {
+    if (this.#ended) return;
+    this.#end();
+    if (this.#waiting === null) this.#error = error;
+    else this.#waiting.reject(error);
+    this.#waiting = null;
+  }
+
+  readonly #abort = (): void => {
+    if (this.#ended) return;
+    this.#host.cancel(this.#job.id);
+    this.failed(new AbortedError('The generation', this.#signal?.reason));
+  };
+
+  #finish(
+    reason: 'stop' | 'length',
+    stoppedBy: string | number | null,
+    cachedTokens: number,
+    timings: JobTimings,
+  ): void {
+    const calls = reason === 'stop' && this.#reader.hasToolCall && typeof stoppedBy !== 'string';
+    const finishReason: FinishReason = calls ? 'tool-calls' : reason;
+    this.#emit({
+      type: 'done',
+      finishReason,
+      stoppedBy,
+      ids: this.#ids,
+      text: this.#host.tokenizer.decode(this.#ids),
+      seed: this.#job.sampling.seed,
+      usage: {
+        promptTokens: this.#job.prompt.length,
+        cachedTokens,
+        completionTokens: this.#ids.length,
+        reasoningTokens: this.#reader.reasoningTokens,
+      },
+      timings: describeTimings(timings, this.#job.prompt.length - cachedTokens, this.#ids.length),
+    });
+    this.#end();
+    this.#waiting?.resolve({ done: true, value: undefined });
+    this.#waiting = null;
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#signal?.removeEventListener('abort', this.#abort);
+  }
+
+  #emit(event: GenerateEvent): void {
+    if (this.#waiting === null) this.#events.push(event);
+    else this.#waiting.resolve({ done: false, value: event });
+    this.#waiting = null;
+  }
+}
+
+function describeTimings({ queue, prefill, decode }: JobTimings, computedTokens: number, generated: number): Timings {
+  const perSecond = (tokens: number, milliseconds: number): number =>
+    tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : 0;
+  return {
+    queue,
+    prefill,
+    decode,
+    timeToFirstToken: queue + prefill,
+    total: queue + prefill + decode,
+    prefillTokensPerSecond: perSecond(computedTokens, prefill),
+    decodeTokensPerSecond: perSecond(generated - 1, decode),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * How an engine is loaded.
+ *
+ * @module
+ */
+import { availableParallelism, freemem } from 'node:os';
+import { InvalidRequestError } from './errors.ts';
+import type { Logger } from './logger.ts';
+import type { ExpertPrecision, RouterChoice } from './runner-module.ts';
+import { checkNumber, describeValue } from './sampling/parameters.ts';
+import type { SchedulerLimits } from './scheduler/scheduler.ts';
+
+/** What is being loaded, and how much of it is done. */
+export interface LoadProgress {
+  readonly phase: 'checkpoint' | 'model' | 'ready';
+  /** 0 to 1, over the whole load. */
+  readonly fraction: number;
+}
+
+/** Options of `Engine.load`. */
+export interface EngineOptions {
+  /** How MXFP4 experts are computed with. Defaults to `'exact'`. */
+  readonly expertPrecision?: ExpertPrecision;
+  /** Threads to compute with, 1 to 1024. Defaults to the runner's choice. */
+  readonly threads?: number;
+  /** Which router to use. Defaults to `'auto'`. */
+  readonly router?: RouterChoice;
+  /** The most requests computed side by side, 1 to 1024. Defaults to 64. */
+  readonly maxSequences?: number;
+  /** The most requests that wait beside them, 0 to 1,000,000. Defaults to 256. */
+  readonly maxQueue?: number;
+  /** The most prompt tokens computed in one step, 1 to 65536: smaller keeps answers in progress smoother, larger reads prompts faster. Defaults to 256. */
+  readonly prefillChunk?: number;
+  /** KV memory in bytes, 1 MiB and up. Defaults to a quarter of the free memory, at least 64 MiB and at most 4 GiB. */
+  readonly kvCacheBytes?: number;
+  /** The most finished sequences kept for prefix reuse, 0 (off) to 1024. Defaults to 64. */
+  readonly maxCachedPrefixes?: number;
+  /** URL of a module that makes the ModelRunner (see runner-module.ts). Defaults to ONNX Runtime on the CPU. */
+  readonly runnerModule?: string | URL;
+  /** Passed to the runner module through a structured clone. */
+  readonly runnerOptions?: unknown;
+  /** Ends the load; `Engine.load` throws AbortedError. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Defaults to silence. */
+  readonly logger?: Logger;
+}
+
+/** The defaults that do not depend on the machine. */
+export const DEFAULT_ENGINE_OPTIONS = {
+  expertPrecision: 'exact',
+  router: 'auto',
+  maxSequences: 64,
+  maxQueue: 256,
+  prefillChunk: 256,
+  maxCachedPrefixes: 64,
+} as const;
+
+const MEBIBYTE = 2 ** 20;
+
+const defaultKvCacheBytes = (): number => Math.min(4096 * MEBIBYTE, Math.max(64 * MEBIBYTE, Math.floor(freemem() / 4)));
+
+function checkChoice<T extends string>(field: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value;
+  throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
+}
+
+/** Options checked and filled in, as far as the worker needs them. Throws InvalidRequestError. */
+export function resolveEngineOptions(options: EngineOptions): {
+  readonly expertPrecision: ExpertPrecision;
+  readonly threads: number | undefined;
+  readonly router: RouterChoice;
+  readonly limits: SchedulerLimits;
+} {
+  const integer = (field: keyof EngineOptions, fallback: number, minimum: number, maximum: number): number =>
+    checkNumber(field, options[field], fallback, { minimum, maximum, integer: true });
+  return {
+    expertPrecision: checkChoice('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
+      'exact',
+      'int4',
+    ]),
+    threads: options.threads === undefined ? undefined : integer('threads', availableParallelism(), 1, 1024),
+    router: checkChoice('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
+    limits: {
+      maxSequences: integer('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences, 1, 1024),
+      maxQueue: integer('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue, 0, 1_000_000),
+      prefillChunk: integer('prefillChunk', DEFAULT_ENGINE_OPTIONS.prefillChunk, 1, 65_536),
+      kvCacheBytes: integer('kvCacheBytes', defaultKvCacheBytes(), MEBIBYTE, Number.MAX_SAFE_INTEGER),
+      maxCachedPrefixes: integer('maxCachedPrefixes', DEFAULT_ENGINE_OPTIONS.maxCachedPrefixes, 0, 1024),
+    },
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * From a request to the prompt's token ids and a reader for the answer.
+ *
+ * @module
+ */
+import {
+  type HarmonyConversation,
+  harmonyFormatOf,
+  harmonyTokens,
+  renderAnswerPrefix,
+  renderConversation,
+  type Snapshot,
+  type Tokenizer,
+} from '@switchyard/models';
+import { HarmonyReader } from './answer/harmony-reader.ts';
+import type { AnswerReader } from './answer/reader.ts';
+import { TextReader } from './answer/text-reader.ts';
+import { EmptyPromptError, InvalidRequestError } from './errors.ts';
+import type { PromptRequest } from './request.ts';
+import { describeValue } from './sampling/parameters.ts';
+
+/** A prompt and how to read what comes after it. */
+export interface BuiltPrompt {
+  readonly ids: Int32Array;
+  createReader(): AnswerReader;
+}
+
+/** Builds a request's prompt. Throws InvalidRequestError, EmptyPromptError, or what the harmony renderer throws. */
+export function buildPrompt(request: PromptRequest, snapshot: Snapshot, stops: readonly string[]): BuiltPrompt {
+  const { tokenizer } = snapshot;
+  const ids = promptIds(request, snapshot);
+  if (ids.length === 0) throw new EmptyPromptError();
+  if (readsHarmony(request, ids, tokenizer)) {
+    const header = openHeader(ids, tokenizer);
+    return { ids, createReader: () => new HarmonyReader(tokenizer, stops, header) };
+  }
+  return { ids, createReader: () => new TextReader(tokenizer, stops) };
+}
+
+function promptIds(request: PromptRequest, snapshot: Snapshot): Int32Array {
+  const { tokenizer } = snapshot;
+  const given = [request.messages, request.prompt, request.promptIds].filter((input) => input !== undefined).length;
+  if (given !== 1) {
+    throw new InvalidRequestError('messages', `${given} prompts`, 'give exactly one of messages, prompt and promptIds');
+  }
+  if (request.messages !== undefined) return renderMessages(request, request.messages, snapshot);
+  const { prompt } = request;
+  if (prompt !== undefined) {
+    if (typeof prompt !== 'string') throw new InvalidRequestError('prompt', describeValue(prompt), 'give a string');
+    const special = request.promptHasSpecialTokens === true;
+    return Int32Array.from(special ? tokenizer.encodeWithSpecialTokens(prompt) : tokenizer.encode(prompt));
+  }
+  return checkIds('promptIds', request.promptIds, snapshot.config.vocabularySize);
+}
+
+/** Token ids as they came, checked against the vocabulary. Throws InvalidRequestError. */
+export function checkIds(field: string, ids: ArrayLike<number> | undefined, vocabularySize: number): Int32Array {
+  if (ids === undefined || ids === null || typeof ids !== 'object' || typeof ids.length !== 'number') {
+    throw new InvalidRequestError(field, describeValue(ids), 'give an array of token ids');
+  }
+  for (let i = 0; i < ids.length; i++) {
+    const id: unknown = ids[i];
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabularySize) {
+      throw new InvalidRequestError(`${field}[${i}]`, describeValue(id), `ids go from 0 to ${vocabularySize - 1}`);
+    }
+  }
+  return Int32Array.from(ids);
+}
+
+function renderMessages(
+  request: PromptRequest,
+  messages: HarmonyConversation['messages'],
+  snapshot: Snapshot,
+): Int32Array {
+  if (!Array.isArray(messages)) {
+    throw new InvalidRequestError('messages', describeValue(messages), 'give an array of messages');
+  }
+  if (messages.length === 0) throw new EmptyPromptError();
+  const format = harmonyFormatOf(snapshot.chatTemplate);
+  const { tools, toolChoice, reasoningEffort, modelIdentity, currentDate } = request;
+  const conversation: HarmonyConversation = {
+    messages,
+    ...(tools === undefined || toolChoice === 'none' ? {} : { tools }),
+    ...(reasoningEffort === undefined ? {} : { reasoningEffort }),
+    ...(modelIdentity === undefined ? {} : { modelIdentity }),
+    ...(currentDate === undefined ? {} : { currentDate }),
+  };
+  const ids = renderConversation(conversation, snapshot.tokenizer, { format });
+  if (typeof toolChoice === 'object') {
+    const { name } = toolChoice;
+    if (tools?.some((tool) => tool.name === name) !== true) {
+      throw new InvalidRequestError('toolChoice', describeValue(name), 'name one of the tools');
+    }
+    ids.push(...renderAnswerPrefix({ toolName: name }, snapshot.tokenizer, { format }));
+  }
+  return Int32Array.from(ids);
+}
+
+function readsHarmony(request: PromptRequest, ids: Int32Array, tokenizer: Tokenizer): boolean {
+  if (request.output !== undefined) return request.output === 'harmony';
+  const start = tokenizer.specialTokens.get('<|start|>');
+  return request.messages !== undefined || (start !== undefined && ids.includes(start));
+}
+
+/** The prompt's last message as far as it goes, where the answer continues it; empty where that is a plain assistant turn. */
+function openHeader(ids: Int32Array, tokenizer: Tokenizer): Int32Array {
+  const { start } = harmonyTokens(tokenizer);
+  const last = ids.lastIndexOf(start);
+  return last < 0 ? new Int32Array(0) : ids.slice(last);
+}

@@ -1,0 +1,34 @@
+/**
+ * How the worker gets its ModelRunner: a module that makes one. Tests inject their own.
+ *
+ * @module
+ */
+import type { Snapshot } from '@switchyard/models';
+import type { Logger } from './logger.ts';
+import type { ModelRunner } from './runner.ts';
+
+/** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
+export type ExpertPrecision = 'exact' | 'int4';
+
+/** Which router stands between gate projection and dispatch; `'auto'` takes the first of HIP, WebGPU and CPU that works. */
+export type RouterChoice = 'auto' | 'cpu' | 'hip' | 'webgpu';
+
+/** What a runner module gets. */
+export interface RunnerModuleOptions {
+  /** Open until the runner is disposed. */
+  readonly snapshot: Snapshot;
+  readonly expertPrecision: ExpertPrecision;
+  /** Threads to compute with; undefined leaves it to the runner. */
+  readonly threads: number | undefined;
+  readonly router: RouterChoice;
+  readonly logger: Logger;
+  /** To be called with the part done, 0 to 1. */
+  readonly onProgress: (fraction: number) => void;
+  /** `EngineOptions.runnerOptions`, as it came through a structured clone. */
+  readonly runnerOptions: unknown;
+}
+
+/** What a runner module exports. */
+export interface RunnerModule {
+  createRunner(options: RunnerModuleOptions): Promise<ModelRunner>;
+}

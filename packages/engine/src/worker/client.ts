@@ -1,0 +1,203 @@
+/**
+ * The engine's side of the worker: starts it, hands jobs over, and brings reports back to whoever asked.
+ *
+ * @module
+ */
+import { Worker } from 'node:worker_threads';
+import {
+  AbortedError,
+  DisposedError,
+  type EngineError,
+  ForwardError,
+  LoadError,
+  QueueFullError,
+  WorkerCrashedError,
+} from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { LayerRouting } from '../runner.ts';
+import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
+import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
+import { deserializeError } from './serialized-error.ts';
+
+/** Gets what happens to one job. Called from the message handler: has to be quick and must not throw. */
+export interface JobListener {
+  queued(): void;
+  token(report: TokenReport): void;
+  routing(report: RoutingReport): void;
+  finished(report: FinishReport): void;
+  scored(report: ScoreReport): void;
+  failed(error: Error): void;
+}
+
+/** How to start a worker. */
+export interface StartOptions {
+  readonly data: WorkerData;
+  readonly logger: Logger;
+  readonly onProgress: (fraction: number) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Under tsx the sources run as they are; once compiled, the extension is .js. TypeScript does not rewrite URLs. */
+const WORKER_URL = new URL(`./model-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+/** A running model worker. */
+export class WorkerClient {
+  readonly info: ModelInfo;
+  /** Settles when the worker is gone: null after `dispose`, the error otherwise. Never rejects. */
+  readonly closed: Promise<EngineError | null>;
+  readonly #worker: Worker;
+  readonly #logger: Logger;
+  readonly #listeners = new Map<number, JobListener>();
+  readonly #reports = new Map<number, { resolve: (report: WorkerReport) => void; reject: (error: Error) => void }>();
+  #routingListener: ((routing: LayerRouting) => void) | null = null;
+  #nextCall = 0;
+  #disposing = false;
+  #crash: EngineError | null = null;
+
+  private constructor(worker: Worker, info: ModelInfo, logger: Logger) {
+    this.info = info;
+    this.#worker = worker;
+    this.#logger = logger;
+    let cause: unknown;
+    worker.on('message', (message: FromWorker) => this.#receive(message));
+    worker.on('error', (error) => {
+      cause = error;
+    });
+    this.closed = new Promise((resolve) => {
+      worker.once('exit', (exitCode) => {
+        this.#crash = this.#disposing
+          ? null
+          : new WorkerCrashedError(cause instanceof Error ? cause.message : `exit code ${exitCode}`, exitCode, cause);
+        this.#failAll(this.#crash ?? new DisposedError());
+        resolve(this.#crash);
+      });
+    });
+  }
+
+  /** Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError. */
+  static async start({ data, logger, onProgress, signal }: StartOptions): Promise<WorkerClient> {
+    if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
+    const worker = new Worker(WORKER_URL, { workerData: data, name: 'switchyard-model' });
+    let abort: (() => void) | undefined;
+    try {
+      const info = await new Promise<ModelInfo>((resolve, reject) => {
+        abort = () => reject(new AbortedError('Loading', signal?.reason));
+        signal?.addEventListener('abort', abort, { once: true });
+        worker.once('error', (error) => reject(new WorkerCrashedError(error.message, null, error)));
+        worker.once('exit', (code) => reject(new WorkerCrashedError(`exit code ${code} during loading`, code)));
+        worker.on('message', (message: FromWorker) => {
+          if (message.type === 'progress') onProgress(message.fraction);
+          else if (message.type === 'log') logger[message.level](message.message, message.fields);
+          else if (message.type === 'ready') resolve(message.info);
+          else if (message.type === 'load-failed') {
+            const cause = deserializeError(message.error);
+            reject(new LoadError(cause.message, message.error.code ?? 'LOAD_FAILED', cause));
+          }
+        });
+      });
+      worker.removeAllListeners();
+      return new WorkerClient(worker, info, logger);
+    } catch (error) {
+      worker.removeAllListeners();
+      await worker.terminate();
+      throw error;
+    } finally {
+      if (abort !== undefined) signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Hands a job over. Its listener hears of it until it is finished, scored or failed, or until `cancel`. */
+  submit(job: Job, listener: JobListener): void {
+    if (this.#disposing) throw new DisposedError();
+    if (this.#crash !== null) throw this.#crash;
+    this.#listeners.set(job.id, listener);
+    this.#send({ type: 'submit', job });
+  }
+
+  /** Ends a job at the next step. Its listener hears nothing more. */
+  cancel(id: number): void {
+    if (!this.#listeners.delete(id) || this.#disposing || this.#crash !== null) return;
+    this.#send({ type: 'cancel', id });
+  }
+
+  /** Hears what the routers choose, all requests together; null for nobody. */
+  watchRouting(listener: ((routing: LayerRouting) => void) | null): void {
+    this.#routingListener = listener;
+    if (!this.#disposing && this.#crash === null) this.#send({ type: 'watch-routing', on: listener !== null });
+  }
+
+  /** The worker's counters. Waits for the step in progress. */
+  async report(): Promise<WorkerReport> {
+    if (this.#disposing) throw new DisposedError();
+    if (this.#crash !== null) throw this.#crash;
+    const call = this.#nextCall++;
+    return new Promise((resolve, reject) => {
+      this.#reports.set(call, { resolve, reject });
+      this.#send({ type: 'report', call });
+    });
+  }
+
+  /** Fails open jobs with DisposedError, frees the model and ends the thread. */
+  async dispose(): Promise<void> {
+    if (!this.#disposing) {
+      this.#disposing = true;
+      this.#failAll(new DisposedError());
+      this.#send({ type: 'dispose' });
+    }
+    await this.closed;
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'step':
+        this.#deliver(message);
+        return;
+      case 'queued':
+        this.#listeners.get(message.id)?.queued();
+        return;
+      case 'report':
+        this.#reports.get(message.call)?.resolve(message.report);
+        this.#reports.delete(message.call);
+        return;
+      case 'routed':
+        for (const routing of message.layers) this.#routingListener?.(routing);
+        return;
+      case 'log':
+        this.#logger[message.level](message.message, message.fields);
+        return;
+    }
+  }
+
+  #deliver(step: StepMessage): void {
+    for (const report of step.routing) this.#listeners.get(report.id)?.routing(report);
+    for (const report of step.tokens) this.#listeners.get(report.id)?.token(report);
+    for (const report of step.finished) this.#takeListener(report.id)?.finished(report);
+    for (const report of step.scored) this.#takeListener(report.id)?.scored(report);
+    for (const { id, failure } of step.failed) this.#takeListener(id)?.failed(errorOf(failure));
+  }
+
+  #takeListener(id: number): JobListener | undefined {
+    const listener = this.#listeners.get(id);
+    this.#listeners.delete(id);
+    return listener;
+  }
+
+  #failAll(error: Error): void {
+    const listeners = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const listener of listeners) listener.failed(error);
+    for (const { reject } of this.#reports.values()) reject(error);
+    this.#reports.clear();
+  }
+}
+
+function errorOf(failure: JobFailure): Error {
+  if (failure.kind === 'queue-full') return new QueueFullError(failure.waiting);
+  const error = deserializeError(failure.error);
+  if (error.name !== 'ForwardError') return error;
+  return new ForwardError(error.cause instanceof Error ? error.cause.message : error.message, error.cause);
+}

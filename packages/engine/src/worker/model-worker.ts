@@ -1,0 +1,187 @@
+/**
+ * The thread that runs the model: loads it, then steps the scheduler while there is work.
+ *
+ * @module
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { openSnapshot, type Snapshot } from '@switchyard/models';
+import { QueueFullError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { ModelRunner } from '../runner.ts';
+import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import type { StepReport } from '../scheduler/job.ts';
+import { Scheduler } from '../scheduler/scheduler.ts';
+import { createConstraint } from './create-constraint.ts';
+import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
+import { serializeError } from './serialized-error.ts';
+
+async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
+  if (url !== null) return (await import(url)) as RunnerModule;
+  const { createOrtRunner } = await import('../runners/ort/index.ts');
+  return {
+    createRunner: ({ snapshot, expertPrecision, threads, router, logger, onProgress }) =>
+      createOrtRunner({
+        snapshot,
+        expertPrecision,
+        router,
+        logger,
+        ...(threads === undefined ? {} : { threads }),
+        onProgress: (loaded, total) => onProgress(loaded / total),
+      }),
+  };
+}
+
+function portLogger(post: (message: FromWorker) => void): Logger {
+  const at =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields?: Readonly<Record<string, unknown>>): void =>
+      post({ type: 'log', level, message, fields });
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function failureOf(error: unknown): JobFailure {
+  return error instanceof QueueFullError
+    ? { kind: 'queue-full', waiting: error.waiting }
+    : { kind: 'error', error: serializeError(error) };
+}
+
+const isEmpty = (report: StepReport): boolean =>
+  report.tokens.length +
+    report.finished.length +
+    report.scored.length +
+    report.routing.length +
+    report.failed.length ===
+  0;
+
+/** Serves one engine until it says `dispose`. */
+class ModelWorker {
+  readonly #port: MessagePort;
+  readonly #scheduler: Scheduler;
+  readonly #runner: ModelRunner;
+  readonly #snapshot: Snapshot;
+  #stepping = false;
+  #disposed = false;
+
+  constructor(port: MessagePort, snapshot: Snapshot, runner: ModelRunner, data: WorkerData) {
+    const { layers, experts, expertsPerToken } = snapshot.config;
+    this.#port = port;
+    this.#snapshot = snapshot;
+    this.#runner = runner;
+    this.#scheduler = new Scheduler({
+      ...data.limits,
+      runner,
+      routing: { layers, experts, topK: expertsPerToken },
+      createConstraint,
+    });
+    const { name: runnerName, vocabularySize, contextLength, router } = runner;
+    this.#post({
+      type: 'ready',
+      info: {
+        runner: runnerName,
+        layers,
+        experts,
+        expertsPerToken,
+        vocabularySize,
+        contextLength,
+        router: { backend: router.backend, device: router.device },
+        plan: this.#scheduler.kv.plan,
+      },
+    });
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'submit':
+        try {
+          this.#scheduler.add(message.job);
+        } catch (error) {
+          const failed = [{ id: message.job.id, failure: failureOf(error) }];
+          this.#post({ type: 'step', tokens: [], finished: [], scored: [], routing: [], failed });
+          return;
+        }
+        this.#post({ type: 'queued', id: message.job.id });
+        void this.#run();
+        return;
+      case 'cancel':
+        this.#scheduler.cancel(message.id);
+        return;
+      case 'report': {
+        const { steps, compute, router, overhead } = this.#runner.timings;
+        this.#post({
+          type: 'report',
+          call: message.call,
+          report: {
+            stats: this.#scheduler.stats,
+            expertLoad: this.#scheduler.routingLog.load,
+            runnerTimings: { steps, compute, router, overhead },
+            residentBytes: process.memoryUsage.rss(),
+          },
+        });
+        return;
+      }
+      case 'watch-routing':
+        this.#scheduler.routingLog.keepAll = message.on;
+        return;
+      case 'dispose':
+        this.#disposed = true;
+        if (!this.#stepping) void this.#dispose();
+        return;
+    }
+  }
+
+  /** Steps while there is work, letting messages in between. A failure here ends the thread: the engine sees it. */
+  async #run(): Promise<void> {
+    if (this.#stepping) return;
+    this.#stepping = true;
+    while (this.#scheduler.hasWork && !this.#disposed) {
+      const report = await this.#scheduler.step();
+      if (!isEmpty(report)) {
+        const failed = report.failed.map(({ id, error }) => ({ id, failure: failureOf(error) }));
+        this.#post({ type: 'step', ...report, failed });
+      }
+      const layers = this.#scheduler.routingLog.takeAll();
+      if (layers.length > 0) this.#post({ type: 'routed', layers });
+      await nextTurn();
+    }
+    this.#stepping = false;
+    if (this.#disposed) await this.#dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    await this.#runner.dispose();
+    this.#snapshot.dispose();
+    this.#port.close();
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+}
+
+async function serve(port: MessagePort, data: WorkerData): Promise<void> {
+  const post = (message: FromWorker): void => port.postMessage(message);
+  let snapshot: Snapshot | null = null;
+  try {
+    const module = await loadRunnerModule(data.runnerModule);
+    snapshot = await openSnapshot(data.path);
+    const options: RunnerModuleOptions = {
+      snapshot,
+      expertPrecision: data.expertPrecision,
+      threads: data.threads,
+      router: data.router,
+      logger: portLogger(post),
+      onProgress: (fraction) => post({ type: 'progress', fraction }),
+      runnerOptions: data.runnerOptions,
+    };
+    const runner = await module.createRunner(options);
+    const worker = new ModelWorker(port, snapshot, runner, data);
+    port.on('message', (message: ToWorker) => worker.receive(message));
+  } catch (error) {
+    snapshot?.dispose();
+    post({ type: 'load-failed', error: serializeError(error) });
+    port.close();
+  }
+}
+
+if (parentPort !== null) await serve(parentPort, workerData as WorkerData);

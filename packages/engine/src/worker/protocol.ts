@@ -1,0 +1,86 @@
+/**
+ * The messages between the engine and its worker. All of them survive a structured clone.
+ *
+ * @module
+ */
+import type { LayerRouting, RunnerTimings } from '../runner.ts';
+import type { ExpertPrecision, RouterChoice } from '../runner-module.ts';
+import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
+import type { KvPlan } from '../scheduler/kv-budget.ts';
+import type { ExpertLoad } from '../scheduler/routing-log.ts';
+import type { SchedulerLimits } from '../scheduler/scheduler.ts';
+import type { SerializedError } from './serialized-error.ts';
+
+/** What the worker starts with. */
+export interface WorkerData {
+  /** The checkpoint folder. */
+  readonly path: string;
+  readonly expertPrecision: ExpertPrecision;
+  readonly threads: number | undefined;
+  readonly router: RouterChoice;
+  readonly limits: SchedulerLimits;
+  /** URL of a RunnerModule; null for ONNX Runtime. */
+  readonly runnerModule: string | null;
+  readonly runnerOptions: unknown;
+}
+
+/** Facts about the loaded model. */
+export interface ModelInfo {
+  /** The runner's name, such as 'onnxruntime-cpu'. */
+  readonly runner: string;
+  readonly layers: number;
+  readonly experts: number;
+  readonly expertsPerToken: number;
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  readonly router: { readonly backend: string; readonly device: string };
+  readonly plan: KvPlan;
+}
+
+/** A snapshot of the worker's counters. */
+export interface WorkerReport {
+  readonly stats: SchedulerStats;
+  readonly expertLoad: ExpertLoad;
+  readonly runnerTimings: RunnerTimings;
+  /** Resident memory of the whole process, in bytes. */
+  readonly residentBytes: number;
+}
+
+export type ToWorker =
+  | { readonly type: 'submit'; readonly job: Job }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'report'; readonly call: number }
+  /** Whether `routed` messages are wanted. */
+  | { readonly type: 'watch-routing'; readonly on: boolean }
+  | { readonly type: 'dispose' };
+
+/** A job's failure on its way out of the worker. */
+export type JobFailure =
+  | { readonly kind: 'queue-full'; readonly waiting: number }
+  | { readonly kind: 'error'; readonly error: SerializedError };
+
+/** What one step brought. */
+export interface StepMessage {
+  readonly type: 'step';
+  readonly tokens: readonly TokenReport[];
+  readonly finished: readonly FinishReport[];
+  readonly scored: readonly ScoreReport[];
+  readonly routing: readonly RoutingReport[];
+  readonly failed: readonly { readonly id: number; readonly failure: JobFailure }[];
+}
+
+export type FromWorker =
+  | { readonly type: 'progress'; readonly fraction: number }
+  | { readonly type: 'ready'; readonly info: ModelInfo }
+  | { readonly type: 'load-failed'; readonly error: SerializedError }
+  | { readonly type: 'queued'; readonly id: number }
+  | StepMessage
+  | { readonly type: 'report'; readonly call: number; readonly report: WorkerReport }
+  /** What every layer's router chose in one step, all requests together. */
+  | { readonly type: 'routed'; readonly layers: readonly LayerRouting[] }
+  | {
+      readonly type: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>> | undefined;
+    };
