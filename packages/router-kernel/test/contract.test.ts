@@ -106,16 +106,16 @@ describe('resolveRouterConfig', () => {
   }
 });
 
+const zeros = (length: number): Float32Array => new Float32Array(length);
+
 describe('checkRouteArguments', () => {
   const config = resolveRouterConfig({ experts: 4, topK: 2 });
   const bf16 = resolveRouterConfig({ experts: 4, topK: 2, logitsDtype: 'bf16' });
-  const logits = (length: number): Float32Array => new Float32Array(length);
-
   it('finds the rows that the logits hold', () => {
-    assert.equal(checkRouteArguments(config, logits(0)).tokens, 0);
-    assert.equal(checkRouteArguments(config, logits(12)).tokens, 3);
-    assert.equal(checkRouteArguments(config, logits(18), { rowStride: 6 }).tokens, 3);
-    assert.equal(checkRouteArguments(config, logits(16), { rowStride: 6 }).tokens, 3, 'the last row may end at E');
+    assert.equal(checkRouteArguments(config, zeros(0)).tokens, 0);
+    assert.equal(checkRouteArguments(config, zeros(12)).tokens, 3);
+    assert.equal(checkRouteArguments(config, zeros(18), { rowStride: 6 }).tokens, 3);
+    assert.equal(checkRouteArguments(config, zeros(16), { rowStride: 6 }).tokens, 3, 'the last row may end at E');
     assert.deepEqual(checkRouteArguments(bf16, new Uint16Array(8), { tokens: 1, rowCount: 0 }), {
       tokens: 1,
       rowStride: 4,
@@ -128,19 +128,19 @@ describe('checkRouteArguments', () => {
     ['logits', new Uint16Array(8), {}, /f32 logits as a Float32Array; found Uint16Array\(8\)/],
     ['logits', [1, 2, 3, 4], {}, /found \[1, 2, 3, 4\]/],
     ['logits', undefined, {}, /found undefined/],
-    ['logits', logits(10), {}, /10 elements are 2 rows of 4 and 2 more/],
-    ['logits', logits(7), { tokens: 2 }, /2 rows of 4 at a stride of 4 need 8 elements; found 7/],
-    ['logits', logits(9), { tokens: 2, rowStride: 6 }, /need 10 elements; found 9/],
-    ['rowStride', logits(8), { rowStride: 3 }, /at least the number of experts, 4; found 3/],
-    ['rowStride', logits(8), { rowStride: 4.5 }, /found 4\.5/],
-    ['tokens', logits(8), { tokens: -1 }, /found -1/],
-    ['tokens', logits(8), { tokens: 1.5 }, /found 1\.5/],
-    ['tokens', logits(8), { tokens: 2 ** 30 }, /from 0 to 1073741823 .*found 1073741824/],
-    ['paddingMask', logits(8), { paddingMask: new Uint8Array(1) }, /each of the 2 rows; found Uint8Array\(1\)/],
-    ['paddingMask', logits(8), { paddingMask: [0, 1] }, /found \[0, 1\]/],
-    ['rowCount', logits(8), { rowCount: 3 }, /from 0 to the number of rows, 2; found 3/],
-    ['rowCount', logits(8), { rowCount: -1 }, /found -1/],
-    ['rowCount', logits(8), { rowCount: '1' }, /found '1'/],
+    ['logits', zeros(10), {}, /10 elements are 2 rows of 4 and 2 more/],
+    ['logits', zeros(7), { tokens: 2 }, /2 rows of 4 at a stride of 4 need 8 elements; found 7/],
+    ['logits', zeros(9), { tokens: 2, rowStride: 6 }, /need 10 elements; found 9/],
+    ['rowStride', zeros(8), { rowStride: 3 }, /at least the number of experts, 4; found 3/],
+    ['rowStride', zeros(8), { rowStride: 4.5 }, /found 4\.5/],
+    ['tokens', zeros(8), { tokens: -1 }, /found -1/],
+    ['tokens', zeros(8), { tokens: 1.5 }, /found 1\.5/],
+    ['tokens', zeros(8), { tokens: 2 ** 30 }, /from 0 to 1073741823 .*found 1073741824/],
+    ['paddingMask', zeros(8), { paddingMask: new Uint8Array(1) }, /each of the 2 rows; found Uint8Array\(1\)/],
+    ['paddingMask', zeros(8), { paddingMask: [0, 1] }, /found \[0, 1\]/],
+    ['rowCount', zeros(8), { rowCount: 3 }, /from 0 to the number of rows, 2; found 3/],
+    ['rowCount', zeros(8), { rowCount: -1 }, /found -1/],
+    ['rowCount', zeros(8), { rowCount: '1' }, /found '1'/],
   ];
   for (const [argument, input, options, text] of faults) {
     it(`refuses ${argument}: ${text.source}`, () => {
@@ -158,6 +158,6 @@ describe('checkRouteArguments', () => {
   }
 
   it('refuses f32 where 16-bit logits are due', () => {
-    assert.throws(() => checkRouteArguments(bf16, logits(8)), /bf16 logits as the bits of bf16 in a Uint16Array/);
+    assert.throws(() => checkRouteArguments(bf16, zeros(8)), /bf16 logits as the bits of bf16 in a Uint16Array/);
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { buildDispatchPlan, buildDispatchPlanInto } from '../src/dispatch-plan.ts';
 import { InvalidArgumentError } from '../src/errors.ts';
 

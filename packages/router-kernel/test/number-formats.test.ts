@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { bf16ToF32, decodeLogits, encodeLogits, f16ToF32, f32ToBf16, f32ToF16 } from '../src/number-formats.ts';
 
 const FORMATS = [

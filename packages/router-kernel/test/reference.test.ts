@@ -14,7 +14,7 @@ function assertClose(actual: readonly number[], expected: readonly number[]): vo
   for (const [i, value] of expected.entries()) {
     assert.ok(
       Math.abs((actual[i] ?? NaN) - value) <= 1e-7 * Math.max(1, Math.abs(value)),
-      `${actual} where ${expected} is due`,
+      `${actual.join()} where ${expected.join()} is due`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { checkRouteArguments, resolveRouterConfig } from '../../src/contract.ts';
 import type { IdsDtype, Logits, LogitsDtype, RouterConfig } from '../../src/contract.ts';
 import { CpuRouter, createCpuRouter } from '../../src/cpu/index.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { resolveRouterConfig } from '../../src/contract.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import { rankRow } from '../../src/reference.ts';

@@ -206,10 +206,12 @@ describe('the contract suite catches', () => {
 
 describe('runContractSuite', () => {
   it('gives up where the backend is unavailable', async () => {
-    const factory = async (): Promise<Router> => {
-      throw new BackendUnavailableError('hip', 'No GPU here.');
-    };
-    await assert.rejects(runContractSuite(factory, { level: 'smoke' }), BackendUnavailableError);
+    const options = { level: 'smoke' } as const;
+    const unavailable = Promise.reject<Router>(new BackendUnavailableError('hip', 'No GPU here.'));
+    await assert.rejects(
+      runContractSuite(() => unavailable, options),
+      BackendUnavailableError,
+    );
   });
 
   it('stops when its signal is aborted, and disposes of what it made', async () => {
@@ -219,10 +221,7 @@ describe('runContractSuite', () => {
     const factory = async (config: RouterConfig): Promise<Router> => {
       made++;
       const router = createCpuRouter(config);
-      const dispose = async (): Promise<void> => {
-        disposed++;
-      };
-      return Object.assign(router, { dispose });
+      return Object.assign(router, { dispose: async () => void disposed++ });
     };
     const onCase = ({ index }: { readonly index: number }): void => {
       if (index === 3) stop.abort(new Error('enough'));
