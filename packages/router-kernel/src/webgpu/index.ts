@@ -1,8 +1,29 @@
-import type { Router, RouterConfig } from '../contract.ts';
-import { BackendUnavailableError } from '../errors.ts';
-import type { RouterLogger } from '../logger.ts';
+/// <reference types="@webgpu/types" preserve="true" />
+/** The WebGPU router in Node, through the optional package `webgpu` (Dawn). */
 
-/** The WebGPU router. @throws BackendUnavailableError: it is not part of this build */
-export async function createWebGpuRouter(_config: RouterConfig, _options?: { logger?: RouterLogger }): Promise<Router> {
-  throw new BackendUnavailableError('webgpu', 'The WebGPU router is not part of this build. Use backend "cpu".');
+import type { RouterConfig } from '../contract.ts';
+import { createRouterOnGpu, createWebGpuRouter as createInBrowser } from './browser.ts';
+import type { WebGpuRouterOptions } from './browser.ts';
+import { openDawn } from './dawn.ts';
+import type { WebGpuRouter } from './webgpu-router.ts';
+
+export { WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
+export type { WebGpuRouterOptions } from './browser.ts';
+export type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+export type { ExchangePath } from './launch-shape.ts';
+export type { EncodeOptions } from './webgpu-router.ts';
+export { WebGpuRouter } from './webgpu-router.ts';
+
+/**
+ * Makes a WebGPU router. With `software: true` it runs on SwiftShader from the package @sparticuz/chromium, which must
+ * be installed; the first router of the process decides between hardware and software for all of them.
+ *
+ * @throws InvalidConfigError; BackendUnavailableError without the package `webgpu`, a Vulkan driver or an adapter
+ */
+export async function createWebGpuRouter(
+  config: RouterConfig,
+  options: WebGpuRouterOptions = {},
+): Promise<WebGpuRouter> {
+  if (options.device !== undefined) return createInBrowser(config, options);
+  return createRouterOnGpu(config, await openDawn(options.software ?? false), options);
 }

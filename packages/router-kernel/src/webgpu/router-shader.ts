@@ -133,7 +133,9 @@ function outputRows(config: ResolvedRouterConfig): OutputRow[] {
       buffer: 'token_expert_indices',
       start: 'call.indices_start',
       scalar: 'u32',
-      words: slots.map((k) => (k === 0 ? 'call.first_token + token' : `call.first_token + token + ${k}u * call.all_tokens`)),
+      words: slots.map((k) =>
+        k === 0 ? 'call.first_token + token' : `call.first_token + token + ${k}u * call.all_tokens`,
+      ),
     });
   }
   return rows;
@@ -151,11 +153,7 @@ function elementType(row: OutputRow, isAligned: boolean): string {
 }
 
 /** Each store goes to another lane in turn, so that one instruction of the wave writes many of them. */
-function storeRows(
-  shape: LaunchShape,
-  rows: readonly OutputRow[],
-  isAligned: boolean,
-): string {
+function storeRows(shape: LaunchShape, rows: readonly OutputRow[], isAligned: boolean): string {
   const byLane = Array.from({ length: shape.lanes }, (): string[] => []);
   let store = 0;
   for (const row of rows) {

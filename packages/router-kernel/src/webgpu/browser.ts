@@ -1,0 +1,87 @@
+/// <reference types="@webgpu/types" preserve="true" />
+/**
+ * The WebGPU router for web pages: no Node imports. Also for any program that brings a GPUDevice of its own.
+ */
+
+import type { RouterConfig } from '../contract.ts';
+import type { RouterLogger } from '../create-router.ts';
+import { BackendUnavailableError } from '../errors.ts';
+import type { ExchangePath } from './launch-shape.ts';
+import { acquireSharedDevice, RouterDevice } from './router-device.ts';
+import { WebGpuRouter } from './webgpu-router.ts';
+
+export * from '../contract.ts';
+export * from '../errors.ts';
+export { decodeLogits, encodeLogits } from '../number-formats.ts';
+export { WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
+export type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+export type { ExchangePath } from './launch-shape.ts';
+export type { EncodeOptions } from './webgpu-router.ts';
+export { WebGpuRouter } from './webgpu-router.ts';
+
+/** Where a WebGPU router runs. */
+export interface WebGpuRouterOptions {
+  /** Hears which path was chosen (`debug`) and of a lost device (`warn`). Defaults to silence. */
+  readonly logger?: RouterLogger;
+  /** A device of the caller, who also destroys it. Defaults to one that all routers share. */
+  readonly device?: GPUDevice;
+  /** How a token's lanes exchange keys. Defaults to `'auto'`: by subgroup operations where the device has them. */
+  readonly path?: ExchangePath | 'auto';
+  /** Ask for a software adapter. Defaults to `false`. */
+  readonly software?: boolean;
+}
+
+/**
+ * Makes a WebGPU router on `navigator.gpu`, or on a device of the caller.
+ *
+ * @throws InvalidConfigError; BackendUnavailableError without WebGPU or an adapter; KernelCompileError
+ */
+export async function createWebGpuRouter(
+  config: RouterConfig,
+  options: WebGpuRouterOptions = {},
+): Promise<WebGpuRouter> {
+  if (options.device !== undefined) return createRouterOnDevice(config, options.device, options);
+  const gpu: GPU | undefined = Reflect.get(globalThis, 'navigator')?.gpu;
+  if (gpu === undefined) {
+    throw new BackendUnavailableError(
+      'webgpu',
+      'This browser has no WebGPU (navigator.gpu is missing). Use a current browser over https or localhost.',
+      ['navigator.gpu: missing'],
+    );
+  }
+  return createRouterOnGpu(config, gpu, options);
+}
+
+/** Makes a router on the device that routers of a GPU object share. */
+export async function createRouterOnGpu(
+  config: RouterConfig,
+  gpu: GPU,
+  options: WebGpuRouterOptions,
+): Promise<WebGpuRouter> {
+  const { logger, software = false } = options;
+  const device = await acquireSharedDevice(gpu, { software, ...(logger && { logger }) });
+  return createOn(config, device, options);
+}
+
+async function createRouterOnDevice(
+  config: RouterConfig,
+  gpuDevice: GPUDevice,
+  options: WebGpuRouterOptions,
+): Promise<WebGpuRouter> {
+  return createOn(config, new RouterDevice(gpuDevice, false, options.logger).acquire(), options);
+}
+
+async function createOn(
+  config: RouterConfig,
+  device: RouterDevice,
+  { path, logger }: WebGpuRouterOptions,
+): Promise<WebGpuRouter> {
+  try {
+    const router = await WebGpuRouter.create(config, device, path);
+    logger?.debug?.(`WebGPU router on ${router.device}, path ${router.path}.`);
+    return router;
+  } catch (error) {
+    device.release();
+    throw error;
+  }
+}

@@ -1,0 +1,175 @@
+/** The GPU memory of a `route` call, kept and used again by later calls. */
+
+import type { ResolvedRouterConfig, RouterOutput } from '../contract.ts';
+import { idBytes } from './gpu-ranges.ts';
+import type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+import { outOfMemory } from './errors.ts';
+import { CallUniforms } from './uniforms.ts';
+
+/** GPUBufferUsage, whose global Node does not have. */
+const MAP_READ_COPY_DST = 0x9;
+const STORAGE_COPY_DST = 0x88;
+const STORAGE_COPY_SRC = 0x84;
+/** GPUMapMode.READ */
+const READ = 1;
+/** Sets of buffers that wait for a call; what more concurrent calls needed is freed. */
+const MOST_IDLE = 4;
+const ALIGNMENT = 256;
+
+/** Where each output of T tokens lies in the output buffer, in bytes. */
+interface OutputLayout {
+  readonly weights: number;
+  readonly ids: number;
+  readonly tokenExpertIndices: number;
+  readonly expertOffsets: number;
+  readonly sortedSlots: number;
+  /** All of it. */
+  readonly bytes: number;
+}
+
+/** Buffers that belong to one call at a time. They grow, and never shrink. */
+export class CallBuffers {
+  readonly uniforms: CallUniforms;
+  readonly #config: ResolvedRouterConfig;
+  readonly #device: GPUDevice;
+  readonly #buffers = new Map<string, GPUBuffer>();
+
+  constructor(config: ResolvedRouterConfig, device: GPUDevice) {
+    this.#config = config;
+    this.#device = device;
+    this.uniforms = new CallUniforms(device);
+  }
+
+  /** Uploads logits. The size of the upload need not be a multiple of 4 bytes. */
+  uploadLogits(logits: ArrayBufferView): GpuRange {
+    const range = { buffer: this.#buffer('logits', logits.byteLength, STORAGE_COPY_DST) };
+    this.#upload(range.buffer, logits);
+    return range;
+  }
+
+  /** Makes room for the outputs of T tokens, and uploads the padding mask where there is one. */
+  prepare(tokens: number, paddingMask: Uint8Array | null): Omit<RouterGpuBuffers, 'logits'> {
+    const { tokenExpertIndices, dispatchPlan } = this.#config;
+    const layout = this.#layout(tokens);
+    const buffer = this.#buffer('outputs', layout.bytes, STORAGE_COPY_SRC);
+    if (paddingMask !== null) {
+      this.#upload(this.#buffer('mask', tokens, STORAGE_COPY_DST), paddingMask.subarray(0, tokens));
+    }
+    return {
+      weights: { buffer, offset: layout.weights },
+      ids: { buffer, offset: layout.ids },
+      ...(tokenExpertIndices && { tokenExpertIndices: { buffer, offset: layout.tokenExpertIndices } }),
+      ...(dispatchPlan && {
+        expertOffsets: { buffer, offset: layout.expertOffsets },
+        sortedSlots: { buffer, offset: layout.sortedSlots },
+      }),
+      ...(paddingMask !== null && { paddingMask: { buffer: this.#buffer('mask', tokens, STORAGE_COPY_DST) } }),
+    };
+  }
+
+  /** Copies the outputs of T tokens to where the host can read them. */
+  encodeReadback(encoder: GPUCommandEncoder, tokens: number): void {
+    const { bytes } = this.#layout(tokens);
+    const outputs = this.#buffer('outputs', bytes, STORAGE_COPY_SRC);
+    encoder.copyBufferToBuffer(outputs, 0, this.#buffer('readback', bytes, MAP_READ_COPY_DST), 0, bytes);
+  }
+
+  /** Waits for the outputs of T tokens and copies them into fresh arrays. */
+  async read(tokens: number): Promise<RouterOutput> {
+    const { topK, experts, idsDtype, tokenExpertIndices, dispatchPlan } = this.#config;
+    const layout = this.#layout(tokens);
+    const readback = this.#buffer('readback', layout.bytes, MAP_READ_COPY_DST);
+    await readback.mapAsync(READ, 0, layout.bytes);
+    const mapped = readback.getMappedRange(0, layout.bytes);
+    const slots = tokens * topK;
+    const i32 = (offset: number, length: number): Int32Array => new Int32Array(mapped, offset, length).slice();
+    const IdsArray = { i32: Int32Array, u32: Uint32Array, i64: BigInt64Array }[idsDtype];
+    const output = {
+      tokens,
+      ids: new IdsArray(mapped, layout.ids, slots).slice(),
+      weights: new Float32Array(mapped, layout.weights, slots).slice(),
+      ...(tokenExpertIndices && { tokenExpertIndices: i32(layout.tokenExpertIndices, slots) }),
+      ...(dispatchPlan && {
+        dispatchPlan: {
+          expertOffsets: i32(layout.expertOffsets, experts + 1),
+          sortedSlots: i32(layout.sortedSlots, slots),
+        },
+      }),
+    };
+    readback.unmap();
+    return output;
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers.values()) buffer.destroy();
+    this.#buffers.clear();
+    this.uniforms.destroy();
+  }
+
+  #layout(tokens: number): OutputLayout {
+    const { topK, experts, tokenExpertIndices, dispatchPlan } = this.#config;
+    const slots = tokens * topK;
+    let bytes = 0;
+    const place = (size: number, isWanted = true): number => {
+      const offset = bytes;
+      if (isWanted) bytes += Math.ceil(Math.max(size, 4) / ALIGNMENT) * ALIGNMENT;
+      return offset;
+    };
+    return {
+      weights: place(slots * 4),
+      ids: place(slots * idBytes(this.#config)),
+      tokenExpertIndices: place(slots * 4, tokenExpertIndices),
+      expertOffsets: place((experts + 1) * 4, dispatchPlan),
+      sortedSlots: place(slots * 4, dispatchPlan),
+      bytes,
+    };
+  }
+
+  #buffer(name: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    const existing = this.#buffers.get(name);
+    if (existing !== undefined && existing.size >= bytes) return existing;
+    const { maxBufferSize } = this.#device.limits;
+    if (bytes > maxBufferSize) throw outOfMemory(bytes);
+    // Doubling keeps the number of allocations small while T grows call by call.
+    const size = Math.min(2 ** Math.ceil(Math.log2(Math.max(bytes, ALIGNMENT))), maxBufferSize - (maxBufferSize % 4));
+    existing?.destroy();
+    const created = this.#device.createBuffer({ label: `router ${name}`, size, usage });
+    this.#buffers.set(name, created);
+    return created;
+  }
+
+  #upload(buffer: GPUBuffer, source: ArrayBufferView): void {
+    const { queue } = this.#device;
+    const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+    const whole = bytes.byteLength - (bytes.byteLength % 4);
+    if (whole > 0) queue.writeBuffer(buffer, 0, bytes.subarray(0, whole) as Uint8Array<ArrayBuffer>);
+    if (whole === bytes.byteLength) return;
+    const rest = new Uint8Array(4);
+    rest.set(bytes.subarray(whole));
+    queue.writeBuffer(buffer, whole, rest);
+  }
+}
+
+/** Lends CallBuffers: concurrent calls take different ones. */
+export class CallBufferPool {
+  readonly #create: () => CallBuffers;
+  readonly #idle: CallBuffers[] = [];
+
+  constructor(create: () => CallBuffers) {
+    this.#create = create;
+  }
+
+  take(): CallBuffers {
+    return this.#idle.pop() ?? this.#create();
+  }
+
+  /** Takes buffers back after a call that went well. */
+  giveBack(buffers: CallBuffers): void {
+    if (this.#idle.length < MOST_IDLE) this.#idle.push(buffers);
+    else buffers.destroy();
+  }
+
+  destroy(): void {
+    for (const buffers of this.#idle.splice(0)) buffers.destroy();
+  }
+}

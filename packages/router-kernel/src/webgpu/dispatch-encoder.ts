@@ -1,0 +1,212 @@
+/** Writes the dispatches of a call into a compute pass. */
+
+import type { ResolvedRouterConfig } from '../contract.ts';
+import { outOfMemory } from './errors.ts';
+import { bindRange, idBytes, logitBytes } from './gpu-ranges.ts';
+import type { BoundRange, GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './launch-shape.ts';
+import { ROUTE_BINDING } from './pipelines.ts';
+import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
+import { wordsPerStore } from './router-shader.ts';
+import type { UniformSource } from './uniforms.ts';
+
+/** A call's tokens, with every default filled in. */
+export interface EncodedCall {
+  /** T. */
+  readonly tokens: number;
+  /** Elements from one row of logits to the next. */
+  readonly rowStride: number;
+  /** Rows at and past it are padding. */
+  readonly rowCount: number;
+}
+
+/** Tokens of one dispatch are cut at multiples of this, so that every row of it starts at a multiple of 256 bytes. */
+const SLICE_STEP = 256;
+/** GPUBufferUsage.STORAGE | COPY_DST. */
+const STORAGE_USAGE = 0x88;
+
+/** Encodes dispatches for one router. Owns the correction bias and scratch memory on the device. */
+export class DispatchEncoder {
+  readonly #config: ResolvedRouterConfig;
+  readonly #device: GPUDevice;
+  readonly #pipelines: RouterPipelines;
+  readonly #bias: GPUBuffer | null;
+  /** Stands in for a padding mask or a row count that a call does not have. */
+  readonly #nothing: GPUBuffer;
+  #counts: GPUBuffer;
+
+  constructor(config: ResolvedRouterConfig, device: GPUDevice, pipelines: RouterPipelines) {
+    this.#config = config;
+    this.#device = device;
+    this.#pipelines = pipelines;
+    this.#nothing = device.createBuffer({ label: 'router nothing', size: 16, usage: STORAGE_USAGE });
+    this.#counts = device.createBuffer({ label: 'router counts', size: 16, usage: STORAGE_USAGE });
+    const { correctionBias } = config;
+    this.#bias = null;
+    if (correctionBias !== null) {
+      this.#bias = device.createBuffer({
+        label: 'router bias',
+        size: Math.max(correctionBias.byteLength, 16),
+        usage: STORAGE_USAGE,
+      });
+      device.queue.writeBuffer(this.#bias, 0, new Float32Array(correctionBias));
+    }
+  }
+
+  /** The tokens that one dispatch can take, by how many bytes of logits may be bound at once. */
+  sliceTokens(rowStride: number): number {
+    const rowBytes = rowStride * logitBytes(this.#config);
+    const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = this.#device.limits;
+    const fitting = Math.floor((maxStorageBufferBindingSize - minStorageBufferOffsetAlignment) / rowBytes);
+    if (fitting < SLICE_STEP) throw outOfMemory(SLICE_STEP * rowBytes);
+    return fitting - (fitting % SLICE_STEP);
+  }
+
+  /** Routes all tokens of a call, in as many dispatches as the device's limits need, and makes the plan. */
+  encode(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, call: EncodedCall, uniforms: UniformSource): void {
+    const step = this.sliceTokens(call.rowStride);
+    for (let first = 0; first < call.tokens; first += step) {
+      const count = Math.min(step, call.tokens - first);
+      const start = first * call.rowStride * logitBytes(this.#config);
+      const logits = { buffer: buffers.logits.buffer, offset: (buffers.logits.offset ?? 0) + start };
+      this.encodeSlice(pass, { ...buffers, logits }, call, first, count, uniforms);
+    }
+    this.encodePlan(pass, buffers, call.tokens, uniforms);
+  }
+
+  /** Routes `count` tokens from `first` on. `buffers.logits` starts at the first of them, the other ranges at token 0. */
+  encodeSlice(
+    pass: GPUComputePassEncoder,
+    buffers: RouterGpuBuffers,
+    call: EncodedCall,
+    first: number,
+    count: number,
+    uniforms: UniformSource,
+  ): void {
+    const config = this.#config;
+    const slots = call.tokens * config.topK;
+    const elements = (count - 1) * call.rowStride + config.experts;
+    const logits = this.#bind(buffers.logits, 0, elements * logitBytes(config));
+    const weights = this.#bind(buffers.weights, 0, slots * 4);
+    const ids = this.#bind(buffers.ids, 0, slots * idBytes(config));
+    const indices = buffers.tokenExpertIndices && this.#bind(buffers.tokenExpertIndices, 0, slots * 4);
+    const nothing = { buffer: this.#nothing };
+    const mask = this.#bind(buffers.paddingMask ?? nothing, 0, buffers.paddingMask ? call.tokens : 4);
+    const rowCount = this.#bind(buffers.rowCount ?? nothing, 0, 4);
+
+    const areOutputsAligned = [weights, ids, indices].every((bound) => bound === undefined || bound.lead % 16 === 0);
+    const isVector = hasVectorLoads(config) && areRowsAligned(config, logits.lead, call.rowStride);
+    const key: RoutePipelineKey = {
+      tokenRange: tokenRangeOf(count),
+      isAligned: areOutputsAligned && isVector === hasVectorLoads(config),
+      hasPadding: call.rowCount < call.tokens || buffers.paddingMask !== undefined || buffers.rowCount !== undefined,
+    };
+    const { pipeline, shape } = this.#pipelines.route(key);
+    const width = wordsPerStore(config, key.isAligned);
+    const idWords = idBytes(config) / 4;
+    const uniform = uniforms.put(
+      new Uint32Array([
+        count,
+        call.rowStride / shape.logitsPerLoad,
+        call.rowCount,
+        logits.lead / logitBytes(config) / shape.logitsPerLoad,
+        (weights.lead / 4 + first * config.topK) / width.weights,
+        (ids.lead / 4 + first * config.topK * idWords) / width.ids,
+        ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
+        Number(buffers.paddingMask !== undefined),
+        mask.lead + first,
+        Number(buffers.rowCount !== undefined),
+        rowCount.lead / 4,
+        first,
+        call.tokens,
+      ]),
+    );
+    const entries: [number, GPUBufferBinding][] = [
+      [ROUTE_BINDING.call, uniform],
+      [ROUTE_BINDING.logits, logits.binding],
+      [ROUTE_BINDING.weights, weights.binding],
+      [ROUTE_BINDING.ids, ids.binding],
+    ];
+    if (indices !== undefined) entries.push([ROUTE_BINDING.tokenExpertIndices, indices.binding]);
+    if (this.#bias !== null) entries.push([ROUTE_BINDING.correctionBias, { buffer: this.#bias }]);
+    if (key.hasPadding) {
+      entries.push([ROUTE_BINDING.paddingMask, mask.binding], [ROUTE_BINDING.deviceRowCount, rowCount.binding]);
+    }
+    this.#dispatch(pass, pipeline, entries, Math.ceil(count / shape.tokensPerWorkgroup));
+  }
+
+  /** Makes the dispatch plan of T tokens from their ids, where the configuration asks for one. */
+  encodePlan(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, tokens: number, uniforms: UniformSource): void {
+    const { expertOffsets, sortedSlots } = buffers;
+    if (expertOffsets === undefined || sortedSlots === undefined) return;
+    const { experts, topK } = this.#config;
+    const slots = tokens * topK;
+    const { single, count, scan, place, block } = this.#pipelines.plan();
+    const blocks = Math.max(1, Math.ceil(slots / block));
+    const ids = this.#bind(buffers.ids, 0, slots * idBytes(this.#config));
+    const offsets = this.#bind(expertOffsets, 0, (experts + 1) * 4);
+    const sorted = this.#bind(sortedSlots, 0, slots * 4);
+    const numbers = new Uint32Array([slots, blocks, ids.lead / 4, offsets.lead / 4, sorted.lead / 4]);
+    const entries: [number, GPUBufferBinding][] = [
+      [0, uniforms.put(numbers)],
+      [1, ids.binding],
+      [2, offsets.binding],
+      [3, sorted.binding],
+      [4, { buffer: this.#countsOf(blocks > 1 ? experts * (blocks + 1) * 4 : 16) }],
+    ];
+    if (blocks === 1) {
+      this.#dispatch(pass, single, entries, 1);
+      return;
+    }
+    this.#dispatch(pass, count, entries, blocks);
+    this.#dispatch(pass, scan, entries, experts);
+    this.#dispatch(pass, place, entries, blocks);
+  }
+
+  /** Frees what the encoder owns. Passes that it wrote into must have been submitted. */
+  destroy(): void {
+    this.#bias?.destroy();
+    this.#nothing.destroy();
+    this.#counts.destroy();
+  }
+
+  #dispatch(
+    pass: GPUComputePassEncoder,
+    pipeline: GPUComputePipeline,
+    entries: readonly (readonly [binding: number, resource: GPUBufferBinding])[],
+    workgroups: number,
+  ): void {
+    const layout = pipeline.getBindGroupLayout(0);
+    const bindGroup = this.#device.createBindGroup({
+      layout,
+      entries: entries.map(([binding, resource]) => ({ binding, resource })),
+    });
+    const { maxComputeWorkgroupsPerDimension: most } = this.#device.limits;
+    const columns = Math.min(workgroups, most);
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(columns, Math.ceil(workgroups / columns));
+  }
+
+  /** Scratch for the plan. An outgrown buffer is left to the command buffers that still use it. */
+  #countsOf(bytes: number): GPUBuffer {
+    this.#checkBytes(bytes);
+    if (this.#counts.size < bytes) {
+      this.#counts = this.#device.createBuffer({ label: 'router counts', size: bytes, usage: STORAGE_USAGE });
+    }
+    return this.#counts;
+  }
+
+  #bind(range: GpuRange, start: number, bytes: number): BoundRange {
+    this.#checkBytes(bytes);
+    return bindRange(range, start, bytes, this.#device.limits.minStorageBufferOffsetAlignment);
+  }
+
+  #checkBytes(bytes: number): void {
+    if (bytes > this.#device.limits.maxStorageBufferBindingSize) throw outOfMemory(bytes);
+  }
+}
+
+function areRowsAligned(config: ResolvedRouterConfig, lead: number, rowStride: number): boolean {
+  return lead % 16 === 0 && rowStride % logitsPerVector(config) === 0;
+}

@@ -1,0 +1,24 @@
+/** The dispatch plan's WGSL for one configuration. */
+
+import type { ResolvedRouterConfig } from '../contract.ts';
+import { expandTemplate } from './template.ts';
+import { DISPATCH_PLAN_WGSL } from './wgsl-source.ts';
+
+/** Slots that one workgroup sorts. */
+export const PLAN_BLOCK = 1024;
+/** Invocations that sort a block. */
+const WORKGROUP_SIZE = 256;
+
+/** Generates the WGSL of the entry points `plan_single`, `plan_count`, `plan_scan` and `plan_place`. */
+export function planShader(config: ResolvedRouterConfig): string {
+  return expandTemplate(DISPATCH_PLAN_WGSL, {
+    repeats: 0,
+    flags: {},
+    texts: {
+      EXPERTS: config.experts,
+      WORDS_PER_ID: config.idsDtype === 'i64' ? 2 : 1,
+      WORKGROUP_SIZE,
+      BLOCK: PLAN_BLOCK,
+    },
+  });
+}

@@ -1,0 +1,244 @@
+/** The router as WGSL, wherever there is WebGPU. */
+
+import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
+import type {
+  Logits,
+  ResolvedRouteArguments,
+  ResolvedRouterConfig,
+  RouteOptions,
+  Router,
+  RouterConfig,
+  RouterOutput,
+} from '../contract.ts';
+import { DisposedError, InvalidArgumentError, InvalidConfigError } from '../errors.ts';
+import { CallBufferPool, CallBuffers } from './call-buffers.ts';
+import { DispatchEncoder } from './dispatch-encoder.ts';
+import type { EncodedCall } from './dispatch-encoder.ts';
+import { fromGpuError } from './errors.ts';
+import { checkGpuBuffers, logitBytes } from './gpu-ranges.ts';
+import type { RouterGpuBuffers } from './gpu-ranges.ts';
+import type { ExchangePath } from './launch-shape.ts';
+import { RouterPipelines } from './pipelines.ts';
+import type { RouterDevice } from './router-device.ts';
+import { SharedUniforms } from './uniforms.ts';
+
+/** Bytes of logits that `route` uploads at once; larger inputs go in slices. */
+const UPLOAD_BYTES = 2 ** 27;
+
+/** The tokens of an `encode` call. */
+export interface EncodeOptions {
+  /** T, the rows to route. */
+  readonly tokens: number;
+  /** Elements from one row of logits to the next, >= E. Defaults to E. */
+  readonly rowStride?: number;
+  /** Rows at and past this number are padding. Defaults to T. See also `RouterGpuBuffers.rowCount`. */
+  readonly rowCount?: number;
+}
+
+/** A router on a WebGPU device. Made by `createWebGpuRouter`. */
+export class WebGpuRouter implements Router {
+  readonly backend = 'webgpu';
+  readonly device: string;
+  readonly config: ResolvedRouterConfig;
+  /** How the lanes of a token exchange keys: by subgroup operations, or through workgroup memory. */
+  readonly path: ExchangePath;
+  /** The device that `encode` takes buffers of. */
+  readonly gpuDevice: GPUDevice;
+  readonly #routerDevice: RouterDevice;
+  readonly #pipelines: RouterPipelines;
+  readonly #encoder: DispatchEncoder;
+  readonly #uniforms: SharedUniforms;
+  readonly #pool: CallBufferPool;
+  readonly #calls = new Set<Promise<RouterOutput>>();
+  #disposal: Promise<void> | null = null;
+
+  /** Takes over one count of `routerDevice.acquire()`. */
+  constructor(config: ResolvedRouterConfig, routerDevice: RouterDevice, path: ExchangePath) {
+    const { gpuDevice, name } = routerDevice;
+    this.config = config;
+    this.device = name;
+    this.path = path;
+    this.gpuDevice = gpuDevice;
+    this.#routerDevice = routerDevice;
+    this.#pipelines = new RouterPipelines(config, routerDevice, path);
+    this.#encoder = new DispatchEncoder(config, gpuDevice, this.#pipelines);
+    this.#uniforms = new SharedUniforms(gpuDevice);
+    this.#pool = new CallBufferPool(() => new CallBuffers(config, gpuDevice));
+  }
+
+  /**
+   * Makes a router on an acquired device, and compiles its first pipeline.
+   *
+   * @throws InvalidConfigError, KernelCompileError, WebGpuDeviceLostError
+   */
+  static async create(
+    config: RouterConfig,
+    routerDevice: RouterDevice,
+    path: ExchangePath | 'auto' = 'auto',
+  ): Promise<WebGpuRouter> {
+    const resolved = resolveRouterConfig(config);
+    const hasSubgroups = routerDevice.minSubgroupSize > 1;
+    if (path === 'subgroups' && !hasSubgroups) {
+      throw new InvalidConfigError(
+        'path',
+        path,
+        `The WebGPU device ${routerDevice.name} has no subgroup operations. Leave path at 'auto'.`,
+      );
+    }
+    routerDevice.checkAlive('createWebGpuRouter');
+    const chosen = path === 'auto' ? (hasSubgroups ? 'subgroups' : 'workgroup') : path;
+    const router = new WebGpuRouter(resolved, routerDevice, chosen);
+    await router.#pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false });
+    return router;
+  }
+
+  /**
+   * See `Router.route`. Calls may overlap.
+   *
+   * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, WebGpuValidationError, OutOfDeviceMemoryError
+   */
+  async route(logits: Logits, options?: RouteOptions): Promise<RouterOutput> {
+    this.#checkUsable('route');
+    const call = checkRouteArguments(this.config, logits, options);
+    if (call.tokens === 0) return this.#emptyOutput();
+    const running = this.#run(logits, call);
+    this.#calls.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#calls.delete(running);
+    }
+  }
+
+  /**
+   * Writes the router's dispatches into a compute pass of the caller, for logits that are on the GPU already. The
+   * first call of a kind (few or many tokens, aligned or not, with padding or without) compiles its shader. The pass is
+   * left with the router's pipeline and bind group 0 set. Dispose of the router only after the pass was submitted.
+   *
+   * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, OutOfDeviceMemoryError
+   */
+  encode(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, options: EncodeOptions): void {
+    this.#checkUsable('encode');
+    const call = checkEncodeOptions(this.config, options);
+    checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride);
+    this.#encoder.encode(pass, buffers, call, this.#uniforms);
+  }
+
+  /** See `Router.dispose`. Calls under way are finished first. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#free();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #run(logits: Logits, call: ResolvedRouteArguments): Promise<RouterOutput> {
+    const { gpuDevice } = this;
+    const buffers = this.#pool.take();
+    // Scopes are a stack of the device: everything between push and pop happens before the first await.
+    gpuDevice.pushErrorScope('internal');
+    gpuDevice.pushErrorScope('out-of-memory');
+    gpuDevice.pushErrorScope('validation');
+    let failure: unknown = null;
+    try {
+      this.#submit(buffers, logits, call);
+    } catch (error) {
+      failure = error;
+    }
+    const scopes = Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]);
+    try {
+      if (failure !== null) throw failure;
+      const reading = buffers.read(call.tokens);
+      const [found] = await Promise.allSettled([scopes, reading]);
+      const error = found.status === 'fulfilled' ? found.value.find((gpuError) => gpuError !== null) : null;
+      if (error) throw fromGpuError('route', logits.byteLength, error);
+      const output = await reading;
+      this.#pool.giveBack(buffers);
+      return output;
+    } catch (error) {
+      buffers.destroy();
+      await scopes.catch(() => null);
+      if (await this.#isLost()) throw this.#routerDevice.lostError('route', { cause: error });
+      throw error;
+    }
+  }
+
+  #submit(buffers: CallBuffers, logits: Logits, call: ResolvedRouteArguments): void {
+    const { gpuDevice } = this;
+    const { tokens, rowStride, paddingMask } = call;
+    const ranges = buffers.prepare(tokens, paddingMask);
+    const rowBytes = rowStride * logitBytes(this.config);
+    const step = Math.min(
+      this.#encoder.sliceTokens(rowStride),
+      Math.max(256, Math.floor(UPLOAD_BYTES / rowBytes / 256) * 256),
+    );
+    for (let first = 0; first < tokens; first += step) {
+      const count = Math.min(step, tokens - first);
+      const start = first * rowStride;
+      const slice = logits.subarray(start, start + (count - 1) * rowStride + this.config.experts);
+      const onDevice = { ...ranges, logits: buffers.uploadLogits(slice) };
+      const commands = gpuDevice.createCommandEncoder();
+      const pass = commands.beginComputePass();
+      this.#encoder.encodeSlice(pass, onDevice, call, first, count, buffers.uniforms);
+      const isLast = first + count === tokens;
+      if (isLast) this.#encoder.encodePlan(pass, onDevice, tokens, buffers.uniforms);
+      pass.end();
+      if (isLast) buffers.encodeReadback(commands, tokens);
+      gpuDevice.queue.submit([commands.finish()]);
+    }
+  }
+
+  #emptyOutput(): RouterOutput {
+    const { idsDtype, tokenExpertIndices, dispatchPlan, experts } = this.config;
+    const IdsArray = { i32: Int32Array, u32: Uint32Array, i64: BigInt64Array }[idsDtype];
+    return {
+      tokens: 0,
+      ids: new IdsArray(0),
+      weights: new Float32Array(0),
+      ...(tokenExpertIndices && { tokenExpertIndices: new Int32Array(0) }),
+      ...(dispatchPlan && {
+        dispatchPlan: { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(0) },
+      }),
+    };
+  }
+
+  async #free(): Promise<void> {
+    await Promise.allSettled(this.#calls);
+    this.#pool.destroy();
+    this.#uniforms.destroy();
+    this.#encoder.destroy();
+    this.#routerDevice.release();
+  }
+
+  /** Whether the device is lost. A failed call may be reported before the loss that caused it. */
+  async #isLost(): Promise<boolean> {
+    if (!this.#routerDevice.isLost)
+      await Promise.race([this.gpuDevice.lost, this.gpuDevice.queue.onSubmittedWorkDone().catch(() => null)]);
+    return this.#routerDevice.isLost;
+  }
+
+  #checkUsable(operation: string): void {
+    if (this.#disposal !== null) throw new DisposedError('router (webgpu)');
+    this.#routerDevice.checkAlive(operation);
+  }
+}
+
+function checkEncodeOptions(config: ResolvedRouterConfig, options: EncodeOptions): EncodedCall {
+  const { tokens, rowStride = config.experts, rowCount = tokens } = options;
+  const mostTokens = Math.floor((2 ** 31 - 1) / config.topK);
+  checkInteger('tokens', tokens, 0, mostTokens);
+  checkInteger('rowStride', rowStride, config.experts, Number.MAX_SAFE_INTEGER);
+  checkInteger('rowCount', rowCount, 0, tokens);
+  return { tokens, rowStride, rowCount };
+}
+
+function checkInteger(argument: string, value: number, least: number, most: number): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+  throw new InvalidArgumentError(
+    argument,
+    value,
+    `${argument} must be an integer from ${least} to ${most}; found ${value}.`,
+  );
+}
