@@ -55,8 +55,8 @@ function halvesOf(bytes: Uint8Array, dtype: string): Uint16Array {
   if (bytes.length % 2 !== 0) {
     throw new InvalidTensorDataError(dtype, `${bytes.length} bytes`, 'an even number of bytes');
   }
-  // A typed array needs its own alignment; safetensors only promises the byte order.
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  // A typed array needs its own alignment, which safetensors does not promise. (A Buffer's slice would not copy.)
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2);
 }
 

@@ -38,49 +38,61 @@ export function parseJsonText(text: string, path: string): unknown {
   return value;
 }
 
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
 /** The first key that one object of the text has twice, or null. The text must be valid JSON. */
 function findDuplicateKey(text: string): string | null {
   // One entry per open bracket: the keys so far of an object, null for an array.
   const open: (Set<string> | null)[] = [];
-  const structure = /["{}[\]]/g;
-  for (let match = structure.exec(text); match !== null; match = structure.exec(text)) {
-    switch (match[0]) {
-      case '{':
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case OPEN_BRACE:
         open.push(new Set());
         break;
-      case '[':
+      case OPEN_BRACKET:
         open.push(null);
         break;
-      case '}':
-      case ']':
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
         open.pop();
         break;
-      default: {
-        const end = closingQuote(text, match.index);
-        structure.lastIndex = end + 1;
+      case QUOTE: {
+        const end = closingQuote(text, at);
         const keys = open.at(-1);
-        if (!keys || !isFollowedByColon(text, end + 1)) break;
-        const raw = text.slice(match.index, end + 1);
-        const key: unknown = raw.includes('\\') ? JSON.parse(raw) : raw.slice(1, -1);
-        if (typeof key !== 'string') break;
-        if (keys.has(key)) return key;
-        keys.add(key);
+        if (keys && isFollowedByColon(text, end + 1)) {
+          const key = keyText(text.slice(at, end + 1));
+          if (keys.has(key)) return key;
+          keys.add(key);
+        }
+        at = end;
       }
     }
   }
   return null;
 }
 
+/** Two spellings of one key are the same key. */
+function keyText(quoted: string): string {
+  return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
+}
+
 function closingQuote(text: string, openingQuote: number): number {
   for (let end = text.indexOf('"', openingQuote + 1); ; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
-    while (text[end - 1 - backslashes] === '\\') backslashes++;
+    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
     if (backslashes % 2 === 0) return end;
   }
 }
 
 function isFollowedByColon(text: string, position: number): boolean {
   let at = position;
-  while (text[at] === ' ' || text[at] === '\n' || text[at] === '\r' || text[at] === '\t') at++;
-  return text[at] === ':';
+  // The only white space of JSON is space, tab, line feed and carriage return.
+  while (text.charCodeAt(at) <= 0x20) at++;
+  return text.charCodeAt(at) === COLON;
 }

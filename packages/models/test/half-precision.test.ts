@@ -29,7 +29,7 @@ describe('half precision', () => {
     it(`decodes every ${name}, at any alignment`, () => {
       const shifted = new Uint8Array(everyHalf.length + 1);
       shifted.set(everyHalf, 1);
-      for (const bytes of [everyHalf, shifted.subarray(1)]) {
+      for (const bytes of [everyHalf, shifted.subarray(1), Buffer.from(shifted.buffer, 1)]) {
         const values = decode(bytes);
         assert.equal(values.length, 65536);
         for (const [half, value] of values.entries()) {

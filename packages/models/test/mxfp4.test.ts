@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { InvalidTensorDataError } from '../src/errors.ts';
 import { decodeMxfp4, mxfp4Expert, mxfp4ToHalfUnits } from '../src/mxfp4.ts';
 import type { Mxfp4Tensor, Tensor } from '../src/tensor.ts';
@@ -41,6 +41,11 @@ const blockList = fc.integer({ min: 0, max: 20 }).chain((blocks) =>
     scales: fc.uint8Array({ minLength: blocks, maxLength: blocks }),
   }),
 );
+
+function countingTensor(shape: readonly number[]): Tensor {
+  const length = shape.reduce((product, size) => product * size, 1);
+  return { name: 'weights', dtype: 'U8', shape, bytes: Uint8Array.from({ length }, (_, i) => i % 256) };
+}
 
 describe('MXFP4', () => {
   it('decodes every code under every scale as the formula does', () => {
@@ -103,17 +108,11 @@ describe('MXFP4', () => {
   });
 
   it('cuts one expert out of a tensor', () => {
-    const tensor = (shape: readonly number[]): Tensor => ({
-      name: 'weights',
-      dtype: 'U8',
-      shape,
-      bytes: Uint8Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (_, i) => i % 256),
-    });
     const weights: Mxfp4Tensor = {
       kind: 'mxfp4',
       shape: [3, 2, 64],
-      blocks: tensor([3, 2, 2, 16]),
-      scales: tensor([3, 2, 2]),
+      blocks: countingTensor([3, 2, 2, 16]),
+      scales: countingTensor([3, 2, 2]),
     };
     const { blocks, scales } = mxfp4Expert(weights, 1);
     assert.deepEqual(blocks, weights.blocks.bytes.slice(64, 128));

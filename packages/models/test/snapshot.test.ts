@@ -29,12 +29,13 @@ const HUGGING_FACE: SyntheticCheckpoint = { layout: 'huggingface', expertFormat:
 
 /** What openSnapshot throws for a checkpoint, which it must. */
 async function failureOf(folder: string): Promise<unknown> {
-  try {
-    using snapshot = await openSnapshot(folder);
-    assert.fail(`opened ${snapshot.path}`);
-  } catch (error) {
-    return error;
-  }
+  return openSnapshot(folder).then(
+    (snapshot) => {
+      snapshot.dispose();
+      return assert.fail(`opened ${snapshot.path}`);
+    },
+    (error: unknown) => error,
+  );
 }
 
 async function failureWith(changes: CheckpointChanges, kind: SyntheticCheckpoint = HUGGING_FACE): Promise<unknown> {
@@ -146,10 +147,9 @@ describe('openSnapshot', () => {
       using snapshot = await openSnapshot(folder);
       const layer = snapshot.weights.layers[1];
       assert.ok(layer);
-      const firstAndLast = ({ bytes }: Tensor): unknown[] => [bytes.length / 128, bytes[0], bytes.at(-1)];
-      assert.deepEqual(firstAndLast(layer.query.weight), [64, 0, 63]);
-      assert.deepEqual(firstAndLast(layer.key.weight), [32, 64, 95]);
-      assert.deepEqual(firstAndLast(layer.value.weight), [32, 96, 127]);
+      assert.deepEqual(rowsFirstAndLast(layer.query.weight), [64, 0, 63]);
+      assert.deepEqual(rowsFirstAndLast(layer.key.weight), [32, 64, 95]);
+      assert.deepEqual(rowsFirstAndLast(layer.value.weight), [32, 96, 127]);
     });
   });
 
@@ -336,4 +336,9 @@ describe('openSnapshot refuses', () => {
 
 function plain({ name, dtype, shape, bytes }: Tensor): unknown {
   return { name, dtype, shape, bytes: Buffer.from(bytes).toString('base64') };
+}
+
+/** For rows of 128 bytes: how many there are, the first byte and the last one. */
+function rowsFirstAndLast({ bytes }: Tensor): unknown[] {
+  return [bytes.length / 128, bytes[0], bytes.at(-1)];
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { DisposedError, InvalidTokenizerError, UnknownTokenError } from '../src/errors.ts';
 import { bytesToByteLevel } from '../src/byte-level.ts';
 import { isJsonObject } from '../src/json-text.ts';
@@ -126,6 +126,29 @@ describe('tokenizer of the embedded checkpoint', () => {
   });
 });
 
+/** A change that makes a tokenizer.json unusable. */
+type Break = (json: Record<string, unknown>) => void;
+
+const vocabulary =
+  (change: Break): Break =>
+  (json) =>
+    edit(json, 'model', (model) => edit(model, 'vocab', change));
+
+const model =
+  (field: string, value: unknown): Break =>
+  (json) =>
+    edit(json, 'model', (object) => (object[field] = value));
+
+function pattern(regex: string): Break {
+  return (json) =>
+    edit(json, 'pre_tokenizer', (preTokenizer) => {
+      preTokenizer['pretokenizers'] = [
+        { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated' },
+        { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+      ];
+    });
+}
+
 describe('a tokenizer', () => {
   it('refuses everything after dispose()', () => {
     const tokenizer = createTokenizer(syntheticTokenizer(), 'tokenizer.json');
@@ -156,15 +179,22 @@ describe('a tokenizer', () => {
     tokenizer.dispose();
   });
 
-  type Break = (json: Record<string, unknown>) => void;
-  const vocabulary =
-    (change: Break): Break =>
-    (json) =>
-      edit(json, 'model', (model) => edit(model, 'vocab', change));
-  const model =
-    (field: string, value: unknown): Break =>
-    (json) =>
-      edit(json, 'model', (object) => (object[field] = value));
+  it('takes a merge whose part has a higher id than its result', () => {
+    const json = syntheticTokenizer();
+    edit(json, 'model', (object) => {
+      object['merges'] = ['a b', 'abc d', 'ab c'];
+      edit(object, 'vocab', (vocab) => {
+        delete vocab['cd'];
+        vocab['abcd'] = 257;
+        vocab['abc'] = 258;
+      });
+    });
+    const tokenizer = createTokenizer(json, 'tokenizer.json');
+    assert.deepEqual(tokenizer.encode('abcd'), [257]);
+    assert.deepEqual(tokenizer.encode('abc'), [258]);
+    tokenizer.dispose();
+  });
+
   const broken: readonly [string, string, Break][] = [
     ['no model', 'model', (json) => delete json['model']],
     ['another kind of model', 'model.type', model('type', 'Unigram')],
@@ -221,16 +251,6 @@ describe('a tokenizer', () => {
   it('refuses what is no object', () => {
     for (const json of [null, 7, 'x', []]) assert.throws(() => createTokenizer(json, 'x'), InvalidTokenizerError);
   });
-
-  function pattern(regex: string): Break {
-    return (json) =>
-      edit(json, 'pre_tokenizer', (preTokenizer) => {
-        preTokenizer['pretokenizers'] = [
-          { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated' },
-          { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
-        ];
-      });
-  }
 });
 
 function edit(json: Record<string, unknown>, field: string, change: (object: Record<string, unknown>) => void): void {
@@ -248,7 +268,7 @@ function mergeListEncoder(): (piece: string) => number[] {
   };
   const priority = new Map(json.model.merges.map((pair, index) => [pair.join(' '), index]));
   return (piece) => {
-    let parts = [...bytesToByteLevel(Buffer.from(piece))];
+    let parts = bytesToByteLevel(Buffer.from(piece)).split('');
     for (;;) {
       const ranks = parts.slice(1).map((right, i) => priority.get(`${parts[i]} ${right}`) ?? Infinity);
       const best = Math.min(...ranks);
