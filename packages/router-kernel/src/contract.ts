@@ -3,7 +3,8 @@
  *
  * The rules, which hold for every backend (the oracle in reference.ts is these lines as code):
  *
- * - `score(x)`: softmax over the row, sigmoid(x), or sqrt(log(1 + e^x)). Choice score = score + correctionBias[e].
+ * - `score(x)`: softmax over the row, sigmoid(x), or sqrt(log(1 + e^x)), which is e^(x / 2) where e^x is too small for
+ *   f32. Choice score = score + correctionBias[e].
  * - Without a bias and without groups the ranking is by the logit itself, which every scoring preserves: ids are the
  *   stable descending argsort of the row. NaN ranks below -Inf; -0 equals +0; equal logits give the lower id first.
  * - With a bias, or with groups, the ranking is by the choice score in f32; a NaN logit ranks below everything; equal

@@ -1,10 +1,10 @@
 /** `router-kernel verify`: the contract suite on a chosen device. */
 
+import type { Router, RouterConfig } from '../contract.ts';
 import { createRouter } from '../create-router.ts';
 import { runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
-import { isOnSoftwareVulkan, runOnSoftwareVulkan } from './software-vulkan.ts';
 
 export const verifyCommand = defineCommand({
   summary: 'Compare a backend with the reference on the contract suite; exit code 1 on any mismatch.',
@@ -19,15 +19,11 @@ export const verifyCommand = defineCommand({
     if (software && backend !== 'webgpu') {
       throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
     }
-    if (software && !isOnSoftwareVulkan()) {
-      const args = ['verify', '--backend', backend, '--level', level, '--software', ...(json ? ['--json'] : [])];
-      return runOnSoftwareVulkan(args, io);
-    }
     let device = '';
     const startedAt = performance.now();
     const result = await runContractSuite(
       async (config) => {
-        const router = await createRouter({ ...config, backend });
+        const router = software ? await createSoftwareRouter(config) : await createRouter({ ...config, backend });
         device = router.device;
         return router;
       },
@@ -45,6 +41,11 @@ export const verifyCommand = defineCommand({
     return passed ? 0 : 1;
   },
 });
+
+async function createSoftwareRouter(config: RouterConfig): Promise<Router> {
+  const { createWebGpuRouter } = await import('../webgpu/index.ts');
+  return createWebGpuRouter(config, { software: true });
+}
 
 function reportCase(
   done: { readonly case: { readonly section: string; readonly name: string }; readonly problems: readonly string[] },
