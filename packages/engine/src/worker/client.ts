@@ -37,8 +37,8 @@ export interface StartOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Under tsx the sources run as they are; once compiled, the extension is .js. TypeScript does not rewrite URLs. */
-const WORKER_URL = new URL(`./model-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
+const WORKER_URL = new URL(RUNS_FROM_SOURCE ? './from-source.mjs' : './model-worker.js', import.meta.url);
 
 /** A running model worker. */
 export class WorkerClient {
@@ -95,10 +95,10 @@ export class WorkerClient {
           }
         });
       });
-      worker.removeAllListeners();
+      forget(worker);
       return new WorkerClient(worker, info, logger);
     } catch (error) {
-      worker.removeAllListeners();
+      forget(worker);
       await worker.terminate();
       throw error;
     } finally {
@@ -193,6 +193,11 @@ export class WorkerClient {
     for (const { reject } of this.#reports.values()) reject(error);
     this.#reports.clear();
   }
+}
+
+/** By name: a Worker that loses its own listeners as well no longer keeps its port open, and hears nothing more. */
+function forget(worker: Worker): void {
+  for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
 }
 
 function errorOf(failure: JobFailure): Error {
