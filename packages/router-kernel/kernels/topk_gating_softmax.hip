@@ -28,7 +28,7 @@ ROUTER_INLINE float reload_logit(const void* row, u32 expert) {
   } else {
     logit = widen<kDtype>(static_cast<const u16*>(row)[expert]);
   }
-  return logit != logit ? -__builtin_inff() : logit;
+  return logit != logit ? -kInfinity : logit;
 }
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
@@ -61,7 +61,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
 
   i32 winners[kTopK];
   float winnerLogits[kTopK];
-  float bestLogit = -__builtin_inff();
+  float bestLogit = -kInfinity;
 #pragma unroll
   for (int k = 0; k < kTopK; k++) {
     winners[k] = expert_of(best[k]);

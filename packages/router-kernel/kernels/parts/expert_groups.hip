@@ -18,7 +18,7 @@ ROUTER_INLINE i64 group_key(BestTwo best, u32 group) {
   return wide_key(order_of_float(kGroupSize == 1 ? best.first : best.first + best.second), group);
 }
 
-constexpr BestTwo kNothing = {-__builtin_inff(), -__builtin_inff()};
+constexpr BestTwo kNothing = {-kInfinity, -kInfinity};
 
 // Merges the best two of the lanes that share a group.
 template <int LANES, int STEP = 1>
@@ -100,7 +100,7 @@ ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 l
   for (int slot = 0; slot < kSlots; slot++) {
     const float logit = logit_of_slot(words, lane, slot);
     isNan[slot] = logit != logit;
-    logits[slot] = isNan[slot] ? -__builtin_inff() : logit;
+    logits[slot] = isNan[slot] ? -kInfinity : logit;
   }
   float choices[kSlots];
   const RowSums row = scores_for_ranking(logits, choices);
@@ -109,7 +109,7 @@ ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 l
     if constexpr (kHasBias) {
       if (is_in_row(lane, slot)) choices[slot] += bias[first_expert(lane) + expert_offset(slot)];
     }
-    if (isNan[slot]) choices[slot] = -__builtin_inff();
+    if (isNan[slot]) choices[slot] = -kInfinity;
     const i64 key = wide_key(order_of_float(choices[slot]), expert_offset(slot));
     keys[slot] = is_in_row(lane, slot) ? static_cast<Key>(key) : kNoKey<Key>;
   }

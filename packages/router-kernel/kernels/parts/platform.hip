@@ -34,7 +34,7 @@ using u64 = unsigned long long;
 using i32 = int;
 using i64 = long long;
 
-// The one place that decides the wave size.
+// The one place that decides the wave size. The host's geometry must agree with it.
 #if ROUTER_NVIDIA
 constexpr int kWaveSize = 32;
 #elif defined(__GFX9__)
@@ -42,6 +42,8 @@ constexpr int kWaveSize = 64;
 #else
 constexpr int kWaveSize = 32;
 #endif
+
+static_assert(kWaveSize == ROUTER_WAVE_SIZE, "the launch geometry is for another wave size");
 
 #if ROUTER_NVIDIA
 using Words2 = uint2;
@@ -78,6 +80,9 @@ ROUTER_INLINE T larger(T a, T b) {
   return a < b ? b : a;
 }
 
+// NVRTC has neither __builtin_inff nor a constexpr of its own.
+constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000u);
+
 // The smallest power of two that is at least VALUE.
 template <int VALUE>
 constexpr int kNextPowerOfTwo = 2 * kNextPowerOfTwo<(VALUE + 1) / 2>;
@@ -102,6 +107,7 @@ ROUTER_INLINE float sqrt_approximate(float x) {
   return result;
 }
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+ROUTER_INLINE float absolute(float x) { return fabsf(x); }
 #else
 ROUTER_INLINE float exp2_approximate(float x) {
 #if __has_builtin(__builtin_amdgcn_exp2f)
@@ -119,6 +125,7 @@ ROUTER_INLINE float sqrt_approximate(float x) {
 #endif
 }
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+ROUTER_INLINE float absolute(float x) { return __builtin_fabsf(x); }
 #endif
 
 }  // namespace ROUTER_NAMESPACE

@@ -87,7 +87,7 @@ ROUTER_INLINE float logit_of_slot(const u32* words, u32 lane, int slot) {
   } else {
     logit = widen<kDtype>(slot % kSlotsPerWord == 0 ? word & 0xffffu : word >> 16);
   }
-  return is_in_row(lane, slot) ? logit : -__builtin_inff();
+  return is_in_row(lane, slot) ? logit : -kInfinity;
 }
 
 // The type of the keys that are selected.
@@ -125,6 +125,11 @@ ROUTER_INLINE void keys_of_logits(const u32* words, u32 lane, Key* keys) {
   }
 }
 
-ROUTER_INLINE Key with_lane(Key key, u32 lane) { return key == kNoKey<Key> ? key : key + first_expert(lane); }
+// Adds the lane's first expert to a key that has it left out.
+ROUTER_INLINE Key with_lane(Key key, u32 lane) {
+  constexpr bool kEverySlotHasAKey = !kHasPartialLoads && kGroups == 1 && kSlots == kNextPowerOfTwo<kSlots>;
+  if (!kEverySlotHasAKey && key == kNoKey<Key>) return key;
+  return key + first_expert(lane);
+}
 
 }  // namespace ROUTER_NAMESPACE

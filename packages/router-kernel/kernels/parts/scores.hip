@@ -26,14 +26,14 @@ ROUTER_INLINE float share_of(float logit, float largest) {
 }
 
 ROUTER_INLINE float sigmoid(float logit) {
-  const float power = exp_of_negative(-__builtin_fabsf(logit));
+  const float power = exp_of_negative(-absolute(logit));
   return (logit < 0.0f ? power : 1.0f) * reciprocal_approximate(1.0f + power);
 }
 
 // sqrt(log(1 + e^x)) = sqrt(max(x, 0) + log(1 + u)), u = e^-|x|, log(1 + u) = 2 atanh(u / (2 + u)). Where u is small
 // and x negative the root is e^(x / 2), which does not underflow as early as u does.
 ROUTER_INLINE float sqrt_softplus(float logit) {
-  const float u = exp_of_negative(-__builtin_fabsf(logit));
+  const float u = exp_of_negative(-absolute(logit));
   const float ratio = u * reciprocal_approximate(2.0f + u);
   const float square = ratio * ratio;
   float series = 1.0f / 13.0f;
@@ -57,7 +57,7 @@ ROUTER_INLINE float clamp_to_finite(float value) { return smaller(larger(value, 
 
 // logits: those of the K winners. best: the largest of them. Fills weights [K].
 ROUTER_INLINE void weights_of_winners(const float* logits, float best, RowSums row, float scale, float* weights) {
-  const bool isDead = row.largest == -__builtin_inff();
+  const bool isDead = row.largest == -kInfinity;
   if constexpr (kScoring == Scoring::softmax) {
     // K winners at -Inf share equally, which share_of gives by itself.
     const float largest = kRenormalize ? best : row.largest;
@@ -71,7 +71,7 @@ ROUTER_INLINE void weights_of_winners(const float* logits, float best, RowSums r
 #pragma unroll
     for (int k = 0; k < kTopK; k++) weights[k] *= factor;
   } else {
-    const bool hasInfinity = kScoring == Scoring::sqrtsoftplus && kRenormalize && best == __builtin_inff();
+    const bool hasInfinity = kScoring == Scoring::sqrtsoftplus && kRenormalize && best == kInfinity;
     float sum = 0.0f;
 #pragma unroll
     for (int k = 0; k < kTopK; k++) {
@@ -94,13 +94,13 @@ ROUTER_INLINE void weights_of_winners(const float* logits, float best, RowSums r
 
 // A row's scores for ranking, one for each of the lane's slots; 0 for NaN and -Inf. Needs every lane of the token.
 ROUTER_INLINE RowSums scores_for_ranking(const float* logits, float* scores) {
-  RowSums row = {-__builtin_inff(), 0.0f};
+  RowSums row = {-kInfinity, 0.0f};
 #pragma unroll
   for (int slot = 0; slot < kSlots; slot++) row.largest = larger(row.largest, logits[slot]);
   row.largest = token_max<kLanes>(row.largest);
   if constexpr (kScoring == Scoring::softmax) {
-    const bool isDead = row.largest == -__builtin_inff();
-    const bool isInfinite = row.largest == __builtin_inff();
+    const bool isDead = row.largest == -kInfinity;
+    const bool isInfinite = row.largest == kInfinity;
 #pragma unroll
     for (int slot = 0; slot < kSlots; slot++) {
       const float finite = logits[slot] == row.largest ? 1.0f : exp_of_negative(logits[slot] - row.largest);

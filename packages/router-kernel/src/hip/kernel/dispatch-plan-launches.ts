@@ -50,8 +50,8 @@ export function planDispatchLaunches(
     defines: {
       ROUTER_PLAN_SUFFIX: suffix,
       ROUTER_EXPERTS: config.experts,
-      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
       ROUTER_WAVE_SIZE: target.waveSize,
+      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
     },
     slots,
   };

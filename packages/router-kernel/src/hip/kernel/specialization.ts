@@ -66,8 +66,9 @@ export function logitsAlignment(address: bigint, rowStride: number, dtype: Logit
 export function specialize(config: ResolvedRouterConfig, target: KernelTarget, hint: LaunchHint): KernelSpecialization {
   const bytes = logitBytes(config.logitsDtype);
   const contiguous = logitsAlignment(0n, config.experts, config.logitsDtype);
-  const loadBytes = Math.max(bytes, Math.min(contiguous, hint.alignment ?? 16));
-  const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes });
+  const mostLoadBytes = Math.max(bytes, Math.min(contiguous, hint.alignment ?? 16));
+  const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes: mostLoadBytes });
+  const { loadBytes } = geometry;
   const padding = hint.padding === true;
   const isRanged = config.expertRange[0] !== 0 || config.expertRange[1] !== config.experts;
   const hasBias = config.correctionBias !== null;
@@ -88,7 +89,6 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     ...(padding ? ['padding'] : []),
     `load${loadBytes}`,
     `lanes${geometry.lanesPerToken}`,
-    ...(geometry.chunk > 1 ? [`chunk${geometry.chunk}`] : []),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -96,6 +96,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     symbol,
     defines: {
       ROUTER_SYMBOL: symbol,
+      ROUTER_WAVE_SIZE: target.waveSize,
       ROUTER_EXPERTS: config.experts,
       ROUTER_TOP_K: config.topK,
       ROUTER_LOGITS_DTYPE: { bf16: 0, f16: 1, f32: 2 }[config.logitsDtype],
@@ -110,7 +111,6 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_PADDING: Number(padding),
       ROUTER_LOAD_BYTES: loadBytes,
       ROUTER_LANES: geometry.lanesPerToken,
-      ROUTER_CHUNK: geometry.chunk,
       ROUTER_THREADS: geometry.threadsPerBlock,
     },
     source: 'topk_gating_softmax',
