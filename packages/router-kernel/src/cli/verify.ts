@@ -2,7 +2,7 @@
 
 import type { Router, RouterConfig } from '../contract.ts';
 import { createRouter } from '../create-router.ts';
-import { runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
+import { contractCases, runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
 
@@ -19,6 +19,8 @@ export const verifyCommand = defineCommand({
     if (software && backend !== 'webgpu') {
       throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
     }
+    const cases = contractCases(level);
+    if (!json) io.out(`Checking ${cases.length} configurations on ${backend}.\n`);
     let device = '';
     const startedAt = performance.now();
     const result = await runContractSuite(
@@ -27,7 +29,7 @@ export const verifyCommand = defineCommand({
         device = router.device;
         return router;
       },
-      { level, signal: io.signal, onCase: (done) => reportCase(done, json, io) },
+      { cases, signal: io.signal, onCase: (done) => reportCase(done, json, io) },
     );
     const seconds = (performance.now() - startedAt) / 1000;
     const passed = result.failures.length === 0;
