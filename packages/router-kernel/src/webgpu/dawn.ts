@@ -4,23 +4,25 @@ import { BackendUnavailableError } from '../errors.ts';
 import { loadSwiftShader } from './swiftshader.ts';
 
 /**
- * The process's GPU object. It is never let go: once the object that `create()` returned is collected, every device
- * made from it crashes the process.
+ * The process's GPU objects, of hardware and of software. They are never let go: once the object that `create()`
+ * returned is collected, every device made from it crashes the process.
  */
-let opened: Promise<GPU> | null = null;
+const opened = new Map<boolean, Promise<GPU>>();
 
 /**
  * The process's GPU object.
  *
- * @param software whether Vulkan shall find SwiftShader; heard only before the first GPU object was opened
+ * @param software whether its Vulkan is SwiftShader. Once it was opened, Vulkan instances that are made later in this
+ *   process find SwiftShader alone.
  * @throws BackendUnavailableError where the package is missing or does not load
  */
 export async function openDawn(software: boolean): Promise<GPU> {
-  opened ??= open(software);
+  const opening = opened.get(software) ?? open(software);
+  opened.set(software, opening);
   try {
-    return await opened;
+    return await opening;
   } catch (error) {
-    opened = null;
+    opened.delete(software);
     throw error;
   }
 }

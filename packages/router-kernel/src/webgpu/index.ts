@@ -16,7 +16,7 @@ export { WebGpuRouter } from './webgpu-router.ts';
 
 /**
  * Makes a WebGPU router. With `software: true` it runs on SwiftShader from the package @sparticuz/chromium, which must
- * be installed; the first router of the process decides between hardware and software for all of them.
+ * be installed.
  *
  * @throws InvalidConfigError; BackendUnavailableError without the package `webgpu`, a Vulkan driver or an adapter
  */

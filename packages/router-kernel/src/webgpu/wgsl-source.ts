@@ -304,7 +304,8 @@ fn score(order: u32) -> f32 {
   series = fma(series, q, 1.0 / 5.0);
   series = fma(series, q, 1.0 / 3.0);
   series = fma(series, q, 1.0);
-  return sqrt(max(x, 0.0) + 2.0 * s * series);
+  // Where e^x is too small for an f32 its root is not.
+  return select(sqrt(max(x, 0.0) + 2.0 * s * series), {{EXP}}(min(0.5 * x, 0.0)), x < -16.0);
 }
 
 #end

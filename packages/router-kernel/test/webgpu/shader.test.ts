@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { resolveRouterConfig } from '../../src/contract.ts';
+import type { RouterConfig } from '../../src/contract.ts';
+import { contractCases } from '../../src/suite/index.ts';
+import { launchShape } from '../../src/webgpu/launch-shape.ts';
+import type { LaunchOptions } from '../../src/webgpu/launch-shape.ts';
+import { planShader } from '../../src/webgpu/plan-shader.ts';
+import { routerShader } from '../../src/webgpu/router-shader.ts';
+import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
+
+function shaderOf(config: RouterConfig, options: LaunchOptions, hasPadding: boolean): string {
+  const resolved = resolveRouterConfig(config);
+  const shape = launchShape(resolved, options);
+  return routerShader(resolved, { shape, path: options.path, isAligned: options.isAligned, hasPadding });
+}
+
+/** Compares with a file that is checked in. Set UPDATE_SNAPSHOTS=1 to write it anew, and read the difference. */
+function assertSnapshot(file: string, text: string): void {
+  const url = new URL(`snapshots/${file}`, import.meta.url);
+  if (process.env['UPDATE_SNAPSHOTS'] === '1') writeFileSync(url, text);
+  assert.ok(existsSync(url), `no snapshot ${file}`);
+  assert.equal(text, readFileSync(url, 'utf8'));
+}
+
+describe('generated WGSL', () => {
+  it('is the checked-in text for gpt-oss-120b, bf16, by subgroups', () => {
+    const options = { path: 'subgroups', minSubgroupSize: 32, tokenRange: 'few', isAligned: true } as const;
+    assertSnapshot('gpt-oss-120b-bf16-subgroups.wgsl', shaderOf({ experts: 128, topK: 4, logitsDtype: 'bf16' }, options, false));
+  });
+
+  it('is the checked-in text for DeepSeek-V3, f32, through workgroup memory', () => {
+    const config: RouterConfig = {
+      experts: 256,
+      topK: 8,
+      scoring: 'sigmoid',
+      routedScalingFactor: 2.5,
+      correctionBias: new Float32Array(256),
+      groups: 8,
+      topKGroups: 4,
+      idsDtype: 'i64',
+    };
+    const options = { path: 'workgroup', minSubgroupSize: 1, tokenRange: 'few', isAligned: true } as const;
+    assertSnapshot('deepseek-v3-f32-workgroup.wgsl', shaderOf(config, options, true));
+  });
+
+  describe('is valid', () => {
+    let device: GPUDevice | null = null;
+    before(async function () {
+      await skipWithoutWebGpu.call(this);
+      device = await requestSoftwareDevice();
+    });
+    after(() => device?.destroy());
+
+    it('for every published shape, dtype, path, subgroup size and range of tokens', async function () {
+      this.timeout(120_000);
+      assert.ok(device !== null);
+      // The suite's published shapes at every level, and its cases of scoring, groups and ranges once each.
+      const configs = contractCases('quick').filter(({ section }) => section !== 'shapes').map(({ config }) => config);
+      assert.ok(configs.length > 50);
+      const known = new Set<string>();
+      for (const [index, config] of configs.entries()) {
+        const codes = [planShader(resolveRouterConfig(config))];
+        for (const minSubgroupSize of [1, 4, 32, 128]) {
+          const path = minSubgroupSize === 1 ? 'workgroup' : 'subgroups';
+          const tokenRange = (['few', 'many', 'most'] as const)[(index + minSubgroupSize) % 3] ?? 'few';
+          for (const isAligned of [true, false]) {
+            codes.push(shaderOf(config, { path, minSubgroupSize, tokenRange, isAligned }, index % 2 === 0));
+          }
+        }
+        for (const code of codes.filter((text) => !known.has(text))) {
+          known.add(code);
+          const info = await device.createShaderModule({ code }).getCompilationInfo();
+          assert.deepEqual(info.messages.map(({ message, lineNum }) => `${lineNum}: ${message}`), [], code);
+        }
+      }
+      assert.ok(known.size > 200, `${known.size} shaders`);
+    });
+  });
+});

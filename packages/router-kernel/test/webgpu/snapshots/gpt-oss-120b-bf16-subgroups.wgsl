@@ -1,0 +1,246 @@
+// Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
+//
+// A template (src/webgpu/template.ts): lines of #if, #else, #repeat and #end are resolved, and names in double braces
+// filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set of options.
+//
+// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
+// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
+// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+
+enable subgroups;
+
+// Offsets and strides count elements of the arrays below: vectors where the arrays hold vectors.
+struct Call {
+  tokens: u32,
+  row_stride: u32,
+  row_count: u32,
+  logits_start: u32,
+  weights_start: u32,
+  ids_start: u32,
+  indices_start: u32,
+  has_mask: u32,
+  mask_start: u32,
+  has_device_row_count: u32,
+  device_row_count_start: u32,
+  first_token: u32,
+  all_tokens: u32,
+}
+
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> logits: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> ids: array<vec4<u32>>;
+
+const EXPERTS = 128u;
+const TOP_K = 4u;
+const LANES = 16u;
+const WORKGROUP_SIZE = 64u;
+const TOKENS_PER_WORKGROUP = WORKGROUP_SIZE / LANES;
+// Logits in one element of the logits array or, where those are packed scalars, in one load.
+const LOGITS_PER_LOAD = 8u;
+const LOADS_PER_ROW = EXPERTS / LOGITS_PER_LOAD;
+// Where -Infinity and +Infinity lie in the order of to_order. Below the one and above the other is only NaN, as 0.
+const NEGATIVE_INFINITY_ORDER = 0x00800000u;
+const POSITIVE_INFINITY_ORDER = 0xFF800000u;
+const LARGEST_F32 = 0x1.fffffep+127f;
+
+// The order of a 16-bit logit above 0xFFFF - id: one unsigned comparison knows the value, the id and the tie rule.
+alias Key = u32;
+const LOWEST_KEY = 0u;
+
+fn larger(a: Key, b: Key) -> Key {
+  return max(a, b);
+}
+
+fn sort_pair(a: ptr<function, Key>, b: ptr<function, Key>) {
+  let above = max(*a, *b);
+  *b = min(*a, *b);
+  *a = above;
+}
+
+// The bits of a float (f32, or a 16-bit float in the upper half) as an unsigned number that orders like its value:
+// 0x80000000 plus or minus the magnitude, so that -0 and +0 are equal. NaN is left where it falls.
+fn to_unchecked_order(bits: u32) -> u32 {
+  return select(bits ^ 0x80000000u, 0u - bits, bits >= 0x80000000u);
+}
+
+// The same with NaN below everything, at 0.
+fn to_order(bits: u32) -> u32 {
+  let order = to_unchecked_order(bits);
+  return select(0u, order, order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER);
+}
+
+fn from_order(order: u32) -> u32 {
+  return select(0u - order, order ^ 0x80000000u, order >= 0x80000000u);
+}
+
+fn logit_of(order: u32) -> f32 {
+  return bitcast<f32>(from_order(order));
+}
+
+// One vector of a row. Past the row's end every bit is set: NaN in every format, with ids that lose every tie.
+fn load_vector(row: u32, index: u32) -> vec4<u32> {
+  return logits[row + index];
+}
+
+// to_unchecked_order for the two 16-bit floats of each word at once. No carry leaves a half.
+fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
+  let signs = (words >> vec4<u32>(15u)) & vec4<u32>(0x00010001u);
+  let flips = ((signs << vec4<u32>(16u)) - signs) | vec4<u32>(0x80008000u);
+  return (words ^ flips) + signs;
+}
+
+// `order` is unchecked and in the upper half.
+fn to_key(order: u32, tag: u32) -> Key {
+  let is_number = order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER;
+  return select(tag, order | tag, is_number);
+}
+
+// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
+// and 0 else; with nothing above -Infinity, 1.
+fn share(order: u32, top: u32) -> f32 {
+  if (top >= POSITIVE_INFINITY_ORDER) {
+    return select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  }
+  if (top <= NEGATIVE_INFINITY_ORDER) {
+    return 1.0;
+  }
+  return select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn route(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+  // A subgroup holds neighbouring invocations, yet WGSL does not say in which order.
+  let position = subgroupMin(local) + subgroup_lane;
+  let lane = position % LANES;
+  let token = (workgroup.y * workgroups.x + workgroup.x) * TOKENS_PER_WORKGROUP + position / LANES;
+  // Every invocation stays to the end, for barriers and shuffles: those past the last token repeat it, unwritten.
+  let is_token = token < call.tokens;
+  let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
+
+  let v0 = to_unchecked_orders(load_vector(row, 0u + lane));
+  var c0 = to_key(v0.x << 16u, 65535u);
+  var c1 = to_key(v0.x & 0xFFFF0000u, 65534u);
+  var c2 = to_key(v0.y << 16u, 65533u);
+  var c3 = to_key(v0.y & 0xFFFF0000u, 65532u);
+  var c4 = to_key(v0.z << 16u, 65531u);
+  var c5 = to_key(v0.z & 0xFFFF0000u, 65530u);
+  var c6 = to_key(v0.w << 16u, 65529u);
+  var c7 = to_key(v0.w & 0xFFFF0000u, 65528u);
+  sort_pair(&c0, &c2);
+  sort_pair(&c1, &c3);
+  sort_pair(&c0, &c1);
+  sort_pair(&c2, &c3);
+  sort_pair(&c1, &c2);
+  sort_pair(&c4, &c6);
+  sort_pair(&c5, &c7);
+  sort_pair(&c4, &c5);
+  sort_pair(&c6, &c7);
+  sort_pair(&c5, &c6);
+  c0 = larger(c0, c7);
+  c1 = larger(c1, c6);
+  c2 = larger(c2, c5);
+  c3 = larger(c3, c4);
+  sort_pair(&c0, &c2);
+  sort_pair(&c1, &c3);
+  sort_pair(&c0, &c1);
+  sort_pair(&c2, &c3);
+  var w0 = c0 - lane * 8u;
+  var w1 = c1 - lane * 8u;
+  var w2 = c2 - lane * 8u;
+  var w3 = c3 - lane * 8u;
+
+  let p1_0 = subgroupShuffleXor(w0, 1u);
+  let p1_1 = subgroupShuffleXor(w1, 1u);
+  let p1_2 = subgroupShuffleXor(w2, 1u);
+  let p1_3 = subgroupShuffleXor(w3, 1u);
+  w0 = larger(w0, p1_3);
+  w1 = larger(w1, p1_2);
+  w2 = larger(w2, p1_1);
+  w3 = larger(w3, p1_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+  let p2_0 = subgroupShuffleXor(w0, 2u);
+  let p2_1 = subgroupShuffleXor(w1, 2u);
+  let p2_2 = subgroupShuffleXor(w2, 2u);
+  let p2_3 = subgroupShuffleXor(w3, 2u);
+  w0 = larger(w0, p2_3);
+  w1 = larger(w1, p2_2);
+  w2 = larger(w2, p2_1);
+  w3 = larger(w3, p2_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+  let p4_0 = subgroupShuffleXor(w0, 4u);
+  let p4_1 = subgroupShuffleXor(w1, 4u);
+  let p4_2 = subgroupShuffleXor(w2, 4u);
+  let p4_3 = subgroupShuffleXor(w3, 4u);
+  w0 = larger(w0, p4_3);
+  w1 = larger(w1, p4_2);
+  w2 = larger(w2, p4_1);
+  w3 = larger(w3, p4_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+  let p8_0 = subgroupShuffleXor(w0, 8u);
+  let p8_1 = subgroupShuffleXor(w1, 8u);
+  let p8_2 = subgroupShuffleXor(w2, 8u);
+  let p8_3 = subgroupShuffleXor(w3, 8u);
+  w0 = larger(w0, p8_3);
+  w1 = larger(w1, p8_2);
+  w2 = larger(w2, p8_1);
+  w3 = larger(w3, p8_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+
+  let id_0 = 0xFFFFu - (w0 & 0xFFFFu);
+  let order_0 = w0 & 0xFFFF0000u;
+  let id_1 = 0xFFFFu - (w1 & 0xFFFFu);
+  let order_1 = w1 & 0xFFFF0000u;
+  let id_2 = 0xFFFFu - (w2 & 0xFFFFu);
+  let order_2 = w2 & 0xFFFF0000u;
+  let id_3 = 0xFFFFu - (w3 & 0xFFFFu);
+  let order_3 = w3 & 0xFFFF0000u;
+  let row_top = order_0;
+
+  var top = order_0;
+  let share_0 = share(order_0, top);
+  let share_1 = share(order_1, top);
+  let share_2 = share(order_2, top);
+  let share_3 = share(order_3, top);
+  var total = share_0;
+  total += share_1;
+  total += share_2;
+  total += share_3;
+  let unit = 1.0f / total;
+
+  let final_id_0 = id_0;
+  let weight_0 = share_0 * unit;
+  let final_id_1 = id_1;
+  let weight_1 = share_1 * unit;
+  let final_id_2 = id_2;
+  let weight_2 = share_2 * unit;
+  let final_id_3 = id_3;
+  let weight_3 = share_3 * unit;
+
+  if (!is_token) {
+    return;
+  }
+  if (lane == 0u) {
+    weights[call.weights_start + token * 1u + 0u] = vec4<f32>(weight_0, weight_1, weight_2, weight_3);
+  }
+  if (lane == 1u) {
+    ids[call.ids_start + token * 1u + 0u] = vec4<u32>(final_id_0, final_id_1, final_id_2, final_id_3);
+  }
+}
