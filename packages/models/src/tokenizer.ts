@@ -8,7 +8,13 @@ export interface Tokenizer {
   readonly vocabularySize: number;
   /** Special tokens by text, such as '<|start|>'. */
   readonly specialTokens: ReadonlyMap<string, number>;
-  /** Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. Lone surrogates become U+FFFD. */
+  /**
+   * Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. Lone surrogates become U+FFFD.
+   *
+   * The time is quadratic in the length of a run of letters without a space.
+   *
+   * @throws InvalidTokenizerError where the pattern of the file gives up on the text.
+   */
   encode(text: string): number[];
   /** Encodes text in which special tokens are special (training files, rendered prompts). Never for user text. */
   encodeWithSpecialTokens(text: string): number[];
@@ -47,6 +53,8 @@ class BytePairTokenizer implements Tokenizer {
   readonly #specialIds: ReadonlySet<number>;
   readonly #path: string;
   #encoder: Tiktoken | null;
+  /** An encoder that gave up on a text counts as in use for ever and refuses to be freed: its memory is lost. */
+  #encoderGaveUp = false;
 
   constructor(definition: TokenizerDefinition, path: string) {
     const { tokens, specialTokens, pattern } = definition;
@@ -68,11 +76,11 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   encode(text: string): number[] {
-    return Array.from(this.#open().encode_ordinary(text));
+    return this.#encode((encoder) => encoder.encode_ordinary(text));
   }
 
   encodeWithSpecialTokens(text: string): number[] {
-    return Array.from(this.#open().encode(text, 'all', []));
+    return this.#encode((encoder) => encoder.encode(text, 'all', []));
   }
 
   decode(ids: Iterable<number>): string {
@@ -90,8 +98,24 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   dispose(): void {
-    this.#encoder?.free();
+    if (!this.#encoderGaveUp) this.#encoder?.free();
     this.#encoder = null;
+  }
+
+  #encode(encode: (encoder: Tiktoken) => Uint32Array): number[] {
+    const encoder = this.#open();
+    try {
+      return Array.from(encode(encoder));
+    } catch (cause) {
+      // A pattern that backtracks without end makes the encoder give up.
+      this.#encoderGaveUp = true;
+      throw new InvalidTokenizerError(
+        this.#path,
+        'pre_tokenizer.Split.pattern',
+        'cannot be matched with this text',
+        cause,
+      );
+    }
   }
 
   #bytes(id: number): Uint8Array {

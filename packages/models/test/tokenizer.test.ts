@@ -248,6 +248,14 @@ describe('a tokenizer', () => {
       );
     });
   }
+  it('gives a typed error for a pattern that backtracks without end', () => {
+    const json = syntheticTokenizer();
+    pattern('(?=(a+)+$)b|(a|a)*(?!a)c')(json);
+    const tokenizer = createTokenizer(json, 'tokenizer.json');
+    assert.throws(() => tokenizer.encode('a'.repeat(40)), InvalidTokenizerError);
+    tokenizer.dispose();
+  });
+
   it('refuses what is no object', () => {
     for (const json of [null, 7, 'x', []]) assert.throws(() => createTokenizer(json, 'x'), InvalidTokenizerError);
   });
