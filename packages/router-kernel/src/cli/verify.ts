@@ -2,6 +2,7 @@
 
 import type { Router, RouterConfig } from '../contract.ts';
 import { createRouter } from '../create-router.ts';
+import type { LargeOffsetCheck } from '../hip/verification.ts';
 import { contractCases, runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
@@ -12,6 +13,7 @@ export const verifyCommand = defineCommand({
     backend: { type: 'string', choices: ['cpu', 'hip', 'webgpu'], required: true, description: 'What to verify.' },
     level: { type: 'string', choices: SUITE_LEVELS, default: 'quick', description: 'How much to run.' },
     software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
+    shard: { type: 'string', default: '1/1', placeholder: 'I/N', description: 'Run every Nth case, from the Ith on.' },
     json: { type: 'boolean', description: 'Print one JSON object.' },
   },
   run: async (values, io) => {
@@ -19,30 +21,72 @@ export const verifyCommand = defineCommand({
     if (software && backend !== 'webgpu') {
       throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
     }
-    const cases = contractCases(level);
+    const [shard, shards] = shardOf(values.shard);
+    const cases = contractCases(level).filter((_, index) => index % shards === shard - 1);
+    using device = backend === 'hip' ? await openHipDevice() : null;
     if (!json) io.out(`Checking ${cases.length} configurations on ${backend}.\n`);
-    let device = '';
+    let deviceName = '';
     const startedAt = performance.now();
     const result = await runContractSuite(
       async (config) => {
-        const router = software ? await createSoftwareRouter(config) : await createRouter({ ...config, backend });
-        device = router.device;
+        const router = await (device !== null
+          ? device.createRouter(config)
+          : software
+            ? createSoftwareRouter(config)
+            : createRouter({ ...config, backend }));
+        deviceName = router.device;
         return router;
       },
       { cases, signal: io.signal, onCase: (done) => reportCase(done, json, io) },
     );
+    const largeOffsets = device !== null && level === 'full' && shard === 1 ? await device.checkLargeOffsets() : null;
     const seconds = (performance.now() - startedAt) / 1000;
-    const passed = result.failures.length === 0;
+    const passed = result.failures.length === 0 && (largeOffsets === null || largeOffsets.problems.length === 0);
     if (json) {
-      io.out(`${JSON.stringify({ backend, device, level, passed, seconds, ...result })}\n`);
+      const report = { backend, device: deviceName, level, shard: values.shard, passed, seconds, ...result };
+      io.out(`${JSON.stringify(largeOffsets === null ? report : { ...report, largeOffsets })}\n`);
     } else {
+      if (largeOffsets !== null) io.out(describeLargeOffsets(largeOffsets));
       io.out(
-        `${backend} on ${device || 'no device'}: ${passed ? 'passed' : 'FAILED'}. ${result.rows} rows of ${result.cases} configurations checked in ${seconds.toFixed(1)} s; ${result.mismatchedIds} ids and ${result.mismatchedWeights} weights differ; the largest weight error is ${(100 * result.worstWeightError).toFixed(1)} % of what the contract allows.\n`,
+        `${backend} on ${deviceName || 'no device'}: ${passed ? 'passed' : 'FAILED'}. ${result.rows} rows of ${result.cases} configurations checked in ${seconds.toFixed(1)} s; ${result.mismatchedIds} ids and ${result.mismatchedWeights} weights differ; the largest weight error is ${(100 * result.worstWeightError).toFixed(1)} % of what the contract allows.\n`,
       );
     }
     return passed ? 0 : 1;
   },
 });
+
+/** A GPU whose routers also compare eager launches with graph replay, and watch the bytes around each output. */
+async function openHipDevice(): Promise<
+  Disposable & {
+    createRouter(config: RouterConfig): Promise<Router>;
+    checkLargeOffsets(): Promise<LargeOffsetCheck>;
+  }
+> {
+  const { openGpuDriver } = await import('../hip/driver/open-driver.ts');
+  const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/verification.ts');
+  const driver = openGpuDriver();
+  return {
+    createRouter: (config) => createCheckedHipRouter(config, driver),
+    checkLargeOffsets: () => checkLargeOffsets(driver),
+    [Symbol.dispose]: () => driver.dispose(),
+  };
+}
+
+function describeLargeOffsets({ rows, elements, problems }: LargeOffsetCheck): string {
+  if (rows === 0) return `offsets past 2^31 elements: not checked, too little free memory for ${elements} logits\n`;
+  if (problems.length === 0) return `offsets past 2^31 elements: ${rows} rows of ${elements} logits agree\n`;
+  return problems.map((problem) => `mismatch past 2^31 elements: ${problem}\n`).join('');
+}
+
+/** @throws UsageError */
+function shardOf(text: string): readonly [shard: number, shards: number] {
+  const [shard, shards, ...rest] = text.split('/').map(Number);
+  const fits = shard !== undefined && shards !== undefined && rest.length === 0 && 1 <= shard && shard <= shards;
+  if (!fits || !Number.isInteger(shard) || !Number.isInteger(shards)) {
+    throw new UsageError(`--shard must be I/N with 1 <= I <= N; found '${text}'.`);
+  }
+  return [shard, shards];
+}
 
 async function createSoftwareRouter(config: RouterConfig): Promise<Router> {
   const { createWebGpuRouter } = await import('../webgpu/index.ts');

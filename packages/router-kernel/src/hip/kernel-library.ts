@@ -56,10 +56,25 @@ export class KernelLibrary {
    * be; DeviceError where it does not load
    */
   async load(unit: KernelUnit, symbol: string): Promise<GpuKernel> {
-    const key = `${unit.source} ${JSON.stringify(unit.defines)}`;
+    return this.#loadFrom(unit.source, () => kernelSource(unit.source), unit.defines, symbol);
+  }
+
+  /** A kernel of a text that is not one of the router's own. Throws what `load` throws. */
+  async loadText(name: string, text: string, defines: KernelUnit['defines'], symbol: string): Promise<GpuKernel> {
+    return this.#loadFrom(name, () => text, defines, symbol);
+  }
+
+  async #loadFrom(
+    name: string,
+    text: () => string,
+    defines: KernelUnit['defines'],
+    symbol: string,
+  ): Promise<GpuKernel> {
+    const key = `${name} ${JSON.stringify(defines)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
-      const image = findPrebuilt(this.target.architecture, symbol) ?? (await this.#compile(unit, symbol));
+      const shipped = findPrebuilt(this.target.architecture, symbol);
+      const image = shipped ?? (await this.#compile(name, text(), defines, symbol));
       // Another call may have loaded it meanwhile.
       module = this.#modules.get(key) ?? this.#driver.loadModule(image);
       this.#modules.set(key, module);
@@ -68,20 +83,21 @@ export class KernelLibrary {
     return module.kernel(symbol);
   }
 
+  /** The runtime compiler that has been used; null while everything was at hand. */
+  get compilerVersion(): string | null {
+    return this.#compiler?.version ?? null;
+  }
+
   /** Unloads every module; kernels of it must not be launched any more. */
   dispose(): void {
     for (const module of this.#modules.values()) module.unload();
     this.#modules.clear();
   }
 
-  async #compile(unit: KernelUnit, symbol: string): Promise<Uint8Array> {
+  async #compile(name: string, source: string, defines: KernelUnit['defines'], symbol: string): Promise<Uint8Array> {
+    const { architecture } = this.target;
     this.#compiler ??= this.target.vendor === 'amd' ? openHiprtc() : openNvrtc();
-    this.#logger?.debug?.(`Compiling ${symbol} for ${this.target.architecture} with ${this.#compiler.version}.`);
-    return this.#cache.compile(this.#compiler, {
-      source: kernelSource(unit.source),
-      name: `${unit.source}.hip`,
-      architecture: this.target.architecture,
-      defines: unit.defines,
-    });
+    this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${this.#compiler.version}.`);
+    return this.#cache.compile(this.#compiler, { source, name: `${name}.hip`, architecture, defines });
   }
 }

@@ -120,7 +120,10 @@ class RuntimeCompiler implements KernelCompiler {
       throw new DriverTooOldError(library.path, [`${dialect.title} version`], dialect.advice);
     }
     const [major, minor] = [this.#out.view.getInt32(0, true), this.#out.view.getInt32(8, true)];
-    this.version = `${dialect.title} ${major}.${minor}`;
+    // hipRTC of ROCm 5 always says 9.0; the runtime that it lives in knows better.
+    const runtime = library.find('hipRuntimeGetVersion', 'int', ['void *']);
+    const build = runtime !== null && runtime(this.#out.address) === 0 ? ` (${this.#out.view.getInt32(0, true)})` : '';
+    this.version = `${dialect.title} ${major}.${minor}${build}`;
   }
 
   options(request: CompileRequest): readonly string[] {

@@ -1,0 +1,89 @@
+/** What the benchmark times: this package's kernel, the baselines after published ones, and an empty kernel. */
+
+import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.ts';
+import type { LogitsDtype } from '../../contract.ts';
+import { argumentWriter } from '../argument-writer.ts';
+import { DeviceRoute } from '../device-route.ts';
+import type { DevicePointer, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
+import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from '../kernel/baselines.ts';
+import type { KernelLibrary } from '../kernel-library.ts';
+
+/** A routing problem: renormalised softmax over contiguous rows, i32 ids. */
+export interface BenchmarkShape {
+  readonly experts: number;
+  readonly topK: number;
+  readonly dtype: LogitsDtype;
+}
+
+/** Where a launch reads and writes. */
+export interface ContenderBuffers {
+  readonly logits: DevicePointer;
+  readonly weights: DevicePointer;
+  readonly ids: DevicePointer;
+}
+
+export type ContenderName = 'switchyard' | Baseline;
+
+/** A kernel that can be launched on a shape. */
+export interface Contender {
+  readonly name: ContenderName;
+  /** Loads what T tokens need. */
+  prepare(tokens: number): Promise<KernelResources>;
+  enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
+}
+
+const WRITER = argumentWriter(BASELINE_ARGUMENTS);
+
+/** The configuration that a shape stands for. */
+export function configOf({ experts, topK, dtype }: BenchmarkShape): ResolvedRouterConfig {
+  return resolveRouterConfig({ experts, topK, logitsDtype: dtype });
+}
+
+/** Every contender that takes a shape; this package's kernel first. */
+export async function contendersFor(
+  shape: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<readonly Contender[]> {
+  const contenders = [await ownContender(shape, driver, library)];
+  for (const baseline of BASELINES) {
+    const contender = await baselineContender(baseline, shape, driver, library);
+    if (contender !== null) contenders.push(contender);
+  }
+  return contenders;
+}
+
+async function ownContender(shape: BenchmarkShape, driver: GpuDriver, library: KernelLibrary): Promise<Contender> {
+  const config = configOf(shape);
+  const route = await DeviceRoute.create(driver, library, config, 0n);
+  return {
+    name: 'switchyard',
+    prepare: async (tokens) => {
+      await route.prepare({ tokens });
+      const form = route.describe({ tokens });
+      return (await library.load(form, form.symbol)).resources();
+    },
+    enqueue: (stream, tokens, buffers) => route.enqueue(stream, { tokens, ...buffers }),
+  };
+}
+
+async function baselineContender(
+  baseline: Baseline,
+  { experts, topK, dtype }: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<Contender | null> {
+  const unit = baselineKernel(baseline, { experts, topK, logitsDtype: dtype }, library.target);
+  if (unit === null) return null;
+  const kernel = await library.loadText(baseline, unit.source, unit.defines, unit.symbol);
+  const launch = driver.prepareLaunch(kernel, unit.threadsPerBlock, WRITER.bytes);
+  return {
+    name: baseline,
+    prepare: async () => kernel.resources(),
+    enqueue: (stream, tokens, { logits, weights, ids }) => {
+      WRITER.write(launch.arguments, { logits, weights, ids, tokens, topK });
+      launch.gridSize = Math.ceil(tokens / unit.tokensPerBlock);
+      launch.launch(stream);
+    },
+  };
+}

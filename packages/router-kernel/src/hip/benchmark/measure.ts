@@ -1,0 +1,111 @@
+/** Timing on the device: captured graphs of many launches, replayed between events. */
+
+import type { DevicePointer, GpuDriver, GpuStream } from '../driver/gpu-driver.ts';
+
+/** Microseconds a launch. */
+export interface Timing {
+  readonly median: number;
+  /** The 99th percentile over replays of the mean of a replay's launches. */
+  readonly p99: number;
+}
+
+/** How much is measured. */
+export interface MeasureOptions {
+  /** Launches in a graph. */
+  readonly launches: number;
+  /** Timed replays of it. */
+  readonly replays: number;
+}
+
+const WARM_UP_REPLAYS = 5;
+
+/**
+ * Times one launch among many.
+ *
+ * @param enqueue enqueues launch number `index` of a graph
+ */
+export async function measureLaunches(
+  driver: GpuDriver,
+  stream: GpuStream,
+  { launches, replays }: MeasureOptions,
+  enqueue: (index: number) => void,
+): Promise<Timing> {
+  const graph = driver.capture(stream, () => {
+    for (let index = 0; index < launches; index += 1) enqueue(index);
+  });
+  const [start, end] = [driver.createEvent(), driver.createEvent()];
+  try {
+    for (let replay = 0; replay < WARM_UP_REPLAYS; replay += 1) graph.launch(stream);
+    await stream.synchronize();
+    const samples: number[] = [];
+    for (let replay = 0; replay < replays; replay += 1) {
+      start.record(stream);
+      graph.launch(stream);
+      end.record(stream);
+      end.synchronize();
+      samples.push((end.elapsedSince(start) * 1000) / launches);
+    }
+    samples.sort((a, b) => a - b);
+    return { median: quantile(samples, 0.5), p99: quantile(samples, 0.99) };
+  } finally {
+    start.destroy();
+    end.destroy();
+    graph.destroy();
+  }
+}
+
+/** Bytes read and written a second by the runtime's own device-to-device copy of `bytes` bytes. */
+export async function measureCopyBandwidth(driver: GpuDriver, stream: GpuStream, bytes: number): Promise<number> {
+  const source = driver.allocate(bytes);
+  const target = driver.allocate(bytes);
+  try {
+    driver.fill(source.pointer, 0x5a, bytes, stream);
+    const timing = await measureLaunches(driver, stream, { launches: 4, replays: 20 }, () => {
+      driver.copyOnDevice(target.pointer, source.pointer, bytes, stream);
+    });
+    return (2 * bytes) / (timing.median * 1e-6);
+  } finally {
+    target.free();
+    source.free();
+  }
+}
+
+/** Copies host bytes to the device and waits. */
+export async function uploadBytes(
+  driver: GpuDriver,
+  stream: GpuStream,
+  destination: DevicePointer,
+  bytes: Uint8Array,
+): Promise<void> {
+  const pinned = driver.allocatePinned(bytes.byteLength);
+  try {
+    new Uint8Array(pinned.memory).set(bytes);
+    driver.copyToDevice(destination, pinned.pointer, bytes.byteLength, stream);
+    await stream.synchronize();
+  } finally {
+    pinned.free();
+  }
+}
+
+/** Copies device bytes to fresh host memory. */
+export async function downloadBytes(
+  driver: GpuDriver,
+  stream: GpuStream,
+  source: DevicePointer,
+  bytes: number,
+): Promise<ArrayBuffer> {
+  const pinned = driver.allocatePinned(bytes);
+  try {
+    driver.copyToHost(pinned.pointer, source, bytes, stream);
+    await stream.synchronize();
+    return pinned.memory.slice(0, bytes);
+  } finally {
+    pinned.free();
+  }
+}
+
+/** The value below which a share of the sorted samples lies; nearest rank. */
+export function quantile(sorted: readonly number[], share: number): number {
+  const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1));
+  return sorted[rank] ?? Number.NaN;
+}

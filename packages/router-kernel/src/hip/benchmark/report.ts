@@ -1,0 +1,54 @@
+/** A benchmark's results as a table for a terminal. */
+
+import type { BenchmarkReport, BenchmarkResult } from './run-benchmark.ts';
+
+const COLUMNS = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest', 'switchyard'] as const;
+
+/** One table for each shape and cache state: microseconds a launch, and the baselines' times over ours. */
+export function benchmarkTables(report: BenchmarkReport): string {
+  const { device, copyBytesPerSecond } = report;
+  const lines = [
+    `${device.name} (${device.architecture}), driver ${device.driverVersion}, ${report.compiler ?? 'ahead of time'}`,
+    `median of ${report.replays} replays of a graph of ${report.launchesPerGraph} launches, in microseconds a launch`,
+    `copy bandwidth ${(copyBytesPerSecond / 1e9).toFixed(0)} GB/s (read and written)`,
+  ];
+  for (const [title, results] of groups(report.results)) {
+    lines.push('', title);
+    const head = ['T', ...COLUMNS, 'p99', 'x vLLM', 'x best FlyDSL', '% of copy'];
+    lines.push(head.map((cell) => cell.padStart(13)).join(''));
+    const tokens = [...new Set(results.map((result) => result.tokens))];
+    for (const count of tokens) lines.push(tableRow(report, results, count));
+  }
+  for (const problem of report.wrong) lines.push(`WRONG, not timed: ${problem}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function tableRow(report: BenchmarkReport, results: readonly BenchmarkResult[], tokens: number): string {
+  const of = (contender: string): BenchmarkResult | undefined =>
+    results.find((result) => result.tokens === tokens && result.contender === contender);
+  const own = of('switchyard');
+  const time = (contender: string): number => of(contender)?.medianMicroseconds ?? Number.NaN;
+  const ratio = (other: number): string => (other / (own?.medianMicroseconds ?? Number.NaN)).toFixed(2);
+  const share = ((own?.bytesPerSecond ?? Number.NaN) / report.copyBytesPerSecond) * 100;
+  const flydsl = Math.min(...['flydsl_first', 'flydsl_newest'].map(time).filter((value) => !Number.isNaN(value)));
+  const cells = [
+    String(tokens),
+    ...COLUMNS.map((contender) => time(contender).toFixed(2)),
+    (own?.p99Microseconds ?? Number.NaN).toFixed(2),
+    ratio(time('vllm')),
+    Number.isFinite(flydsl) ? ratio(flydsl) : '-',
+    share.toFixed(0),
+  ];
+  return cells.map((cell) => (cell === 'NaN' ? '-' : cell).padStart(13)).join('');
+}
+
+function groups(results: readonly BenchmarkResult[]): ReadonlyMap<string, readonly BenchmarkResult[]> {
+  const found = new Map<string, BenchmarkResult[]>();
+  for (const result of results) {
+    const title = `(${result.experts}, ${result.topK}) ${result.dtype}, ${result.cache} cache`;
+    const group = found.get(title);
+    if (group === undefined) found.set(title, [result]);
+    else group.push(result);
+  }
+  return found;
+}
