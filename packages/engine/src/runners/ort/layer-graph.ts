@@ -19,6 +19,10 @@ import type { Value } from './graph.ts';
 /** The inputs of the expert block, as the runner fills them from a dispatch plan. S = slots, T = tokens, K = top-k. */
 export const PLAN_INPUTS = ['planRows', 'planExperts', 'planCounts', 'planInverse', 'planWeights'] as const;
 
+/** MatMulNBits: multiply in integers, activations rounded to int8. The other levels unpack the weights in every call. */
+const INT8_ACTIVATIONS = 4;
+/** Keeps a block of zeros from dividing by zero. */
+const SMALLEST_STEP = 1e-30;
 const SWIGLU_ALPHA = 1.702;
 /** The additive 1 of the up half. */
 const UP_OFFSET = 1;
@@ -177,16 +181,19 @@ function expertBlock(graph: GraphBuilder, config: GptOssConfig, layer: GptOssLay
   const inverse = graph.input('planInverse', 'int32', ['slots']);
   const weights = graph.input('planWeights', 'float32', ['tokens', 1, expertsPerToken]);
 
-  const perExpert = (value: Value, weight: GptOssLayerWeights['gateUp'], name: string, order: RowOrder): Value => {
-    const parts = graph.split(value, counts, experts, 0);
-    const products = parts.map((part, expert) =>
-      expertProduct(graph, part, weight.weight, expert, order, form, `${name}${expert}`),
+  const terms = form === 'blocks8' ? 2 : 1;
+  const partCounts = terms === 1 ? counts : graph.op('Add', [counts, counts]);
+  const perExpert = (value: Value, linear: GptOssLayerWeights['gateUp'], name: string, order: RowOrder): Value => {
+    const [, outputs, inputs] = linear.weight.shape;
+    const parts = graph.split(terms === 1 ? value : twoTerms(graph, value, inputs), partCounts, experts, 0);
+    const products = graph.op(
+      'Concat',
+      parts.map((part, expert) => expertProduct(graph, part, linear.weight, expert, order, form, `${name}${expert}`)),
+      { axis: 0 },
     );
-    const bias = graph.constant(`${name}Bias`, reorderedBias(weight.bias, order));
-    return graph.op('Add', [
-      graph.op('Concat', products, { axis: 0 }),
-      graph.op('Gather', [bias, rowExperts], { axis: 0 }),
-    ]);
+    const sums = terms === 1 ? products : addTerms(graph, products, outputs);
+    const bias = graph.constant(`${name}Bias`, reorderedBias(linear.bias, order));
+    return graph.op('Add', [sums, graph.op('Gather', [bias, rowExperts], { axis: 0 })]);
   };
   const gathered = graph.op('Gather', [input, rows], { axis: 0 });
   const gateUp = perExpert(gathered, layer.gateUp, 'gateUp', gateThenUp);
@@ -205,6 +212,30 @@ function expertBlock(graph: GraphBuilder, config: GptOssConfig, layer: GptOssLay
     weights,
     graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]),
   ]);
+}
+
+/**
+ * Rows [S, columns] as two terms each, [2 S, columns]: what the 8-bit kernel's own rounding of activations would keep
+ * (blocks of 32 as int8 times their largest magnitude / 127), and the rest. The kernel represents the first exactly and
+ * the second to 8 bits more, so the sum of the two products is as good as with 15-bit activations, while the weights,
+ * which are nearly all of the memory traffic, are read once.
+ */
+function twoTerms(graph: GraphBuilder, rows: Value, columns: number): Value {
+  const blocks = graph.op('Reshape', [rows, graph.integers([-1, 1, columns / BLOCK, BLOCK])]);
+  const largest = graph.op('ReduceMax', [graph.op('Abs', [blocks]), graph.integers([3])], { keepdims: 1 });
+  const step = graph.op('Max', [
+    graph.op('Mul', [largest, graph.floats([1 / 127], [])]),
+    graph.floats([SMALLEST_STEP], []),
+  ]);
+  const first = graph.op('Mul', [graph.op('Round', [graph.op('Div', [blocks, step])]), step]);
+  const both = graph.op('Concat', [first, graph.op('Sub', [blocks, first])], { axis: 1 });
+  return graph.op('Reshape', [both, graph.integers([-1, columns])]);
+}
+
+/** The sums [S, columns] of neighbouring rows [2 S, columns]. */
+function addTerms(graph: GraphBuilder, rows: Value, columns: number): Value {
+  const pairs = graph.op('Reshape', [rows, graph.integers([-1, 2, columns])]);
+  return graph.op('ReduceSum', [pairs, graph.integers([1])], { keepdims: 0 });
 }
 
 function expertProduct(
@@ -227,7 +258,7 @@ function expertProduct(
     N: outputs,
     bits,
     block_size: BLOCK,
-    accuracy_level: bits === 8 ? 0 : 4,
+    accuracy_level: INT8_ACTIVATIONS,
   });
 }
 
