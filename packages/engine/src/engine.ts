@@ -16,6 +16,7 @@ import {
 import type { GenerateEvent, GenerateResult } from './events.ts';
 import { Generation } from './generation.ts';
 import { collect } from './collect.ts';
+import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
 import { SILENT_LOGGER } from './logger.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
@@ -141,7 +142,7 @@ export class Engine implements AsyncDisposable {
           : checkNumber('logprobs', request.logprobs, 0, { minimum: 0, maximum: MOST_TOP_LOGPROBS, integer: true }),
       traceRouting: request.traceRouting === true,
       reusePrefix: request.reusePrefix !== false,
-      constraint: constraintOf(request),
+      constraint: answerConstraintOf(request, this.#snapshot.chatTemplate),
       arrival: performance.timeOrigin + performance.now(),
     };
     const host = {
@@ -287,10 +288,4 @@ function checkStops(stop: GenerateRequest['stop']): readonly string[] {
     }
   });
   return stops;
-}
-
-/** What the worker's constraint factory gets: null where any text will do. */
-function constraintOf({ responseFormat, toolChoice, tools }: GenerateRequest): unknown {
-  const free = responseFormat === undefined || responseFormat.type === 'text';
-  return free && toolChoice !== 'required' ? null : { responseFormat, toolChoice, tools };
 }

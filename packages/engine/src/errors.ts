@@ -15,9 +15,13 @@ export class InvalidRequestError extends EngineError {
   readonly code = 'INVALID_REQUEST';
   /** The field, such as `temperature` or `messages[2].content`. */
   readonly field: string;
+  readonly found: string;
+  readonly advice: string;
   constructor(field: string, found: string, advice: string, options?: ErrorOptions) {
     super(`${field} is not valid · found ${found} · ${advice}`, options);
     this.field = field;
+    this.found = found;
+    this.advice = advice;
   }
 }
 

@@ -7,7 +7,6 @@ import {
   type HarmonyConversation,
   harmonyFormatOf,
   harmonyTokens,
-  renderAnswerPrefix,
   renderConversation,
   type Snapshot,
   type Tokenizer,
@@ -86,13 +85,6 @@ function renderMessages(
     ...(currentDate === undefined ? {} : { currentDate }),
   };
   const ids = renderConversation(conversation, snapshot.tokenizer, { format });
-  if (typeof toolChoice === 'object') {
-    const { name } = toolChoice;
-    if (tools?.some((tool) => tool.name === name) !== true) {
-      throw new InvalidRequestError('toolChoice', describeValue(name), 'name one of the tools');
-    }
-    ids.push(...renderAnswerPrefix({ toolName: name }, snapshot.tokenizer, { format }));
-  }
   return Int32Array.from(ids);
 }
 

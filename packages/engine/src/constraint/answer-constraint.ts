@@ -9,7 +9,7 @@
 import type { TokenConstraint } from '../constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
-import type { JsonBody, JsonGrammars } from './json-grammar.ts';
+import type { JsonBody } from './json-grammar.ts';
 
 /** What the answer has to be. Survives a structured clone. */
 export interface AnswerConstraintSpec {
@@ -40,6 +40,12 @@ export interface ConstraintTokenizer {
   isSpecial(id: number): boolean;
 }
 
+/** Where JSON bodies come from. */
+export interface JsonBodySource {
+  /** Starts a body that follows a schema, or is any JSON object for null. */
+  start(schema: string | null): Promise<JsonBody>;
+}
+
 /** Whether a request needs a constraint at all. */
 export function needsConstraint(spec: AnswerConstraintSpec): boolean {
   return spec.finalJson !== null || (spec.toolChoice !== 'auto' && spec.tools.length > 0);
@@ -64,14 +70,13 @@ type State =
 export class AnswerConstraint implements TokenConstraint {
   readonly #tokenizer: ConstraintTokenizer;
   readonly #control: HarmonyControlTokens;
-  readonly #grammars: JsonGrammars | null;
+  readonly #grammars: JsonBodySource | null;
   readonly #words: number;
   /** What has to come after the analysis. */
   readonly #targets: readonly Message[];
   #state: State;
   #mask: TokenMask | null = null;
-  /** Settles when `mask` is up to date with every accepted token. */
-  ready: Promise<void>;
+  #ready: Promise<void> = Promise.resolve();
 
   /**
    * @param vocabularySize Of the logits: tokens that the tokenizer does not have stay forbidden.
@@ -82,7 +87,7 @@ export class AnswerConstraint implements TokenConstraint {
     tokenizer: ConstraintTokenizer,
     control: HarmonyControlTokens,
     vocabularySize: number,
-    grammars: JsonGrammars | null,
+    grammars: JsonBodySource | null,
   ) {
     this.#tokenizer = tokenizer;
     this.#control = control;
@@ -96,7 +101,12 @@ export class AnswerConstraint implements TokenConstraint {
       schema: null,
     };
     this.#state = { at: 'header', position: 0, candidates: [analysis, ...this.#targets] };
-    this.ready = this.#refresh();
+    this.#settle(this.#refresh());
+  }
+
+  /** Settles when `mask` is up to date with every accepted token. */
+  get ready(): Promise<void> {
+    return this.#ready;
   }
 
   mask(): TokenMask | null {
@@ -150,11 +160,11 @@ export class AnswerConstraint implements TokenConstraint {
     const complete = candidates.find(({ header }) => header.length === position);
     if (complete === undefined) {
       this.#state = { at: 'header', position, candidates };
-      this.ready = this.#refresh();
+      this.#settle(this.#refresh());
       return;
     }
     this.#state = { at: 'body', message: complete, json: null };
-    this.ready = complete.kind === 'json' ? this.#startJson(complete) : this.#refresh();
+    this.#settle(complete.kind === 'json' ? this.#startJson(complete) : this.#refresh());
   }
 
   #followBody(state: Extract<State, { at: 'body' }>, token: number): void {
@@ -162,7 +172,7 @@ export class AnswerConstraint implements TokenConstraint {
     if (token !== message.endToken) {
       if (json === null) return;
       if (!json.accept(token)) throw new ForwardError(`token ${token}, which the mask had ruled out`);
-      this.ready = this.#refresh();
+      this.#settle(this.#refresh());
       return;
     }
     json?.[Symbol.dispose]();
@@ -173,7 +183,13 @@ export class AnswerConstraint implements TokenConstraint {
     } else {
       this.#state = { at: 'done' };
     }
-    this.ready = this.#refresh();
+    this.#settle(this.#refresh());
+  }
+
+  /** A job that is cancelled awaits `ready` no more: its failure must not become an unhandled rejection. */
+  #settle(ready: Promise<void>): void {
+    ready.catch(() => undefined);
+    this.#ready = ready;
   }
 
   async #startJson(message: Message): Promise<void> {

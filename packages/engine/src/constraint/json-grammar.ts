@@ -4,7 +4,7 @@
  * @module
  */
 import type { CompiledGrammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from '@mlc-ai/web-xgrammar';
-import { UnsupportedError } from '../errors.ts';
+import { InvalidRequestError } from '../errors.ts';
 import type { TokenMask } from '../sampling/token-mask.ts';
 import { loadXGrammar } from './xgrammar.ts';
 
@@ -65,11 +65,22 @@ export class JsonGrammars implements Disposable {
   }
 
   /**
-   * Starts a body.
+   * Compiles a schema ahead of `start`.
    *
+   * @param field Where the request has the schema, for the error.
    * @param schema JSON text of a schema, or null for any JSON object.
-   * @throws UnsupportedError where the grammar library refuses the schema.
+   * @throws InvalidRequestError where the grammar library refuses the schema.
    */
+  async compile(field: string, schema: string | null): Promise<void> {
+    try {
+      await this.#compile(schema ?? ANY_OBJECT);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new InvalidRequestError(field, `a schema that cannot be followed: ${reason}`, 'simplify the schema');
+    }
+  }
+
+  /** Starts a body that follows a schema, or is any JSON object for null. */
   async start(schema: string | null): Promise<JsonBody> {
     const { GrammarMatcher } = loadXGrammar();
     const matcher = await GrammarMatcher.createGrammarMatcher(await this.#compile(schema ?? ANY_OBJECT));
@@ -86,14 +97,8 @@ export class JsonGrammars implements Disposable {
   async #compile(schema: string): Promise<CompiledGrammar> {
     const known = this.#compiled.get(schema);
     if (known !== undefined) return known;
-    let grammar: CompiledGrammar;
-    try {
-      // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
-      grammar = await this.#compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new UnsupportedError('A JSON schema', `the grammar library says: ${reason} · simplify the schema`);
-    }
+    // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
+    const grammar = await this.#compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
     if (this.#compiled.size >= KEPT_SCHEMAS) {
       const [oldest] = this.#compiled.keys();
       if (oldest !== undefined) {

@@ -3,12 +3,14 @@
  *
  * @module
  */
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import {
   AbortedError,
   DisposedError,
   type EngineError,
   ForwardError,
+  InvalidRequestError,
   LoadError,
   QueueFullError,
   WorkerCrashedError,
@@ -78,14 +80,18 @@ export class WorkerClient {
   static async start({ data, logger, onProgress, signal }: StartOptions): Promise<WorkerClient> {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     const worker = new Worker(WORKER_URL, { workerData: data, name: 'switchyard-model' });
-    let abort: (() => void) | undefined;
+    const stop = new AbortController();
+    const until = { signal: stop.signal };
     try {
       const info = await new Promise<ModelInfo>((resolve, reject) => {
-        abort = () => reject(new AbortedError('Loading', signal?.reason));
-        signal?.addEventListener('abort', abort, { once: true });
-        worker.once('error', (error) => reject(new WorkerCrashedError(error.message, null, error)));
-        worker.once('exit', (code) => reject(new WorkerCrashedError(`exit code ${code} during loading`, code)));
-        worker.on('message', (message: FromWorker) => {
+        signal?.addEventListener('abort', () => reject(new AbortedError('Loading', signal.reason)), until);
+        once(worker, 'exit', until).then(
+          ([code]) => reject(new WorkerCrashedError(`exit code ${String(code)} during loading`, Number(code))),
+          (error: unknown) => {
+            if (!stop.signal.aborted) reject(new WorkerCrashedError(String(error), null, error));
+          },
+        );
+        const receive = (message: FromWorker): void => {
           if (message.type === 'progress') onProgress(message.fraction);
           else if (message.type === 'log') logger[message.level](message.message, message.fields);
           else if (message.type === 'ready') resolve(message.info);
@@ -93,16 +99,16 @@ export class WorkerClient {
             const cause = deserializeError(message.error);
             reject(new LoadError(cause.message, message.error.code ?? 'LOAD_FAILED', cause));
           }
-        });
+        };
+        worker.on('message', receive);
+        stop.signal.addEventListener('abort', () => worker.off('message', receive));
       });
-      forget(worker);
       return new WorkerClient(worker, info, logger);
     } catch (error) {
-      forget(worker);
       await worker.terminate();
       throw error;
     } finally {
-      if (abort !== undefined) signal?.removeEventListener('abort', abort);
+      stop.abort();
     }
   }
 
@@ -195,13 +201,10 @@ export class WorkerClient {
   }
 }
 
-/** By name: a Worker that loses its own listeners as well no longer keeps its port open, and hears nothing more. */
-function forget(worker: Worker): void {
-  for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
-}
-
 function errorOf(failure: JobFailure): Error {
   if (failure.kind === 'queue-full') return new QueueFullError(failure.waiting);
+  if (failure.kind === 'invalid-request')
+    return new InvalidRequestError(failure.field, failure.found, failure.advice);
   const error = deserializeError(failure.error);
   if (error.name !== 'ForwardError') return error;
   return new ForwardError(error.cause instanceof Error ? error.cause.message : error.message, error.cause);

@@ -3,11 +3,61 @@
  *
  * @module
  */
+import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint.ts';
-import { UnsupportedError } from '../errors.ts';
+import { AnswerConstraint, type AnswerConstraintSpec } from '../constraint/answer-constraint.ts';
+import type { JsonBody, JsonGrammars } from '../constraint/json-grammar.ts';
 
-/** Null for null. Throws UnsupportedError for every specification that nobody here knows. */
-export function createConstraint(specification: unknown): TokenConstraint | null {
-  if (specification === null) return null;
-  throw new UnsupportedError('This response format or tool choice', "use responseFormat 'text' and toolChoice 'auto'");
+/** Makes the constraints of one model's jobs. The grammar library is loaded when the first job needs it. */
+export class ConstraintFactory implements Disposable {
+  readonly #snapshot: Snapshot;
+  readonly #vocabularySize: number;
+  #control: HarmonyTokens | null = null;
+  #grammars: Promise<JsonGrammars> | null = null;
+
+  /** @param vocabularySize Of the logits. */
+  constructor(snapshot: Snapshot, vocabularySize: number) {
+    this.#snapshot = snapshot;
+    this.#vocabularySize = vocabularySize;
+  }
+
+  /** Compiles every schema of a specification. @throws InvalidRequestError for a schema that cannot be compiled */
+  async prepare(specification: unknown): Promise<void> {
+    const spec = specification as AnswerConstraintSpec;
+    const schemas: [field: string, schema: string | null][] = [];
+    if (spec.finalJson !== null) schemas.push(['responseFormat.schema', spec.finalJson.schema]);
+    if (spec.toolChoice !== 'none') {
+      for (const [index, tool] of spec.tools.entries()) schemas.push([`tools[${index}].parameters`, tool.schema]);
+    }
+    if (schemas.length === 0) return;
+    const grammars = await this.#load();
+    for (const [field, schema] of schemas) await grammars.compile(field, schema);
+  }
+
+  /** The constraint of a prepared specification; null for null. */
+  create(specification: unknown): TokenConstraint | null {
+    if (specification === null) return null;
+    this.#control ??= harmonyTokens(this.#snapshot.tokenizer);
+    const grammars = {
+      start: async (schema: string | null): Promise<JsonBody> => (await this.#load()).start(schema),
+    };
+    const spec = specification as AnswerConstraintSpec;
+    return new AnswerConstraint(spec, this.#snapshot.tokenizer, this.#control, this.#vocabularySize, grammars);
+  }
+
+  [Symbol.dispose](): void {
+    void this.#grammars?.then((grammars) => grammars[Symbol.dispose]());
+    this.#grammars = null;
+  }
+
+  async #load(): Promise<JsonGrammars> {
+    const { JsonGrammars } = await import('../constraint/json-grammar.ts');
+    this.#grammars ??= JsonGrammars.create(this.#snapshot.tokenizer, this.#endToken);
+    return this.#grammars;
+  }
+
+  get #endToken(): number {
+    this.#control ??= harmonyTokens(this.#snapshot.tokenizer);
+    return this.#control.return;
+  }
 }

@@ -6,13 +6,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot, type Snapshot } from '@switchyard/models';
-import { QueueFullError } from '../errors.ts';
+import { InvalidRequestError, QueueFullError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { ModelRunner } from '../runner.ts';
 import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
-import type { StepReport } from '../scheduler/job.ts';
+import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
-import { createConstraint } from './create-constraint.ts';
+import { ConstraintFactory } from './create-constraint.ts';
 import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
 import { serializeError } from './serialized-error.ts';
 
@@ -41,9 +41,11 @@ function portLogger(post: (message: FromWorker) => void): Logger {
 }
 
 function failureOf(error: unknown): JobFailure {
-  return error instanceof QueueFullError
-    ? { kind: 'queue-full', waiting: error.waiting }
-    : { kind: 'error', error: serializeError(error) };
+  if (error instanceof QueueFullError) return { kind: 'queue-full', waiting: error.waiting };
+  if (error instanceof InvalidRequestError) {
+    return { kind: 'invalid-request', field: error.field, found: error.found, advice: error.advice };
+  }
+  return { kind: 'error', error: serializeError(error) };
 }
 
 const isEmpty = (report: StepReport): boolean =>
@@ -60,6 +62,9 @@ class ModelWorker {
   readonly #scheduler: Scheduler;
   readonly #runner: ModelRunner;
   readonly #snapshot: Snapshot;
+  readonly #constraints: ConstraintFactory;
+  /** Jobs whose grammars are being compiled: not yet in the queue. */
+  readonly #preparing = new Set<number>();
   #stepping = false;
   #disposed = false;
 
@@ -68,11 +73,12 @@ class ModelWorker {
     this.#port = port;
     this.#snapshot = snapshot;
     this.#runner = runner;
+    this.#constraints = new ConstraintFactory(snapshot, runner.vocabularySize);
     this.#scheduler = new Scheduler({
       ...data.limits,
       runner,
       routing: { layers, experts, topK: expertsPerToken },
-      createConstraint,
+      createConstraint: (specification) => this.#constraints.create(specification),
     });
     const { name: runnerName, vocabularySize, contextLength, router } = runner;
     this.#post({
@@ -93,18 +99,11 @@ class ModelWorker {
   receive(message: ToWorker): void {
     switch (message.type) {
       case 'submit':
-        try {
-          this.#scheduler.add(message.job);
-        } catch (error) {
-          const failed = [{ id: message.job.id, failure: failureOf(error) }];
-          this.#post({ type: 'step', tokens: [], finished: [], scored: [], routing: [], failed });
-          return;
-        }
-        this.#post({ type: 'queued', id: message.job.id });
-        void this.#run();
+        if (message.job.kind === 'score' || message.job.constraint === null) this.#enqueue(message.job);
+        else void this.#prepare(message.job, message.job.constraint);
         return;
       case 'cancel':
-        this.#scheduler.cancel(message.id);
+        if (!this.#preparing.delete(message.id)) this.#scheduler.cancel(message.id);
         return;
       case 'report': {
         const { steps, compute, router, overhead } = this.#runner.timings;
@@ -130,6 +129,33 @@ class ModelWorker {
     }
   }
 
+  /** Compiles a job's grammars before it joins the queue, so that a schema that cannot be compiled is a bad request. */
+  async #prepare(job: Job, constraint: unknown): Promise<void> {
+    this.#preparing.add(job.id);
+    try {
+      await this.#constraints.prepare(constraint);
+      if (this.#preparing.delete(job.id) && !this.#disposed) this.#enqueue(job);
+    } catch (error) {
+      if (this.#preparing.delete(job.id)) this.#refuse(job, error);
+    }
+  }
+
+  #enqueue(job: Job): void {
+    try {
+      this.#scheduler.add(job);
+    } catch (error) {
+      this.#refuse(job, error);
+      return;
+    }
+    this.#post({ type: 'queued', id: job.id });
+    void this.#run();
+  }
+
+  #refuse(job: Job, error: unknown): void {
+    const failed = [{ id: job.id, failure: failureOf(error) }];
+    this.#post({ type: 'step', tokens: [], finished: [], scored: [], routing: [], failed });
+  }
+
   /** Steps while there is work, letting messages in between. A failure here ends the thread: the engine sees it. */
   async #run(): Promise<void> {
     if (this.#stepping) return;
@@ -149,6 +175,7 @@ class ModelWorker {
   }
 
   async #dispose(): Promise<void> {
+    this.#constraints[Symbol.dispose]();
     await this.#runner.dispose();
     this.#snapshot.dispose();
     this.#port.close();

@@ -57,6 +57,7 @@ export type ToWorker =
 /** A job's failure on its way out of the worker. */
 export type JobFailure =
   | { readonly kind: 'queue-full'; readonly waiting: number }
+  | { readonly kind: 'invalid-request'; readonly field: string; readonly found: string; readonly advice: string }
   | { readonly kind: 'error'; readonly error: SerializedError };
 
 /** What one step brought. */
