@@ -3,10 +3,11 @@
  *
  * @module
  */
-import type { CompiledGrammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from '@mlc-ai/web-xgrammar';
-import { InvalidRequestError } from '../errors.ts';
+import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
+import { DisposedError, InvalidRequestError } from '../errors.ts';
 import type { TokenMask } from '../sampling/token-mask.ts';
-import { loadXGrammar } from './xgrammar.ts';
+import { LeastRecentMap } from './least-recent-map.ts';
+import { loadXGrammar, type XGrammar } from './xgrammar.ts';
 
 /** What a grammar has to know of a vocabulary. */
 export interface GrammarVocabulary {
@@ -39,29 +40,36 @@ function byteStandIns(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }
 
+/** A library instance with the vocabulary and the schemas that it has compiled. */
+interface Compiler {
+  readonly library: XGrammar;
+  readonly compiler: GrammarCompiler;
+  readonly compiled: LeastRecentMap<CompiledGrammar>;
+}
+
 /** Compiles schemas for one vocabulary. */
 export class JsonGrammars implements Disposable {
-  readonly #compiler: GrammarCompiler;
-  readonly #tokenizer: TokenizerInfo;
+  readonly #words: readonly string[];
   readonly #endToken: number;
-  readonly #compiled = new Map<string, CompiledGrammar>();
+  readonly #refused = new LeastRecentMap<string>(KEPT_SCHEMAS);
+  #compiler: Promise<Compiler>;
 
-  private constructor(tokenizer: TokenizerInfo, compiler: GrammarCompiler, endToken: number) {
-    this.#tokenizer = tokenizer;
-    this.#compiler = compiler;
+  private constructor(words: readonly string[], endToken: number) {
+    this.#words = words;
     this.#endToken = endToken;
+    this.#compiler = this.#createCompiler();
   }
 
   /** @param endToken A control token that stands for "the body ends here" in the masks. */
   static async create(vocabulary: GrammarVocabulary, endToken: number): Promise<JsonGrammars> {
-    const { TokenizerInfo, GrammarCompiler } = loadXGrammar();
     const standIns = byteStandIns();
     const words = Array.from({ length: vocabulary.vocabularySize }, (_, id) =>
       // xgrammar never lets a token without bytes through: control tokens stay out of every body.
       vocabulary.isSpecial(id) ? '' : Array.from(vocabulary.tokenBytes(id), (byte) => standIns[byte]).join(''),
     );
-    const tokenizer = await TokenizerInfo.createTokenizerInfo(words, 'byte_level', false, words.length, [endToken]);
-    return new JsonGrammars(tokenizer, await GrammarCompiler.createGrammarCompiler(tokenizer), endToken);
+    const grammars = new JsonGrammars(words, endToken);
+    await grammars.#compiler;
+    return grammars;
   }
 
   /**
@@ -72,43 +80,59 @@ export class JsonGrammars implements Disposable {
    * @throws InvalidRequestError where the grammar library refuses the schema.
    */
   async compile(field: string, schema: string | null): Promise<void> {
-    try {
-      await this.#compile(schema ?? ANY_OBJECT);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new InvalidRequestError(field, `a schema that cannot be followed: ${reason}`, 'simplify the schema');
-    }
-  }
-
-  /** Starts a body that follows a schema, or is any JSON object for null. */
-  async start(schema: string | null): Promise<JsonBody> {
-    const { GrammarMatcher } = loadXGrammar();
-    const matcher = await GrammarMatcher.createGrammarMatcher(await this.#compile(schema ?? ANY_OBJECT));
-    return new MatchedBody(matcher, this.#endToken);
-  }
-
-  [Symbol.dispose](): void {
-    for (const grammar of this.#compiled.values()) grammar.dispose();
-    this.#compiled.clear();
-    this.#compiler.dispose();
-    this.#tokenizer.dispose();
-  }
-
-  async #compile(schema: string): Promise<CompiledGrammar> {
-    const known = this.#compiled.get(schema);
-    if (known !== undefined) return known;
-    // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
-    const grammar = await this.#compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
-    if (this.#compiled.size >= KEPT_SCHEMAS) {
-      const [oldest] = this.#compiled.keys();
-      if (oldest !== undefined) {
-        this.#compiled.get(oldest)?.dispose();
-        this.#compiled.delete(oldest);
+    const text = schema ?? ANY_OBJECT;
+    let reason = this.#refused.get(text);
+    if (reason === undefined) {
+      const { library, compiler, compiled } = await this.#compiler;
+      try {
+        await compileInto(compiled, compiler, text);
+        return;
+      } catch (error) {
+        reason = library.complaint() || String(error);
+        this.#refused.set(text, reason);
+        // The instance is aborted: bodies in progress can still be followed, but nothing new may be compiled in it.
+        this.#compiler = this.#createCompiler();
       }
     }
-    this.#compiled.set(schema, grammar);
-    return grammar;
+    throw new InvalidRequestError(field, `a schema that cannot be followed: ${reason}`, 'simplify the schema');
   }
+
+  /** Starts a body that follows a schema that `compile` took, or is any JSON object for null. */
+  async start(schema: string | null): Promise<JsonBody> {
+    const { library, compiler, compiled } = await this.#compiler;
+    const grammar = await compileInto(compiled, compiler, schema ?? ANY_OBJECT);
+    return new MatchedBody(await library.api.GrammarMatcher.createGrammarMatcher(grammar), this.#endToken);
+  }
+
+  /** The library's memory goes with its instance, when the last body is done. */
+  [Symbol.dispose](): void {
+    this.#compiler = Promise.reject(new DisposedError());
+    this.#compiler.catch(() => undefined);
+  }
+
+  async #createCompiler(): Promise<Compiler> {
+    const library = loadXGrammar();
+    const { TokenizerInfo, GrammarCompiler } = library.api;
+    const words = [...this.#words];
+    const tokenizer = await TokenizerInfo.createTokenizerInfo(words, 'byte_level', false, words.length, [
+      this.#endToken,
+    ]);
+    const compiler = await GrammarCompiler.createGrammarCompiler(tokenizer);
+    return { library, compiler, compiled: new LeastRecentMap(KEPT_SCHEMAS, (grammar) => grammar.dispose()) };
+  }
+}
+
+async function compileInto(
+  compiled: LeastRecentMap<CompiledGrammar>,
+  compiler: GrammarCompiler,
+  schema: string,
+): Promise<CompiledGrammar> {
+  const known = compiled.get(schema);
+  if (known !== undefined) return known;
+  // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
+  const grammar = await compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
+  compiled.set(schema, grammar);
+  return grammar;
 }
 
 class MatchedBody implements JsonBody {
