@@ -203,8 +203,7 @@ export class WorkerClient {
 
 function errorOf(failure: JobFailure): Error {
   if (failure.kind === 'queue-full') return new QueueFullError(failure.waiting);
-  if (failure.kind === 'invalid-request')
-    return new InvalidRequestError(failure.field, failure.found, failure.advice);
+  if (failure.kind === 'invalid-request') return new InvalidRequestError(failure.field, failure.found, failure.advice);
   const error = deserializeError(failure.error);
   if (error.name !== 'ForwardError') return error;
   return new ForwardError(error.cause instanceof Error ? error.cause.message : error.message, error.cause);
