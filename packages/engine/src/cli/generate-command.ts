@@ -1,0 +1,70 @@
+/** `switchyard generate`. */
+import { collect } from '../collect.ts';
+import { Engine } from '../engine.ts';
+import type { GenerateEvent } from '../events.ts';
+import type { GenerateRequest, PromptInput } from '../request.ts';
+import { parseIds, readMessages } from './input-files.ts';
+import { type OptionValues, UsageError } from './parse-options.ts';
+import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
+import { RoutingTrace } from './routing-trace.ts';
+import { dim, type Terminal } from './terminal.ts';
+
+async function promptInput(values: OptionValues): Promise<PromptInput> {
+  const prompt = values.text('prompt');
+  const ids = values.text('prompt-ids');
+  const messages = values.text('messages');
+  if ([prompt, ids, messages].filter((value) => value !== undefined).length !== 1) {
+    throw new UsageError('No prompt, or more than one · give exactly one of --prompt, --prompt-ids and --messages');
+  }
+  if (ids !== undefined) return { promptIds: parseIds(ids) };
+  if (messages !== undefined) return { messages: await readMessages(messages) };
+  if (prompt === '') throw new UsageError('--prompt is empty · found no text · give a question');
+  return { messages: [{ role: 'user', content: prompt ?? '' }] };
+}
+
+/** Writes text as it comes, the analysis dimmed, and passes every event on. */
+async function* print(events: AsyncIterable<GenerateEvent>, terminal: Terminal): AsyncGenerator<GenerateEvent> {
+  let last: GenerateEvent['type'] | null = null;
+  for await (const event of events) {
+    if (event.type === 'analysis' || event.type === 'content') {
+      if (last !== null && last !== event.type) terminal.output.write('\n');
+      terminal.output.write(event.type === 'analysis' ? dim(terminal, event.text) : event.text);
+      last = event.type;
+    } else if (event.type === 'tool-call-end') {
+      if (last !== null) terminal.output.write('\n');
+      terminal.output.write(`${event.call.name}(${event.call.arguments})`);
+      last = event.type;
+    }
+    yield event;
+  }
+  if (last !== null) terminal.output.write('\n');
+}
+
+async function* tap(events: AsyncIterable<GenerateEvent>, trace: RoutingTrace): AsyncGenerator<GenerateEvent> {
+  for await (const event of events) {
+    if (event.type === 'routing') trace.add(event);
+    else yield event;
+  }
+}
+
+export async function generateCommand(values: OptionValues, terminal: Terminal): Promise<void> {
+  const traceFile = values.text('trace-routing');
+  const request: GenerateRequest = {
+    ...(await promptInput(values)),
+    ...(await conversationOptions(values)),
+    ...samplingOptions(values),
+    traceRouting: traceFile !== undefined,
+  };
+  await using engine = await Engine.load(values.text('model'), engineOptions(values));
+  const trace = new RoutingTrace();
+  const events = tap(engine.generate(request), trace);
+  const json = values.flag('json');
+  const result = await collect(json ? events : print(events, terminal));
+  if (traceFile !== undefined) await trace.write(traceFile);
+  if (!json) return;
+  const { ids, text, analysis, final, toolCalls, finishReason, usage, timings } = result;
+  const { router } = engine.model;
+  terminal.output.write(
+    `${JSON.stringify({ ids, text, analysis, final, toolCalls, finishReason, usage, timings, router })}\n`,
+  );
+}

@@ -1,0 +1,157 @@
+/**
+ * Every option of every command: what --help, the parser and docs/cli.md are made from.
+ *
+ * @module
+ */
+
+/** One option. */
+export interface OptionRow {
+  readonly name: string;
+  /** `'flag'` takes no value. Numbers and choices are checked before anything runs. */
+  readonly type: 'text' | 'number' | 'integer' | 'flag' | 'choice';
+  /** What stands for the value in the help, such as `DIR`. */
+  readonly value?: string;
+  readonly choices?: readonly string[];
+  readonly minimum?: number;
+  readonly help: string;
+  /** What happens without the option, as words for the help. */
+  readonly default?: string;
+}
+
+/** One command. */
+export interface CommandRow {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: readonly OptionRow[];
+}
+
+const MODEL_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'model',
+    type: 'text',
+    value: 'DIR',
+    help: 'Checkpoint folder in the Hugging Face layout',
+    default: 'the embedded pocket-dictionary',
+  },
+  {
+    name: 'router',
+    type: 'choice',
+    choices: ['auto', 'cpu', 'hip', 'webgpu'],
+    help: 'Which router stands between gate projection and expert dispatch',
+    default: 'auto',
+  },
+  {
+    name: 'expert-precision',
+    type: 'choice',
+    choices: ['exact', 'int4'],
+    help: 'How MXFP4 experts are computed with',
+    default: 'exact',
+  },
+  {
+    name: 'threads',
+    type: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'Threads to compute with',
+    default: "the runtime's choice",
+  },
+];
+
+const CONVERSATION_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'reasoning',
+    type: 'choice',
+    choices: ['low', 'medium', 'high'],
+    help: 'Reasoning effort',
+    default: 'medium',
+  },
+  {
+    name: 'date',
+    type: 'text',
+    value: 'YYYY-MM-DD',
+    help: 'Current date in the system message',
+    default: 'today (UTC)',
+  },
+  {
+    name: 'tools',
+    type: 'text',
+    value: 'FILE',
+    help: 'JSON array of tools: {name, description, parameters}, or the OpenAI shape',
+  },
+];
+
+const SAMPLING_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'max-tokens',
+    type: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'The most tokens to generate',
+    default: 'what the context leaves',
+  },
+  { name: 'temperature', type: 'number', value: 'T', minimum: 0, help: '0 takes the likeliest token', default: '0' },
+  { name: 'top-p', type: 'number', value: 'P', minimum: 0, help: 'Nucleus sampling', default: '1 (off)' },
+  { name: 'top-k', type: 'integer', value: 'K', minimum: 0, help: 'Keep the K likeliest tokens', default: '0 (off)' },
+  {
+    name: 'min-p',
+    type: 'number',
+    value: 'P',
+    minimum: 0,
+    help: 'Drop tokens less likely than this share of the likeliest',
+    default: '0 (off)',
+  },
+  { name: 'seed', type: 'integer', value: 'N', minimum: 0, help: 'Seed of the random numbers', default: 'random' },
+  { name: 'stop', type: 'text', value: 'TEXT', help: 'End the answer before this text' },
+];
+
+const JSON_OPTION: OptionRow = { name: 'json', type: 'flag', help: 'Print JSON instead of text' };
+const HELP_OPTION: OptionRow = { name: 'help', type: 'flag', help: 'Print this help' };
+
+/** The commands, in the order of the help. */
+export const COMMANDS: readonly CommandRow[] = [
+  {
+    name: 'generate',
+    summary: 'Answer one prompt',
+    options: [
+      { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message" },
+      { name: 'prompt-ids', type: 'text', value: '1,2,3', help: 'Token ids to continue as they are' },
+      { name: 'messages', type: 'text', value: 'FILE', help: 'JSON array of messages: {role, content, …}' },
+      ...MODEL_OPTIONS,
+      ...CONVERSATION_OPTIONS,
+      ...SAMPLING_OPTIONS,
+      {
+        name: 'trace-routing',
+        type: 'text',
+        value: 'FILE',
+        help: 'Write [{layer, experts, weights}] over the prompt and then the generated tokens',
+      },
+      JSON_OPTION,
+      HELP_OPTION,
+    ],
+  },
+  {
+    name: 'chat',
+    summary: 'Talk to the model; Ctrl-C stops the answer, Ctrl-D ends the chat',
+    options: [...MODEL_OPTIONS, ...CONVERSATION_OPTIONS, ...SAMPLING_OPTIONS, HELP_OPTION],
+  },
+  {
+    name: 'score',
+    summary: 'Log-likelihoods of texts',
+    options: [
+      {
+        name: 'file',
+        type: 'text',
+        value: 'FILE.jsonl',
+        help: 'One JSON object a line, with text (read with its special tokens) or ids',
+      },
+      ...MODEL_OPTIONS,
+      { ...JSON_OPTION, help: 'Print one {nll, tokens} object a line' },
+      HELP_OPTION,
+    ],
+  },
+  {
+    name: 'inspect',
+    summary: 'Configuration, tensors, memory plan and router of a checkpoint',
+    options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
+  },
+];

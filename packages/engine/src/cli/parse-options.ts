@@ -1,0 +1,87 @@
+/**
+ * From command-line words to checked values, by the option table.
+ *
+ * @module
+ */
+import { parseArgs } from 'node:util';
+import type { CommandRow, OptionRow } from './option-table.ts';
+
+/** The command line is wrong: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code = 'USAGE';
+}
+
+/** Checked option values. */
+export class OptionValues {
+  readonly #values: ReadonlyMap<string, string | number | boolean>;
+
+  constructor(values: ReadonlyMap<string, string | number | boolean>) {
+    this.#values = values;
+  }
+
+  flag(name: string): boolean {
+    return this.#values.get(name) === true;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values.get(name);
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  number(name: string): number | undefined {
+    const value = this.#values.get(name);
+    return typeof value === 'number' ? value : undefined;
+  }
+
+  /** A choice, as the type that its row's `choices` spell out. */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    const value = this.#values.get(name);
+    return choices.find((choice) => choice === value);
+  }
+}
+
+/** Throws UsageError for unknown options, stray words and values that do not fit. */
+export function parseOptions(command: CommandRow, words: readonly string[]): OptionValues {
+  let parsed: Record<string, string | boolean | undefined>;
+  try {
+    const options = Object.fromEntries(
+      command.options.map(({ name, type }) => [
+        name,
+        { type: type === 'flag' ? ('boolean' as const) : ('string' as const) },
+      ]),
+    );
+    parsed = parseArgs({ args: [...words], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`The command line is not valid · ${found} · see switchyard ${command.name} --help`, {
+      cause: error,
+    });
+  }
+  const values = new Map<string, string | number | boolean>();
+  for (const row of command.options) {
+    const value = parsed[row.name];
+    if (value !== undefined) values.set(row.name, typeof value === 'string' ? convert(row, value) : value);
+  }
+  return new OptionValues(values);
+}
+
+function convert(row: OptionRow, value: string): string | number {
+  if (row.type === 'number' || row.type === 'integer') {
+    const number = value.trim() === '' ? Number.NaN : Number(value);
+    const fits = Number.isFinite(number) && number >= (row.minimum ?? Number.NEGATIVE_INFINITY);
+    if (!fits || (row.type === 'integer' && !Number.isSafeInteger(number))) {
+      const kind = row.type === 'integer' ? 'an integer' : 'a number';
+      throw new UsageError(
+        `--${row.name} is not valid · found ${JSON.stringify(value)} · give ${kind} from ${row.minimum ?? 0}`,
+      );
+    }
+    return number;
+  }
+  if (row.type === 'choice' && row.choices?.includes(value) !== true) {
+    throw new UsageError(
+      `--${row.name} is not valid · found ${JSON.stringify(value)} · give one of ${row.choices?.join(', ') ?? ''}`,
+    );
+  }
+  return value;
+}

@@ -1,0 +1,51 @@
+/**
+ * From option values to what the engine takes.
+ *
+ * @module
+ */
+import type { EngineOptions } from '../options.ts';
+import type { ConversationOptions, SamplingOptions } from '../request.ts';
+import { readTools } from './input-files.ts';
+import type { OptionValues } from './parse-options.ts';
+
+/** The same type without `undefined` and without `readonly`, to be filled in. */
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
+
+export function engineOptions(values: OptionValues): EngineOptions {
+  const options: Draft<EngineOptions> = {};
+  const router = values.choice('router', ['auto', 'cpu', 'hip', 'webgpu']);
+  if (router !== undefined) options.router = router;
+  const precision = values.choice('expert-precision', ['exact', 'int4']);
+  if (precision !== undefined) options.expertPrecision = precision;
+  const threads = values.number('threads');
+  if (threads !== undefined) options.threads = threads;
+  return options;
+}
+
+export async function conversationOptions(values: OptionValues): Promise<ConversationOptions> {
+  const options: Draft<ConversationOptions> = {};
+  const reasoning = values.choice('reasoning', ['low', 'medium', 'high']);
+  if (reasoning !== undefined) options.reasoningEffort = reasoning;
+  const date = values.text('date');
+  if (date !== undefined) options.currentDate = date;
+  const tools = values.text('tools');
+  if (tools !== undefined) options.tools = await readTools(tools);
+  return options;
+}
+
+export function samplingOptions(values: OptionValues): SamplingOptions & { maxTokens?: number; stop?: string } {
+  const options: Draft<SamplingOptions> & { maxTokens?: number; stop?: string } = {};
+  const set = (name: string, assign: (value: number) => void): void => {
+    const value = values.number(name);
+    if (value !== undefined) assign(value);
+  };
+  set('max-tokens', (value) => (options.maxTokens = value));
+  set('temperature', (value) => (options.temperature = value));
+  set('top-p', (value) => (options.topP = value));
+  set('top-k', (value) => (options.topK = value));
+  set('min-p', (value) => (options.minP = value));
+  set('seed', (value) => (options.seed = value));
+  const stop = values.text('stop');
+  if (stop !== undefined) options.stop = stop;
+  return options;
+}

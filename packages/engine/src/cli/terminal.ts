@@ -1,0 +1,24 @@
+/**
+ * What the commands write to: standard output and error, with colours only where a person looks.
+ *
+ * @module
+ */
+
+/** Where a command reads and writes. Tests give their own. */
+export interface Terminal {
+  readonly input: NodeJS.ReadableStream;
+  readonly output: NodeJS.WritableStream;
+  readonly error: NodeJS.WritableStream;
+  /** Whether escape codes may be written to `output`. */
+  readonly color: boolean;
+}
+
+/** The process's own streams; https://no-color.org is followed. */
+export function processTerminal(): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  const color = stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+  return { input: stdin, output: stdout, error: stderr, color };
+}
+
+/** Text that steps back behind the rest. */
+export const dim = (terminal: Terminal, text: string): string => (terminal.color ? `\u001b[2m${text}\u001b[22m` : text);
