@@ -88,35 +88,54 @@ export function expertAsBlocks(
   };
 }
 
-/** Half units as they are, around ONNX Runtime's default zero point of 128. Returns the scale's factor. */
+/** For each byte of two codes, the two half units around ONNX Runtime's default zero point of 128. */
+const BYTES_8 = Uint8Array.from({ length: 512 }, (_, index) => {
+  const byte = index >> 1;
+  return 128 + (HALF_UNITS[index % 2 === 0 ? byte & 15 : byte >> 4] as number);
+});
+
+/** For each byte of two codes, the half unit of larger magnitude. */
+const EXTREMES = Int8Array.from({ length: 256 }, (_, byte) => {
+  const [low, high] = [HALF_UNITS[byte & 15] as number, HALF_UNITS[byte >> 4] as number];
+  return Math.abs(low) >= Math.abs(high) ? low : high;
+});
+
+/** For each extreme of a block from -12 to 12 (row extreme + 12), each byte of two codes as two 4-bit steps. */
+const BYTES_4 = Array.from({ length: 25 }, (_, row) => {
+  const step = stepOf(row - 12);
+  const encode = (code: number): number => Math.min(15, Math.round((HALF_UNITS[code] as number) / step) + 8);
+  return Uint8Array.from({ length: 256 }, (_, byte) => encode(byte & 15) | (encode(byte >> 4) << 4));
+});
+
+/** Half units a 4-bit step: the block's extreme lands on the step -8, the others from -7 to 7. */
+function stepOf(extreme: number): number {
+  return extreme === 0 ? 1 : extreme / -8;
+}
+
+/** Half units as they are. Returns the scale's factor. */
 function encodeBlock8(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
   for (let pair = 0; pair < BLOCK / 2; pair++) {
-    const code = codes[source + pair] as number;
-    blocks[target + 2 * pair] = 128 + (HALF_UNITS[code & 15] as number);
-    blocks[target + 2 * pair + 1] = 128 + (HALF_UNITS[code >> 4] as number);
+    const byte = codes[source + pair] as number;
+    blocks[target + 2 * pair] = BYTES_8[2 * byte] as number;
+    blocks[target + 2 * pair + 1] = BYTES_8[2 * byte + 1] as number;
   }
   return 1;
 }
 
-/** Half units rounded to -8 to 7 steps around a zero point of 8, the largest magnitude landing on the step -8. */
+/** Half units rounded to 4-bit steps. Returns the scale's factor. */
 function encodeBlock4(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
   let extreme = 0;
   for (let pair = 0; pair < BLOCK / 2; pair++) {
-    const code = codes[source + pair] as number;
-    for (const value of [HALF_UNITS[code & 15] as number, HALF_UNITS[code >> 4] as number]) {
-      if (Math.abs(value) > Math.abs(extreme)) {
-        extreme = value;
-      }
+    const value = EXTREMES[codes[source + pair] as number] as number;
+    if (Math.abs(value) > Math.abs(extreme)) {
+      extreme = value;
     }
   }
-  const step = extreme === 0 ? 1 : extreme / -8;
+  const bytes = BYTES_4[extreme + 12] as Uint8Array;
   for (let pair = 0; pair < BLOCK / 2; pair++) {
-    const code = codes[source + pair] as number;
-    const low = Math.min(15, Math.round((HALF_UNITS[code & 15] as number) / step) + 8);
-    const high = Math.min(15, Math.round((HALF_UNITS[code >> 4] as number) / step) + 8);
-    blocks[target + pair] = low | (high << 4);
+    blocks[target + pair] = bytes[codes[source + pair] as number] as number;
   }
-  return step;
+  return stepOf(extreme);
 }
 
 /** 2^(exponent - 127) halved, as the scale of half units. */
