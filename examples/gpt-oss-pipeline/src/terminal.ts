@@ -20,20 +20,22 @@ const SHADES = [233, 52, 88, 124, 160, 202, 208, 214] as const;
 /** The same in plain text. */
 const BLOCKS = ['.', ':', '-', '=', '+', '*', '#', '@'] as const;
 
+/** Which of the eight steps shows `share`: only nothing at all is the darkest. */
+const stepOf = (share: number): number =>
+  Math.min(SHADES.length - 1, Math.max(0, Math.ceil(share * (SHADES.length - 1))));
+
 /** Fits the styles to an output; NO_COLOR (no-color.org) counts as a wish for none. */
 export function createTerminal(output: NodeJS.WriteStream, wantsColor: boolean): Terminal {
   const interactive = output.isTTY;
   const color = interactive && wantsColor && (process.env['NO_COLOR'] ?? '') === '';
   const style = (code: number, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
-  const level = (share: number): number =>
-    Math.min(SHADES.length - 1, Math.max(0, Math.ceil(share * (SHADES.length - 1))));
   return {
     interactive,
     color,
     dim: (text) => style(2, text),
     bold: (text) => style(1, text),
     cell: (share) => {
-      const step = level(share);
+      const step = stepOf(share);
       return color ? `\u001b[48;5;${SHADES[step] ?? SHADES[0]}m  \u001b[0m` : (BLOCKS[step] ?? BLOCKS[0]);
     },
   };
