@@ -11,6 +11,9 @@ constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
 constexpr int kKept = kNextPowerOfTwo<kTopK>;
 constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kSlots> ? kKept : kNextPowerOfTwo<kSlots>;
 
+// With more winners than this, moving lists up costs more than merging them.
+constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kTopK <= 16;
+
 ROUTER_INLINE bool is_padding(const u8* mask, const u32* rowCount, u32 row) {
 #if ROUTER_PADDING
   if (rowCount != nullptr && row >= *rowCount) return true;
@@ -57,7 +60,14 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   select_best<kKeptInLane, kSlots>(keys, best);
 #pragma unroll
   for (int i = 0; i < kKeptInLane; i++) best[i] = with_lane(best[i], lane);
-  merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
+  if constexpr (kReducesOverWave) {
+    Key list[kKeptInLane];
+#pragma unroll
+    for (int i = 0; i < kKeptInLane; i++) list[i] = best[i];
+    take_best_of_wave<kKeptInLane, kTopK>(list, best);
+  } else {
+    merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
+  }
 
   i32 winners[kTopK];
   float winnerLogits[kTopK];

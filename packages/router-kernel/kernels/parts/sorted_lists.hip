@@ -97,4 +97,22 @@ ROUTER_INLINE void merge_across_lanes(Key* best) {
   }
 }
 
+// The same for tokens that have a wave to themselves, where the hardware reduces over one: each of MOST rounds takes
+// the best head of all lists, and the lane that had it moves its list up. Keys are distinct, so that only one lane does.
+template <int LENGTH, int MOST, class Key>
+ROUTER_INLINE void take_best_of_wave(const Key* sorted, Key* best) {
+  Key list[LENGTH];
+#pragma unroll
+  for (int i = 0; i < LENGTH; i++) list[i] = sorted[i];
+#pragma unroll
+  for (int k = 0; k < MOST; k++) {
+    best[k] = wave_min(list[0]);
+    const bool isOurs = list[0] == best[k];
+#pragma unroll
+    for (int i = 0; i < LENGTH && i + k < MOST; i++) {
+      list[i] = isOurs ? (i + 1 < LENGTH ? list[i + 1] : kNoKey<Key>) : list[i];
+    }
+  }
+}
+
 }  // namespace ROUTER_NAMESPACE

@@ -1,6 +1,7 @@
 /** How many lanes share a token, and how the row is searched, for a shape and a number of tokens. */
 
 import type { ResolvedRouterConfig } from '../../contract.ts';
+import type { KernelTarget } from './specialization.ts';
 
 /** The shape of a launch. */
 export interface LaunchGeometry {
@@ -14,21 +15,80 @@ export interface LaunchGeometry {
 /** Chooses the geometry. `loadBytes` is the most that the alignment of rows allows one load to bring. */
 export function chooseGeometry(
   config: ResolvedRouterConfig,
-  target: { readonly waveSize: 32 | 64 },
+  target: Pick<KernelTarget, 'vendor' | 'waveSize'>,
   launch: { readonly tokens: number; readonly loadBytes: number },
 ): LaunchGeometry {
-  const bytes = config.logitsDtype === 'f32' ? 4 : 2;
-  const loads = Math.ceil((config.experts * bytes) / launch.loadBytes);
-  const wanted = launch.tokens < 4096 ? 16 : launch.tokens < 16384 ? 8 : 4;
-  const hasWideKeys = config.logitsDtype === 'f32' || config.correctionBias !== null || config.groups > 1;
-  const fewest = nextPowerOfTwo(config.experts / (hasWideKeys ? 16 : 32));
-  const threadsPerBlock = launch.tokens < 4096 ? 64 : 128;
-  const lanesPerToken = Math.min(MOST_LANES, target.waveSize, nextPowerOfTwo(loads), Math.max(wanted, fewest));
+  const wanted = target.vendor === 'nvidia' ? measuredForm(config, launch) : amdForm(config, target, launch);
+  const { threadsPerBlock } = wanted;
+  const bytes = logitBytes(config);
+  const loadsPerRow = (config.experts * bytes) / wanted.loadBytes;
+  const lanesPerToken = Math.min(MOST_LANES, nextPowerOfTwo(loadsPerRow), nextPowerOfTwo(wanted.lanesPerToken));
   const lanesForGroups = config.groups > 1 ? lanesThatFitGroups(config, lanesPerToken) : null;
-  if (lanesForGroups === null) return { lanesPerToken, threadsPerBlock, loadBytes: launch.loadBytes };
+  if (lanesForGroups === null) return { lanesPerToken, threadsPerBlock, loadBytes: wanted.loadBytes };
   const runBytes = (config.experts / lanesForGroups) * bytes;
   const loadBytes = Math.min(launch.loadBytes, runBytes & -runBytes);
   return { lanesPerToken: lanesForGroups, threadsPerBlock, loadBytes };
+}
+
+/** DPP and the exchanges between rows of 16 lanes reach this far. */
+const MOST_LANES = 32;
+
+/** Experts that a lane can hold without running short of registers, with 32-bit and with 64-bit keys. */
+function mostPerLane(config: ResolvedRouterConfig): number {
+  return hasWideKeys(config) ? 16 : 32;
+}
+
+function hasWideKeys({ logitsDtype, correctionBias, groups }: ResolvedRouterConfig): boolean {
+  return logitsDtype === 'f32' || correctionBias !== null || groups > 1;
+}
+
+function logitBytes({ logitsDtype }: ResolvedRouterConfig): number {
+  return logitsDtype === 'f32' ? 4 : 2;
+}
+
+/** For AMD, from what the code takes: one load per lane for latency, fewer lanes and fewer exchanges for throughput. */
+function amdForm(
+  config: ResolvedRouterConfig,
+  target: Pick<KernelTarget, 'waveSize'>,
+  launch: { readonly tokens: number; readonly loadBytes: number },
+): LaunchGeometry {
+  const wanted = launch.tokens < 4096 ? 16 : launch.tokens < 16384 ? 8 : 4;
+  // Waves of 32 schedule the same code into more registers.
+  const perLane = target.waveSize === 32 ? 16 : mostPerLane(config);
+  return {
+    lanesPerToken: Math.max(wanted, config.experts / perLane),
+    threadsPerBlock: launch.tokens < 4096 ? 64 : 128,
+    loadBytes: launch.loadBytes,
+  };
+}
+
+/** For NVIDIA, as measured on an H200. */
+function measuredForm(
+  config: ResolvedRouterConfig,
+  launch: { readonly tokens: number; readonly loadBytes: number },
+): LaunchGeometry {
+  const { experts, topK } = config;
+  const form = (lanesPerToken: number, threadsPerBlock: number, loadBytes = launch.loadBytes): LaunchGeometry => ({
+    lanesPerToken,
+    threadsPerBlock,
+    loadBytes,
+  });
+  const fewest = experts / mostPerLane(config);
+  if (topK > 8 || config.correctionBias !== null || config.groups > 1) {
+    return form(Math.max(launch.tokens < 4096 ? 16 : 8, fewest), 128);
+  }
+  if (launch.tokens < 1024) return form(32, 128, wholeWaveLoadBytes(config, launch.loadBytes));
+  if (launch.tokens < 4096) return form(16, 128);
+  if (launch.tokens < 16384) return form(Math.max(4, fewest / 2), 64);
+  if (topK <= 4 && !hasWideKeys(config)) return form(Math.max(experts < 128 ? 2 : 4, fewest / 2), 256);
+  return form(experts / (hasWideKeys(config) ? 64 : 128), 128);
+}
+
+/** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */
+function wholeWaveLoadBytes(config: ResolvedRouterConfig, most: number): number {
+  const bytes = logitBytes(config);
+  const perLane = nextPowerOfTwo(Math.ceil((config.experts * bytes) / 32));
+  return Math.min(most, Math.max(4, perLane));
 }
 
 /**
@@ -44,9 +104,6 @@ function lanesThatFitGroups({ experts, groups }: ResolvedRouterConfig, wanted: n
   const distance = (lanes: number): number => Math.abs(Math.log2(lanes / wanted));
   return [16, 8, 32, 4, 2, 1].filter(fits).sort((a, b) => distance(a) - distance(b))[0] ?? null;
 }
-
-/** DPP and the exchanges between rows of 16 lanes reach this far. */
-const MOST_LANES = 32;
 
 /** The smallest power of two that is at least `value`. */
 export function nextPowerOfTwo(value: number): number {

@@ -1,0 +1,121 @@
+/** Reads what LLVM's tools print of an AMD code object: the resources that kernels take, and their instructions. */
+
+/** What one kernel takes, as the code object's notes have it. */
+export interface KernelResources {
+  readonly symbol: string;
+  /** Vector registers of a lane. */
+  readonly vgprs: number;
+  /** Scalar registers of a wave. */
+  readonly sgprs: number;
+  /** Registers that did not fit and go through memory. */
+  readonly vgprSpills: number;
+  readonly sgprSpills: number;
+  /** Bytes of local data share (shared memory) of a block. */
+  readonly lds: number;
+  /** Bytes of private memory of a lane. */
+  readonly scratch: number;
+}
+
+/** One instruction, without its address and encoding. */
+export interface Instruction {
+  /** Such as `'v_min_i32_dpp'`. */
+  readonly mnemonic: string;
+  readonly operands: string;
+}
+
+/** How often instructions of a kind occur. */
+export interface InstructionMix {
+  /** Arithmetic on lanes, DPP included. */
+  readonly vector: number;
+  /** Of those, the ones that read a neighbouring lane in the same instruction. */
+  readonly dataParallelPrimitives: number;
+  /** Arithmetic and control on whole waves. */
+  readonly scalar: number;
+  /** Loads and stores of device memory, lane-wise. */
+  readonly vectorMemory: number;
+  /** Loads of arguments and constants. */
+  readonly scalarMemory: number;
+  /** What goes through the pipe of the local data share: its memory, ds_bpermute, ds_swizzle. */
+  readonly localDataShare: number;
+  /** Waits and pauses. */
+  readonly waits: number;
+}
+
+const NOTE_FIELDS = {
+  vgprs: 'vgpr_count',
+  sgprs: 'sgpr_count',
+  vgprSpills: 'vgpr_spill_count',
+  sgprSpills: 'sgpr_spill_count',
+  lds: 'group_segment_fixed_size',
+  scratch: 'private_segment_fixed_size',
+} as const;
+
+/** The kernels in the output of `llvm-readelf --notes`, in the object's order. */
+export function parseKernelNotes(text: string): KernelResources[] {
+  const found: KernelResources[] = [];
+  let fields = new Map<string, string>();
+  const finish = (): void => {
+    const symbol = fields.get('symbol')?.replace(/\.kd$/, '');
+    if (symbol === undefined) return;
+    const value = (name: string): number => Number(fields.get(name) ?? NaN);
+    found.push({
+      symbol,
+      vgprs: value(NOTE_FIELDS.vgprs),
+      sgprs: value(NOTE_FIELDS.sgprs),
+      vgprSpills: value(NOTE_FIELDS.vgprSpills),
+      sgprSpills: value(NOTE_FIELDS.sgprSpills),
+      lds: value(NOTE_FIELDS.lds),
+      scratch: value(NOTE_FIELDS.scratch),
+    });
+  };
+  for (const line of text.split('\n')) {
+    // A kernel's fields are at two levels of indentation; those of its arguments are deeper.
+    const field = /^ {2}(- | {2})\.(\w+): *'?([^']*?)'?$/.exec(line);
+    if (field === null) continue;
+    if (field[1] === '- ') {
+      finish();
+      fields = new Map();
+    }
+    fields.set(field[2] ?? '', field[3] ?? '');
+  }
+  finish();
+  return found;
+}
+
+/**
+ * A kernel's instructions in the output of `llvm-objdump -d`, up to its end; the padding after it is left out.
+ * Empty where the object has no such kernel.
+ */
+export function parseDisassembly(text: string, symbol: string): Instruction[] {
+  const instructions: Instruction[] = [];
+  let isInside = false;
+  for (const line of text.split('\n')) {
+    const label = /^[0-9a-f]+ <(.+)>:$/.exec(line);
+    if (label !== null) {
+      // Labels inside a kernel are named L0, L1, ...
+      if (!/^L\d+$/.test(label[1] ?? '')) isInside = label[1] === symbol;
+      continue;
+    }
+    const instruction = /^\t([a-z]\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
+    if (!isInside || instruction === null) continue;
+    instructions.push({ mnemonic: instruction[1] ?? '', operands: instruction[2] ?? '' });
+  }
+  const end = instructions.findLastIndex(({ mnemonic }) => mnemonic === 's_endpgm');
+  return instructions.slice(0, end + 1);
+}
+
+/** Counts instructions by kind. */
+export function instructionMix(instructions: readonly Instruction[]): InstructionMix {
+  const count = (pattern: RegExp): number => instructions.filter(({ mnemonic }) => pattern.test(mnemonic)).length;
+  const waits = count(/^s_(wait|nop|delay|sleep|clause)/);
+  const scalarMemory = count(/^s_(load|buffer_load)/);
+  return {
+    vector: count(/^v_/),
+    dataParallelPrimitives: count(/_dpp$/),
+    scalar: count(/^s_/) - waits - scalarMemory,
+    vectorMemory: count(/^(global|flat|buffer|scratch)_/),
+    scalarMemory,
+    localDataShare: count(/^ds_/),
+    waits,
+  };
+}
