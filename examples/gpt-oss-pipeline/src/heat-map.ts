@@ -1,29 +1,26 @@
 /**
- * Which experts worked, drawn layer by expert.
+ * The experts' load as a picture: a line a layer, a character an expert.
  *
  * @module
  */
-import type { ExpertLoad } from '@switchyard/engine';
-import type { Terminal } from './terminal.ts';
+const SHADES = ' .:-=+*#%@';
+/** 256-colour codes from cold to hot. */
+const COLORS = [235, 17, 18, 54, 90, 126, 162, 203, 214, 228];
 
-/** Cells beside one another; layers with more experts take several lines. */
-const EXPERTS_PER_LINE = 32;
-
-/** One line for each layer and 32 experts; a cell's brightness is its share of the layer's busiest expert. */
-export function drawHeatMap(load: ExpertLoad, terminal: Terminal): string[] {
-  const { layers, experts, counts } = load;
+/** Draws f64 [layers, experts] counts; each layer is scaled by its own busiest expert. */
+export function heatMap(counts: Float64Array, layers: number, experts: number, color: boolean): string {
   const lines: string[] = [];
-  const label = String(layers - 1).length;
-  for (let layer = 0; layer < layers; layer += 1) {
+  for (let layer = 0; layer < layers; layer++) {
     const row = counts.subarray(layer * experts, (layer + 1) * experts);
-    const busiest = row.reduce((most, tokens) => Math.max(most, tokens), 1);
-    for (let first = 0; first < experts; first += EXPERTS_PER_LINE) {
-      const name = first === 0 ? String(layer).padStart(label) : ' '.repeat(label);
-      const cells = Array.from(row.subarray(first, first + EXPERTS_PER_LINE), (tokens) =>
-        terminal.cell(tokens / busiest),
-      );
-      lines.push(`  ${name} ${cells.join('')}`);
-    }
+    const busiest = Math.max(1, ...row);
+    const cells = Array.from(row, (count) => {
+      const heat = Math.ceil((count / busiest) * (SHADES.length - 1));
+      return color ? `\u001b[48;5;${COLORS[heat] ?? 0}m  \u001b[0m` : (SHADES[heat] ?? ' ');
+    });
+    const idle = row.filter((count) => count === 0).length;
+    lines.push(
+      `layer ${String(layer).padStart(2)} |${cells.join('')}| busiest ${row.indexOf(busiest)} (${busiest}), idle ${idle}`,
+    );
   }
-  return lines;
+  return lines.join('\n');
 }

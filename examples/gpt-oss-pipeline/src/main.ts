@@ -1,153 +1,85 @@
 /**
- * A GPT-OSS pipeline in one file: load a checkpoint, ask a question, stream the answer, show what the routers did.
+ * The main job as a person sees it: load a GPT-OSS checkpoint, ask it a question, watch it think and answer, and see
+ * which experts the router sent the tokens to.
  *
- * @module
+ * Usage: npm start -- [QUESTION] [--model DIR] [--json] [--no-color]
  */
 import { parseArgs } from 'node:util';
-import { Engine, EngineError, type GenerateResult, type WorkerReport } from '@switchyard/engine';
-import { drawHeatMap } from './heat-map.ts';
-import { createTerminal, type Terminal } from './terminal.ts';
+import { Engine, type GenerateEvent, type GenerateResult } from '@switchyard/engine';
+import { heatMap } from './heat-map.ts';
 
 const DEFAULT_QUESTION = 'What is a lighthouse?';
 
-const HELP = `Usage: npm start -- [QUESTION] [options]
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    model: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    'no-color': { type: 'boolean', default: false },
+  },
+});
+const question = positionals.length > 0 ? positionals.join(' ') : DEFAULT_QUESTION;
+const { stdout, stderr, env } = process;
+const color = stdout.isTTY && !values['no-color'] && (env['NO_COLOR'] ?? '') === '';
+const dim = (text: string): string => (color ? `\u001b[2m${text}\u001b[22m` : text);
 
-Asks a GPT-OSS model one question (default: "${DEFAULT_QUESTION}") and shows what happened.
-
-  --model DIR    a GPT-OSS checkpoint folder (default: the embedded one)
-  --json         print one JSON object and nothing else
-  --no-color     no colours
-  --help         this text
-`;
-
-interface Arguments {
-  readonly question: string;
-  readonly model: string | undefined;
-  readonly json: boolean;
-  readonly color: boolean;
-  readonly help: boolean;
+function showProgress(fraction: number): void {
+  if (values.json || !stderr.isTTY) return;
+  const bar = '#'.repeat(Math.round(fraction * 30)).padEnd(30, '.');
+  stderr.write(`\rLoading [${bar}] ${String(Math.round(fraction * 100)).padStart(3)} %${fraction === 1 ? '\n' : ''}`);
 }
 
-function readArguments(): Arguments {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      model: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      'no-color': { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  return {
-    question: positionals.length > 0 ? positionals.join(' ') : DEFAULT_QUESTION,
-    model: values.model,
-    json: values.json,
-    color: !values['no-color'],
-    help: values.help,
-  };
-}
-
-/** Draws the load on one line of an interactive terminal, and nothing elsewhere. */
-function showProgress(terminal: Terminal): (progress: { fraction: number }) => void {
-  const width = 24;
-  return ({ fraction }) => {
-    if (!terminal.interactive) return;
-    const done = Math.round(fraction * width);
-    const bar = `${'#'.repeat(done)}${'.'.repeat(width - done)}`;
-    process.stdout.write(`\r${terminal.dim(`loading [${bar}] ${Math.round(fraction * 100)} %`)}`);
-    if (fraction === 1) process.stdout.write('\r\u001b[2K');
-  };
-}
-
-/** Streams one answer: the analysis dimmed, the final message plain. */
-async function answer(engine: Engine, question: string, terminal: Terminal | null): Promise<GenerateResult> {
-  let analysis = '';
-  let final = '';
-  for await (const event of engine.generate({ messages: [{ role: 'user', content: question }] })) {
-    if (event.type === 'analysis') {
-      analysis += event.text;
-      if (terminal !== null) process.stdout.write(terminal.dim(event.text));
-    } else if (event.type === 'content') {
-      if (terminal !== null) process.stdout.write(final === '' && analysis !== '' ? `\n${event.text}` : event.text);
-      final += event.text;
-    } else if (event.type === 'done') {
-      if (terminal !== null) process.stdout.write('\n');
-      const { type: _type, ...rest } = event;
-      return { ...rest, analysis, final, toolCalls: [] };
+/** Prints the answer as it comes and returns the last event. */
+async function stream(events: AsyncIterable<GenerateEvent>): Promise<GenerateEvent & { type: 'done' }> {
+  let last: GenerateEvent['type'] | null = null;
+  for await (const event of events) {
+    if (event.type === 'done') {
+      stdout.write('\n\n');
+      return event;
     }
+    if (event.type !== 'analysis' && event.type !== 'content') continue;
+    if (last !== null && last !== event.type) stdout.write('\n');
+    last = event.type;
+    stdout.write(event.type === 'analysis' ? dim(event.text) : event.text);
   }
-  throw new Error('The answer ended without its last event');
+  throw new Error('The answer ended without a last event');
 }
 
-const perSecond = (rate: number): string => `${Math.round(rate)} tokens/s`;
-
-function report(engine: Engine, result: GenerateResult, after: WorkerReport, terminal: Terminal): string[] {
-  const { usage, timings } = result;
-  const { router, runner } = engine.model;
+function summary({ usage, timings }: Pick<GenerateResult, 'usage' | 'timings'>, engine: Engine): string {
+  const { runner, router } = engine.model;
   return [
-    '',
-    terminal.bold('What happened'),
-    `  prompt      ${usage.promptTokens} tokens, ${perSecond(timings.prefillTokensPerSecond)} prefill`,
-    `  answer      ${usage.completionTokens} tokens, ${perSecond(timings.decodeTokensPerSecond)} decode`,
-    `  first token after ${timings.timeToFirstToken.toFixed(1)} ms`,
-    `  router      ${router.backend} (${router.device})`,
-    `  model       ${engine.path}, ${runner}`,
-    '',
-    terminal.bold('Expert load') +
-      terminal.dim('  a row is a layer, a column an expert; brightest is the busiest of its layer'),
-    ...drawHeatMap(after.expertLoad, terminal),
-  ];
+    `tokens    ${usage.promptTokens} prompt, ${usage.completionTokens} generated (${usage.reasoningTokens} of them analysis)`,
+    `speed     prefill ${timings.prefillTokensPerSecond.toFixed(0)} tokens/s, decode ${timings.decodeTokensPerSecond.toFixed(0)} tokens/s`,
+    `latency   first token after ${timings.timeToFirstToken.toFixed(1)} ms, all after ${timings.total.toFixed(1)} ms`,
+    `runner    ${runner}`,
+    `router    ${router.backend} (${router.device})`,
+  ].join('\n');
 }
 
-async function main(): Promise<void> {
-  const options = readArguments();
-  if (options.help) {
-    process.stdout.write(HELP);
+async function run(): Promise<void> {
+  await using engine = await Engine.load(values.model, { onProgress: ({ fraction }) => showProgress(fraction) });
+  const request = { messages: [{ role: 'user' as const, content: question }] };
+  if (values.json) {
+    const result = await engine.complete(request);
+    const { expertLoad } = await engine.report();
+    const { layers, experts, counts } = expertLoad;
+    const load = Array.from({ length: layers }, (_, layer) => [
+      ...counts.subarray(layer * experts, (layer + 1) * experts),
+    ]);
+    stdout.write(`${JSON.stringify({ question, ...result, router: engine.model.router, expertLoad: load })}\n`);
     return;
   }
-  const terminal = createTerminal(process.stdout, options.color);
-  await using engine = await Engine.load(options.model, options.json ? {} : { onProgress: showProgress(terminal) });
-  if (!options.json) process.stdout.write(`${terminal.bold('> ')}${options.question}\n`);
-  const result = await answer(engine, options.question, options.json ? null : terminal);
-  const after = await engine.report();
-  if (!options.json) {
-    process.stdout.write(`${report(engine, result, after, terminal).join('\n')}\n`);
-    return;
-  }
-  const { layers, experts, counts } = after.expertLoad;
-  const expertLoad = Array.from({ length: layers }, (_, layer) =>
-    Array.from(counts.subarray(layer * experts, (layer + 1) * experts)),
-  );
-  const { ids, text, analysis, final, finishReason, usage, timings } = result;
-  const { router, runner } = engine.model;
-  const summary = {
-    question: options.question,
-    ids,
-    text,
-    analysis,
-    final,
-    finishReason,
-    usage,
-    timings,
-    router,
-    runner,
-  };
-  process.stdout.write(`${JSON.stringify({ ...summary, expertLoad })}\n`);
+  stdout.write(`${question}\n\n`);
+  const done = await stream(engine.generate(request));
+  stdout.write(`${summary(done, engine)}\n\n`);
+  const { expertLoad } = await engine.report();
+  stdout.write(`Tokens that each of ${expertLoad.experts} experts got, layer by layer:\n`);
+  stdout.write(`${heatMap(expertLoad.counts, expertLoad.layers, expertLoad.experts, color)}\n`);
 }
-
-const USAGE_ERROR = 2;
 
 try {
-  await main();
+  await run();
 } catch (error) {
-  if (!(error instanceof Error)) throw error;
-  const wrongUsage = 'code' in error && typeof error.code === 'string' && error.code.startsWith('ERR_PARSE_ARGS');
-  // An error of the engine says all that a person needs; any other is a defect, whose stack matters.
-  const message = wrongUsage
-    ? `${error.message}\n\n${HELP}`
-    : error instanceof EngineError || 'code' in error
-      ? error.message
-      : (error.stack ?? error.message);
-  process.stderr.write(`${message}\n`);
-  process.exitCode = wrongUsage ? USAGE_ERROR : 1;
+  stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
 }

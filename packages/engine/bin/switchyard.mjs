@@ -11,6 +11,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
   console.error('switchyard is not built · found no dist/ folder · run npm start or npm test at the root once');
   process.exitCode = 1;
 } else {
+  // A reader that goes away, such as head, is no error.
+  process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   const { main: run } = await import(main);
   process.exitCode = await run(process.argv.slice(2));
 }

@@ -18,6 +18,8 @@ const RUN: Readonly<Record<string, (values: OptionValues, terminal: Terminal) =>
   chat: chatCommand,
   score: scoreCommand,
   inspect: inspectCommand,
+  // Loaded when asked for: the other commands need no HTTP server.
+  serve: async (values, terminal) => (await import('./serve-command.ts')).serveCommand(values, terminal),
 };
 
 async function dispatch(words: readonly string[], terminal: Terminal): Promise<void> {

@@ -104,6 +104,86 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
   { name: 'stop', type: 'text', value: 'TEXT', help: 'End the answer before this text' },
 ];
 
+const SERVER_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'host',
+    type: 'text',
+    value: 'ADDRESS',
+    help: 'Address to listen on; 0.0.0.0 for every one of this machine',
+    default: '127.0.0.1',
+  },
+  { name: 'port', type: 'integer', value: 'N', minimum: 0, help: 'Port; 0 takes a free one', default: '8000' },
+  {
+    name: 'api-key',
+    type: 'text',
+    value: 'KEY',
+    help: 'Key that clients must send',
+    default: 'the environment variable SWITCHYARD_API_KEY, else none',
+  },
+  {
+    name: 'model-id',
+    type: 'text',
+    value: 'NAME',
+    help: "The model's name in answers",
+    default: "the checkpoint folder's name",
+  },
+  { name: 'cors-origin', type: 'text', value: 'ORIGIN', help: 'Origin that browsers may call from', default: 'none' },
+  {
+    name: 'max-sequences',
+    type: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'The most requests computed side by side',
+    default: '64',
+  },
+  {
+    name: 'max-queue',
+    type: 'integer',
+    value: 'N',
+    minimum: 0,
+    help: 'The most requests that wait; the next ones get status 429',
+    default: '256',
+  },
+  {
+    name: 'prefill-chunk',
+    type: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'The most prompt tokens computed in one step',
+    default: '256',
+  },
+  {
+    name: 'kv-cache-mib',
+    type: 'number',
+    value: 'MIB',
+    minimum: 1,
+    help: 'KV memory in MiB',
+    default: 'a quarter of the free memory, from 64 to 4096',
+  },
+  {
+    name: 'drain-seconds',
+    type: 'number',
+    value: 'S',
+    minimum: 0,
+    help: 'How long requests under way may go on after SIGTERM or SIGINT; a second signal ends them at once',
+    default: '90',
+  },
+  {
+    name: 'log-level',
+    type: 'choice',
+    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+    help: 'What is logged, as JSON lines on standard error',
+    default: 'info',
+  },
+  {
+    name: 'runner-module',
+    type: 'text',
+    value: 'URL',
+    help: 'Module that makes the model runner',
+    default: 'ONNX Runtime on the CPU',
+  },
+];
+
 const JSON_OPTION: OptionRow = { name: 'json', type: 'flag', help: 'Print JSON instead of text' };
 const HELP_OPTION: OptionRow = { name: 'help', type: 'flag', help: 'Print this help' };
 
@@ -153,5 +233,10 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'inspect',
     summary: 'Configuration, tensors, memory plan and router of a checkpoint',
     options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
+  },
+  {
+    name: 'serve',
+    summary: 'Put the OpenAI HTTP API in front of the model',
+    options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, HELP_OPTION],
   },
 ];

@@ -1,0 +1,116 @@
+/** `switchyard serve`. */
+import { basename } from 'node:path';
+import { embeddedCheckpointPath } from '@switchyard/models';
+import { pino } from 'pino';
+import { Engine } from '../engine.ts';
+import type { Logger } from '../logger.ts';
+import type { EngineOptions } from '../options.ts';
+import type { ServerOptions } from '../server/options.ts';
+import { startServer } from '../server/start-server.ts';
+import type { ModelInfo } from '../worker/protocol.ts';
+import type { OptionValues } from './parse-options.ts';
+import { engineOptions } from './request-options.ts';
+import type { Terminal } from './terminal.ts';
+
+/** The environment variable that `--api-key` overrides. */
+const API_KEY_VARIABLE = 'SWITCHYARD_API_KEY';
+const MEBIBYTE = 2 ** 20;
+const MS_PER_SECOND = 1000;
+/** What a shell reports for a process that SIGINT or SIGTERM ended. */
+const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** JSON lines on the terminal's error stream: standard output stays for the plan and the URL. */
+function jsonLogger(level: string, terminal: Terminal): Logger {
+  const sink = pino({ level }, { write: (line: string) => terminal.error.write(line) });
+  return {
+    debug: (message, fields) => sink.debug(fields ?? {}, message),
+    info: (message, fields) => sink.info(fields ?? {}, message),
+    warn: (message, fields) => sink.warn(fields ?? {}, message),
+    error: (message, fields) => sink.error(fields ?? {}, message),
+  };
+}
+
+/** Options that are set: absent ones take the defaults of engine and server. */
+function present<T extends object>(options: { [Name in keyof T]: T[Name] | undefined }): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function engineLimits(values: OptionValues): EngineOptions {
+  const kvCacheMiB = values.number('kv-cache-mib');
+  return present<EngineOptions>({
+    maxSequences: values.number('max-sequences'),
+    maxQueue: values.number('max-queue'),
+    prefillChunk: values.number('prefill-chunk'),
+    kvCacheBytes: kvCacheMiB === undefined ? undefined : Math.floor(kvCacheMiB * MEBIBYTE),
+    runnerModule: values.text('runner-module'),
+  });
+}
+
+function serverOptions(values: OptionValues): ServerOptions {
+  const drainSeconds = values.number('drain-seconds');
+  return present<ServerOptions>({
+    host: values.text('host'),
+    port: values.number('port'),
+    apiKey: values.text('api-key') ?? process.env[API_KEY_VARIABLE] ?? undefined,
+    modelId: values.text('model-id'),
+    corsOrigin: values.text('cors-origin'),
+    drainMs: drainSeconds === undefined ? undefined : drainSeconds * MS_PER_SECOND,
+  });
+}
+
+/** What memory the model takes and how much it leaves for requests. */
+function memoryPlan({ plan, runner, router, experts, expertsPerToken, layers }: ModelInfo): string {
+  const mebibytes = (bytes: number): string => `${(bytes / MEBIBYTE).toFixed(1)} MiB`;
+  return [
+    `model     ${layers} layers, ${experts} experts, ${expertsPerToken} of them for each token`,
+    `runner    ${runner}, router ${router.backend} (${router.device})`,
+    `weights   ${mebibytes(plan.weightBytes)}`,
+    `KV cache  ${mebibytes(plan.budgetBytes)}, ${plan.kvBytesPerToken} bytes a token, blocks of ${plan.blockTokens} tokens`,
+    `room for  ${plan.sequencesOf1024} sequences of 1024 tokens; the longest has ${plan.longestSequence}`,
+    '',
+  ].join('\n');
+}
+
+/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once. */
+function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly stop: () => void } {
+  let receive: (signal: NodeJS.Signals) => void = () => undefined;
+  const arrived = new Promise<NodeJS.Signals>((resolve) => {
+    let drains = false;
+    receive = (signal) => {
+      if (drains) process.exit(signal === 'SIGINT' ? SIGNAL_EXIT_CODES.SIGINT : SIGNAL_EXIT_CODES.SIGTERM);
+      drains = true;
+      resolve(signal);
+    };
+  });
+  process.on('SIGINT', receive);
+  process.on('SIGTERM', receive);
+  return {
+    arrived,
+    stop: () => {
+      process.off('SIGINT', receive);
+      process.off('SIGTERM', receive);
+    },
+  };
+}
+
+/** Serves until SIGINT or SIGTERM, then finishes the requests under way. Throws where the model cannot be loaded. */
+export async function serveCommand(values: OptionValues, terminal: Terminal): Promise<void> {
+  const path = values.text('model') ?? embeddedCheckpointPath();
+  const logger = jsonLogger(values.text('log-level') ?? 'info', terminal);
+  const load = (): Promise<Engine> => Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger });
+  const signals = firstSignal();
+  const server = await startServer(load, basename(path), { ...serverOptions(values), logger });
+  try {
+    const stopped = await Promise.race([signals.arrived, server.ready]);
+    if (typeof stopped !== 'string') {
+      terminal.output.write(memoryPlan(stopped.model));
+      terminal.output.write(`listening on ${server.url}\n`);
+      const signal = await signals.arrived;
+      logger.info('draining', { signal });
+    }
+  } finally {
+    await server.close();
+    signals.stop();
+  }
+  logger.info('stopped');
+}
