@@ -109,10 +109,15 @@ function models(serving: Serving) {
 
 /** Tokens sent to each expert since the model was loaded, for the page's heat map. */
 function expertLoad(serving: Serving) {
-  return (context: Context): Response =>
-    context.json({
-      layers: [...serving.metrics.expertLoad].map(([layer, load]) => ({ layer, tokens: Array.from(load) })),
+  return async (context: Context): Promise<Response> => {
+    const { layers, experts, counts } = (await serving.holder.engine.report()).expertLoad;
+    return context.json({
+      layers: Array.from({ length: layers }, (_, layer) => ({
+        layer,
+        tokens: Array.from(counts.subarray(layer * experts, (layer + 1) * experts)),
+      })),
     });
+  };
 }
 
 /** The whole HTTP interface. */

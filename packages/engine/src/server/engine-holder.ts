@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DisposedError, WorkerCrashedError } from '../errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine } from '../engine.ts';
 import { OpenAiError } from './openai-error.ts';
 
@@ -14,18 +14,21 @@ export type ServerState = 'loading' | 'ready' | 'restarting' | 'draining' | 'fai
 export interface EngineHolderEvents {
   /** The worker stopped; a new engine is being loaded. */
   readonly onCrash?: (error: unknown) => void;
-  /** Another engine took over. */
+  /** An engine is loaded and takes requests. */
   readonly onReady?: (engine: Engine) => void;
-  /** No engine could be loaded: the server stays up and says so. */
+  /** An engine could not be loaded: the first one for good, later ones are tried again. */
   readonly onFailure?: (error: unknown) => void;
 }
 
-const RETRY_AFTER_LOADING = 2;
+const RETRY_AFTER_SECONDS = 2;
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30_000;
 
 /** Loads the engine, hands it to requests, and loads another one when its worker crashes. */
 export class EngineHolder implements AsyncDisposable {
   readonly #load: () => Promise<Engine>;
   readonly #events: EngineHolderEvents;
+  readonly #disposal = new AbortController();
   #engine: Engine | null = null;
   #state: ServerState = 'loading';
   #failure: unknown = null;
@@ -35,21 +38,11 @@ export class EngineHolder implements AsyncDisposable {
   constructor(load: () => Promise<Engine>, events: EngineHolderEvents = {}) {
     this.#load = load;
     this.#events = events;
-    this.#loading = this.#replace();
+    this.#loading = this.#loadFirst();
   }
 
   get state(): ServerState {
     return this.#state;
-  }
-
-  /** Settles when the load in progress is over, well or not. */
-  get settled(): Promise<void> {
-    return this.#loading;
-  }
-
-  /** Why there is no engine, where `state` is `'failed'`. */
-  get failure(): unknown {
-    return this.#failure;
   }
 
   /** The engine, or null while there is none. */
@@ -63,10 +56,7 @@ export class EngineHolder implements AsyncDisposable {
       throw new OpenAiError(
         503,
         'The server shuts down · it takes no new requests · send the request to another server',
-        {
-          code: 'shutting_down',
-          retryAfter: RETRY_AFTER_LOADING,
-        },
+        { code: 'shutting_down', retryAfter: RETRY_AFTER_SECONDS },
       );
     }
     if (this.#engine === null) {
@@ -74,30 +64,20 @@ export class EngineHolder implements AsyncDisposable {
         this.#state === 'failed'
           ? `The model could not be loaded · ${this.#failure instanceof Error ? this.#failure.message : String(this.#failure)}`
           : 'The model is being loaded · try again in a moment';
-      throw new OpenAiError(503, message, { code: this.#state, retryAfter: RETRY_AFTER_LOADING });
+      throw new OpenAiError(503, message, { code: this.#state, retryAfter: RETRY_AFTER_SECONDS });
     }
     return this.#engine;
-  }
-
-  /** Tells of a failed request, so that a crashed engine is replaced. */
-  report(error: unknown, engine: Engine): void {
-    if (!(error instanceof WorkerCrashedError) || engine !== this.#engine || this.#state === 'draining') return;
-    this.#engine = null;
-    this.#state = 'restarting';
-    this.#events.onCrash?.(error);
-    this.#loading = engine.dispose().then(
-      () => this.#replace(),
-      () => this.#replace(),
-    );
   }
 
   /** Takes no new requests from now on; those under way go on. */
   drain(): void {
     this.#state = 'draining';
+    this.#disposal.abort();
   }
 
+  /** Frees the engine; requests that are still under way get an error. */
   async dispose(): Promise<void> {
-    this.#state = 'draining';
+    this.drain();
     await this.#loading;
     await this.#engine?.dispose();
     this.#engine = null;
@@ -107,21 +87,52 @@ export class EngineHolder implements AsyncDisposable {
     await this.dispose();
   }
 
-  async #replace(): Promise<void> {
+  async #loadFirst(): Promise<void> {
     try {
-      const engine = await this.#load();
-      if (this.#state === 'draining') {
-        await engine.dispose();
-        return;
-      }
-      this.#engine = engine;
-      this.#state = 'ready';
-      this.#events.onReady?.(engine);
+      await this.#take(await this.#load());
     } catch (error) {
-      if (this.#state === 'draining' || error instanceof DisposedError) return;
-      this.#failure = error;
-      this.#state = 'failed';
-      this.#events.onFailure?.(error);
+      this.#fail(error);
     }
+  }
+
+  /** Loads until it works: a server that has served once keeps trying, each time after twice the pause. */
+  async #reload(): Promise<void> {
+    for (let pause = FIRST_RETRY_MS; !this.#disposal.signal.aborted; pause = Math.min(2 * pause, LONGEST_RETRY_MS)) {
+      try {
+        await this.#take(await this.#load());
+        return;
+      } catch (error) {
+        this.#fail(error);
+        await delay(pause, undefined, { signal: this.#disposal.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #take(engine: Engine): Promise<void> {
+    if (this.#disposal.signal.aborted) {
+      await engine.dispose();
+      return;
+    }
+    this.#engine = engine;
+    this.#state = 'ready';
+    void engine.closed.then((error) => {
+      if (error !== null) this.#replace(engine, error);
+    });
+    this.#events.onReady?.(engine);
+  }
+
+  #replace(engine: Engine, error: Error): void {
+    if (engine !== this.#engine || this.#disposal.signal.aborted) return;
+    this.#engine = null;
+    this.#state = 'restarting';
+    this.#events.onCrash?.(error);
+    this.#loading = engine.dispose().then(() => this.#reload());
+  }
+
+  #fail(error: unknown): void {
+    if (this.#disposal.signal.aborted) return;
+    this.#failure = error;
+    this.#state = 'failed';
+    this.#events.onFailure?.(error);
   }
 }

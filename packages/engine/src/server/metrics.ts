@@ -6,17 +6,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { AbortedError, QueueFullError } from '../errors.ts';
 import type { DoneEvent } from '../events.ts';
-import type { LayerRouting } from '../runner.ts';
-
-/** What the scheduler counts; read when metrics are asked for. */
-export interface SchedulerGauges {
-  readonly running: number;
-  readonly waiting: number;
-  /** 0 to 1. */
-  readonly kvCacheUsage: number;
-  readonly prefixCacheQueries: number;
-  readonly prefixCacheHits: number;
-}
+import type { SchedulerStats } from '../scheduler/job.ts';
+import type { ExpertLoad } from '../scheduler/routing-log.ts';
+import type { WorkerReport } from '../worker/protocol.ts';
 
 const SECONDS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160];
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
@@ -24,9 +16,17 @@ const MS_PER_SECOND = 1000;
 
 const finishReason = (reason: DoneEvent['finishReason']): string => (reason === 'tool-calls' ? 'tool_calls' : reason);
 
+/** A metric that the worker counts itself: set from its report. */
+interface ReportedMetric {
+  readonly metric: Gauge | Counter;
+  readonly read: (stats: SchedulerStats) => number;
+}
+
 /** The counters and histograms of one server, in a registry of its own. */
 export class ServerMetrics {
   readonly registry = new Registry();
+  readonly #report: () => Promise<WorkerReport | null>;
+  readonly #reported: readonly ReportedMetric[];
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
   readonly #success: Counter<'finished_reason'>;
@@ -41,35 +41,46 @@ export class ServerMetrics {
   readonly #requestGenerationTokens: Histogram;
   readonly #expertTokens: Counter<'layer' | 'expert'>;
   readonly #imbalance: Gauge<'layer'>;
-  readonly #expertLoad = new Map<number, Float64Array>();
   readonly #crashes: Counter;
 
-  /** @param gauges The scheduler's state now, or null while no model is loaded. */
-  constructor(modelName: string, gauges: () => Promise<SchedulerGauges | null>) {
+  /** @param report The worker's counters now, or null while no model is loaded; asked for once a scrape. */
+  constructor(modelName: string, report: () => Promise<WorkerReport | null>) {
     const registers = [this.registry];
+    this.#report = report;
     this.registry.setDefaultLabels({ model_name: modelName });
-    const counter = (name: string, help: string): Counter => new Counter({ name: `vllm:${name}`, help, registers });
+    const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
+    const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
     const histogram = (name: string, help: string, buckets: number[]): Histogram =>
       new Histogram({ name: `vllm:${name}`, help, buckets, registers });
-    const gauge = (name: string, help: string, read: (now: SchedulerGauges) => number): void => {
-      new Gauge({
-        name: `vllm:${name}`,
-        help,
-        registers,
-        async collect() {
-          const now = await gauges();
-          if (now === null) this.reset();
-          else this.set(read(now));
-        },
-      });
-    };
-    gauge('num_requests_running', 'Requests in the running batch', (now) => now.running);
-    gauge('num_requests_waiting', 'Requests in the queue', (now) => now.waiting);
-    gauge('kv_cache_usage_perc', 'Share of the KV blocks in use, 0 to 1', (now) => now.kvCacheUsage);
-    gauge('prefix_cache_queries', 'Prompt tokens looked up in the prefix cache', (now) => now.prefixCacheQueries);
-    gauge('prefix_cache_hits', 'Prompt tokens found in the prefix cache', (now) => now.prefixCacheHits);
-    this.#promptTokens = counter('prompt_tokens_total', 'Prompt tokens of finished requests');
-    this.#generationTokens = counter('generation_tokens_total', 'Generated tokens of finished requests');
+    this.#reported = [
+      {
+        metric: gauge('vllm:num_requests_running', 'Requests in the running batch'),
+        read: ({ running }) => running,
+      },
+      { metric: gauge('vllm:num_requests_waiting', 'Requests in the queue'), read: ({ waiting }) => waiting },
+      {
+        metric: gauge('vllm:kv_cache_usage_perc', 'Share of the KV memory handed out, 0 to 1'),
+        read: ({ kvCacheUsage }) => kvCacheUsage,
+      },
+      {
+        metric: counter('vllm:prefix_cache_queries_total', 'Prompt tokens looked up in the prefix cache'),
+        read: ({ prefixCacheQueries }) => prefixCacheQueries,
+      },
+      {
+        metric: counter('vllm:prefix_cache_hits_total', 'Prompt tokens found in the prefix cache'),
+        read: ({ prefixCacheHits }) => prefixCacheHits,
+      },
+      {
+        metric: counter('vllm:num_preemptions_total', 'Requests that had to start over for lack of KV memory'),
+        read: ({ preemptions }) => preemptions,
+      },
+      {
+        metric: counter('switchyard:steps_total', 'Forward steps of the model'),
+        read: ({ steps }) => steps,
+      },
+    ];
+    this.#promptTokens = counter('vllm:prompt_tokens_total', 'Prompt tokens of finished requests');
+    this.#generationTokens = counter('vllm:generation_tokens_total', 'Generated tokens of finished requests');
     this.#success = new Counter({
       name: 'vllm:request_success_total',
       help: 'Finished requests',
@@ -106,11 +117,7 @@ export class ServerMetrics {
       labelNames: ['layer'],
       registers,
     });
-    this.#crashes = new Counter({
-      name: 'switchyard:worker_crashes_total',
-      help: 'Model workers that crashed',
-      registers,
-    });
+    this.#crashes = counter('switchyard:worker_crashes_total', 'Model workers that crashed');
   }
 
   finished(done: DoneEvent): void {
@@ -139,32 +146,30 @@ export class ServerMetrics {
     this.#crashes.inc();
   }
 
-  /** Counts what one layer's router chose in one step. */
-  routed({ layer, ids }: LayerRouting, experts: number): void {
-    const load = this.#expertLoad.get(layer) ?? new Float64Array(experts);
-    this.#expertLoad.set(layer, load);
-    for (const expert of ids) if (expert >= 0 && expert < experts) load[expert] = (load[expert] ?? 0) + 1;
-  }
-
   /** The text that Prometheus reads. */
   async text(): Promise<string> {
-    // Labels are costly to look up for each token: the counts are kept in arrays and told here.
+    const report = await this.#report();
+    for (const { metric, read } of this.#reported) {
+      metric.reset();
+      if (report !== null) metric.inc(read(report.stats));
+    }
     this.#expertTokens.reset();
-    for (const [layer, load] of this.#expertLoad) {
+    this.#imbalance.reset();
+    if (report !== null) this.#tellExpertLoad(report.expertLoad);
+    return await this.registry.metrics();
+  }
+
+  #tellExpertLoad({ layers, experts, counts }: ExpertLoad): void {
+    for (let layer = 0; layer < layers; layer += 1) {
       let busiest = 0;
       let total = 0;
-      for (const [expert, tokens] of load.entries()) {
+      for (let expert = 0; expert < experts; expert += 1) {
+        const tokens = counts[layer * experts + expert] ?? 0;
         this.#expertTokens.inc({ layer, expert }, tokens);
         busiest = Math.max(busiest, tokens);
         total += tokens;
       }
-      this.#imbalance.set({ layer }, total === 0 ? 0 : (busiest * load.length) / total);
+      this.#imbalance.set({ layer }, total === 0 ? 0 : (busiest * experts) / total);
     }
-    return await this.registry.metrics();
-  }
-
-  /** Tokens sent to each expert so far, by layer. */
-  get expertLoad(): ReadonlyMap<number, Float64Array> {
-    return this.#expertLoad;
   }
 }

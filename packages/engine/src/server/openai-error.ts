@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ModelsError } from '@switchyard/models';
 import {
   AbortedError,
   ContextLengthError,
@@ -75,16 +76,31 @@ export function badRequest(param: string | null, message: string, code = 'invali
   return new OpenAiError(400, message, { param, code });
 }
 
+/** What the harmony renderer refuses in a conversation, by code. */
+const CONVERSATION_FAULTS: Readonly<Record<string, string>> = {
+  INVALID_TOOL_NAME: 'tools',
+  DUPLICATE_TOOL: 'tools',
+  UNKNOWN_TOOL_RESULT: 'messages',
+};
+
+/** The engine's field by its name in the HTTP API: `topP` as `top_p`. */
+function parameterName(field: string): string {
+  return field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 const RETRY_SOON = 1;
 const RETRY_AFTER_RESTART = 5;
 
 /** Anything thrown while a request was served, as the answer that its client gets. */
 export function toOpenAiError(error: unknown): OpenAiError {
   if (error instanceof OpenAiError) return error;
-  if (error instanceof InvalidRequestError) return badRequest(error.field, error.message);
+  if (error instanceof InvalidRequestError) return badRequest(parameterName(error.field), error.message);
   if (error instanceof EmptyPromptError) return badRequest('messages', error.message, 'empty_prompt');
   if (error instanceof ContextLengthError) return badRequest('messages', error.message, 'context_length_exceeded');
   if (error instanceof UnsupportedError) return badRequest(null, error.message, 'unsupported');
+  if (error instanceof ModelsError && Object.hasOwn(CONVERSATION_FAULTS, error.code)) {
+    return badRequest(CONVERSATION_FAULTS[error.code] ?? null, error.message, error.code.toLowerCase());
+  }
   if (error instanceof QueueFullError) {
     return new OpenAiError(429, error.message, { code: 'queue_full', retryAfter: RETRY_SOON, cause: error });
   }

@@ -1,11 +1,10 @@
 /**
  * One generation on behalf of an HTTP request: started so that a bad request is known before any header is sent,
- * counted, and reported when the engine's worker crashes.
+ * and counted.
  *
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import type { Engine } from '../engine.ts';
 import type { DoneEvent, GenerateEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { EngineHolder } from './engine-holder.ts';
@@ -42,7 +41,6 @@ export function unixSeconds(): number {
 
 async function* watched(
   serving: Serving,
-  engine: Engine,
   rest: AsyncIterator<GenerateEvent>,
 ): AsyncGenerator<GenerateEvent, void, undefined> {
   try {
@@ -54,7 +52,6 @@ async function* watched(
     }
   } catch (error) {
     serving.metrics.failed(error);
-    serving.holder.report(error, engine);
     throw error;
   } finally {
     await rest.return?.();
@@ -63,15 +60,13 @@ async function* watched(
 
 /** Starts a generation and waits until the engine has taken it. @throws what the engine throws for a bad request */
 export async function startGeneration(serving: Serving, request: GenerateRequest): Promise<StartedGeneration> {
-  const engine = serving.holder.engine;
-  const iterator = engine.generate(request)[Symbol.asyncIterator]();
+  const iterator = serving.holder.engine.generate(request);
   try {
     const first = await iterator.next();
     const promptTokens = first.done !== true && first.value.type === 'queued' ? first.value.promptTokens : 0;
-    return { promptTokens, events: watched(serving, engine, iterator) };
+    return { promptTokens, events: watched(serving, iterator) };
   } catch (error) {
     serving.metrics.failed(error);
-    serving.holder.report(error, engine);
     throw error;
   }
 }

@@ -22,8 +22,8 @@ export interface RunningServer extends AsyncDisposable {
   /** Such as `http://127.0.0.1:8000`. */
   readonly url: string;
   readonly state: ServerState;
-  /** Settles when the model is loaded; rejects where it cannot be. */
-  readonly ready: Promise<void>;
+  /** The first engine, once it is loaded; rejects where it cannot be. */
+  readonly ready: Promise<Engine>;
   /** Takes no new requests, waits for those under way (at most `drainMs`), and frees the engine. */
   close(): Promise<void>;
 }
@@ -105,9 +105,12 @@ export async function startServer(
   const port = await listen(server, host, options.port ?? SERVER_DEFAULTS.port);
   answerBrokenRequests(server);
 
-  const metrics = new ServerMetrics(modelId, async () => (await holder.engineOrNull?.stats()) ?? null);
-  let settleReady: { resolve: () => void; reject: (reason: unknown) => void } | null = null;
-  const ready = new Promise<void>((resolve, reject) => {
+  const metrics = new ServerMetrics(modelId, async () => {
+    // A worker that crashes meanwhile has nothing to report.
+    return (await holder.engineOrNull?.report().catch(() => null)) ?? null;
+  });
+  let settleReady: { resolve: (engine: Engine) => void; reject: (reason: unknown) => void } | null = null;
+  const ready = new Promise<Engine>((resolve, reject) => {
     settleReady = { resolve, reject };
   });
   const holder: EngineHolder = new EngineHolder(load, {
@@ -116,9 +119,9 @@ export async function startServer(
       logger.error('worker crashed, loading another', { reason: String(error) });
     },
     onReady: (engine) => {
-      engine.onRouting = (routing) => metrics.routed(routing, engine.model.experts);
-      logger.info('model ready', { model: modelId });
-      settleReady?.resolve();
+      const { runner, router, plan } = engine.model;
+      logger.info('model ready', { model: modelId, runner, router, plan });
+      settleReady?.resolve(engine);
     },
     onFailure: (error) => {
       logger.error('model could not be loaded', { reason: error instanceof Error ? error.message : String(error) });

@@ -30,7 +30,7 @@ export function tokenize(serving: Serving) {
     if ((body.prompt === undefined) === (body.messages === undefined)) {
       throw badRequest('prompt', 'Give exactly one of prompt and messages');
     }
-    const tokens = await engine.tokenize(
+    const tokens = engine.tokenize(
       body.messages === undefined
         ? { prompt: body.prompt ?? '' }
         : {
@@ -39,7 +39,7 @@ export function tokenize(serving: Serving) {
             ...(body.reasoning_effort != null ? { reasoningEffort: toReasoningEffort(body.reasoning_effort) } : {}),
           },
     );
-    return context.json({ count: tokens.length, max_model_len: engine.model.contextLength, tokens: [...tokens] });
+    return context.json({ count: tokens.length, max_model_len: engine.model.contextLength, tokens });
   };
 }
 
@@ -49,7 +49,7 @@ const detokenizeRequest = z.object({ model: z.string().nullish(), tokens: tokenI
 export function detokenize(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const { tokens } = await readJsonBody(context, detokenizeRequest);
-    return context.json({ prompt: await serving.holder.engine.detokenize(tokens) });
+    return context.json({ prompt: serving.holder.engine.detokenize(tokens) });
   };
 }
 
@@ -83,24 +83,19 @@ export function score(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, scoreRequest);
     const { engine } = serving.holder;
-    try {
-      const results = await engine.score(scoreInputs(body.input), { signal: context.req.raw.signal });
-      const promptTokens = results.reduce((sum, { tokens }) => sum + tokens, 0);
-      return context.json({
-        object: 'list',
-        model: serving.modelId,
-        data: results.map(({ nll, tokens, logprobs }, index) => ({
-          object: 'score',
-          index,
-          nll,
-          tokens,
-          ...(body.logprobs === true ? { logprobs: Array.from(logprobs) } : {}),
-        })),
-        usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
-      });
-    } catch (error) {
-      serving.holder.report(error, engine);
-      throw error;
-    }
+    const results = await engine.score(scoreInputs(body.input), { signal: context.req.raw.signal });
+    const promptTokens = results.reduce((sum, { tokens }) => sum + tokens, 0);
+    return context.json({
+      object: 'list',
+      model: serving.modelId,
+      data: results.map(({ nll, tokens, logprobs }, index) => ({
+        object: 'score',
+        index,
+        nll,
+        tokens,
+        ...(body.logprobs === true ? { logprobs: Array.from(logprobs) } : {}),
+      })),
+      usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    });
   };
 }

@@ -17,6 +17,7 @@ import {
   toHarmonyTools,
   toReasoningEffort,
   toResponseFormat,
+  toolName,
   toToolChoice,
 } from './tools.ts';
 
@@ -29,7 +30,7 @@ const content = z.union([z.string(), z.array(textPart)]);
 const toolCall = z.object({
   id: z.string(),
   type: z.literal('function').nullish(),
-  function: z.object({ name: z.string(), arguments: z.string() }),
+  function: z.object({ name: toolName, arguments: z.string() }),
 });
 
 const message = z.discriminatedUnion('role', [
@@ -43,7 +44,7 @@ const message = z.discriminatedUnion('role', [
     reasoning_content: z.string().nullish(),
     tool_calls: z.array(toolCall).nullish(),
   }),
-  z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: z.string().nullish() }),
+  z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: toolName.nullish() }),
 ]);
 
 export const chatRequest = z.object({

@@ -16,6 +16,7 @@ import {
   toHarmonyTools,
   toReasoningEffort,
   toResponseFormat,
+  toolName,
   toToolChoice,
 } from './tools.ts';
 
@@ -33,7 +34,7 @@ const messageItem = z.object({
 const functionCallItem = z.object({
   type: z.literal('function_call'),
   call_id: z.string(),
-  name: z.string(),
+  name: toolName,
   arguments: z.string(),
 });
 const functionOutputItem = z.object({

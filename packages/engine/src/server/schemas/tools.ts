@@ -8,7 +8,8 @@ import { z } from 'zod';
 import type { ResponseFormat, ToolChoice } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
 
-const toolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'names are 1 to 64 of A-Z a-z 0-9 _ -');
+/** A function's name. */
+export const toolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'names are 1 to 64 of A-Z a-z 0-9 _ -');
 
 /** Any JSON object: the schema of a tool's arguments or of the answer. */
 export const jsonObject = z.record(

@@ -1,0 +1,8 @@
+/**
+ * The OpenAI HTTP API in front of an engine.
+ *
+ * @module
+ */
+export type { ServerState } from './engine-holder.ts';
+export { SERVER_DEFAULTS, type ServerOptions } from './options.ts';
+export { type RunningServer, startServer } from './start-server.ts';
