@@ -4,8 +4,8 @@ import type { RouterLogger } from '../logger.ts';
 import { CompileCache } from './compile-cache.ts';
 import type { GpuDriver, GpuKernel, GpuModule } from './driver/gpu-driver.ts';
 import { openHiprtc, openNvrtc } from './driver/runtime-compiler.ts';
-import { findPrebuilt } from './prebuilt.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
+import { findPrebuiltObject } from './kernel/prebuilt-kernels.ts';
 import { kernelSource, type KernelSourceName } from './kernel/source.ts';
 import type { KernelTarget } from './kernel/specialization.ts';
 
@@ -73,7 +73,8 @@ export class KernelLibrary {
     const key = `${name} ${JSON.stringify(defines)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
-      const shipped = findPrebuilt(this.target.architecture, symbol);
+      const { vendor, architecture } = this.target;
+      const shipped = vendor === 'amd' ? findPrebuiltObject(architecture, symbol) : null;
       const image = shipped ?? (await this.#compile(name, text(), defines, symbol));
       // Another call may have loaded it meanwhile.
       module = this.#modules.get(key) ?? this.#driver.loadModule(image);

@@ -14,7 +14,18 @@ export function benchmarkTables(report: BenchmarkReport): string {
   ];
   for (const [title, results] of groups(report.results)) {
     lines.push('', title);
-    const head = ['T', ...COLUMNS, 'p99', 'x vLLM', 'x best FlyDSL', '% of copy'];
+    const head = [
+      'T',
+      'empty',
+      'vLLM',
+      'FlyDSL 1st',
+      'FlyDSL new',
+      'Switchyard',
+      'p99',
+      'x vLLM',
+      'x best FlyDSL',
+      '% of copy',
+    ];
     lines.push(head.map((cell) => cell.padStart(13)).join(''));
     const tokens = [...new Set(results.map((result) => result.tokens))];
     for (const count of tokens) lines.push(tableRow(report, results, count));
