@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { QueueFullError } from '../../src/errors.ts';
+import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
+import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
+import { sharePrefill } from '../../src/scheduler/prefill-shares.ts';
+import { Scheduler, type SchedulerLimits } from '../../src/scheduler/scheduler.ts';
+import { ScriptedRunner, type ScriptedOptions } from '../fixtures/scripted-runner.ts';
+
+const LIMITS: SchedulerLimits = {
+  maxSequences: 8,
+  maxQueue: 8,
+  prefillChunk: 16,
+  kvCacheBytes: 4096,
+  maxCachedPrefixes: 4,
+};
+
+function job(id: number, prompt: readonly number[], options: Partial<GenerateJob> = {}): GenerateJob {
+  const sampling = { ...DEFAULT_SAMPLING, temperature: 1, seed: id, logitBias: [] };
+  return {
+    kind: 'generate',
+    id,
+    prompt: Int32Array.from(prompt),
+    sampling,
+    maxTokens: 6,
+    stopTokenIds: [],
+    logprobs: null,
+    traceRouting: false,
+    reusePrefix: true,
+    constraint: null,
+    arrival: 0,
+    ...options,
+  };
+}
+
+function create(
+  limits: Partial<SchedulerLimits> = {},
+  options: ScriptedOptions = {},
+): { runner: ScriptedRunner; scheduler: Scheduler } {
+  const runner = new ScriptedRunner(options);
+  let time = 0;
+  const scheduler = new Scheduler({
+    ...LIMITS,
+    ...limits,
+    runner,
+    routing: { layers: 1, experts: 2, topK: 1 },
+    now: () => time++,
+  });
+  return { runner, scheduler };
+}
+
+async function finish(
+  scheduler: Scheduler,
+): Promise<{ answers: Map<number, number[]>; finished: FinishReport[]; failed: number[] }> {
+  const answers = new Map<number, number[]>();
+  const finished: FinishReport[] = [];
+  const failed: number[] = [];
+  for (let step = 0; scheduler.hasWork; step++) {
+    assert.ok(step < 10_000, 'the scheduler does not come to an end');
+    const report = await scheduler.step();
+    for (const { id, token } of report.tokens) answers.set(id, [...(answers.get(id) ?? []), token]);
+    finished.push(...report.finished);
+    failed.push(...report.failed.map(({ id }) => id));
+  }
+  return { answers, finished, failed };
+}
+
+const range = (length: number, from = 0): number[] => Array.from({ length }, (_, i) => (from + i) % 50);
+
+describe('Scheduler', () => {
+  it('gives each job the same tokens alone, in a batch, in chunks and after preemption', async () => {
+    const shape = fc.record({
+      prompts: fc.array(fc.array(fc.nat(49), { minLength: 1, maxLength: 40 }), { minLength: 1, maxLength: 6 }),
+      prefillChunk: fc.integer({ min: 1, max: 20 }),
+      maxSequences: fc.integer({ min: 1, max: 4 }),
+      kvCacheBytes: fc.integer({ min: 64, max: 300 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(shape, async ({ prompts, ...limits }) => {
+        const { scheduler } = create(limits);
+        for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt));
+        const { answers } = await finish(scheduler);
+        for (const [id, prompt] of prompts.entries()) {
+          const alone = create({ maxCachedPrefixes: 0 });
+          alone.scheduler.add(job(id, prompt));
+          assert.deepEqual(answers.get(id), (await finish(alone.scheduler)).answers.get(id));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('never hands out more KV memory than there is', async () => {
+    const { scheduler } = create({ kvCacheBytes: 96 });
+    for (let id = 0; id < 4; id++) scheduler.add(job(id, range(20, id * 7), { maxTokens: 30 }));
+    while (scheduler.hasWork) {
+      await scheduler.step();
+      assert.ok(scheduler.stats.kvBytesUsed <= 96);
+    }
+    assert.ok(scheduler.stats.preemptions > 0);
+  });
+
+  it('computes at most a chunk of prompt tokens a step while answers go on', async () => {
+    const { runner, scheduler } = create();
+    scheduler.add(job(0, [1], { maxTokens: 20 }));
+    await scheduler.step();
+    scheduler.add(job(1, range(60), { maxTokens: 1 }));
+    const { answers } = await finish(scheduler);
+    for (const batch of runner.batches) assert.ok(batch.reduce((sum, { tokens }) => sum + tokens.length, 0) <= 16 + 1);
+    assert.equal(answers.get(0)?.length, 19);
+    assert.deepEqual(
+      runner.batches[1]?.map(({ tokens }) => tokens.length),
+      [1, 16],
+    );
+  });
+
+  it('starts jobs in the order they came and refuses the one too many', async () => {
+    const { scheduler } = create({ maxSequences: 1, maxQueue: 2 });
+    for (let id = 0; id < 3; id++) scheduler.add(job(id, [id], { maxTokens: 2 }));
+    assert.throws(() => scheduler.add(job(3, [1])), QueueFullError);
+    const { finished } = await finish(scheduler);
+    assert.deepEqual(
+      finished.map(({ id }) => id),
+      [0, 1, 2],
+    );
+  });
+
+  it('cancels at the next step and frees what the job held', async () => {
+    const { runner, scheduler } = create({ maxCachedPrefixes: 0 });
+    scheduler.add(job(0, [1, 2], { maxTokens: 100 }));
+    scheduler.add(job(1, [3], { maxTokens: 2 }));
+    await scheduler.step();
+    scheduler.cancel(0);
+    scheduler.cancel(99);
+    const { answers } = await finish(scheduler);
+    assert.equal(answers.has(0), false);
+    assert.equal(scheduler.stats.kvBytesUsed, 0);
+    assert.equal(runner.live.size, 0);
+  });
+
+  it('reuses the beginning of an earlier turn', async () => {
+    const { runner, scheduler } = create();
+    scheduler.add(job(0, range(30)));
+    await finish(scheduler);
+    const before = runner.batches.length;
+    scheduler.add(job(1, [...range(30), 7, 7, 7]));
+    const { finished } = await finish(scheduler);
+    assert.equal(finished[0]?.cachedTokens, 30);
+    assert.equal(runner.batches[before]?.[0]?.tokens.length, 3);
+    assert.equal(scheduler.stats.prefixCacheHits, 30);
+  });
+
+  it('ends at stop tokens, at maxTokens and at the context', async () => {
+    const { scheduler } = create({}, { scripts: [[5, 6, 7]], contextLength: 8 });
+    scheduler.add(job(0, [1], { stopTokenIds: [6] }));
+    scheduler.add(job(1, [2], { maxTokens: 1 }));
+    scheduler.add(job(2, range(6), { maxTokens: 100 }));
+    const { finished } = await finish(scheduler);
+    const ends = new Map(finished.map(({ id, finishReason, stopToken }) => [id, [finishReason, stopToken]]));
+    assert.deepEqual(
+      ends,
+      new Map([
+        [0, ['stop', 6]],
+        [1, ['length', null]],
+        [2, ['length', null]],
+      ] as const),
+    );
+  });
+
+  it('fails the jobs of a failed step and goes on with others', async () => {
+    const { runner, scheduler } = create({}, { failAtStep: 0 });
+    scheduler.add(job(0, [1]));
+    assert.deepEqual((await finish(scheduler)).failed, [0]);
+    assert.equal(runner.live.size, 0);
+    scheduler.add(job(1, [1]));
+    assert.equal((await finish(scheduler)).answers.get(1)?.length, 6);
+  });
+
+  it('scores every token but the first', async () => {
+    const { runner, scheduler } = create();
+    const prompt = range(40, 3);
+    scheduler.add({ kind: 'score', id: 0, prompt: Int32Array.from(prompt), arrival: 0 });
+    scheduler.add({ kind: 'score', id: 1, prompt: Int32Array.of(4), arrival: 0 });
+    const scores = new Map<number, Float64Array>();
+    while (scheduler.hasWork) for (const { id, logprobs } of (await scheduler.step()).scored) scores.set(id, logprobs);
+    assert.equal(scores.get(1)?.length, 0);
+    prompt.slice(1).forEach((token, i) => {
+      const logits = runner.hashLogits(prompt.slice(0, i + 1));
+      const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
+      assert.ok(Math.abs((scores.get(0)?.[i] ?? 0) - ((logits[token] ?? 0) - Math.log(sum))) < 1e-9);
+    });
+  });
+});
+
+describe('sharePrefill', () => {
+  it('uses the whole budget, never too much, and lets short prompts finish first', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(100), { maxLength: 10 }), fc.nat(200), (pending, budget) => {
+        const shares = sharePrefill(pending, budget);
+        const total = pending.reduce((a, b) => a + b, 0);
+        assert.equal(
+          shares.reduce((a, b) => a + b, 0),
+          Math.min(total, budget),
+        );
+        shares.forEach((share, i) => assert.ok(share >= 0 && share <= (pending[i] ?? 0)));
+      }),
+    );
+    assert.deepEqual(sharePrefill([1000, 4], 16), [12, 4]);
+  });
+});
