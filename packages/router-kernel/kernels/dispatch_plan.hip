@@ -21,8 +21,13 @@ ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
 #else
 using LaneMask = u64;
 ROUTER_INLINE LaneMask ballot(bool predicate) {
+#if __has_builtin(__builtin_amdgcn_ballot_w64) && __has_builtin(__builtin_amdgcn_ballot_w32)
   if constexpr (kWaveSize == 64) return __builtin_amdgcn_ballot_w64(predicate);
   return __builtin_amdgcn_ballot_w32(predicate);
+#else
+  // ROCm 5 has the comparison that a ballot is made of; 33 is LLVM's "not equal".
+  return __builtin_amdgcn_uicmp(static_cast<u32>(predicate), 0u, 33);
+#endif
 }
 ROUTER_INLINE u32 count_lanes(LaneMask mask) { return __builtin_popcountll(mask); }
 // Orders a wave's own accesses to shared memory; the hardware keeps them in order already.
