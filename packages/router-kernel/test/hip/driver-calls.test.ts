@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../../src/errors.ts';
+import type { GpuDeviceInfo } from '../../src/hip/driver/gpu-driver.ts';
+import {
+  type NativeRuntime,
+  SHARED_CALLS,
+  type SharedCall,
+  type SharedCallNames,
+} from '../../src/hip/driver/native-calls.ts';
+import { NativeGpuDriver } from '../../src/hip/driver/native-driver.ts';
+
+const INFO: GpuDeviceInfo = {
+  index: 0,
+  name: 'Paper GPU',
+  architecture: 'gfx942',
+  waveSize: 64,
+  multiprocessors: 1,
+  l2CacheBytes: 0,
+  memoryBytes: 0,
+  driverVersion: '1',
+  library: 'paper',
+};
+
+type Arguments = readonly (number | bigint | string | null)[];
+
+/** A runtime that records its calls and answers each with a chosen status. */
+function paperRuntime(statuses: Partial<Record<SharedCall, number | (() => number)>> = {}): {
+  readonly runtime: NativeRuntime;
+  readonly log: { readonly call: SharedCall | 'activate' | 'close'; readonly args: Arguments }[];
+} {
+  const log: { call: SharedCall | 'activate' | 'close'; args: Arguments }[] = [];
+  const keys = Object.keys(SHARED_CALLS) as SharedCall[];
+  const calls = Object.fromEntries(
+    keys.map((call) => [
+      call,
+      (...args: Arguments) => {
+        log.push({ call, args });
+        const status = statuses[call] ?? 0;
+        return typeof status === 'function' ? status() : status;
+      },
+    ]),
+  ) as NativeRuntime['calls'];
+  const names = Object.fromEntries(keys.map((call) => [call, [`paper_${call}`]])) as unknown as SharedCallNames;
+  const runtime: NativeRuntime = {
+    platform: 'amd',
+    info: INFO,
+    calls,
+    names,
+    launchParameterEnd: 3n,
+    statusName: (status) => `paperError${status}`,
+    activate: () => void log.push({ call: 'activate', args: [] }),
+    close: () => void log.push({ call: 'close', args: [] }),
+  };
+  return { runtime, log };
+}
+
+describe('NativeGpuDriver', () => {
+  it('turns a lack of memory into OutOfDeviceMemoryError, on the device and pinned', () => {
+    const { runtime } = paperRuntime({ malloc: 2, hostMalloc: 2 });
+    const driver = new NativeGpuDriver(runtime);
+    for (const allocate of [() => driver.allocate(4096), () => driver.allocatePinned(4096)]) {
+      assert.throws(allocate, (error) => error instanceof OutOfDeviceMemoryError && error.requestedBytes === 4096);
+    }
+  });
+
+  it('names the call, the code and its name in a DeviceError', () => {
+    const { runtime } = paperRuntime({ streamCreate: 719 });
+    assert.throws(
+      () => new NativeGpuDriver(runtime).createStream(),
+      (error) =>
+        error instanceof DeviceError &&
+        error.operation === 'paper_streamCreate' &&
+        error.status === 'paperError719 (719)' &&
+        error.message.includes('Paper GPU'),
+    );
+  });
+
+  it('says that a code object was built for something else', () => {
+    const { runtime } = paperRuntime({ moduleLoad: 209 });
+    assert.throws(() => new NativeGpuDriver(runtime).loadModule(new Uint8Array(64)), /not built for gfx942/);
+  });
+
+  it('waits while a stream is not ready, and reports what it ends with', async () => {
+    const answers = [600, 600, 0];
+    const { runtime, log } = paperRuntime({ streamQuery: () => answers.shift() ?? 700 });
+    const stream = new NativeGpuDriver(runtime).createStream();
+    await stream.synchronize();
+    assert.equal(log.filter(({ call }) => call === 'streamQuery').length, 3);
+    await assert.rejects(stream.synchronize(), (error) => error instanceof DeviceError && /700/.test(error.message));
+  });
+
+  it('launches with the packed argument block and nothing else', () => {
+    const { runtime, log } = paperRuntime();
+    const driver = new NativeGpuDriver(runtime);
+    const kernel = driver.loadModule(new Uint8Array(64)).kernel('route');
+    const launch = driver.prepareLaunch(kernel, 128, 80);
+    assert.equal(launch.arguments.byteLength, 80);
+    launch.gridSize = 7;
+    launch.launch(99n);
+    const last = log.at(-1);
+    assert.equal(last?.call, 'launch');
+    assert.deepEqual(last?.args.slice(1, 10), [7, 1, 1, 128, 1, 1, 0, 99n, 0n]);
+  });
+
+  it('ends a capture whose recording throws, and passes the error on', () => {
+    const { runtime, log } = paperRuntime();
+    const driver = new NativeGpuDriver(runtime);
+    const failure = new Error('recording failed');
+    assert.throws(
+      () =>
+        driver.capture(driver.createStream(), () => {
+          throw failure;
+        }),
+      failure,
+    );
+    assert.ok(log.some(({ call }) => call === 'captureEnd'));
+    assert.ok(!log.some(({ call }) => call === 'graphInstantiate'));
+  });
+
+  it('frees once, and refuses work after dispose', () => {
+    const { runtime, log } = paperRuntime();
+    const driver = new NativeGpuDriver(runtime);
+    const buffer = driver.allocate(16);
+    const late = driver.allocate(16);
+    buffer.free();
+    buffer.free();
+    assert.equal(log.filter(({ call }) => call === 'free').length, 1);
+    driver.dispose();
+    driver.dispose();
+    assert.equal(log.filter(({ call }) => call === 'close').length, 1);
+    late.free();
+    assert.equal(log.filter(({ call }) => call === 'free').length, 1);
+    assert.throws(() => driver.allocate(16), DisposedError);
+  });
+});
