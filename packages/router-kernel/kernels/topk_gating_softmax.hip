@@ -9,7 +9,13 @@ namespace ROUTER_NAMESPACE {
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
 // Lists are as long as the next power of two, which sorting networks want.
 constexpr int kKept = kNextPowerOfTwo<kTopK>;
-constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kSlots> ? kKept : kNextPowerOfTwo<kSlots>;
+// What a lane's part of the row is searched for: chunks first, or experts at once.
+constexpr bool kSearchesChunks = ROUTER_CHUNKS;
+static_assert(!kSearchesChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
+                                   kKept % kLanes == 0),
+              "chunks need whole loads and a share of the best chunks for each lane");
+constexpr int kCandidates = kSearchesChunks ? kLoads : kSlots;
+constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNextPowerOfTwo<kCandidates>;
 
 // With more winners than this, moving lists up costs more than merging them.
 constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kTopK <= 16;
@@ -53,11 +59,13 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   RowSums sums = {0.0f, 0.0f};
   if constexpr (kRanksByChoice) {
     sums = keys_of_choices(words, correctionBias, lane, thread / kLanes, keys);
+  } else if constexpr (kSearchesChunks) {
+    keys_of_chunks(words, keys);
   } else {
     keys_of_logits(words, lane, keys);
   }
   Key best[kKept];
-  select_best<kKeptInLane, kSlots>(keys, best);
+  select_best<kKeptInLane, kCandidates>(keys, best);
 #pragma unroll
   for (int i = 0; i < kKeptInLane; i++) best[i] = with_lane(best[i], lane);
   if constexpr (kReducesOverWave) {
@@ -68,6 +76,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   } else {
     merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
   }
+  if constexpr (kSearchesChunks) best_of_chunks<kKept>(rowLogits, lane, best);
 
   i32 winners[kTopK];
   float winnerLogits[kTopK];

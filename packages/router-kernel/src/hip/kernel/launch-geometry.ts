@@ -10,6 +10,8 @@ export interface LaunchGeometry {
   readonly threadsPerBlock: number;
   /** Bytes of one load. */
   readonly loadBytes: number;
+  /** Whether chunks of one load are ranked first, and then the experts of the best ones. */
+  readonly searchesChunks: boolean;
 }
 
 /** Chooses the geometry. `loadBytes` is the most that the alignment of rows allows one load to bring. */
@@ -19,15 +21,14 @@ export function chooseGeometry(
   launch: { readonly tokens: number; readonly loadBytes: number },
 ): LaunchGeometry {
   const wanted = target.vendor === 'nvidia' ? measuredForm(config, launch) : amdForm(config, target, launch);
-  const { threadsPerBlock } = wanted;
   const bytes = logitBytes(config);
   const loadsPerRow = (config.experts * bytes) / wanted.loadBytes;
   const lanesPerToken = Math.min(MOST_LANES, nextPowerOfTwo(loadsPerRow), nextPowerOfTwo(wanted.lanesPerToken));
   const lanesForGroups = config.groups > 1 ? lanesThatFitGroups(config, lanesPerToken) : null;
-  if (lanesForGroups === null) return { lanesPerToken, threadsPerBlock, loadBytes: wanted.loadBytes };
+  if (lanesForGroups === null) return { ...wanted, lanesPerToken };
   const runBytes = (config.experts / lanesForGroups) * bytes;
   const loadBytes = Math.min(launch.loadBytes, runBytes & -runBytes);
-  return { lanesPerToken: lanesForGroups, threadsPerBlock, loadBytes };
+  return { ...wanted, lanesPerToken: lanesForGroups, loadBytes };
 }
 
 /** DPP and the exchanges between rows of 16 lanes reach this far. */
@@ -59,6 +60,7 @@ function amdForm(
     lanesPerToken: Math.max(wanted, config.experts / perLane),
     threadsPerBlock: launch.tokens < 4096 ? 64 : 128,
     loadBytes: launch.loadBytes,
+    searchesChunks: false,
   };
 }
 
@@ -68,20 +70,42 @@ function measuredForm(
   launch: { readonly tokens: number; readonly loadBytes: number },
 ): LaunchGeometry {
   const { experts, topK } = config;
-  const form = (lanesPerToken: number, threadsPerBlock: number, loadBytes = launch.loadBytes): LaunchGeometry => ({
+  const { tokens, loadBytes } = launch;
+  const form = (lanesPerToken: number, threadsPerBlock: number): LaunchGeometry => ({
     lanesPerToken,
     threadsPerBlock,
     loadBytes,
+    searchesChunks: false,
+  });
+  const inChunks = (lanesPerToken: number, threadsPerBlock: number): LaunchGeometry => ({
+    ...form(lanesPerToken, threadsPerBlock),
+    searchesChunks: true,
   });
   const fewest = experts / mostPerLane(config);
+  const isWide = hasWideKeys(config);
   if (topK > 8 || config.correctionBias !== null || config.groups > 1) {
-    return form(Math.max(launch.tokens < 4096 ? 16 : 8, fewest), 128);
+    return form(Math.max(tokens < 4096 ? 16 : 8, fewest), 128);
   }
-  if (launch.tokens < 1024) return form(32, 128, wholeWaveLoadBytes(config, launch.loadBytes));
-  if (launch.tokens < 4096) return form(16, 128);
-  if (launch.tokens < 16384) return form(Math.max(4, fewest / 2), 64);
-  if (topK <= 4 && !hasWideKeys(config)) return form(Math.max(experts < 128 ? 2 : 4, fewest / 2), 256);
-  return form(experts / (hasWideKeys(config) ? 64 : 128), 128);
+  const isLong = experts >= 128;
+  if (tokens < 1024 || (tokens < 4096 && (isLong || isWide))) {
+    return { ...form(32, 128), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
+  }
+  if (tokens < 4096) return form(8, 128);
+  const laneChoices = tokens >= 16384 && isWide && experts <= 256 ? [2, 4] : [4, 8];
+  const chunkLanes = laneChoices.find((lanes) => experts / lanes <= 128 && canSearchChunks(config, lanes, loadBytes));
+  if (tokens < 16384) {
+    return isLong && chunkLanes !== undefined ? inChunks(chunkLanes, 64) : form(Math.max(4, fewest / 2), 64);
+  }
+  if (!isLong) return form(experts < 64 ? 2 : 1, 128);
+  if (!isWide && topK > 4 && experts < 256) return form(1, 64);
+  return chunkLanes !== undefined ? inChunks(chunkLanes, 256) : form(Math.max(4, fewest / 2), 256);
+}
+
+/** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */
+function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
+  const loadsPerRow = (config.experts * logitBytes(config)) / 16;
+  const kept = nextPowerOfTwo(config.topK);
+  return loadBytes === 16 && loadsPerRow % lanes === 0 && kept % lanes === 0 && kept <= loadsPerRow;
 }
 
 /** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */

@@ -14,6 +14,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly string[]>> = {
     'parts/rows.hip',
     'parts/scores.hip',
     'parts/expert_groups.hip',
+    'parts/chunks.hip',
     'parts/stores.hip',
     'topk_gating_softmax.hip',
   ],

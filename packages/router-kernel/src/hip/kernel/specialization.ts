@@ -89,6 +89,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     ...(padding ? ['padding'] : []),
     `load${loadBytes}`,
     `lanes${geometry.lanesPerToken}`,
+    ...(geometry.searchesChunks ? ['chunks'] : []),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -111,6 +112,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_PADDING: Number(padding),
       ROUTER_LOAD_BYTES: loadBytes,
       ROUTER_LANES: geometry.lanesPerToken,
+      ROUTER_CHUNKS: Number(geometry.searchesChunks),
       ROUTER_THREADS: geometry.threadsPerBlock,
     },
     source: 'topk_gating_softmax',
