@@ -176,9 +176,10 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   }
 }
 
+const perSecond = (tokens: number, milliseconds: number): number =>
+  tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : 0;
+
 function describeTimings({ queue, prefill, decode }: JobTimings, computedTokens: number, generated: number): Timings {
-  const perSecond = (tokens: number, milliseconds: number): number =>
-    tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : 0;
   return {
     queue,
     prefill,

@@ -21,7 +21,7 @@ import { describeValue } from './sampling/parameters.ts';
 /** A prompt and how to read what comes after it. */
 export interface BuiltPrompt {
   readonly ids: Int32Array;
-  createReader(): AnswerReader;
+  readonly createReader: () => AnswerReader;
 }
 
 /** Builds a request's prompt. Throws InvalidRequestError, EmptyPromptError, or what the harmony renderer throws. */

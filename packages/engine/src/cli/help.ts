@@ -29,9 +29,10 @@ export function commandHelp(command: CommandRow): string {
   return `Usage: switchyard ${command.name} [options]\n\n${command.summary}.\n\nOptions:\n${options}\n\n${EXIT_CODES}\n`;
 }
 
+const cell = (text: string): string => text.replaceAll('|', '\\|');
+
 /** The text of docs/cli.md. */
 export function commandLineDocument(): string {
-  const cell = (text: string): string => text.replaceAll('|', '\\|');
   const sections = COMMANDS.map((command) => {
     const rows = command.options.map(
       (row) => `| \`${cell(signature(row))}\` | ${cell(row.help)} | ${cell(row.default ?? '')} |`,

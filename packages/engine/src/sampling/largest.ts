@@ -56,7 +56,7 @@ export function indicesOfLargest(values: Float32Array, count: number): Int32Arra
       if ((values[i] as number) > worst) {
         heap[0] = i;
         siftDown(0, size);
-        worst = valueAt(heap[0] as number);
+        worst = valueAt(heap[0]);
       }
     }
   }

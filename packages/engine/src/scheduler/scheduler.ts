@@ -188,7 +188,7 @@ export class Scheduler {
   }
 
   #dropCancelled(): void {
-    for (const state of [...this.#open.values()]) if (state.cancelled) this.#retire(state);
+    for (const state of this.#open.values()) if (state.cancelled) this.#retire(state);
   }
 
   #admit(): void {

@@ -154,6 +154,7 @@ export class WorkerClient {
   }
 
   #send(message: ToWorker): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#worker.postMessage(message);
   }
 

@@ -182,6 +182,7 @@ class ModelWorker {
   }
 
   #post(message: FromWorker): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#port.postMessage(message);
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { indexOfLargest, indicesOfLargest } from '../../src/sampling/largest.ts';
 import { logprobsOf, logSumExp } from '../../src/sampling/logprobs.ts';
 import { resolveSampling, type SamplingParameters } from '../../src/sampling/parameters.ts';

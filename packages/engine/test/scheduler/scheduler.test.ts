@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
