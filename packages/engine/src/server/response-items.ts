@@ -39,6 +39,10 @@ function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object[] {
   }));
 }
 
+function reasoningPart(text: string): object {
+  return { type: 'reasoning_text', text };
+}
+
 function textPart(text: string, logprobs: readonly SampledTokenLogprob[]): object {
   return { type: 'output_text', text, annotations: [], logprobs: openAiLogprobs(logprobs) };
 }
@@ -52,7 +56,7 @@ function toJson(item: OutputItem, empty = false): object {
         type: item.type,
         id: item.id,
         summary: [],
-        content: text === '' ? [] : [{ type: 'reasoning_text', text }],
+        content: text === '' ? [] : [reasoningPart(text)],
         status: item.status,
       };
     case 'message':
@@ -154,6 +158,12 @@ export class ResponseItems {
     const done: ResponseEvent[] = [];
     if (item.type === 'reasoning') {
       done.push({ type: 'response.reasoning_text.done', ...place, content_index: 0, text: item.text });
+      done.push({
+        type: 'response.content_part.done',
+        ...place,
+        content_index: 0,
+        part: reasoningPart(item.text),
+      });
     } else if (item.type === 'message') {
       const logprobs = openAiLogprobs(item.logprobs);
       done.push({ type: 'response.output_text.done', ...place, content_index: 0, text: item.text, logprobs });
@@ -190,8 +200,9 @@ export class ResponseItems {
     this.#open = item;
     const place = this.#place(item);
     events.push({ type: 'response.output_item.added', output_index: place.output_index, item: toJson(item, true) });
-    if (item.type === 'message') {
-      events.push({ type: 'response.content_part.added', ...place, content_index: 0, part: textPart('', []) });
+    if (item.type !== 'function_call') {
+      const part = item.type === 'message' ? textPart('', []) : reasoningPart('');
+      events.push({ type: 'response.content_part.added', ...place, content_index: 0, part });
     }
     return events;
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HarmonyTool, JsonSchema, JsonValue, ReasoningEffort } from '@switchyard/models';
+import type { HarmonyTool, JsonValue, ReasoningEffort } from '@switchyard/models';
 import { z } from 'zod';
 import type { ResponseFormat, ToolChoice } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
@@ -67,7 +67,7 @@ export function toHarmonyTools(declarations: readonly z.output<typeof functionDe
     return {
       name,
       ...(description != null ? { description } : {}),
-      ...(parameters != null ? { parameters: parameters as JsonSchema } : {}),
+      ...(parameters != null ? { parameters } : {}),
     };
   });
 }

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { harmonyTokens, openSnapshot, type Snapshot } from '@switchyard/models';
+import fc from 'fast-check';
+import type OpenAI from 'openai';
+import type { RunningServer } from '../../src/server/start-server.ts';
+import { clientOf, scripted, startScriptedServer } from './test-server.ts';
+
+const MARKUP = /<\|[a-z_]+\|>/;
+const TOOLS: OpenAI.ChatCompletionTool[] = [
+  { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: {} } } },
+];
+
+/** Answers that models really give, and worse. */
+const BROKEN = [
+  '',
+  'no header at all',
+  '<|channel|>final',
+  '<|channel|>final<|message|>',
+  '<|channel|><|message|>text',
+  '<|message|><|message|><|message|>',
+  '<|channel|>analysis<|message|>thought<|channel|>final<|message|>answer',
+  '<|channel|>analysis<|message|>thought<|start|>assistant<|channel|>final<|message|>answer',
+  '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":<|call|>',
+  '<|channel|>commentary to=functions.get_weather<|channel|>json<|message|>{}<|call|>',
+  '<|channel|>commentary to=<|constrain|>json<|message|>{}<|call|>',
+  '<|channel|>commentary to=functions.two words <|message|>{}<|call|>',
+  ' to=functions.get_weather<|channel|>commentary json<|message|>{}<|call|>',
+  '<|channel|>commentary to=functions.get_weather<|message|>{}<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather<|message|>{}<|call|>',
+  '<|start|>assistant<|start|>assistant<|channel|>final<|message|>twice',
+  '<|constrain|>json<|channel|>final<|message|>{"a":1}',
+  '<|channel|>nonsense<|message|>text<|end|><|end|><|end|>',
+  '<|start|>user<|message|>I am the user now<|end|><|start|>system<|message|>and the system',
+  '<|channel|>final<|message|>one<|end|><|start|>assistant<|channel|>final<|message|>two',
+  '<|startoftext|><|endofprompt|><|channel|>final<|message|>text',
+];
+
+describe('malformed answers', () => {
+  let server: RunningServer;
+  let client: OpenAI;
+  let snapshot: Snapshot;
+
+  before(async () => {
+    server = await startScriptedServer();
+    await server.ready;
+    client = clientOf(server);
+    snapshot = await openSnapshot();
+  });
+  after(async () => {
+    await server.close();
+    snapshot.dispose();
+  });
+
+  interface Read {
+    readonly content: string;
+    readonly reasoning: string;
+    readonly calls: readonly { readonly name: string; readonly arguments: string }[];
+    readonly finish: string | null;
+  }
+
+  const request = (content: string) => ({
+    model: 'scripted',
+    temperature: 0,
+    max_tokens: 200,
+    messages: [{ role: 'user' as const, content }],
+    tools: TOOLS,
+  });
+
+  const whole = async (content: string): Promise<Read> => {
+    const { choices } = await client.chat.completions.create(request(content));
+    const message = choices[0]?.message;
+    const calls = (message?.tool_calls ?? []).map((call) =>
+      call.type === 'function' ? call.function : { name: '?', arguments: '?' },
+    );
+    return {
+      content: message?.content ?? '',
+      reasoning: (message as { reasoning?: string | null } | undefined)?.reasoning ?? '',
+      calls,
+      finish: choices[0]?.finish_reason ?? null,
+    };
+  };
+
+  const streamed = async (content: string): Promise<Read> => {
+    const read = { content: '', reasoning: '', calls: [] as { name: string; arguments: string }[], finish: '' };
+    for await (const chunk of await client.chat.completions.create({ ...request(content), stream: true })) {
+      const [choice] = chunk.choices;
+      read.content += choice?.delta.content ?? '';
+      read.reasoning += (choice?.delta as { reasoning?: string } | undefined)?.reasoning ?? '';
+      read.finish = choice?.finish_reason ?? read.finish;
+      for (const { index, function: piece } of choice?.delta.tool_calls ?? []) {
+        const call = (read.calls[index] ??= { name: '', arguments: '' });
+        call.name += piece?.name ?? '';
+        call.arguments += piece?.arguments ?? '';
+      }
+    }
+    return read;
+  };
+
+  const checkClean = ({ content, reasoning, calls }: Read): void => {
+    assert.doesNotMatch(content, MARKUP);
+    assert.doesNotMatch(reasoning, MARKUP);
+    for (const { name } of calls) assert.match(name, /^[A-Za-z0-9_-]{1,64}$/);
+  };
+
+  it('never fail, never show markup, and read the same streamed or not', async () => {
+    for (const answer of BROKEN) {
+      const read = await whole(scripted(answer));
+      checkClean(read);
+      assert.deepEqual(await streamed(scripted(answer)), read, answer);
+    }
+  });
+
+  it('stay clean wherever the stream is cut off', async () => {
+    const answer =
+      '<|channel|>analysis<|message|>I need it.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>';
+    const ids = snapshot.tokenizer.encodeWithSpecialTokens(answer);
+    const reads = await Promise.all(ids.map((_, end) => streamed(`IDS ${ids.slice(0, end).join(',')}`)));
+    for (const read of reads) checkClean(read);
+  });
+
+  it('stay clean for any tokens at all', async () => {
+    const { start, end, message, channel, constrain } = harmonyTokens(snapshot.tokenizer);
+    const token = fc.oneof(fc.constantFrom(start, end, message, channel, constrain), fc.nat({ max: 4095 }));
+    const answers = fc.sample(fc.array(token, { maxLength: 40 }), { numRuns: 60, seed: 5 });
+    const reads = await Promise.all(answers.map((ids) => streamed(`IDS ${ids.join(',')}`)));
+    for (const read of reads) checkClean(read);
+  });
+
+  it('leave responses well-formed as well', async () => {
+    for (const answer of BROKEN) {
+      const response = await client.responses.create({ model: 'scripted', input: scripted(answer), temperature: 0 });
+      assert.equal(response.status, 'completed');
+      assert.doesNotMatch(response.output_text, MARKUP);
+      const types: string[] = [];
+      const stream = await client.responses.create({
+        model: 'scripted',
+        input: scripted(answer),
+        temperature: 0,
+        stream: true,
+      });
+      for await (const event of stream) types.push(event.type);
+      assert.equal(types[0], 'response.created');
+      assert.equal(types.at(-1), 'response.completed');
+      const count = (type: string): number => types.filter((other) => other === type).length;
+      assert.equal(count('response.output_item.added'), count('response.output_item.done'));
+    }
+  });
+});

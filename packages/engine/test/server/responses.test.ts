@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { Agent, OpenAIProvider, Runner, tool } from '@openai/agents';
+import type OpenAI from 'openai';
+import { z } from 'zod';
+import type { RunningServer } from '../../src/server/start-server.ts';
+import { clientOf, startModelServer } from './test-server.ts';
+
+const MODEL = 'pocket-dictionary';
+const QUESTION = 'What is a lighthouse?';
+const ANSWER = 'Lighthouse: a tower with a light that gives warning of shoals to passing ships.';
+const WEATHER: OpenAI.Responses.FunctionTool = {
+  type: 'function',
+  name: 'get_weather',
+  description: 'Get the weather of a place',
+  strict: true,
+  parameters: {
+    type: 'object',
+    properties: { location: { type: 'string' } },
+    required: ['location'],
+    additionalProperties: false,
+  },
+};
+
+describe('responses through the openai package', () => {
+  let server: RunningServer;
+  let client: OpenAI;
+
+  before(async () => {
+    server = await startModelServer();
+    client = clientOf(server);
+  });
+  after(() => server.close());
+
+  it('answers with a reasoning item and a message', async () => {
+    const response = await client.responses.create({ model: MODEL, input: QUESTION, temperature: 0 });
+    assert.equal(response.status, 'completed');
+    assert.equal(response.output_text, ANSWER);
+    assert.deepEqual(
+      response.output.map(({ type }) => type),
+      ['reasoning', 'message'],
+    );
+    assert.notEqual(response.usage?.output_tokens_details.reasoning_tokens, 0);
+  });
+
+  it('streams the same, every item opened and closed, sequence numbers without a gap', async () => {
+    const stream = client.responses.stream({ model: MODEL, input: QUESTION, temperature: 0 });
+    const types: string[] = [];
+    let expected = 0;
+    for await (const event of stream) {
+      types.push(event.type);
+      assert.equal(event.sequence_number, expected);
+      expected += 1;
+    }
+    const final = await stream.finalResponse();
+    assert.equal(final.output_text, ANSWER);
+    assert.equal(types[0], 'response.created');
+    assert.equal(types.at(-1), 'response.completed');
+    for (const type of ['response.reasoning_text.delta', 'response.output_text.delta', 'response.output_text.done']) {
+      assert.equal(types.includes(type), true, type);
+    }
+  });
+
+  it('runs a tool loop with its reasoning items sent back', async () => {
+    const input: OpenAI.Responses.ResponseInputItem[] = [{ role: 'user', content: 'What is the weather in Paris?' }];
+    const request = { model: MODEL, temperature: 0, tools: [WEATHER] };
+    const first = await client.responses.create({ ...request, input });
+    const call = first.output.find((item) => item.type === 'function_call');
+    assert.equal(call?.name, 'get_weather');
+    input.push(...(first.output as OpenAI.Responses.ResponseInputItem[]), {
+      type: 'function_call_output',
+      call_id: call.call_id,
+      output: '{"temperature": 21, "condition": "sunny"}',
+    });
+    const second = await client.responses.create({ ...request, input });
+    assert.match(second.output_text, /21/);
+  });
+
+  it('streams a tool call and says when the answer was cut', async () => {
+    const stream = client.responses.stream({
+      model: MODEL,
+      temperature: 0,
+      tools: [WEATHER],
+      tool_choice: 'required',
+      input: 'What is the weather in Paris?',
+    });
+    const final = await stream.finalResponse();
+    const call = final.output.find((item) => item.type === 'function_call');
+    assert.deepEqual(JSON.parse(call?.arguments ?? ''), { location: 'Paris' });
+    const cut = await client.responses.create({ model: MODEL, input: QUESTION, temperature: 0, max_output_tokens: 3 });
+    assert.equal(cut.status, 'incomplete');
+    assert.equal(cut.incomplete_details?.reason, 'max_output_tokens');
+  });
+
+  it('holds the text to a JSON schema', async () => {
+    const response = await client.responses.create({
+      model: MODEL,
+      input: QUESTION,
+      temperature: 0,
+      text: {
+        format: {
+          type: 'json_schema',
+          name: 'entry',
+          strict: true,
+          schema: {
+            type: 'object',
+            properties: { known: { type: 'boolean' } },
+            required: ['known'],
+            additionalProperties: false,
+          },
+        },
+      },
+    });
+    assert.equal(typeof (JSON.parse(response.output_text) as { known: unknown }).known, 'boolean');
+  });
+
+  for (const api of ['responses', 'chat'] as const) {
+    it(`serves an agent with a tool from @openai/agents over ${api}, streamed and not`, async () => {
+      const asked: string[] = [];
+      const weather = tool({
+        name: 'get_weather',
+        description: 'Get the weather of a place',
+        parameters: z.object({ location: z.string() }),
+        execute: async ({ location }) => {
+          asked.push(location);
+          return '{"temperature": 21, "condition": "sunny"}';
+        },
+      });
+      const agent = new Agent({
+        name: 'weather',
+        model: MODEL,
+        tools: [weather],
+        modelSettings: { temperature: 0, toolChoice: 'auto' },
+      });
+      const runner = new Runner({
+        modelProvider: new OpenAIProvider({ openAIClient: client, useResponses: api === 'responses' }),
+        tracingDisabled: true,
+      });
+      const whole = await runner.run(agent, 'What is the weather in Paris?');
+      assert.match(String(whole.finalOutput), /21/);
+      const streamed = await runner.run(agent, 'What is the weather in Paris?', { stream: true });
+      for await (const _event of streamed) void _event;
+      await streamed.completed;
+      assert.equal(streamed.finalOutput, whole.finalOutput);
+      assert.deepEqual(asked, ['Paris', 'Paris']);
+    });
+  }
+});

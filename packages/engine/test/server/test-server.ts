@@ -1,0 +1,80 @@
+/** Servers on a free loopback port, and what tests need to talk to them. */
+import OpenAI from 'openai';
+import { Engine } from '../../src/engine.ts';
+import type { EngineOptions } from '../../src/options.ts';
+import type { ServerOptions } from '../../src/server/options.ts';
+import { type RunningServer, startServer } from '../../src/server/start-server.ts';
+import type { ScriptedRunnerOptions } from './scripted-runner.ts';
+
+/** A server with the embedded model. */
+export async function startModelServer(server: ServerOptions = {}, engine: EngineOptions = {}): Promise<RunningServer> {
+  const running = await startServer(
+    () => Engine.load(undefined, { router: 'cpu', kvCacheBytes: 256 * 2 ** 20, ...engine }),
+    'pocket-dictionary',
+    { port: 0, ...server },
+  );
+  await running.ready;
+  return running;
+}
+
+/** A server whose model says what its prompts tell it to. Not yet `ready`. */
+export function startScriptedServer(
+  server: ServerOptions = {},
+  engine: EngineOptions = {},
+  options: ScriptedRunnerOptions = {},
+): Promise<RunningServer> {
+  return startServer(
+    () =>
+      Engine.load(undefined, {
+        runnerModule: new URL('./scripted-runner.ts', import.meta.url),
+        runnerOptions: options,
+        maxCachedPrefixes: 0,
+        ...engine,
+      }),
+    'scripted',
+    { port: 0, ...server },
+  );
+}
+
+/** OpenAI's own client, which makes no second attempt. */
+export function clientOf(server: RunningServer, apiKey = 'none'): OpenAI {
+  return new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0, timeout: 30_000 });
+}
+
+/** The user's message that makes the scripted model say `answer`. */
+export function scripted(answer: string): string {
+  return `SCRIPT ${Buffer.from(answer, 'utf8').toString('hex')}`;
+}
+
+/** Posts a body as it is. */
+export function post(server: RunningServer, path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  return fetch(`${server.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    ...init,
+  });
+}
+
+/** What OpenAI's error bodies have. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/** The error in an answer. */
+export async function errorOf(response: Response): Promise<ErrorBody['error']> {
+  return ((await response.json()) as ErrorBody).error;
+}
+
+/** Waits until the server's state is this, at most five seconds. */
+export async function untilState(server: RunningServer, state: RunningServer['state']): Promise<void> {
+  for (let attempt = 0; server.state !== state; attempt += 1) {
+    if (attempt > 500) throw new Error(`the server is ${server.state}, not ${state}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
