@@ -1,3 +1,3 @@
 import { defineConfig } from 'vite';
 
-export default defineConfig({ base: './', build: { target: 'es2023' } });
+export default defineConfig({ base: './', build: { target: 'es2023', modulePreload: false } });

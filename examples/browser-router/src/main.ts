@@ -52,8 +52,8 @@ function readShape(): RunShape {
     topK: number('topK'),
     tokens: number('tokens'),
     // The form offers these values alone.
-    logitsDtype: String(data.get('logitsDtype')) as LogitsDtype,
-    path: String(data.get('path')) as ExchangePath | 'auto',
+    logitsDtype: data.get('logitsDtype') as LogitsDtype,
+    path: data.get('path') as ExchangePath | 'auto',
   };
 }
 

@@ -142,7 +142,7 @@ export class CallBuffers {
     const { queue } = this.#device;
     const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
     const whole = bytes.byteLength - (bytes.byteLength % 4);
-    if (whole > 0) queue.writeBuffer(buffer, 0, bytes.subarray(0, whole) as Uint8Array<ArrayBuffer>);
+    if (whole > 0) queue.writeBuffer(buffer, 0, bytes.subarray(0, whole));
     if (whole === bytes.byteLength) return;
     const rest = new Uint8Array(4);
     rest.set(bytes.subarray(whole));

@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /** What goes wrong on a WebGPU device. */
 
 import { DeviceError, KernelCompileError, OutOfDeviceMemoryError } from '../errors.ts';

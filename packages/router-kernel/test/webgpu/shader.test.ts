@@ -26,7 +26,10 @@ function assertSnapshot(file: string, text: string): void {
 describe('generated WGSL', () => {
   it('is the checked-in text for gpt-oss-120b, bf16, by subgroups', () => {
     const options = { path: 'subgroups', minSubgroupSize: 32, tokenRange: 'few', isAligned: true } as const;
-    assertSnapshot('gpt-oss-120b-bf16-subgroups.wgsl', shaderOf({ experts: 128, topK: 4, logitsDtype: 'bf16' }, options, false));
+    assertSnapshot(
+      'gpt-oss-120b-bf16-subgroups.wgsl',
+      shaderOf({ experts: 128, topK: 4, logitsDtype: 'bf16' }, options, false),
+    );
   });
 
   it('is the checked-in text for DeepSeek-V3, f32, through workgroup memory', () => {
@@ -56,7 +59,9 @@ describe('generated WGSL', () => {
       this.timeout(120_000);
       assert.ok(device !== null);
       // The suite's published shapes at every level, and its cases of scoring, groups and ranges once each.
-      const configs = contractCases('quick').filter(({ section }) => section !== 'shapes').map(({ config }) => config);
+      const configs = contractCases('quick')
+        .filter(({ section }) => section !== 'shapes')
+        .map(({ config }) => config);
       assert.ok(configs.length > 50);
       const known = new Set<string>();
       for (const [index, config] of configs.entries()) {
@@ -71,7 +76,11 @@ describe('generated WGSL', () => {
         for (const code of codes.filter((text) => !known.has(text))) {
           known.add(code);
           const info = await device.createShaderModule({ code }).getCompilationInfo();
-          assert.deepEqual(info.messages.map(({ message, lineNum }) => `${lineNum}: ${message}`), [], code);
+          assert.deepEqual(
+            info.messages.map(({ message, lineNum }) => `${lineNum}: ${message}`),
+            [],
+            code,
+          );
         }
       }
       assert.ok(known.size > 200, `${known.size} shaders`);

@@ -33,7 +33,10 @@ describe('comparator networks', () => {
       for (let falls = 0; falls <= count; falls++) {
         for (let rises = falls; rises <= count; rises++) {
           const values = Array.from({ length: count }, (_, i) => Number(i < falls || i >= rises));
-          assert.deepEqual(run(network, values), values.toSorted((a, b) => b - a));
+          assert.deepEqual(
+            run(network, values),
+            values.toSorted((a, b) => b - a),
+          );
         }
       }
     }
