@@ -9,10 +9,11 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
+import type * as WebXGrammar from '@mlc-ai/web-xgrammar';
 
 /** One instance of the library, with a WebAssembly memory of its own. */
 export interface XGrammar {
-  readonly api: typeof import('@mlc-ai/web-xgrammar');
+  readonly api: typeof WebXGrammar;
   /** What the library last had to say, without the place in its sources; empty where it was silent. */
   complaint(): string;
 }

@@ -11,7 +11,7 @@ const ANSWER = 'Lighthouse: a tower with a light that gives warning of shoals to
 const WEATHER: OpenAI.Responses.FunctionTool = {
   type: 'function',
   name: 'get_weather',
-  description: 'Get the weather of a place',
+  description: 'Get the weather for a given location',
   strict: true,
   parameters: {
     type: 'object',
@@ -118,7 +118,7 @@ describe('responses through the openai package', () => {
       const asked: string[] = [];
       const weather = tool({
         name: 'get_weather',
-        description: 'Get the weather of a place',
+        description: 'Get the weather for a given location',
         parameters: z.object({ location: z.string() }),
         execute: async ({ location }) => {
           asked.push(location);
