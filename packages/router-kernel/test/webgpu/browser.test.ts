@@ -100,7 +100,9 @@ describe('the browser example in Chromium', function () {
 
   it('says so where WebGPU is missing', async function () {
     const { page, errors } = await open(this, false);
-    await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined }));
+    await page.addInitScript(() =>
+      Object.defineProperty(Object.getPrototypeOf(Reflect.get(globalThis, 'navigator')), 'gpu', { value: undefined }),
+    );
     await page.reload();
     await page.locator('#status[data-state=unavailable]').waitFor();
     assert.match(await page.locator('#status').innerText(), /WebGPU is missing/);
@@ -112,7 +114,7 @@ describe('the browser example in Chromium', function () {
 /** The different colours of a canvas's pixels, counted on a grid. */
 async function drawnColors(page: Page, selector: string): Promise<number> {
   return page.locator(selector).evaluate((canvas) => {
-    const { width, height } = canvas as { width: number; height: number } & Element;
+    const { width, height } = canvas as unknown as { width: number; height: number };
     const context = (canvas as unknown as { getContext(kind: '2d'): CanvasContext }).getContext('2d');
     const { data } = context.getImageData(0, 0, width, height);
     const colors = new Set<string>();
