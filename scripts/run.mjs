@@ -100,18 +100,29 @@ async function setUp() {
 async function check() {
   process.stderr.write('Format, lint, types, package manifests\n');
   await must('The format check', 'Run npm run fix.', bin('biome'), ['format', '.'], { quiet: true });
-  await must('The lint', 'The findings are above.', bin('oxlint'), ['--type-aware', '--deny-warnings', '.'], { quiet: true });
+  await must('The lint', 'The findings are above.', bin('oxlint'), ['--type-aware', '--deny-warnings', '.'], {
+    quiet: true,
+  });
   for (const name of PACKAGES) {
     const cwd = join(ROOT, 'packages', name);
-    await must(`Type-checking ${name}`, 'The errors are above.', bin('tsc'), ['-p', 'tsconfig.test.json'], { cwd, quiet: true });
-    await must(`publint of ${name}`, 'The findings are above.', bin('publint'), ['--pack', 'npm'], { cwd, quiet: true });
+    await must(`Type-checking ${name}`, 'The errors are above.', bin('tsc'), ['-p', 'tsconfig.test.json'], {
+      cwd,
+      quiet: true,
+    });
+    await must(`publint of ${name}`, 'The findings are above.', bin('publint'), ['--pack', 'npm'], {
+      cwd,
+      quiet: true,
+    });
   }
 }
 
 /** Adds up "12 passing", "1 failing", "2 pending" of mocha's reports. */
 function countTests(output) {
   const count = (word) =>
-    [...output.matchAll(new RegExp(`^\\s*(\\d+) ${word}\\b`, 'gm'))].reduce((sum, [, number]) => sum + Number(number), 0);
+    [...output.matchAll(new RegExp(`^\\s*(\\d+) ${word}\\b`, 'gm'))].reduce(
+      (sum, [, number]) => sum + Number(number),
+      0,
+    );
   return { passed: count('passing'), failed: count('failing'), skipped: count('pending') };
 }
 
@@ -142,13 +153,17 @@ async function start(args) {
 
 async function bench(args) {
   await setUp();
-  const { code } = await run(process.execPath, ['--import=tsx', 'bench/run.ts', ...args], { cwd: join(ROOT, 'packages/engine') });
+  const { code } = await run(process.execPath, ['--import=tsx', 'bench/run.ts', ...args], {
+    cwd: join(ROOT, 'packages/engine'),
+  });
   return code;
 }
 
 async function docs() {
   await setUp();
-  const { code } = await run(process.execPath, ['--import=tsx', 'src/cli/write-docs.ts'], { cwd: join(ROOT, 'packages/engine') });
+  const { code } = await run(process.execPath, ['--import=tsx', 'src/cli/write-docs.ts'], {
+    cwd: join(ROOT, 'packages/engine'),
+  });
   return code;
 }
 

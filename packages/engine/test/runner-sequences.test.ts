@@ -29,7 +29,7 @@ describe('ONNX Runtime runner: sequences', () => {
     const sequence = runner.createSequence();
     const rows = new Float32Array(tokens.length * runner.vocabularySize);
     for (let start = 0, step = 0; start < tokens.length; step++) {
-      const end = start + (sizes[step] ?? (sizes.at(-1) as number));
+      const end = start + (sizes[step] ?? sizes.at(-1) ?? tokens.length);
       const [output] = await runner.forward([{ sequence, tokens: tokens.subarray(start, end), logits: 'all' }]);
       rows.set(output?.logits ?? [], start * runner.vocabularySize);
       start = end;

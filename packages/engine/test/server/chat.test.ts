@@ -47,7 +47,8 @@ describe('chat completions through the openai package', () => {
     assert.equal(answer.model, MODEL);
     assert.equal(choice?.message.content, ANSWER);
     assert.equal(choice?.finish_reason, 'stop');
-    const { reasoning, reasoning_content } = choice?.message as Reasoning;
+    assert.ok(choice !== undefined);
+    const { reasoning, reasoning_content } = choice.message as Reasoning;
     assert.ok(reasoning !== undefined && reasoning !== null && reasoning.length > 0);
     assert.equal(reasoning_content, reasoning);
     const { usage } = answer;
@@ -273,7 +274,11 @@ describe('chat completions through the openai package', () => {
   it('stops computing when the client aborts', async () => {
     const controller = new AbortController();
     const stream = await client.chat.completions.create(
-      { ...greedy, messages: [user('Tell me about ships.')], stream: true, ...{ ignore_eos: true } },
+      // vLLM's extension: the client's types do not know it.
+      Object.assign(
+        { ...greedy, messages: [user('Tell me about ships.')], stream: true as const },
+        { ignore_eos: true },
+      ),
       { signal: controller.signal },
     );
     let chunks = 0;

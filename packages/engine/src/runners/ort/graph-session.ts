@@ -36,7 +36,7 @@ export class GraphSession {
     const started = performance.now();
     const outputs = await this.#session.run(feeds);
     this.#clock.compute += performance.now() - started;
-    return outputs as Record<string, Tensor>;
+    return outputs;
   }
 
   async release(): Promise<void> {
