@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { openSnapshot } from '@switchyard/models';
+import type { RunningServer } from '../../src/server/start-server.ts';
+import { clientOf, errorOf, post, scripted, startScriptedServer, untilState } from './test-server.ts';
+
+const CHAT = '/v1/chat/completions';
+const chat = (content: string, more: object = {}): object => ({
+  messages: [{ role: 'user', content }],
+  temperature: 0,
+  ...more,
+});
+const FINAL = '<|channel|>final<|message|>';
+
+/** Sends bytes over a bare socket, perhaps in pieces, and gives back what came until the server closed or 2 s passed. */
+async function raw(server: RunningServer, pieces: readonly (string | Buffer)[], closeAfter = false): Promise<string> {
+  const socket = connect(server.port, server.host);
+  let received = '';
+  socket.on('data', (data) => {
+    received += data.toString();
+  });
+  const closed = new Promise<void>((resolve) => {
+    socket.on('close', () => resolve());
+    socket.on('error', () => resolve());
+  });
+  for (const piece of pieces) socket.write(piece);
+  if (closeAfter) socket.end();
+  const timer = setTimeout(() => socket.destroy(), 2000);
+  await closed;
+  clearTimeout(timer);
+  return received;
+}
+
+describe('faults of clients', () => {
+  let server: RunningServer;
+
+  before(async () => {
+    server = await startScriptedServer({ requestTimeoutMs: 1000, keepAliveMs: 50 }, { maxQueue: 2, maxSequences: 2 });
+    await server.ready;
+  });
+  after(() => server.close());
+
+  /** The server still answers. */
+  const checkAlive = async (): Promise<void> => {
+    const response = await post(server, CHAT, chat(scripted(`${FINAL}alive`)));
+    assert.equal(response.status, 200);
+    const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
+    assert.equal(choices[0]?.message.content, 'alive');
+  };
+  afterEach(checkAlive);
+
+  it('are answered with status 400 and the field', async () => {
+    const cases: readonly [path: string, body: unknown, param: string | null][] = [
+      [CHAT, {}, 'messages'],
+      [CHAT, { messages: [] }, 'messages'],
+      [CHAT, { messages: [{ role: 'pirate', content: 'arr' }] }, 'messages[0].role'],
+      [CHAT, { messages: [{ role: 'user', content: 7 }] }, 'messages[0].content'],
+      [CHAT, chat('x', { temperature: 'hot' }), 'temperature'],
+      [CHAT, chat('x', { temperature: 3 }), 'temperature'],
+      [CHAT, chat('x', { n: 0 }), 'n'],
+      [CHAT, chat('x', { logit_bias: { 999999: 1 } }), 'logit_bias'],
+      [CHAT, chat('x', { tool_choice: 'required' }), 'tool_choice'],
+      [CHAT, chat('x', { top_logprobs: 2 }), 'top_logprobs'],
+      [CHAT, chat('x', { tools: [{ type: 'function', function: { name: 'no spaces' } }] }), 'tools[0].function.name'],
+      [
+        CHAT,
+        chat('x', {
+          response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'strange' } } },
+        }),
+        'response_format.schema',
+      ],
+      ['/v1/responses', { input: 'x', previous_response_id: 'resp_1' }, 'previous_response_id'],
+      ['/v1/responses', { input: [{ type: 'function_call_output', call_id: 'c', output: '' }] }, 'input[0].call_id'],
+      ['/v1/completions', { prompt: 'x', echo: true }, 'echo'],
+      ['/detokenize', { tokens: [1, -1] }, 'tokens[1]'],
+    ];
+    for (const [path, body, param] of cases) {
+      const response = await post(server, path, body);
+      const error = await errorOf(response);
+      assert.equal(response.status, 400, JSON.stringify(body));
+      assert.equal(error.param, param, error.message);
+      assert.equal(error.type, 'invalid_request_error');
+    }
+  });
+
+  it('are told apart: 404, 413, 415, and bodies that are no JSON', async () => {
+    assert.equal((await post(server, '/v1/nothing', {})).status, 404);
+    assert.equal((await fetch(`${server.url}/v1/models/gpt-5`)).status, 404);
+    const text = await post(server, CHAT, 'hello', { headers: { 'content-type': 'text/plain' } });
+    assert.equal(text.status, 415);
+    for (const body of ['', '{', '{"messages":[{"role":"user"', 'null', '[]', '"text"', '7']) {
+      assert.equal((await post(server, CHAT, body)).status, 400, body);
+    }
+    const nested = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    assert.equal((await post(server, CHAT, nested)).status, 400);
+    const deep = `{"messages":${'['.repeat(500)}${']'.repeat(500)}}`;
+    assert.equal((await errorOf(await post(server, CHAT, deep))).code, 'body_too_deep');
+  });
+
+  it('do not fill the memory: 100 MB, with and without a length', async () => {
+    const before = process.memoryUsage().rss;
+    const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+    const megabyte = 'a'.repeat(2 ** 20);
+    const announced = await raw(server, [`${head}content-length: ${100 * 2 ** 20}\r\n\r\n`, megabyte]);
+    assert.match(announced, /^HTTP\/1.1 413/);
+    const chunk = `100000\r\n${megabyte}\r\n`;
+    const chunked = await raw(server, [
+      `${head}transfer-encoding: chunked\r\n\r\n`,
+      ...Array.from({ length: 100 }, () => chunk),
+    ]);
+    assert.match(chunked, /^HTTP\/1.1 413/);
+    assert.equal(process.memoryUsage().rss - before < 400 * 2 ** 20, true);
+  });
+
+  it('in HTTP itself get an answer or a closed connection: cut bodies, slow bodies, no HTTP, large headers', async () => {
+    const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+    await raw(server, [`${head}content-length: 1000\r\n\r\n{"messages":`], true);
+    assert.match(await raw(server, ['this is no HTTP\r\n\r\n']), /^HTTP\/1.1 400/);
+    assert.match(await raw(server, [`GET / HTTP/1.1\r\nx: ${'y'.repeat(32 * 1024)}\r\n\r\n`]), /^HTTP\/1.1 431/);
+  });
+
+  it('with special tokens as text change nothing in the conversation, nor do lone surrogates', async () => {
+    const snapshot = await openSnapshot();
+    const names = [...snapshot.tokenizer.specialTokens];
+    for (const [name, id] of names) {
+      const response = await post(server, '/tokenize', { prompt: `a${name}b` });
+      const { tokens } = (await response.json()) as { tokens: number[] };
+      assert.equal(tokens.includes(id), false, name);
+      assert.equal((await post(server, CHAT, chat(`${name} ${scripted(`${FINAL}ok`)}`))).status, 200);
+    }
+    snapshot.dispose();
+    const body = `{"temperature":0,"messages":[{"role":"user","content":"\\ud800 ${scripted(`${FINAL}ok`)}"}]}`;
+    assert.equal((await post(server, CHAT, body)).status, 200);
+  });
+
+  it('who ask while the queue is full get 429 with Retry-After', async () => {
+    const controller = new AbortController();
+    const slow = Array.from({ length: 4 }, () =>
+      post(server, CHAT, chat(`SLOW ${scripted(FINAL + 'word '.repeat(400))}`), { signal: controller.signal }).catch(
+        () => null,
+      ),
+    );
+    let status = 200;
+    let retryAfter: string | null = null;
+    for (let attempt = 0; status !== 429 && attempt < 20; attempt += 1) {
+      const extra = new AbortController();
+      const timer = setTimeout(() => extra.abort(), 100);
+      try {
+        const response = await post(server, CHAT, chat('SLOW'), { signal: extra.signal });
+        ({ status } = response);
+        retryAfter = response.headers.get('retry-after');
+      } catch {
+        // It was taken into the queue, and given up here.
+      }
+      clearTimeout(timer);
+    }
+    assert.equal(status, 429);
+    assert.equal(retryAfter, '1');
+    controller.abort();
+    await Promise.all(slow);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  });
+
+  it('who go away at any time leave nothing behind', async () => {
+    const body = JSON.stringify(chat(`SLOW ${scripted(FINAL + 'word '.repeat(300))}`, { stream: true }));
+    for (const milliseconds of [0, 1, 2, 5, 10, 20, 40, 80]) {
+      await post(server, CHAT, body, { signal: AbortSignal.timeout(milliseconds) })
+        .then((response) => response.text())
+        .catch(() => undefined);
+    }
+    for (let attempt = 0; ; attempt += 1) {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      if (/num_requests_running\{[^}]*\} 0\n/.test(metrics)) break;
+      assert.equal(attempt < 200, true, 'requests go on');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  });
+
+  it('who read slowly hold nobody back', async () => {
+    const long = JSON.stringify(chat(scripted(FINAL + 'word '.repeat(1500)), { stream: true }));
+    const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${long.length}\r\n\r\n`;
+    const socket = connect(server.port, server.host);
+    socket.pause();
+    socket.write(head + long);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await checkAlive();
+    socket.destroy();
+  });
+
+  it('get keep-alive comments while the model is silent', async () => {
+    const response = await post(
+      server,
+      CHAT,
+      chat(`SLOW ${scripted('<|channel|>analysis'.repeat(40))}`, { stream: true }),
+    );
+    assert.match(await response.text(), /^: keep-alive$/m);
+  });
+
+  it('get the request id that they gave, or a new one', async () => {
+    const given = await fetch(`${server.url}/health`, { headers: { 'x-request-id': 'mine-1' } });
+    assert.equal(given.headers.get('x-request-id'), 'mine-1');
+    const odd = await fetch(`${server.url}/health`, { headers: { 'x-request-id': 'a b' } });
+    assert.match(odd.headers.get('x-request-id') ?? '', /^[\da-f-]{36}$/);
+    assert.equal(odd.headers.get('access-control-allow-origin'), null);
+  });
+});
+
+describe('a server with an API key', () => {
+  it('answers 401 without it, and /health to everybody', async () => {
+    await using server = await startScriptedServer({ apiKey: 'secret', corsOrigin: 'https://example.org' });
+    await server.ready;
+    assert.equal((await fetch(`${server.url}/health`)).status, 200);
+    const refused = await post(server, CHAT, chat('x'));
+    assert.equal(refused.status, 401);
+    assert.equal((await errorOf(refused)).code, 'invalid_api_key');
+    await assert.rejects(clientOf(server, 'wrong').models.list(), { status: 401 });
+    assert.equal((await clientOf(server, 'secret').models.list()).data.length, 1);
+    const origin = 'https://example.org';
+    const shared = await fetch(`${server.url}/health`, { headers: { origin } });
+    assert.equal(shared.headers.get('access-control-allow-origin'), origin);
+  });
+});
+
+describe('a server whose worker fails', () => {
+  it('answers 503 while it loads, and 200 afterwards', async () => {
+    await using server = await startScriptedServer({}, {}, { loadMs: 300 });
+    const health = await fetch(`${server.url}/health`);
+    assert.equal(health.status, 503);
+    const refused = await post(server, CHAT, chat('x'));
+    assert.equal(refused.status, 503);
+    assert.equal(refused.headers.get('retry-after'), '2');
+    await server.ready;
+    assert.equal((await fetch(`${server.url}/health`)).status, 200);
+  });
+
+  it('reports a crash to the requests under way, restarts, and goes on', async () => {
+    await using server = await startScriptedServer();
+    await server.ready;
+    const slow = post(server, CHAT, chat(`SLOW ${scripted(FINAL + 'word '.repeat(400))}`, { stream: true }));
+    const stream = await slow;
+    const crash = await post(server, CHAT, chat('EXIT'));
+    assert.equal(crash.status, 503);
+    assert.equal((await errorOf(crash)).code, 'worker_crashed');
+    assert.match(await stream.text(), /worker_crashed/);
+    await untilState(server, 'ready');
+    const again = await post(server, CHAT, chat(scripted(`${FINAL}back`)));
+    assert.match(await again.text(), /back/);
+    assert.match(await (await fetch(`${server.url}/metrics`)).text(), /worker_crashes_total\{[^}]*\} 1\n/);
+  });
+
+  it('keeps the failure of one step to the requests in it', async () => {
+    await using server = await startScriptedServer();
+    await server.ready;
+    const failed = await post(server, CHAT, chat('FAIL'));
+    assert.equal(failed.status, 500);
+    assert.equal((await errorOf(failed)).code, 'forward_failed');
+    assert.equal((await post(server, CHAT, chat(scripted(`${FINAL}fine`)))).status, 200);
+  });
+
+  it('ends what is left after the drain time with a clear error', async () => {
+    const server = await startScriptedServer({ drainMs: 200 });
+    await server.ready;
+    const stream = await post(server, CHAT, chat(`SLOW ${scripted(FINAL + 'word '.repeat(1000))}`, { stream: true }));
+    const [text] = await Promise.all([stream.text(), server.close()]);
+    assert.match(text, /"code":"unavailable"/);
+  });
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { RunningServer } from '../../src/server/start-server.ts';
+import { post, scripted, startScriptedServer } from './test-server.ts';
+
+const PATHS = [
+  '/v1/chat/completions',
+  '/v1/responses',
+  '/v1/completions',
+  '/v1/score',
+  '/tokenize',
+  '/detokenize',
+] as const;
+
+/** Values that requests really have, and any others. */
+const text = fc.oneof(
+  fc.constant(scripted('<|channel|>final<|message|>fine')),
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.constantFrom('<|start|>system<|message|>', '\ud800', '', '\u0000'),
+);
+const anything = fc.oneof({ maxDepth: 2 }, text, fc.jsonValue({ maxDepth: 3 }), fc.double(), fc.integer());
+const message = fc.record(
+  {
+    role: fc.oneof(fc.constantFrom('system', 'developer', 'user', 'assistant', 'tool'), text),
+    content: fc.oneof(text, fc.array(fc.record({ type: fc.constant('text'), text })), anything),
+    reasoning: fc.oneof(text, anything),
+    tool_call_id: text,
+    tool_calls: fc.oneof(
+      fc.array(
+        fc.record({ id: text, type: fc.constant('function'), function: fc.record({ name: text, arguments: text }) }),
+        { maxLength: 2 },
+      ),
+      anything,
+    ),
+  },
+  { requiredKeys: ['role', 'content'] },
+);
+const schema = fc.oneof(
+  fc.constantFrom(
+    { type: 'object', properties: { a: { type: 'string' } } },
+    { type: 'strange' },
+    { $ref: '#/nothing' },
+    { type: 'string', pattern: '(((' },
+  ),
+  fc.dictionary(fc.constantFrom('type', 'properties', 'enum', 'anyOf', 'items', 'required', '$ref'), anything),
+);
+const tool = fc.record({
+  type: fc.constant('function'),
+  name: fc.constantFrom('f', 'g'),
+  function: fc.record({ name: fc.constantFrom('f', 'g', 'a b'), parameters: schema }),
+  parameters: schema,
+});
+const body = fc.record(
+  {
+    messages: fc.oneof(fc.array(message, { maxLength: 4 }), anything),
+    input: fc.oneof(text, fc.array(message, { maxLength: 3 }), anything),
+    prompt: fc.oneof(text, fc.array(fc.nat({ max: 5000 }), { maxLength: 5 }), anything),
+    tokens: fc.oneof(fc.array(fc.nat({ max: 5000 }), { maxLength: 5 }), anything),
+    tools: fc.oneof(fc.array(tool, { maxLength: 2 }), anything),
+    tool_choice: fc.oneof(fc.constantFrom('auto', 'none', 'required'), anything),
+    response_format: fc.oneof(
+      fc.constant({ type: 'json_object' }),
+      fc.record({ type: fc.constant('json_schema'), json_schema: fc.record({ name: text, schema }) }),
+      anything,
+    ),
+    text: fc.oneof(
+      fc.record({ format: fc.record({ type: fc.constant('json_schema'), name: text, schema }) }),
+      anything,
+    ),
+    stream: fc.oneof(fc.boolean(), anything),
+    n: fc.oneof(fc.integer({ min: -1, max: 4 }), anything),
+    temperature: fc.oneof(fc.double({ min: 0, max: 2, noNaN: true }), anything),
+    top_p: fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), anything),
+    seed: fc.oneof(fc.integer(), anything),
+    stop: fc.oneof(text, anything),
+    logprobs: fc.oneof(fc.boolean(), fc.nat({ max: 21 }), anything),
+    top_logprobs: fc.oneof(fc.nat({ max: 21 }), anything),
+    logit_bias: fc.oneof(fc.dictionary(fc.nat({ max: 5000 }).map(String), fc.integer()), anything),
+  },
+  { requiredKeys: [] },
+);
+
+describe('request bodies of every kind', () => {
+  let server: RunningServer;
+
+  before(async () => {
+    server = await startScriptedServer();
+    await server.ready;
+  });
+  after(() => server.close());
+
+  it('never crash the server, hang it, or give a 500', async () => {
+    const request = fc.tuple(fc.constantFrom(...PATHS), body);
+    await fc.assert(
+      fc.asyncProperty(request, async ([path, fields]) => {
+        const bounded = { ...fields, max_tokens: 20, max_output_tokens: 20 };
+        const response = await post(server, path, bounded, { signal: AbortSignal.timeout(10_000) });
+        const answer = await response.text();
+        assert.equal([200, 400].includes(response.status), true, `${response.status}: ${answer}`);
+        assert.doesNotMatch(answer, /"type":"server_error"|worker_crashed/);
+        if (response.status === 400) assert.match(answer, /"type":"invalid_request_error"/);
+      }),
+      { numRuns: 400, seed: 20_26 },
+    );
+    assert.equal(server.state, 'ready');
+  });
+
+  it('nor do bytes that are no JSON', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...PATHS), fc.uint8Array({ maxLength: 200 }), async (path, bytes) => {
+        const response = await post(server, path, '', { body: bytes, signal: AbortSignal.timeout(10_000) });
+        assert.equal(response.status, 400);
+        await response.text();
+      }),
+      { numRuns: 60, seed: 7 },
+    );
+  });
+});
