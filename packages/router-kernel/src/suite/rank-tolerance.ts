@@ -7,9 +7,6 @@ import type { ResolvedRouterConfig } from '../contract.ts';
 import { groupOf, groupRanks, ranksByChoiceScore } from '../reference.ts';
 import type { RankedRow } from '../reference.ts';
 
-/** Sets of groups to try at most; more only come from rows in which a whole crowd of groups is within rounding. */
-const MOST_GROUP_SETS = 256;
-
 /**
  * Whether an implementation may answer `ids` for a row.
  *
@@ -27,27 +24,45 @@ export function acceptsIds(
   if (!ranksByChoiceScore(config)) return false;
   const areIds = ids.every((id) => Number.isInteger(id) && id >= 0 && id < config.experts);
   if (ids.length !== config.topK || !areIds || new Set(ids).size !== ids.length) return false;
-  return possibleGroupSets(config, row, ranked).some((groups) => isOrdered(config, row, ranked, ids, groups));
+  return groupsCanStay(config, row, ranked, ids);
 }
 
-/** Whether each id may stand before every expert, of the groups that stay, that comes after it or not at all. */
-function isOrdered(
+/**
+ * Whether some set of topKGroups groups holds all ids, has each group that is clearly in, none that is clearly out, and
+ * no expert that had to come before one of the ids. What an expert demands of the ids does not depend on the other
+ * groups, so each group is judged alone.
+ */
+function groupsCanStay(
   config: ResolvedRouterConfig,
   row: Float64Array,
   ranked: RankedRow,
   ids: readonly number[],
-  groups: ReadonlySet<number>,
 ): boolean {
-  if (!ids.every((id) => groups.has(groupOf(config, id)))) return false;
-  const placed = new Set<number>();
-  for (const id of ids) {
-    placed.add(id);
-    for (let other = 0; other < config.experts; other++) {
-      if (placed.has(other) || !groups.has(groupOf(config, other))) continue;
-      if (!mayPrecede(config, row, ranked, id, other)) return false;
-    }
-  }
-  return true;
+  const { certain, open } = groupsByRank(config, row, ranked);
+  const needed = new Set([...certain, ...ids.map((id) => groupOf(config, id))]);
+  const allowed = new Set([...certain, ...open]);
+  if (needed.size > config.topKGroups || [...needed].some((group) => !allowed.has(group))) return false;
+  const isOrdered = (group: number): boolean => mayFollow(config, row, ranked, ids, group);
+  if (![...needed].every(isOrdered)) return false;
+  return open.filter((group) => !needed.has(group) && isOrdered(group)).length >= config.topKGroups - needed.size;
+}
+
+/** Whether each id may stand before every expert of `group` that comes after it or not at all. */
+function mayFollow(
+  config: ResolvedRouterConfig,
+  row: Float64Array,
+  ranked: RankedRow,
+  ids: readonly number[],
+  group: number,
+): boolean {
+  const size = config.experts / config.groups;
+  const members = Array.from({ length: size }, (_, i) => group * size + i);
+  return ids.every((id, k) =>
+    members.every((other) => {
+      const position = ids.indexOf(other);
+      return (position >= 0 && position <= k) || mayPrecede(config, row, ranked, id, other);
+    }),
+  );
 }
 
 function mayPrecede(
@@ -72,15 +87,15 @@ function isTied(config: ResolvedRouterConfig, row: Float64Array, a: number, b: n
   return sameLogit && (Number.isNaN(first) || (config.correctionBias?.[a] ?? 0) === (config.correctionBias?.[b] ?? 0));
 }
 
-/** The sets of groups that may stay: those clearly in, with each choice among those within rounding of the edge. */
-function possibleGroupSets(
+/** The groups that stay whatever the rounding, and those within rounding of the edge. */
+function groupsByRank(
   config: ResolvedRouterConfig,
   row: Float64Array,
   ranked: RankedRow,
-): readonly ReadonlySet<number>[] {
+): { readonly certain: readonly number[]; readonly open: readonly number[] } {
   const { groups, topKGroups } = config;
   const all = Array.from({ length: groups }, (_, group) => group);
-  if (topKGroups === groups) return [new Set(all)];
+  if (topKGroups === groups) return { certain: all, open: [] };
   const ranks = groupRanks(config, ranked.choice);
   const roundings = all.map((group) => groupRounding(config, ranked, group));
   const bests = all.map((group) =>
@@ -98,9 +113,7 @@ function possibleGroupSets(
     all.filter((other) => other !== group && !beats(group, other)).length < topKGroups;
   const isOut = (group: number): boolean =>
     all.filter((other) => other !== group && beats(other, group)).length >= topKGroups;
-  const certain = all.filter(isIn);
-  const open = all.filter((group) => !isIn(group) && !isOut(group));
-  return combinations(open, topKGroups - certain.length).map((chosen) => new Set([...certain, ...chosen]));
+  return { certain: all.filter(isIn), open: all.filter((group) => !isIn(group) && !isOut(group)) };
 }
 
 function groupRounding(config: ResolvedRouterConfig, ranked: RankedRow, group: number): number {
@@ -112,17 +125,4 @@ function bestTwoOf(config: ResolvedRouterConfig, ranked: RankedRow, group: numbe
   const size = config.experts / config.groups;
   const members = Array.from({ length: size }, (_, i) => group * size + i);
   return members.sort((a, b) => (ranked.choice[b] ?? NaN) - (ranked.choice[a] ?? NaN) || a - b).slice(0, 2);
-}
-
-/** Every way to take `count` of the items, up to MOST_GROUP_SETS. */
-function combinations(items: readonly number[], count: number): readonly (readonly number[])[] {
-  if (count === 0) return [[]];
-  const found: (readonly number[])[] = [];
-  for (const [index, item] of items.entries()) {
-    for (const rest of combinations(items.slice(index + 1), count - 1)) {
-      found.push([item, ...rest]);
-      if (found.length === MOST_GROUP_SETS) return found;
-    }
-  }
-  return found;
 }
