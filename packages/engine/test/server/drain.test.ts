@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { scripted } from './test-server.ts';
 
-const CLI = new URL('../../src/cli/main.ts', import.meta.url).href;
+const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta.url));
 const RUNNER = new URL('./scripted-runner.ts', import.meta.url).href;
 const ANSWER = 'word '.repeat(120).trim();
 
 /** Starts `switchyard serve` from its sources and waits for its URL. */
 async function serve(...options: string[]): Promise<{ child: ChildProcess; url: string; output: () => string }> {
   const words = ['serve', '--port', '0', '--runner-module', RUNNER, ...options];
-  const program = `const { main } = await import(${JSON.stringify(CLI)}); process.exitCode = await main(${JSON.stringify(words)});`;
-  const child = spawn(process.execPath, ['--import=tsx/esm', '--input-type=module', '--eval', program]);
+  const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, ...words]);
   let output = '';
   child.stdout.on('data', (data: Buffer) => {
     output += data.toString();
