@@ -29,8 +29,7 @@ export class GraphSession {
       // Warnings about unused outputs and the like go to stderr otherwise; a library is silent.
       logSeverityLevel: 3,
       // A model has a session per layer, and the idle pools of the others would spin against the one that runs. The
-      // short limit keeps a step from waiting for a thread that the system has not scheduled: on two busy cores it is
-      // the difference between 3 and 12 ms a step.
+      // short limit keeps a step from waiting long for a thread that a busy system has not scheduled.
       extra: { session: { force_spinning_stop: '1', 'intra_op.spin_duration_us': SPIN_MICROSECONDS } },
     });
     return new GraphSession(session, clock);
