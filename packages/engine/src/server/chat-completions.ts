@@ -3,12 +3,13 @@
  *
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
 import { type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
 import { toOpenAiError } from './openai-error.ts';
-import { type ChatRequest, chatRequest, toGenerateRequest } from './schemas/chat.ts';
+import { type ChatRequest, chatRequest, MAX_CHOICES, toGenerateRequest } from './schemas/chat.ts';
 import { newId, openAiUsage, type Serving, type StartedGeneration, startGeneration, unixSeconds } from './serving.ts';
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
@@ -184,6 +185,8 @@ export function chatCompletions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, chatRequest);
     const abort = new AbortController();
+    // Every choice listens to the same signal.
+    setMaxListeners(MAX_CHOICES, abort.signal);
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
     const generations = await startChoices(serving, body, abort);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { DoneEvent, SampledTokenLogprob } from '../events.ts';
@@ -93,6 +94,8 @@ export function completions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, completionRequest);
     const abort = new AbortController();
+    // Every choice listens to the same signal.
+    setMaxListeners(MAX_CHOICES, abort.signal);
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
     const inputs = prompts(body.prompt);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { ScoreInput } from '../request.ts';
@@ -53,13 +54,16 @@ export function detokenize(serving: Serving) {
   };
 }
 
+/** Inputs of one request, at most. */
+const MAX_SCORE_INPUTS = 64;
+
 const scoreRequest = z.object({
   model: z.string().nullish(),
   input: z.union([
     z.string().min(1),
     tokenIds.min(1),
-    z.array(z.string().min(1)).min(1).max(64),
-    z.array(tokenIds.min(1)).min(1).max(64),
+    z.array(z.string().min(1)).min(1).max(MAX_SCORE_INPUTS),
+    z.array(tokenIds.min(1)).min(1).max(MAX_SCORE_INPUTS),
   ]),
   logprobs: z.boolean().nullish(),
 });
@@ -83,6 +87,8 @@ export function score(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, scoreRequest);
     const { engine } = serving.holder;
+    // Every input listens to the same signal, beside the server itself.
+    setMaxListeners(MAX_SCORE_INPUTS + 10, context.req.raw.signal);
     const results = await engine.score(scoreInputs(body.input), { signal: context.req.raw.signal });
     const promptTokens = results.reduce((sum, { tokens }) => sum + tokens, 0);
     return context.json({
