@@ -8,3 +8,4 @@ export type { RouterOutputArrays } from './cpu/index.ts';
 export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';
 export { decodeLogits, encodeLogits } from './number-formats.ts';
 export { referenceRoute } from './reference.ts';
+export { type BackendReport, probeBackends } from './probe-backends.ts';

@@ -1,5 +1,6 @@
 /** `switchyard inspect`. */
 import { openSnapshot } from '@switchyard/models';
+import { probeBackends } from '@switchyard/router-kernel';
 import { Engine } from '../engine.ts';
 import type { OptionValues } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
@@ -13,10 +14,11 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
   const tensors = listTensors(snapshot.weights);
   await using engine = await Engine.load(values.text('model'), engineOptions(values));
   const { runner, router, plan } = engine.model;
+  const devices = await probeBackends();
   const { config, path, layout, tensorBytes } = snapshot;
   if (values.flag('json')) {
     terminal.output.write(
-      `${JSON.stringify({ path, layout, config, tensorBytes, tensors, runner, router, memory: plan })}\n`,
+      `${JSON.stringify({ path, layout, config, tensorBytes, tensors, runner, router, devices, memory: plan })}\n`,
     );
     return;
   }
@@ -38,6 +40,7 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
       `${plan.kvBytesPerToken} bytes a token, budget ${mebibytes(plan.budgetBytes)}, blocks of ${plan.blockTokens} tokens`,
     ],
     ['fits', `${plan.sequencesOf1024} sequences of 1024 tokens, or one of ${plan.longestSequence}`],
+    ...devices.map(({ backend, device, reason }) => [`device ${backend}`, device ?? `none: ${reason ?? ''}`] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, value] of rows) terminal.output.write(`${name.padEnd(width)}  ${value}\n`);

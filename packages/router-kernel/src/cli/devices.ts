@@ -1,19 +1,7 @@
 /** `router-kernel devices`: which backends can run here, and why the others cannot. */
 
-import { createRouter } from '../create-router.ts';
-import type { RouterBackend } from '../contract.ts';
-import { BackendUnavailableError, RouterError } from '../errors.ts';
+import { probeBackends } from '../probe-backends.ts';
 import { defineCommand } from './command.ts';
-
-interface BackendReport {
-  readonly backend: RouterBackend;
-  /** The device's name; null where the backend cannot run. */
-  readonly device: string | null;
-  /** Why it cannot run; null where it can. */
-  readonly reason: string | null;
-  readonly code: string | null;
-  readonly tried: readonly string[];
-}
 
 export const devicesCommand = defineCommand({
   summary: 'Show which backends can run here, and why the others cannot.',
@@ -21,8 +9,7 @@ export const devicesCommand = defineCommand({
     json: { type: 'boolean', description: 'Print one JSON object.' },
   },
   run: async ({ json }, io) => {
-    const reports: BackendReport[] = [];
-    for (const backend of ['hip', 'webgpu', 'cpu'] as const) reports.push(await probe(backend));
+    const reports = await probeBackends();
     if (json) {
       io.out(`${JSON.stringify({ backends: reports })}\n`);
       return 0;
@@ -34,15 +21,3 @@ export const devicesCommand = defineCommand({
     return 0;
   },
 });
-
-/** Starts the smallest router of a backend: only a start shows that every part of it is there. */
-async function probe(backend: RouterBackend): Promise<BackendReport> {
-  try {
-    await using router = await createRouter({ experts: 32, topK: 4, backend });
-    return { backend, device: router.device, reason: null, code: null, tried: [] };
-  } catch (error) {
-    if (!(error instanceof RouterError)) throw error;
-    const tried = error instanceof BackendUnavailableError ? error.tried : [];
-    return { backend, device: null, reason: error.message, code: error.code, tried };
-  }
-}
