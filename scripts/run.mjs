@@ -133,7 +133,10 @@ async function test(args) {
   let broken = false;
   for (const name of PACKAGES) {
     process.stdout.write(`\n@switchyard/${name}\n`);
-    const { code, output } = await run(bin('mocha'), ['--no-color', ...args], { cwd: join(ROOT, 'packages', name), capture: true });
+    const { code, output } = await run(bin('mocha'), ['--no-color', ...args], {
+      cwd: join(ROOT, 'packages', name),
+      capture: true,
+    });
     const counted = countTests(output);
     for (const key of Object.keys(total)) total[key] += counted[key];
     if (code !== 0) broken = true;
