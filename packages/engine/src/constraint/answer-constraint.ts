@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { HarmonyTokens } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
@@ -20,17 +21,6 @@ export interface AnswerConstraintSpec {
   readonly finalJson: { readonly schema: string | null } | null;
   /** Where the checkpoint writes a call's recipient. */
   readonly recipientPlacement: 'role' | 'channel';
-}
-
-/** The control tokens that harmony needs here. */
-export interface HarmonyControlTokens {
-  readonly start: number;
-  readonly channel: number;
-  readonly constrain: number;
-  readonly message: number;
-  readonly end: number;
-  readonly call: number;
-  readonly return: number;
 }
 
 /** What the constraint has to know of the tokenizer. */
@@ -69,7 +59,7 @@ type State =
 /** Follows one answer from just after the prompt's `<|start|>assistant`. */
 export class AnswerConstraint implements TokenConstraint {
   readonly #tokenizer: ConstraintTokenizer;
-  readonly #control: HarmonyControlTokens;
+  readonly #control: HarmonyTokens;
   readonly #grammars: JsonBodySource | null;
   readonly #words: number;
   /** What has to come after the analysis. */
@@ -85,7 +75,7 @@ export class AnswerConstraint implements TokenConstraint {
   constructor(
     spec: AnswerConstraintSpec,
     tokenizer: ConstraintTokenizer,
-    control: HarmonyControlTokens,
+    control: HarmonyTokens,
     vocabularySize: number,
     grammars: JsonBodySource | null,
   ) {

@@ -10,7 +10,7 @@ import { type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
 import { toOpenAiError } from './openai-error.ts';
 import { type ChatRequest, chatRequest, MAX_CHOICES, toGenerateRequest } from './schemas/chat.ts';
-import { newId, openAiUsage, type Serving, type StartedGeneration, startGeneration, unixSeconds } from './serving.ts';
+import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -159,21 +159,6 @@ async function sendChunks(
   }
 }
 
-/** Starts all choices of a request, or none. */
-async function startChoices(serving: Serving, body: ChatRequest, abort: AbortController): Promise<StartedGeneration[]> {
-  const count = body.n ?? 1;
-  try {
-    return await Promise.all(
-      Array.from({ length: count }, (_, choice) =>
-        startGeneration(serving, toGenerateRequest(body, choice, abort.signal)),
-      ),
-    );
-  } catch (error) {
-    abort.abort();
-    throw error;
-  }
-}
-
 async function collect(generation: StartedGeneration): Promise<Choice> {
   const choice = new Choice();
   for await (const event of generation.events) choice.add(event);
@@ -189,7 +174,8 @@ export function chatCompletions(serving: Serving) {
     setMaxListeners(MAX_CHOICES, abort.signal);
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
-    const generations = await startChoices(serving, body, abort);
+    const requests = Array.from({ length: body.n ?? 1 }, (_, choice) => toGenerateRequest(body, choice, abort.signal));
+    const generations = await startTogether(serving, requests, abort);
     if (body.stream === true) {
       return streamEvents(context, serving.keepAliveMs, disconnected, async (events) => {
         try {

@@ -13,7 +13,7 @@ import { readJsonBody } from './json-body.ts';
 import { badRequest, toOpenAiError } from './openai-error.ts';
 import { MAX_CHOICES } from './schemas/chat.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
-import { newId, openAiUsage, type Serving, type StartedGeneration, startGeneration, unixSeconds } from './serving.ts';
+import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
 
 /** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -106,19 +106,10 @@ export function completions(serving: Serving) {
         `Too many choices · found ${inputs.length * choices} · ask for at most ${MAX_CHOICES}`,
       );
     }
-    let generations: StartedGeneration[];
-    try {
-      generations = await Promise.all(
-        inputs.flatMap((prompt) =>
-          Array.from({ length: choices }, (_, choice) =>
-            startGeneration(serving, toRequest(body, prompt, choice, abort.signal)),
-          ),
-        ),
-      );
-    } catch (error) {
-      abort.abort();
-      throw error;
-    }
+    const requests = inputs.flatMap((prompt) =>
+      Array.from({ length: choices }, (_, choice) => toRequest(body, prompt, choice, abort.signal)),
+    );
+    const generations = await startTogether(serving, requests, abort);
     const head = { id: newId('cmpl'), object: 'text_completion', created: unixSeconds(), model: serving.modelId };
     const wantsLogprobs = body.logprobs != null;
     if (body.stream === true) {

@@ -71,6 +71,20 @@ export async function startGeneration(serving: Serving, request: GenerateRequest
   }
 }
 
+/** Starts several generations that share `abort`: all of them, or none. @throws what `startGeneration` throws */
+export async function startTogether(
+  serving: Serving,
+  requests: readonly GenerateRequest[],
+  abort: AbortController,
+): Promise<StartedGeneration[]> {
+  try {
+    return await Promise.all(requests.map((request) => startGeneration(serving, request)));
+  } catch (error) {
+    abort.abort();
+    throw error;
+  }
+}
+
 /** OpenAI's `usage` of one or more generations of the same prompt. */
 export function openAiUsage(done: readonly DoneEvent[]): {
   prompt_tokens: number;
