@@ -20,7 +20,7 @@ export {
   mxfp4ToHalfUnits,
 } from './mxfp4.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
-export { embeddedCheckpointPath, openSnapshot, type Snapshot } from './snapshot.ts';
+export { embeddedCheckpointPath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensor.ts';
 export { TokenStreamDecoder } from './token-stream-decoder.ts';
-export { createTokenizer, type Tokenizer } from './tokenizer.ts';
+export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';

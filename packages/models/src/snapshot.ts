@@ -9,7 +9,7 @@ import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts'
 import type { GptOssWeights } from './gpt-oss/weights.ts';
 import { readFileBytes, readJsonFile } from './json-file.ts';
 import type { SafetensorsOptions } from './safetensors.ts';
-import { createTokenizer, type Tokenizer } from './tokenizer.ts';
+import { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';
 
 /** A checkpoint folder, opened: configuration, tokenizer and mapped tensors. Nothing is decoded or copied. */
 export interface Snapshot extends Disposable {
@@ -31,6 +31,9 @@ export interface Snapshot extends Disposable {
   dispose(): void;
 }
 
+/** How to open a checkpoint folder: how tensors are mapped, and when the tokenizer's encoder is made. */
+export type SnapshotOptions = SafetensorsOptions & TokenizerOptions;
+
 /** The folder of the checkpoint that comes with this package: pocket-dictionary, a GPT-OSS of 18 MB. */
 export function embeddedCheckpointPath(): string {
   return fileURLToPath(new URL('../checkpoints/pocket-dictionary', import.meta.url));
@@ -43,12 +46,11 @@ export function embeddedCheckpointPath(): string {
  * Reads the JSON files and the safetensors headers; the weights are mapped as they are asked for.
  *
  * @param path the folder; default the embedded checkpoint.
- * @param options how tensors are mapped.
  * @throws ModelsError of one kind or another: see errors.ts.
  */
 export async function openSnapshot(
   path: string = embeddedCheckpointPath(),
-  options: SafetensorsOptions = {},
+  options: SnapshotOptions = {},
 ): Promise<Snapshot> {
   const folder = resolve(path);
   const configPath = join(folder, 'config.json');
@@ -65,7 +67,7 @@ export async function openSnapshot(
         : parsed.config;
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
-    tokenizer = openTokenizer(beside('tokenizer.json'), config);
+    tokenizer = openTokenizer(beside('tokenizer.json'), config, options);
     const generation = readGeneration(beside('generation_config.json'), tokenizer);
     const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
     const opened = tokenizer;
@@ -109,8 +111,8 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
   }
 }
 
-function openTokenizer(path: string, config: GptOssConfig): Tokenizer {
-  const tokenizer = createTokenizer(readJsonFile(path), path);
+function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Tokenizer {
+  const tokenizer = createTokenizer(readJsonFile(path), path, options);
   if (tokenizer.vocabularySize <= config.vocabularySize) return tokenizer;
   tokenizer.dispose();
   throw new InvalidTokenizerError(

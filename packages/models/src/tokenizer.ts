@@ -13,10 +13,15 @@ export interface Tokenizer {
    *
    * The time is quadratic in the length of a run of letters without a space.
    *
-   * @throws InvalidTokenizerError where the pattern of the file gives up on the text.
+   * @throws InvalidTokenizerError where the pattern of the file gives up on the text, or is refused only now: see
+   * TokenizerOptions.
    */
   encode(text: string): number[];
-  /** Encodes text in which special tokens are special (training files, rendered prompts). Never for user text. */
+  /**
+   * Encodes text in which special tokens are special (training files, rendered prompts). Never for user text.
+   *
+   * @throws InvalidTokenizerError as `encode` does.
+   */
   encodeWithSpecialTokens(text: string): number[];
   /**
    * Special tokens come out as their text. Bytes that are no UTF-8 become U+FFFD.
@@ -35,6 +40,16 @@ export interface Tokenizer {
   dispose(): void;
 }
 
+/** How to make a tokenizer. */
+export interface TokenizerOptions {
+  /**
+   * When to build the encoder, which compiles the pattern and takes about 30 MB for 4096 tokens. `'when-needed'` leaves
+   * it to the first text, for a thread that may never see one; a pattern that cannot be compiled is found out no sooner.
+   * Default `'now'`.
+   */
+  readonly encoder?: 'now' | 'when-needed';
+}
+
 /**
  * Makes a tokenizer from the JSON of a tokenizer.json.
  *
@@ -42,8 +57,10 @@ export interface Tokenizer {
  * @param path names the file in errors.
  * @throws InvalidTokenizerError
  */
-export function createTokenizer(json: unknown, path: string): Tokenizer {
-  return new BytePairTokenizer(parseTokenizerFile(json, path), path);
+export function createTokenizer(json: unknown, path: string, options: TokenizerOptions = {}): Tokenizer {
+  const tokenizer = new BytePairTokenizer(parseTokenizerFile(json, path), path);
+  if (options.encoder !== 'when-needed') tokenizer.buildEncoder();
+  return tokenizer;
 }
 
 class BytePairTokenizer implements Tokenizer {
@@ -51,10 +68,12 @@ class BytePairTokenizer implements Tokenizer {
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly #tokens: readonly Uint8Array[];
   readonly #specialIds: ReadonlySet<number>;
+  readonly #pattern: string;
   readonly #path: string;
-  #encoder: Tiktoken | null;
+  #encoder: Tiktoken | null = null;
   /** An encoder that gave up on a text counts as in use for ever and refuses to be freed: its memory is lost. */
   #encoderGaveUp = false;
+  #disposed = false;
 
   constructor(definition: TokenizerDefinition, path: string) {
     const { tokens, specialTokens, pattern } = definition;
@@ -62,17 +81,15 @@ class BytePairTokenizer implements Tokenizer {
     this.specialTokens = specialTokens;
     this.#tokens = tokens;
     this.#specialIds = new Set(specialTokens.values());
+    this.#pattern = pattern;
     this.#path = path;
-    const ranks: string[] = [];
-    for (const [id, bytes] of tokens.entries()) {
-      if (!this.#specialIds.has(id)) ranks.push(`${Buffer.from(bytes).toString('base64')} ${id}`);
-    }
-    try {
-      this.#encoder = new Tiktoken(ranks.join('\n'), Object.fromEntries(specialTokens), pattern);
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new InvalidTokenizerError(path, 'pre_tokenizer.Split.pattern', `is refused: ${reason}`, cause);
-    }
+  }
+
+  /** Returns the encoder, made by the first call. */
+  buildEncoder(): Tiktoken {
+    this.#checkOpen();
+    this.#encoder ??= this.#makeEncoder();
+    return this.#encoder;
   }
 
   encode(text: string): number[] {
@@ -93,17 +110,18 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   isSpecial(id: number): boolean {
-    this.#open();
+    this.#checkOpen();
     return this.#specialIds.has(id);
   }
 
   dispose(): void {
+    this.#disposed = true;
     if (!this.#encoderGaveUp) this.#encoder?.free();
     this.#encoder = null;
   }
 
   #encode(encode: (encoder: Tiktoken) => Uint32Array): number[] {
-    const encoder = this.#open();
+    const encoder = this.buildEncoder();
     try {
       return Array.from(encode(encoder));
     } catch (cause) {
@@ -119,14 +137,26 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   #bytes(id: number): Uint8Array {
-    this.#open();
+    this.#checkOpen();
     const bytes = this.#tokens[id];
     if (bytes === undefined) throw new UnknownTokenError(id, this.vocabularySize);
     return bytes;
   }
 
-  #open(): Tiktoken {
-    if (this.#encoder === null) throw new DisposedError(`The tokenizer of ${this.#path}`);
-    return this.#encoder;
+  #makeEncoder(): Tiktoken {
+    const ranks: string[] = [];
+    for (const [id, bytes] of this.#tokens.entries()) {
+      if (!this.#specialIds.has(id)) ranks.push(`${Buffer.from(bytes).toString('base64')} ${id}`);
+    }
+    try {
+      return new Tiktoken(ranks.join('\n'), Object.fromEntries(this.specialTokens), this.#pattern);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new InvalidTokenizerError(this.#path, 'pre_tokenizer.Split.pattern', `is refused: ${reason}`, cause);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#disposed) throw new DisposedError(`The tokenizer of ${this.#path}`);
   }
 }

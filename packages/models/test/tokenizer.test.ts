@@ -248,6 +248,17 @@ describe('a tokenizer', () => {
       );
     });
   }
+  it('makes the encoder with the first text where that is asked for', () => {
+    const json = syntheticTokenizer();
+    pattern('(')(json);
+    const tokenizer = createTokenizer(json, 'tokenizer.json', { encoder: 'when-needed' });
+    assert.equal(tokenizer.decode([97, 98]), String.fromCharCode(97, 98));
+    assert.throws(() => tokenizer.encode('a'), { code: 'INVALID_TOKENIZER', field: 'pre_tokenizer.Split.pattern' });
+    tokenizer.dispose();
+    assert.throws(() => tokenizer.encode('a'), DisposedError);
+    assert.throws(() => tokenizer.decode([97]), DisposedError);
+  });
+
   it('gives a typed error for a pattern that backtracks without end', () => {
     const json = syntheticTokenizer();
     pattern('(?=(a+)+$)b|(a|a)*(?!a)c')(json);

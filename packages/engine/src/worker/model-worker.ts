@@ -192,7 +192,8 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
   let snapshot: Snapshot | null = null;
   try {
     const module = await loadRunnerModule(data.runnerModule);
-    snapshot = await openSnapshot(data.path);
+    // Text becomes tokens on the engine's side; an encoder here would be a second one.
+    snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
