@@ -28,8 +28,9 @@ export interface GenerationOptions {
 }
 
 /**
- * The iterator that `Engine.generate` returns. Events queue up while nobody asks: a slow reader delays no one else, and
- * holds at most its own answer in memory. Leaving the loop early cancels the request.
+ * The iterator that `Engine.generate` returns. Events queue up while nobody asks, pieces of one text joined: a slow
+ * reader delays no one else, and holds at most the text of its own answer in memory. Leaving the loop early cancels the
+ * request.
  */
 export class Generation implements AsyncIterableIterator<GenerateEvent>, JobListener {
   readonly #host: GenerationHost;
@@ -170,10 +171,29 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   }
 
   #emit(event: GenerateEvent): void {
-    if (this.#waiting === null) this.#events.push(event);
-    else this.#waiting.resolve({ done: false, value: event });
-    this.#waiting = null;
+    if (this.#waiting !== null) {
+      this.#waiting.resolve({ done: false, value: event });
+      this.#waiting = null;
+      return;
+    }
+    const last = this.#events.at(-1);
+    const joined = last === undefined ? null : joinTexts(last, event);
+    if (joined === null) this.#events.push(event);
+    else this.#events[this.#events.length - 1] = joined;
   }
+}
+
+/** Two events as one, where the second only goes on with the first one's text; null otherwise. */
+function joinTexts(first: GenerateEvent, second: GenerateEvent): GenerateEvent | null {
+  if (first.type === 'tool-call-delta' && second.type === 'tool-call-delta') {
+    return first.index === second.index ? { ...first, text: first.text + second.text } : null;
+  }
+  const sameText =
+    (first.type === 'analysis' && second.type === 'analysis') ||
+    (first.type === 'content' && second.type === 'content' && first.channel === second.channel);
+  // Log-probabilities stay with their own piece: copying them again for every token would be quadratic.
+  if (!sameText || first.logprobs !== undefined || second.logprobs !== undefined) return null;
+  return { ...first, text: first.text + second.text };
 }
 
 const perSecond = (tokens: number, milliseconds: number): number =>

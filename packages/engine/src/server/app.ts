@@ -11,6 +11,7 @@ import { cors } from 'hono/cors';
 import type { Logger } from '../logger.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
+import { outgoingOf } from './event-stream.ts';
 import { OpenAiError, toOpenAiError } from './openai-error.ts';
 import { responses } from './responses.ts';
 import type { Serving } from './serving.ts';
@@ -64,14 +65,19 @@ function logRequests(logger: Logger): MiddlewareHandler {
     const id = requestId(context.req.header('x-request-id'));
     const started = performance.now();
     context.header('x-request-id', id);
-    await next();
-    logger.info('request', {
-      requestId: id,
-      method: context.req.method,
-      path: context.req.path,
-      status: context.res.status,
-      ms: Math.round((performance.now() - started) * 1000) / 1000,
+    const response = outgoingOf(context);
+    // A stream's handler is done long before its answer is.
+    response.once('close', () => {
+      logger.info('request', {
+        requestId: id,
+        method: context.req.method,
+        path: context.req.path,
+        status: response.statusCode,
+        complete: response.writableFinished,
+        ms: Math.round((performance.now() - started) * 1000) / 1000,
+      });
     });
+    await next();
   };
 }
 

@@ -177,7 +177,7 @@ export function chatCompletions(serving: Serving) {
     const requests = Array.from({ length: body.n ?? 1 }, (_, choice) => toGenerateRequest(body, choice, abort.signal));
     const generations = await startTogether(serving, requests, abort);
     if (body.stream === true) {
-      return streamEvents(context, serving.keepAliveMs, disconnected, async (events) => {
+      return streamEvents(context, serving, disconnected, async (events) => {
         try {
           await sendChunks(events, serving, body, generations);
         } catch (error) {

@@ -113,7 +113,7 @@ export function completions(serving: Serving) {
     const head = { id: newId('cmpl'), object: 'text_completion', created: unixSeconds(), model: serving.modelId };
     const wantsLogprobs = body.logprobs != null;
     if (body.stream === true) {
-      return streamEvents(context, serving.keepAliveMs, disconnected, async (events) => {
+      return streamEvents(context, serving, disconnected, async (events) => {
         try {
           const done = await Promise.all(
             generations.map(async (generation, index) => {

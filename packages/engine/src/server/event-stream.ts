@@ -1,14 +1,22 @@
 /**
- * Server-sent events with keep-alive comments.
+ * Server-sent events with keep-alive comments and back-pressure.
+ *
+ * Events go straight to Node's response: through web streams each one would cost several times as much, and with many
+ * clients that is the event loop's main load.
  *
  * @module
  */
+import type { ServerResponse } from 'node:http';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
-import { stream } from 'hono/streaming';
+import type { Serving } from './serving.ts';
 
 /** Writes one response's events. */
 export interface EventStream {
-  /** Sends `data: JSON`, after an `event:` line where a name is given. Resolves when the client can take more. */
+  /**
+   * Sends `data: JSON`, after an `event:` line where a name is given. What is sent in one turn of the event loop leaves
+   * in one write. Resolves when the client can take more; at once, with nothing sent, when it has gone.
+   */
   send(data: unknown, event?: string): Promise<void>;
   /** Sends `data: [DONE]`, OpenAI's end of a chat stream. */
   done(): Promise<void>;
@@ -23,7 +31,7 @@ export interface EventStream {
  */
 export function streamEvents(
   context: Context,
-  keepAliveMs: number,
+  serving: Serving,
   onDisconnect: () => void,
   produce: (events: EventStream) => Promise<void>,
 ): Response {
@@ -31,24 +39,99 @@ export function streamEvents(
   context.header('cache-control', 'no-cache');
   // nginx would otherwise hold the events back.
   context.header('x-accel-buffering', 'no');
-  return stream(context, async (output) => {
-    let last = performance.now();
-    output.onAbort(onDisconnect);
-    const write = async (text: string): Promise<void> => {
-      last = performance.now();
-      await output.write(text);
-    };
-    const keepAlive = setInterval(() => {
-      if (performance.now() - last >= keepAliveMs && !output.aborted && !output.closed) void write(': keep-alive\n\n');
-    }, keepAliveMs);
-    try {
-      await produce({
-        send: (data, event) =>
-          write(`${event === undefined ? '' : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`),
-        done: () => write('data: [DONE]\n\n'),
-      });
-    } finally {
-      clearInterval(keepAlive);
-    }
-  });
+  const response = outgoingOf(context);
+  response.writeHead(200, Object.fromEntries(context.body(null).headers));
+  const events = new ResponseEvents(response, serving, onDisconnect);
+  void produce(events).finally(() => events.end());
+  return RESPONSE_ALREADY_SENT;
+}
+
+/** Node's own response, which the HTTP server passes through the app. */
+export function outgoingOf(context: Context): ServerResponse {
+  return (context.env as { readonly outgoing: ServerResponse }).outgoing;
+}
+
+const AT_ONCE = Promise.resolve();
+
+class ResponseEvents implements EventStream {
+  readonly #response: ServerResponse;
+  readonly #serving: Serving;
+  readonly #keepAlive: NodeJS.Timeout;
+  #text = '';
+  #flushing = false;
+  /** Resolves when the client has read what it was sent, or is gone; null while it can take more. */
+  #blocked: Promise<void> | null = null;
+  #lastWrite = performance.now();
+  #ended = false;
+
+  constructor(response: ServerResponse, serving: Serving, onDisconnect: () => void) {
+    this.#response = response;
+    this.#serving = serving;
+    this.#keepAlive = setInterval(() => this.#sendComment(), serving.keepAliveMs);
+    response.once('close', () => {
+      clearInterval(this.#keepAlive);
+      if (this.#ended) return;
+      this.#ended = true;
+      onDisconnect();
+    });
+    // The headers go out even where the first event takes long.
+    this.#flushSoon();
+  }
+
+  send(data: unknown, event?: string): Promise<void> {
+    return this.#write(`${event === undefined ? '' : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`);
+  }
+
+  done(): Promise<void> {
+    return this.#write('data: [DONE]\n\n');
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearInterval(this.#keepAlive);
+    this.#response.end(this.#text);
+  }
+
+  #write(text: string): Promise<void> {
+    if (this.#ended) return AT_ONCE;
+    this.#text += text;
+    this.#flushSoon();
+    return this.#blocked ?? AT_ONCE;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      if (!this.#ended && !this.#response.destroyed) this.#flush();
+    });
+  }
+
+  #flush(): void {
+    this.#lastWrite = performance.now();
+    const text = this.#text;
+    this.#text = '';
+    if (text === '') this.#response.flushHeaders();
+    else if (!this.#response.write(text)) this.#blocked ??= this.#untilRead();
+  }
+
+  #untilRead(): Promise<void> {
+    this.#serving.metrics.blockedStreams(1);
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        this.#response.off('drain', settle).off('close', settle);
+        this.#blocked = null;
+        this.#serving.metrics.blockedStreams(-1);
+        resolve();
+      };
+      this.#response.on('drain', settle).on('close', settle);
+    });
+  }
+
+  #sendComment(): void {
+    const silent = performance.now() - this.#lastWrite >= this.#serving.keepAliveMs;
+    if (silent && this.#blocked === null) void this.#write(': keep-alive\n\n');
+  }
 }

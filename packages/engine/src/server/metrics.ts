@@ -42,6 +42,9 @@ export class ServerMetrics {
   readonly #expertTokens: Counter<'layer' | 'expert'>;
   readonly #imbalance: Gauge<'layer'>;
   readonly #crashes: Counter;
+  readonly #blockedStreams: Gauge;
+  readonly #stalledReaders: Counter;
+  readonly #residentMemory: Gauge;
 
   /** @param report The worker's counters now, or null while no model is loaded; asked for once a scrape. */
   constructor(modelName: string, report: () => Promise<WorkerReport | null>) {
@@ -118,6 +121,9 @@ export class ServerMetrics {
       registers,
     });
     this.#crashes = counter('switchyard:worker_crashes_total', 'Model workers that crashed');
+    this.#blockedStreams = gauge('switchyard:blocked_streams', 'Streams whose client has to read before it gets more');
+    this.#stalledReaders = counter('switchyard:stalled_readers_total', 'Clients cut off because they read nothing');
+    this.#residentMemory = gauge('process_resident_memory_bytes', 'Memory of the process, the worker included');
   }
 
   finished(done: DoneEvent): void {
@@ -146,6 +152,15 @@ export class ServerMetrics {
     this.#crashes.inc();
   }
 
+  /** `change` is 1 where a stream's client has to read before it gets more, -1 where it has. */
+  blockedStreams(change: 1 | -1): void {
+    this.#blockedStreams.inc(change);
+  }
+
+  stalledReader(): void {
+    this.#stalledReaders.inc();
+  }
+
   /** The text that Prometheus reads. */
   async text(): Promise<string> {
     const report = await this.#report();
@@ -153,6 +168,7 @@ export class ServerMetrics {
       metric.reset();
       if (report !== null) metric.inc(read(report.stats));
     }
+    this.#residentMemory.set(process.memoryUsage.rss());
     this.#expertTokens.reset();
     this.#imbalance.reset();
     if (report !== null) this.#tellExpertLoad(report.expertLoad);

@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly maxBodyBytes?: number;
   /** The time a client has to send its headers and body, in milliseconds. Defaults to 60,000. */
   readonly requestTimeoutMs?: number;
+  /** How long a client may read nothing while an answer waits for it, in milliseconds; then it is cut off. Defaults to 60,000. */
+  readonly stalledReaderMs?: number;
   /** Silence after which a stream gets a comment, in milliseconds. Defaults to 10,000. */
   readonly keepAliveMs?: number;
   /** How long `close` waits for requests under way, in milliseconds; after it they are ended with an error. Defaults to 90,000. */
@@ -33,9 +35,13 @@ export const SERVER_DEFAULTS = {
   port: 8000,
   maxBodyBytes: 8 * 1024 * 1024,
   requestTimeoutMs: 60_000,
+  stalledReaderMs: 60_000,
   keepAliveMs: 10_000,
   drainMs: 90_000,
 } as const;
 
 /** Bytes of headers that Node reads before it answers 431. */
 export const MAX_HEADER_BYTES = 16 * 1024;
+
+/** How often Node looks for requests that take too long to arrive, in milliseconds. Its own default, 30 s, would let them take that much longer. */
+export const REQUEST_CHECK_MS = 500;

@@ -107,7 +107,7 @@ export function responses(serving: Serving) {
     const generation = await startGeneration(serving, toGenerateRequest(body, abort.signal));
     const head: ResponseHead = { id: newId('resp'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
-      return streamEvents(context, serving.keepAliveMs, disconnected, (events) => sendEvents(events, head, generation));
+      return streamEvents(context, serving, disconnected, (events) => sendEvents(events, head, generation));
     }
     const items = new ResponseItems();
     let done: DoneEvent | null = null;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
@@ -12,7 +12,7 @@ import { SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
 import { EngineHolder, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
-import { MAX_HEADER_BYTES, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
+import { MAX_HEADER_BYTES, REQUEST_CHECK_MS, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 import { type Serving, unixSeconds } from './serving.ts';
 
 /** A server that listens. */
@@ -50,6 +50,18 @@ function answerBrokenRequests(server: Server): void {
     socket.end(
       `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     );
+  });
+}
+
+/** Closes connections whose client has read nothing for a while although something waits for it. */
+function cutOffStalledReaders(server: Server, stalledReaderMs: number, onStalled: () => void): void {
+  server.on('request', (_, response: ServerResponse) => {
+    // Node's timer looks at the socket's progress in both directions; silence alone may be a long prefill.
+    response.setTimeout(stalledReaderMs, () => {
+      if (response.socket === null || response.socket.writableLength === 0) return;
+      onStalled();
+      response.socket.destroy();
+    });
   });
 }
 
@@ -98,7 +110,7 @@ export async function startServer(
   const host = options.host ?? SERVER_DEFAULTS.host;
   const drainMs = options.drainMs ?? SERVER_DEFAULTS.drainMs;
   const modelId = options.modelId ?? basename(modelName);
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES });
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: REQUEST_CHECK_MS });
   const requestTimeout = options.requestTimeoutMs ?? SERVER_DEFAULTS.requestTimeoutMs;
   server.requestTimeout = requestTimeout;
   server.headersTimeout = requestTimeout;
@@ -143,7 +155,11 @@ export async function startServer(
     maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     logger,
   });
-  server.on('request', getRequestListener(app.fetch));
+  cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>
+    metrics.stalledReader(),
+  );
+  // Without its own option the adapter would put its Request and Response in the place of the process's globals.
+  server.on('request', getRequestListener(app.fetch, { overrideGlobalObjects: false }));
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
