@@ -1,13 +1,30 @@
 /** The server's side of serve-load: serves until told to stop, and measures its own event loop and memory. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Engine } from '../src/engine.ts';
 import { startServer } from '../src/server/start-server.ts';
 
+/**
+ * Percentiles of the time between two ticks of a timer, in milliseconds, as `monitorEventLoopDelay` records them: the
+ * timer's own interval is part of every value, and nothing is subtracted.
+ */
+export interface EventLoopDelay {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
 /** Figures since the last sample. */
 export interface ServerSample {
-  readonly eventLoopDelayP99Ms: number;
+  /** By a timer of 1 ms: a block of n ms shows as n to n + 1. */
+  readonly eventLoopDelay: EventLoopDelay;
+  /** By a timer of 10 ms, the default of `monitorEventLoopDelay`: a block of n ms shows as n to n + 10. */
+  readonly eventLoopDelay10: EventLoopDelay;
   /** Of the whole process, worker included. */
   readonly residentBytes: number;
+  /** Processor time of the whole process, worker included, in seconds. */
+  readonly cpuSeconds: number;
+  /** Share of the time in which the main thread's event loop was busy, 0 to 1. */
+  readonly eventLoopUtilization: number;
 }
 
 /** What the server says to its parent. */
@@ -16,22 +33,46 @@ export type LoadServerMessage =
   | { readonly type: 'sample'; readonly sample: ServerSample };
 
 const NANOSECONDS_PER_MS = 1e6;
-const RESOLUTION_MS = 10;
+const MICROSECONDS_PER_S = 1e6;
 
 const tell = (message: LoadServerMessage): void => {
   process.send?.(message);
 };
 
+function take(histogram: IntervalHistogram): EventLoopDelay {
+  const delay = {
+    p50: histogram.percentile(50) / NANOSECONDS_PER_MS,
+    p99: histogram.percentile(99) / NANOSECONDS_PER_MS,
+    max: histogram.max / NANOSECONDS_PER_MS,
+  };
+  histogram.reset();
+  return delay;
+}
+
 const server = await startServer(() => Engine.load(), 'pocket-dictionary', { port: 0 });
 await server.ready;
-const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-delay.enable();
+const everyMs = monitorEventLoopDelay({ resolution: 1 });
+const every10Ms = monitorEventLoopDelay({ resolution: 10 });
+everyMs.enable();
+every10Ms.enable();
+let cpu = process.cpuUsage();
+let utilization = performance.eventLoopUtilization();
 process.on('message', (command) => {
   if (command === 'sample') {
-    // The histogram holds whole intervals; what exceeds the resolution is delay.
-    const eventLoopDelayP99Ms = Math.max(0, delay.percentile(99) / NANOSECONDS_PER_MS - RESOLUTION_MS);
-    delay.reset();
-    tell({ type: 'sample', sample: { eventLoopDelayP99Ms, residentBytes: process.memoryUsage.rss() } });
+    const { user, system } = process.cpuUsage(cpu);
+    const eventLoopUtilization = performance.eventLoopUtilization(utilization).utilization;
+    cpu = process.cpuUsage();
+    utilization = performance.eventLoopUtilization();
+    tell({
+      type: 'sample',
+      sample: {
+        eventLoopDelay: take(everyMs),
+        eventLoopDelay10: take(every10Ms),
+        residentBytes: process.memoryUsage.rss(),
+        cpuSeconds: (user + system) / MICROSECONDS_PER_S,
+        eventLoopUtilization,
+      },
+    });
   } else if (command === 'stop') {
     void server.close().then(() => process.disconnect());
   }
