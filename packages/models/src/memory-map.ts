@@ -26,7 +26,8 @@ let loaded: MapRegion | null | undefined;
  *
  * The views it makes are private copy-on-write: writing to one never reaches the file. A mapping is undone when the
  * last view of it has been garbage collected and at no other time, so that no view can ever point at unmapped memory.
- * As with every mapping, a file that another process cuts short while it is mapped ends this process.
+ * As with every mapping, a file that another process cuts short while it is mapped ends this process when a lost page is
+ * touched: what is read again and again, or later, is better read with `readTensorBytes`, which throws instead.
  */
 export function loadMemoryMap(): MapRegion | null {
   if (loaded === undefined) loaded = bindMemoryMap();

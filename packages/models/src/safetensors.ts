@@ -7,29 +7,10 @@ import { InvalidSafetensorsError, DisposedError } from './errors.ts';
 import { isJsonObject, parseJsonText } from './json-text.ts';
 import { RegionFile } from './region-file.ts';
 import type { MapRegion } from './memory-map.ts';
-import type { Tensor, TensorDtype } from './tensor.ts';
+import { DTYPE_BYTES, type Tensor, type TensorDtype } from './tensor.ts';
 
 /** The longest header that the format's reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
-
-/** Bytes of one element. */
-export const DTYPE_BYTES: Readonly<Record<TensorDtype, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E5M2: 1,
-  F8_E4M3: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-};
 
 /** One tensor's entry in a header. */
 export interface TensorEntry {
@@ -121,6 +102,11 @@ class FileTensor implements Tensor {
     if (this.#released) throw new DisposedError(`Tensor ${this.name} of ${this.#file.path}`);
     this.#bytes ??= this.#file.region(this.#offset, this.#length);
     return this.#bytes;
+  }
+
+  read(begin: number, end: number): Uint8Array {
+    if (this.#released) throw new DisposedError(`Tensor ${this.name} of ${this.#file.path}`);
+    return this.#file.read(this.#offset + begin, end - begin);
   }
 
   release(): void {

@@ -1,4 +1,5 @@
 import { InvalidTensorDataError } from './errors.ts';
+import { readTensorBytes, tensorByteLength } from './tensor-bytes.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -23,14 +24,14 @@ export function rowsOf(tensor: Tensor, begin: number, end: number, part: string)
       'ascending whole numbers within the first dimension',
     );
   }
+  const rowBytes = rows === 0 ? 0 : tensorByteLength(tensor) / rows;
   return {
     name: `${tensor.name}[${part}]`,
     dtype: tensor.dtype,
     shape: [end - begin, ...rest],
     get bytes() {
-      const { bytes } = tensor;
-      const rowBytes = rows === 0 ? 0 : bytes.byteLength / rows;
-      return bytes.subarray(begin * rowBytes, end * rowBytes);
+      return tensor.bytes.subarray(begin * rowBytes, end * rowBytes);
     },
+    read: (first, last) => readTensorBytes(tensor, begin * rowBytes + first, begin * rowBytes + last),
   };
 }

@@ -18,6 +18,25 @@ export type TensorDtype =
   | 'I64'
   | 'F64';
 
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<TensorDtype, number>> = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+};
+
 /** A tensor of a checkpoint. */
 export interface Tensor {
   readonly name: string;
@@ -26,6 +45,11 @@ export interface Tensor {
   readonly shape: readonly number[];
   /** The raw little-endian bytes, mapped from the file: read-only, valid until the checkpoint is disposed. */
   readonly bytes: Uint8Array;
+  /**
+   * Reads bytes `begin` to `end` (exclusive, within the tensor) from the file into a buffer of their own; absent where
+   * the tensor lies in no file. Call it through `readTensorBytes`.
+   */
+  readonly read?: (begin: number, end: number) => Uint8Array;
 }
 
 /** MXFP4 (OCP Microscaling v1.0): rows of 32-element blocks, two 4-bit codes a byte (low nibble first), one E8M0 scale a block. */

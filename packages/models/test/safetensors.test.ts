@@ -10,7 +10,8 @@ import {
   InvalidSafetensorsError,
   type SafetensorsFault,
 } from '../src/errors.ts';
-import { DTYPE_BYTES, openSafetensors, parseSafetensorsHeader } from '../src/safetensors.ts';
+import { openSafetensors, parseSafetensorsHeader } from '../src/safetensors.ts';
+import { DTYPE_BYTES } from '../src/tensor.ts';
 import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
 import { safetensorsBytes, type TensorData, writeSafetensors } from './fixtures/write-safetensors.ts';
 

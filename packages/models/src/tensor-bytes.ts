@@ -1,0 +1,29 @@
+import { InvalidTensorDataError } from './errors.ts';
+import { DTYPE_BYTES, type Tensor } from './tensor.ts';
+
+/** The size of a tensor in bytes, by its dtype and shape. */
+export function tensorByteLength({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): number {
+  return shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+}
+
+/**
+ * Some of a tensor's bytes as a copy of the caller's own: read from the file where the tensor lies in one, so that
+ * nothing is mapped for it and a file that has become shorter is an error and not the end of the process.
+ *
+ * @param begin first byte of the tensor, default 0.
+ * @param end one past the last byte, default the tensor's end.
+ * @throws FileNotReadableError where the file no longer holds the bytes; DisposedError; InvalidTensorDataError for bytes
+ * that the tensor does not have.
+ */
+export function readTensorBytes(tensor: Tensor, begin = 0, end = tensorByteLength(tensor)): Uint8Array {
+  const length = tensorByteLength(tensor);
+  const isRange = Number.isSafeInteger(begin) && Number.isSafeInteger(end) && begin >= 0 && begin <= end;
+  if (!isRange || end > length) {
+    throw new InvalidTensorDataError(
+      tensor.name,
+      `bytes ${begin} to ${end}`,
+      `ascending whole numbers up to ${length}`,
+    );
+  }
+  return tensor.read?.(begin, end) ?? new Uint8Array(tensor.bytes.subarray(begin, end));
+}

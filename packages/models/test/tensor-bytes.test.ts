@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DisposedError, FileNotReadableError, InvalidTensorDataError } from '../src/errors.ts';
+import { openSafetensors } from '../src/safetensors.ts';
+import type { Tensor } from '../src/tensor.ts';
+import { readTensorBytes } from '../src/tensor-bytes.ts';
+import { rowsOf } from '../src/tensor-rows.ts';
+import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
+import { writeSafetensors } from './fixtures/write-safetensors.ts';
+
+const bytes = Uint8Array.from({ length: 96 }, (_, i) => (i * 37) % 256);
+
+/** Writes a file whose second tensor has the bytes above as BF16 [12, 4]. */
+function writeFile(folder: string): string {
+  const path = join(folder, 'x.safetensors');
+  writeSafetensors(
+    path,
+    new Map([
+      ['before', { dtype: 'U8', shape: [3], bytes: Uint8Array.of(1, 2, 3) }],
+      ['a', { dtype: 'BF16', shape: [12, 4], bytes }],
+    ]),
+  );
+  return path;
+}
+
+describe('reading bytes of a tensor', () => {
+  it('gives copies of the same bytes as the mapping, of rows too', async () => {
+    await withTemporaryFolder((folder) => {
+      using file = openSafetensors(writeFile(folder));
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      assert.deepEqual(readTensorBytes(tensor), bytes);
+      assert.deepEqual(readTensorBytes(tensor, 5, 9), bytes.slice(5, 9));
+      const rows = rowsOf(tensor, 2, 5, 'rows');
+      assert.deepEqual(readTensorBytes(rows), bytes.slice(16, 40));
+      assert.deepEqual(readTensorBytes(rows, 8, 10), bytes.slice(24, 26));
+      readTensorBytes(tensor).fill(0);
+      assert.deepEqual(Uint8Array.from(tensor.bytes), bytes);
+    });
+  });
+
+  it('copies where the tensor lies in memory', () => {
+    const tensor: Tensor = { name: 'a', dtype: 'BF16', shape: [12, 4], bytes };
+    const copy = readTensorBytes(tensor, 94);
+    assert.deepEqual(copy, bytes.slice(94));
+    assert.notEqual(copy.buffer, bytes.buffer);
+  });
+
+  it('throws, and does not end the process, when the file has become shorter', async () => {
+    await withTemporaryFolder((folder) => {
+      const path = writeFile(folder);
+      using file = openSafetensors(path);
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      truncateSync(path, 100);
+      assert.throws(() => readTensorBytes(tensor), FileNotReadableError);
+      writeFileSync(path, '');
+      assert.throws(() => readTensorBytes(tensor, 0, 1), FileNotReadableError);
+    });
+  });
+
+  it('refuses ranges outside the tensor, and use after dispose()', async () => {
+    await withTemporaryFolder((folder) => {
+      const file = openSafetensors(writeFile(folder));
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      for (const [begin, end] of [
+        [-1, 2],
+        [0, 97],
+        [5, 4],
+        [0.5, 2],
+        [0, Number.NaN],
+      ] as const) {
+        assert.throws(() => readTensorBytes(tensor, begin, end), InvalidTensorDataError);
+      }
+      file.dispose();
+      assert.throws(() => readTensorBytes(tensor), DisposedError);
+    });
+  });
+});
