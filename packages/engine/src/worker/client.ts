@@ -126,6 +126,12 @@ export class WorkerClient {
     this.#send({ type: 'cancel', id });
   }
 
+  /** Stops computing a job, or goes on with it, from the next step on. */
+  pause(id: number, paused: boolean): void {
+    if (!this.#listeners.has(id) || this.#disposing || this.#crash !== null) return;
+    this.#send({ type: 'pause', id, paused });
+  }
+
   /** Hears what the routers choose, all requests together; null for nobody. */
   watchRouting(listener: ((routing: LayerRouting) => void) | null): void {
     this.#routingListener = listener;

@@ -14,6 +14,7 @@ import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { ConstraintFactory } from './create-constraint.ts';
 import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
+import { releaseFreeMemory } from './release-free-memory.ts';
 import { serializeError } from './serialized-error.ts';
 
 async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
@@ -104,6 +105,10 @@ class ModelWorker {
         return;
       case 'cancel':
         if (!this.#preparing.delete(message.id)) this.#scheduler.cancel(message.id);
+        return;
+      case 'pause':
+        this.#scheduler.pause(message.id, message.paused);
+        void this.#run();
         return;
       case 'report': {
         const { steps, compute, router, overhead } = this.#runner.timings;
@@ -204,6 +209,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       runnerOptions: data.runnerOptions,
     };
     const runner = await module.createRunner(options);
+    releaseFreeMemory();
     const worker = new ModelWorker(port, snapshot, runner, data);
     port.on('message', (message: ToWorker) => worker.receive(message));
   } catch (error) {

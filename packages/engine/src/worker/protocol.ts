@@ -49,6 +49,7 @@ export interface WorkerReport {
 export type ToWorker =
   | { readonly type: 'submit'; readonly job: Job }
   | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'pause'; readonly id: number; readonly paused: boolean }
   | { readonly type: 'report'; readonly call: number }
   /** Whether `routed` messages are wanted. */
   | { readonly type: 'watch-routing'; readonly on: boolean }
