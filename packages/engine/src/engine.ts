@@ -149,6 +149,7 @@ export class Engine implements AsyncDisposable {
       tokenizer,
       submit: this.#worker.submit.bind(this.#worker),
       cancel: this.#worker.cancel.bind(this.#worker),
+      pause: this.#worker.pause.bind(this.#worker),
     };
     return new Generation({ host, job, reader: createReader(), signal: request.signal, stopTokenIds });
   }

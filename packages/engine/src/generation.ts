@@ -16,6 +16,7 @@ export interface GenerationHost {
   readonly tokenizer: Tokenizer;
   submit(job: GenerateJob, listener: JobListener): void;
   cancel(id: number): void;
+  pause(id: number, paused: boolean): void;
 }
 
 export interface GenerationOptions {
@@ -27,10 +28,13 @@ export interface GenerationOptions {
   readonly stopTokenIds: readonly number[];
 }
 
+/** Unread events at which a request pauses. Pieces of one text are joined and count once. */
+const MOST_UNREAD = 256;
+
 /**
  * The iterator that `Engine.generate` returns. Events queue up while nobody asks, pieces of one text joined: a slow
- * reader delays no one else, and holds at most the text of its own answer in memory. Leaving the loop early cancels the
- * request.
+ * reader delays no one else and costs the text of its own answer. Where events cannot be joined (log-probabilities,
+ * routing), the request pauses until they are read. Leaving the loop early cancels the request.
  */
 export class Generation implements AsyncIterableIterator<GenerateEvent>, JobListener {
   readonly #host: GenerationHost;
@@ -43,6 +47,7 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   #waiting: { resolve: (result: IteratorResult<GenerateEvent>) => void; reject: (error: Error) => void } | null = null;
   #error: Error | null = null;
   #ended = false;
+  #paused = false;
   #start: NonNullable<TokenReport['start']> = { cachedTokens: 0, queue: 0, prefill: 0 };
   #firstAt: number | null = null;
 
@@ -67,6 +72,7 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   /** The next event. Throws the request's error; after the last event `done` is true. */
   next(): Promise<IteratorResult<GenerateEvent>> {
     const event = this.#events.shift();
+    if (this.#paused && this.#events.length <= MOST_UNREAD / 2) this.#pause(false);
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
     if (this.#error !== null) {
       const error = this.#error;
@@ -180,6 +186,12 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
     const joined = last === undefined ? null : joinTexts(last, event);
     if (joined === null) this.#events.push(event);
     else this.#events[this.#events.length - 1] = joined;
+    if (!this.#paused && this.#events.length >= MOST_UNREAD) this.#pause(true);
+  }
+
+  #pause(paused: boolean): void {
+    this.#paused = paused;
+    this.#host.pause(this.#job.id, paused);
   }
 }
 

@@ -16,6 +16,8 @@ export abstract class JobState {
   /** Tokens in the sequence's KV cache. */
   computed = 0;
   cancelled = false;
+  /** Nobody takes its tokens at present: it is not computed, and gives way to jobs that wait. */
+  paused = false;
 
   abstract readonly job: Job;
   /** Tokens that have to be in the KV cache before the job can go on. */

@@ -4,7 +4,8 @@
  * Each step computes one token of every answer in progress and a bounded number of prompt tokens. Jobs start in the
  * order they came. KV memory is handed out in blocks; when it runs out, kept prefixes go first, then the job that
  * started last gives its memory back and starts over later with the tokens and random numbers it had. A job's tokens
- * depend on its own prompt, options and seed only: each has its own sampler, and no runner mixes sequences.
+ * depend on its own prompt, options and seed only: each has its own sampler, and no runner mixes sequences. A job whose
+ * caller does not read is paused; it keeps its place and its memory only until another job needs them.
  *
  * @module
  */
@@ -106,8 +107,10 @@ export class Scheduler {
     runner.onRouting = this.routingLog.record;
   }
 
+  /** Whether `step` has anything to do: an open job that is not paused, or one to put away. */
   get hasWork(): boolean {
-    return this.#open.size > 0;
+    for (const { paused, cancelled } of this.#open.values()) if (!paused || cancelled) return true;
+    return false;
   }
 
   get stats(): SchedulerStats {
@@ -141,6 +144,12 @@ export class Scheduler {
   cancel(id: number): void {
     const state = this.#open.get(id);
     if (state !== undefined) state.cancelled = true;
+  }
+
+  /** Stops computing a job, or goes on with it, from the next step on. Unknown ids are ignored. */
+  pause(id: number, paused: boolean): void {
+    const state = this.#open.get(id);
+    if (state !== undefined) state.paused = paused;
   }
 
   /** One forward step for everything that can run. Reports nothing where no job is open. */
@@ -192,16 +201,27 @@ export class Scheduler {
   }
 
   #admit(): void {
-    while (this.#running.length < this.#limits.maxSequences) {
-      const state = this.#waiting[0];
+    for (;;) {
+      const index = this.#waiting.findIndex(({ paused }) => !paused);
+      const state = this.#waiting[index];
       if (state === undefined) return;
-      while (!this.kv.fits(state.required + 1)) if (!this.#evictPrefix()) break;
-      // With nothing else running, the job may try: its prompt was checked against the whole budget.
-      if (!this.kv.fits(state.required + 1) && this.#running.length > 0) return;
-      this.#waiting.shift();
+      if (!this.#hasRoomFor(state)) {
+        const idle = this.#running.findLast(({ paused }) => paused);
+        if (idle === undefined) return;
+        this.#preempt(idle);
+        continue;
+      }
+      this.#waiting.splice(index, 1);
       this.#attachSequence(state);
       this.#running.push(state);
     }
+  }
+
+  #hasRoomFor(state: JobState): boolean {
+    if (this.#running.length >= this.#limits.maxSequences) return false;
+    while (!this.kv.fits(state.required + 1)) if (!this.#evictPrefix()) break;
+    // With nothing else running, the job may try: its prompt was checked against the whole budget.
+    return this.kv.fits(state.required + 1) || this.#running.length === 0;
   }
 
   /** Gives the job a sequence: a kept one, a copy of another's beginning, or an empty one. */
@@ -256,7 +276,7 @@ export class Scheduler {
   }
 
   #planBatch(results: StepResults): PlannedStep[] {
-    const active = [...this.#running];
+    const active = this.#running.filter(({ paused }) => !paused);
     const decoding = active.filter((state) => state.pending === 1);
     const prefilling = active.filter((state) => state.pending > 1);
     const shares = sharePrefill(
@@ -303,13 +323,13 @@ export class Scheduler {
     return end === state.required && state instanceof GenerateState && state.finish === null ? 'last' : 'none';
   }
 
-  /** Reserves `tokens` for a running job: from free blocks, then from kept prefixes, then from the newest job. */
+  /** Reserves `tokens` for a running job: from free blocks, kept prefixes, paused jobs, and then the newest job. */
   #makeRoom(state: JobState, tokens: number, results: StepResults): boolean {
     for (;;) {
       if (state.sequence === null) return false;
       if (this.kv.reserve(state.sequence, tokens)) return true;
       if (this.#evictPrefix()) continue;
-      const newest = this.#running.at(-1);
+      const newest = this.#running.findLast(({ paused }) => paused) ?? this.#running.at(-1);
       if (newest === undefined || this.#running.length === 1) {
         // Alone and still too long: the answer ends here.
         if (state instanceof GenerateState) {

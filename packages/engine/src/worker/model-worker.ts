@@ -105,6 +105,7 @@ class ModelWorker {
         return;
       case 'cancel':
         if (!this.#preparing.delete(message.id)) this.#scheduler.cancel(message.id);
+        void this.#run();
         return;
       case 'pause':
         this.#scheduler.pause(message.id, message.paused);
@@ -163,7 +164,7 @@ class ModelWorker {
 
   /** Steps while there is work, letting messages in between. A failure here ends the thread: the engine sees it. */
   async #run(): Promise<void> {
-    if (this.#stepping) return;
+    if (this.#stepping || this.#disposed) return;
     this.#stepping = true;
     while (this.#scheduler.hasWork && !this.#disposed) {
       const report = await this.#scheduler.step();

@@ -138,6 +138,62 @@ describe('Scheduler', () => {
     assert.equal(runner.live.size, 0);
   });
 
+  it('gives paused jobs the same tokens as others, once they go on', async () => {
+    const shape = fc.record({
+      prompts: fc.array(fc.array(fc.nat(49), { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 6 }),
+      maxSequences: fc.integer({ min: 1, max: 4 }),
+      kvCacheBytes: fc.integer({ min: 64, max: 200 }),
+      pauses: fc.array(fc.tuple(fc.nat(5), fc.boolean()), { maxLength: 40 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(shape, async ({ prompts, pauses, ...limits }) => {
+        const { scheduler } = create(limits);
+        for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt));
+        const answers = new Map<number, number[]>();
+        const step = async (): Promise<void> => {
+          for (const { id, token } of (await scheduler.step()).tokens)
+            answers.set(id, [...(answers.get(id) ?? []), token]);
+        };
+        for (const [id, paused] of pauses) {
+          scheduler.pause(id, paused);
+          const before = answers.get(id)?.length;
+          await step();
+          if (paused) assert.equal(answers.get(id)?.length, before);
+        }
+        for (const id of prompts.keys()) scheduler.pause(id, false);
+        for (let count = 0; scheduler.hasWork; count++) {
+          assert.ok(count < 1000, 'the scheduler does not come to an end');
+          await step();
+        }
+        for (const [id, prompt] of prompts.entries()) {
+          const alone = create({ maxCachedPrefixes: 0 });
+          alone.scheduler.add(job(id, prompt));
+          assert.deepEqual(answers.get(id), (await finish(alone.scheduler)).answers.get(id));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('lets waiting jobs have the place and the memory of a paused one, and has no work while all are paused', async () => {
+    for (const limits of [{ maxSequences: 1 }, { kvCacheBytes: 32 }]) {
+      const { scheduler } = create({ maxCachedPrefixes: 0, ...limits });
+      scheduler.add(job(0, range(10), { maxTokens: 12 }));
+      await scheduler.step();
+      scheduler.pause(0, true);
+      assert.equal(scheduler.hasWork, false);
+      scheduler.add(job(1, range(12, 7)));
+      assert.equal((await finish(scheduler)).answers.get(1)?.length, 6);
+      scheduler.pause(0, false);
+      assert.equal((await finish(scheduler)).answers.get(0)?.length, 11);
+      scheduler.add(job(2, [1]));
+      scheduler.pause(2, true);
+      scheduler.cancel(2);
+      await finish(scheduler);
+      assert.equal(scheduler.stats.kvBytesUsed, 0);
+    }
+  });
+
   it('reuses the beginning of an earlier turn', async () => {
     const { runner, scheduler } = create();
     scheduler.add(job(0, range(30)));

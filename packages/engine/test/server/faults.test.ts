@@ -176,17 +176,6 @@ describe('faults of clients', () => {
     }
   });
 
-  it('who read slowly hold nobody back', async () => {
-    const long = JSON.stringify(chat(scripted(FINAL + 'word '.repeat(1500)), { stream: true }));
-    const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${long.length}\r\n\r\n`;
-    const socket = connect(server.port, server.host);
-    socket.pause();
-    socket.write(head + long);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    await checkAlive();
-    socket.destroy();
-  });
-
   it('get keep-alive comments while the model is silent', async () => {
     const response = await post(
       server,

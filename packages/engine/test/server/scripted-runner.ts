@@ -3,6 +3,7 @@
  *
  * - `SCRIPT hex`: the UTF-8 text behind the hexadecimal digits, special tokens in it being special;
  * - `IDS 1,2,3`: these token ids;
+ * - `REPEAT n`: the last token of these, n times more;
  * - `SLOW`: 5 ms a step; `STUCK`: steps never end; `FAIL`: steps throw; `EXIT`: the worker's thread ends.
  *
  * After the script comes `<|return|>`.
@@ -21,7 +22,8 @@ export interface ScriptedRunnerOptions {
 interface Sequence {
   tokens: number[];
   answered: number;
-  script: readonly number[] | null;
+  /** What the prompt says, once it is whole; null before. */
+  prompt: { readonly text: string; readonly script: readonly number[] } | null;
 }
 
 function last(text: string, pattern: RegExp): string | null {
@@ -30,9 +32,27 @@ function last(text: string, pattern: RegExp): string | null {
 
 function scriptOf(prompt: string, tokenizer: Tokenizer): number[] {
   const ids = last(prompt, /IDS ([\d,]*)/g);
-  if (ids !== null) return ids.split(',').filter(Boolean).map(Number);
   const hex = last(prompt, /SCRIPT ([\da-f]*)/g);
-  return tokenizer.encodeWithSpecialTokens(Buffer.from(hex ?? '', 'hex').toString('utf8'));
+  const script =
+    ids === null
+      ? tokenizer.encodeWithSpecialTokens(Buffer.from(hex ?? '', 'hex').toString('utf8'))
+      : ids.split(',').filter(Boolean).map(Number);
+  const repeated = script.at(-1);
+  const times = Number(last(prompt, /REPEAT (\d+)/g) ?? 0);
+  return repeated === undefined ? script : [...script, ...Array.from({ length: times }, () => repeated)];
+}
+
+const endsWith = (tokens: readonly number[], script: readonly number[], length: number): boolean => {
+  for (let i = 0; i < length; i += 1) if (tokens[tokens.length - length + i] !== script[i]) return false;
+  return true;
+};
+
+/** How much of the script the tokens end with: a request that lost its memory goes on where it was. */
+function answeredOf(tokens: readonly number[], script: readonly number[]): number {
+  for (let length = Math.min(script.length, tokens.length); length > 0; length -= 1) {
+    if (endsWith(tokens, script, length)) return length;
+  }
+  return 0;
 }
 
 export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOptions): Promise<ModelRunner> {
@@ -54,9 +74,13 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
     const rows = logits === 'all' ? tokens.length : 1;
     const scores = new Float32Array(rows * config.vocabularySize);
     if (logits === 'last') {
-      const text = state.script === null ? tokenizer.decode(state.tokens) : '';
-      state.script ??= scriptOf(text, tokenizer);
-      scores[state.script[state.answered] ?? end] = 50;
+      if (state.prompt === null) {
+        const text = tokenizer.decode(state.tokens);
+        const script = scriptOf(text, tokenizer);
+        state.prompt = { text, script };
+        state.answered = answeredOf(state.tokens, script);
+      }
+      scores[state.prompt.script[state.answered] ?? end] = 50;
       state.answered += 1;
     }
     return { logits: scores };
@@ -70,11 +94,11 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
     onRouting: null,
     timings: { steps: 0, compute: 0, router: 0, overhead: 0 },
     createSequence: () => {
-      sequences.set(next, { tokens: [], answered: 0, script: null });
+      sequences.set(next, { tokens: [], answered: 0, prompt: null });
       return next++;
     },
     forkSequence: (sequence, length) => {
-      sequences.set(next, { tokens: of(sequence).tokens.slice(0, length), answered: 0, script: null });
+      sequences.set(next, { tokens: of(sequence).tokens.slice(0, length), answered: 0, prompt: null });
       return next++;
     },
     length: (sequence) => of(sequence).tokens.length,
@@ -84,7 +108,8 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
     forward: async (batch) => {
       const outputs: SequenceOutput[] = [];
       for (const step of batch) {
-        const text = tokenizer.decode([...of(step.sequence).tokens, ...step.tokens]);
+        const { tokens, prompt } = of(step.sequence);
+        const text = prompt?.text ?? tokenizer.decode([...tokens, ...step.tokens]);
         if (text.includes('EXIT')) process.exit(7);
         if (text.includes('FAIL')) throw new Error('the script says so');
         if (text.includes('STUCK')) await new Promise(() => undefined);

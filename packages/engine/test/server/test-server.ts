@@ -78,3 +78,19 @@ export async function untilState(server: RunningServer, state: RunningServer['st
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/** A value of `/metrics`; NaN where there is none of that name. */
+export async function metric(server: RunningServer, name: string): Promise<number> {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1]);
+}
+
+/** Waits until a value of `/metrics` is this, at most 20 seconds. */
+export async function untilMetric(server: RunningServer, name: string, value: number): Promise<void> {
+  let found = await metric(server, name);
+  for (let attempt = 0; found !== value; attempt += 1) {
+    if (attempt > 1000) throw new Error(`${name} is ${found}, not ${value}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    found = await metric(server, name);
+  }
+}
