@@ -29,27 +29,50 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 const IDLE_SWEEP_MS = 100;
+/** What a client has to take the answer to a broken request: destroying the socket at once could lose it on the way. */
+const LINGER_MS = 1000;
+
+interface BrokenRequest {
+  readonly status: string;
+  readonly type: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** By Node's error code. */
+const BROKEN_REQUESTS: Readonly<Record<string, BrokenRequest>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    type: 'timeout_error',
+    code: 'request_timeout',
+    message: 'The request took too long to arrive · its time is over · send headers and body faster',
+  },
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    type: 'invalid_request_error',
+    code: 'headers_too_large',
+    message: `The headers are too large · found more than ${MAX_HEADER_BYTES} bytes · send fewer`,
+  },
+};
 
 /** Node answers broken requests itself, before there is a request to route; this gives them OpenAI's body. */
 function answerBrokenRequests(server: Server): void {
-  const statuses: Readonly<Record<string, readonly [status: string, message: string]>> = {
-    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request took too long to arrive · send it faster'],
-    HPE_HEADER_OVERFLOW: [
-      '431 Request Header Fields Too Large',
-      `The headers are larger than ${MAX_HEADER_BYTES} bytes`,
-    ],
-  };
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }
-    const [status, message] = statuses[error.code ?? ''] ?? ['400 Bad Request', 'The request is not valid HTTP'];
-    const type = status.startsWith('408') ? 'timeout_error' : 'invalid_request_error';
-    const body = JSON.stringify({ error: { message, type, param: null, code: error.code ?? null } });
+    const { status, type, code, message } = BROKEN_REQUESTS[error.code ?? ''] ?? {
+      status: '400 Bad Request',
+      type: 'invalid_request_error',
+      code: 'invalid_http',
+      message: `The request is not valid HTTP · found ${error.code ?? error.message} · check what sends it`,
+    };
+    const body = JSON.stringify({ error: { message, type, param: null, code } });
     socket.end(
       `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     );
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   });
 }
 
