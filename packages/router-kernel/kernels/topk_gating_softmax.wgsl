@@ -76,8 +76,9 @@ fn sort_pair(a: ptr<function, Key>, b: ptr<function, Key>) {
 alias Key = vec2<u32>;
 const LOWEST_KEY = vec2<u32>(0u, 0xFFFF0000u);
 
+// Without && and ||: they branch, and a sorting network would branch at every comparator.
 fn is_before(a: Key, b: Key) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
+  return (a.x > b.x) | ((a.x == b.x) & (a.y < b.y));
 }
 
 fn larger(a: Key, b: Key) -> Key {
@@ -120,14 +121,9 @@ fn from_order(order: u32) -> u32 {
 fn widen_f16(bits: u32) -> u32 {
   let sign = (bits & 0x8000u) << 16u;
   let magnitude = bits & 0x7FFFu;
-  var wide = (magnitude << 13u) + 0x38000000u;
-  if (magnitude >= 0x7C00u) {
-    wide += 0x38000000u;
-  }
-  if (magnitude < 0x0400u) {
-    wide = bitcast<u32>(f32(magnitude) * 0x1p-24f);
-  }
-  return sign | wide;
+  let bias = select(0x38000000u, 0x70000000u, magnitude >= 0x7C00u);
+  let subnormal = bitcast<u32>(f32(magnitude) * 0x1p-24f);
+  return sign | select((magnitude << 13u) + bias, subnormal, magnitude < 0x0400u);
 }
 
 #end
@@ -143,11 +139,10 @@ fn logit_of(order: u32) -> f32 {
 // One vector of a row. Past the row's end every bit is set: NaN in every format, with ids that lose every tie.
 fn load_vector(row: u32, index: u32) -> vec4<u32> {
 #if PARTIAL_ROWS
-  if (index >= LOADS_PER_ROW) {
-    return vec4<u32>(0xFFFFFFFFu);
-  }
-#end
+  return select(logits[row + min(index, LOADS_PER_ROW - 1u)], vec4<u32>(0xFFFFFFFFu), index >= LOADS_PER_ROW);
+#else
   return logits[row + index];
+#end
 }
 
 #if HALVES
@@ -162,15 +157,20 @@ fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
 // One logit's bits, a 16-bit one in the upper half; every bit set past the row's end.
 fn load_bits(row: u32, expert: u32) -> u32 {
 #if PARTIAL_ROWS
-  if (expert >= EXPERTS) {
-    return 0xFFFFFFFFu;
-  }
+  let at = row + min(expert, EXPERTS - 1u);
+#else
+  let at = row + expert;
 #end
 #if HALVES
-  let at = row + expert;
-  return select(logits[at >> 1u] << 16u, logits[at >> 1u] & 0xFFFF0000u, (at & 1u) == 1u);
+  let word = logits[at >> 1u];
+  let bits = select(word << 16u, word & 0xFFFF0000u, (at & 1u) == 1u);
 #else
-  return logits[row + expert];
+  let bits = logits[at];
+#end
+#if PARTIAL_ROWS
+  return select(bits, 0xFFFFFFFFu, expert >= EXPERTS);
+#else
+  return bits;
 #end
 }
 
@@ -234,13 +234,10 @@ fn lanes_sum(value: f32, position: u32) -> f32 {
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
 // and 0 else; with nothing above -Infinity, 1.
 fn share(order: u32, top: u32) -> f32 {
-  if (top >= POSITIVE_INFINITY_ORDER) {
-    return select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
-  }
-  if (top <= NEGATIVE_INFINITY_ORDER) {
-    return 1.0;
-  }
-  return select({{EXP}}(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_finite = select({{EXP}}(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
 #end
@@ -268,27 +265,17 @@ fn accurate_exp(x: f32) -> f32 {
 #end
 #if SIGMOID
 fn score(order: u32) -> f32 {
-  if (order <= NEGATIVE_INFINITY_ORDER) {
-    return 0.0;
-  }
-  if (order >= POSITIVE_INFINITY_ORDER) {
-    return 1.0;
-  }
   let x = logit_of(order);
   let e = {{EXP}}(-abs(x));
-  return select(e, 1.0, x >= 0.0) / (1.0 + e);
+  let of_finite = select(e, 1.0, x >= 0.0) / (1.0 + e);
+  let of_number = select(of_finite, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
 #end
 #if SQRTSOFTPLUS
 // sqrt(log(1 + e^x)), with log(1 + e) = 2 atanh(e / (2 + e)) as a series: log alone loses every digit of a small e.
 fn score(order: u32) -> f32 {
-  if (order <= NEGATIVE_INFINITY_ORDER) {
-    return 0.0;
-  }
-  if (order >= POSITIVE_INFINITY_ORDER) {
-    return LARGEST_F32;
-  }
   let x = logit_of(order);
   let e = {{EXP}}(-abs(x));
   let s = e / (2.0 + e);
@@ -302,7 +289,9 @@ fn score(order: u32) -> f32 {
   series = fma(series, q, 1.0 / 3.0);
   series = fma(series, q, 1.0);
   // Where e^x is too small for an f32 its root is not.
-  return select(sqrt(max(x, 0.0) + 2.0 * s * series), {{EXP}}(min(0.5 * x, 0.0)), x < -16.0);
+  let of_finite = select(sqrt(max(x, 0.0) + 2.0 * s * series), {{EXP}}(min(0.5 * x, 0.0)), x < -16.0);
+  let of_number = select(of_finite, LARGEST_F32, order >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
 #end
@@ -388,7 +377,7 @@ fn drop_groups(slot: u32, lane: u32) {
     var better = 0u;
     for (var other = 0u; other < GROUPS; other++) {
       let other_order = group_orders[slot * GROUPS + other];
-      better += select(0u, 1u, other_order > order || (other_order == order && other < group));
+      better += select(0u, 1u, (other_order > order) | ((other_order == order) & (other < group)));
     }
     if (better >= TOP_K_GROUPS) {
       let first = slot * EXPERTS + group * GROUP_SIZE;

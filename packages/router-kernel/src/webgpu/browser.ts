@@ -7,7 +7,8 @@ import type { RouterConfig } from '../contract.ts';
 import type { RouterLogger } from '../create-router.ts';
 import { BackendUnavailableError } from '../errors.ts';
 import type { ExchangePath } from './launch-shape.ts';
-import { acquireSharedDevice, RouterDevice } from './router-device.ts';
+import { acquireCallersDevice, acquireSharedDevice } from './router-device.ts';
+import type { RouterDevice } from './router-device.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
@@ -68,7 +69,7 @@ async function createRouterOnDevice(
   gpuDevice: GPUDevice,
   options: WebGpuRouterOptions,
 ): Promise<WebGpuRouter> {
-  return createOn(config, new RouterDevice(gpuDevice, false, options.logger).acquire(), options);
+  return createOn(config, acquireCallersDevice(gpuDevice, options.logger), options);
 }
 
 async function createOn(

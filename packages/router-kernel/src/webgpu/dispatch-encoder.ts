@@ -6,7 +6,9 @@ import { bindRange, idBytes, logitBytes } from './gpu-ranges.ts';
 import type { BoundRange, GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
 import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './launch-shape.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
+import type { CachedPipeline } from './pipeline-cache.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
+import { PLAN_BLOCK } from './plan-shader.ts';
 import { wordsPerStore } from './router-shader.ts';
 import type { UniformSource } from './uniforms.ts';
 
@@ -101,7 +103,8 @@ export class DispatchEncoder {
       isAligned: areOutputsAligned && isVector === hasVectorLoads(config),
       hasPadding: call.rowCount < call.tokens || buffers.paddingMask !== undefined || buffers.rowCount !== undefined,
     };
-    const { pipeline, shape } = this.#pipelines.route(key);
+    const pipeline = this.#pipelines.route(key);
+    const { shape } = pipeline;
     const width = wordsPerStore(config, key.isAligned);
     const idWords = idBytes(config) / 4;
     const uniform = uniforms.put(
@@ -141,8 +144,7 @@ export class DispatchEncoder {
     if (expertOffsets === undefined || sortedSlots === undefined) return;
     const { experts, topK } = this.#config;
     const slots = tokens * topK;
-    const { single, count, scan, place, block } = this.#pipelines.plan();
-    const blocks = Math.max(1, Math.ceil(slots / block));
+    const blocks = Math.max(1, Math.ceil(slots / PLAN_BLOCK));
     const ids = this.#bind(buffers.ids, 0, slots * idBytes(this.#config));
     const offsets = this.#bind(expertOffsets, 0, (experts + 1) * 4);
     const sorted = this.#bind(sortedSlots, 0, slots * 4);
@@ -155,12 +157,12 @@ export class DispatchEncoder {
       [4, { buffer: this.#countsOf(blocks > 1 ? experts * (blocks + 1) * 4 : 16) }],
     ];
     if (blocks === 1) {
-      this.#dispatch(pass, single, entries, 1);
+      this.#dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
       return;
     }
-    this.#dispatch(pass, count, entries, blocks);
-    this.#dispatch(pass, scan, entries, experts);
-    this.#dispatch(pass, place, entries, blocks);
+    this.#dispatch(pass, this.#pipelines.plan('plan_count'), entries, blocks);
+    this.#dispatch(pass, this.#pipelines.plan('plan_scan'), entries, experts);
+    this.#dispatch(pass, this.#pipelines.plan('plan_place'), entries, blocks);
   }
 
   /** Frees what the encoder owns. Passes that it wrote into must have been submitted. */
@@ -172,13 +174,12 @@ export class DispatchEncoder {
 
   #dispatch(
     pass: GPUComputePassEncoder,
-    pipeline: GPUComputePipeline,
+    { pipeline, bindGroupLayout }: CachedPipeline,
     entries: readonly (readonly [binding: number, resource: GPUBufferBinding])[],
     workgroups: number,
   ): void {
-    const layout = pipeline.getBindGroupLayout(0);
     const bindGroup = this.#device.createBindGroup({
-      layout,
+      layout: bindGroupLayout,
       entries: entries.map(([binding, resource]) => ({ binding, resource })),
     });
     const { maxComputeWorkgroupsPerDimension: most } = this.#device.limits;

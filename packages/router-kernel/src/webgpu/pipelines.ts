@@ -1,11 +1,12 @@
-/** The compute pipelines of one router, made when first needed. */
+/** The compute pipelines of one router, asked of its device when first needed. */
 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { compileFailure } from './errors.ts';
 import { launchShape } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape, TokenRange } from './launch-shape.ts';
 import type { RouterDevice } from './router-device.ts';
-import { PLAN_BLOCK, planShader } from './plan-shader.ts';
+import type { CachedPipeline, PipelineDescription } from './pipeline-cache.ts';
+import { planShader } from './plan-shader.ts';
 import { routerShader } from './router-shader.ts';
 
 /** What tells the pipelines of one router apart. */
@@ -16,20 +17,12 @@ export interface RoutePipelineKey {
 }
 
 /** A pipeline that routes, and how to dispatch it. */
-export interface RoutePipeline {
-  readonly pipeline: GPUComputePipeline;
+export interface RoutePipeline extends CachedPipeline {
   readonly shape: LaunchShape;
 }
 
-/** The pipelines of the dispatch plan. */
-export interface PlanPipelines {
-  readonly single: GPUComputePipeline;
-  readonly count: GPUComputePipeline;
-  readonly scan: GPUComputePipeline;
-  readonly place: GPUComputePipeline;
-  /** Slots in a block; `single` takes one block. */
-  readonly block: number;
-}
+/** The entry points of the dispatch plan: alone for up to one block of slots, else the other three in order. */
+export type PlanStep = 'plan_single' | 'plan_count' | 'plan_scan' | 'plan_place';
 
 /** Bindings of topk_gating_softmax.wgsl. */
 export const ROUTE_BINDING = {
@@ -43,13 +36,22 @@ export const ROUTE_BINDING = {
   deviceRowCount: 7,
 } as const;
 
-/** Makes and keeps pipelines. */
+/** Bindings of dispatch_plan.wgsl: the call, ids, expert_offsets, sorted_slots and counts. */
+const PLAN_BINDINGS: PipelineDescription['bindings'] = [
+  [0, 'uniform'],
+  [1, 'storage'],
+  [2, 'storage'],
+  [3, 'storage'],
+  [4, 'storage'],
+];
+
+/** The pipelines that one router uses. */
 export class RouterPipelines {
   readonly #config: ResolvedRouterConfig;
   readonly #device: RouterDevice;
   readonly #path: ExchangePath;
   readonly #routes = new Map<string, RoutePipeline>();
-  #plan: PlanPipelines | null = null;
+  readonly #plan = new Map<PlanStep, CachedPipeline>();
 
   constructor(config: ResolvedRouterConfig, device: RouterDevice, path: ExchangePath) {
     this.#config = config;
@@ -57,34 +59,31 @@ export class RouterPipelines {
     this.#path = path;
   }
 
-  /** The pipeline for a kind of call; compiled on the spot where it is new. */
+  /** The pipeline for a kind of call; compiled on the spot where the device does not have it. */
   route(key: RoutePipelineKey): RoutePipeline {
     const name = nameOf(key);
     const known = this.#routes.get(name);
     if (known !== undefined) return known;
     const { shape, code } = this.#routeCode(key);
-    const { gpuDevice } = this.#device;
-    const made = {
-      shape,
-      pipeline: gpuDevice.createComputePipeline({
-        label: `router ${name}`,
-        layout: gpuDevice.createPipelineLayout({ bindGroupLayouts: [this.#routeLayout(key)] }),
-        compute: { module: gpuDevice.createShaderModule({ label: `router ${name}`, code }), entryPoint: 'route' },
-      }),
-    };
+    const bindings = this.#routeBindings(key);
+    const label = `router ${name}`;
+    const made = { shape, ...this.#device.pipelines.get({ label, code, entryPoint: 'route', bindings }) };
     this.#routes.set(name, made);
     return made;
   }
 
-  /** Whether `route(key)` would compile. */
-  hasRoute(key: RoutePipelineKey): boolean {
-    return this.#routes.has(nameOf(key));
-  }
-
-  /** The dispatch plan's pipelines; compiled on the spot at first. */
-  plan(): PlanPipelines {
-    this.#plan ??= this.#createPlan();
-    return this.#plan;
+  /** The pipeline of a step of the dispatch plan; compiled on the spot where the device does not have it. */
+  plan(step: PlanStep): CachedPipeline {
+    const known = this.#plan.get(step);
+    if (known !== undefined) return known;
+    const made = this.#device.pipelines.get({
+      label: step,
+      code: planShader(this.#config),
+      entryPoint: step,
+      bindings: PLAN_BINDINGS,
+    });
+    this.#plan.set(step, made);
+    return made;
   }
 
   /**
@@ -113,7 +112,7 @@ export class RouterPipelines {
     return { shape, code: routerShader(this.#config, { shape, path, isAligned, hasPadding }) };
   }
 
-  #routeLayout(key: RoutePipelineKey): GPUBindGroupLayout {
+  #routeBindings(key: RoutePipelineKey): PipelineDescription['bindings'] {
     const { tokenExpertIndices, correctionBias } = this.#config;
     const bindings: [binding: number, type: GPUBufferBindingType, isUsed: boolean][] = [
       [ROUTE_BINDING.call, 'uniform', true],
@@ -125,48 +124,10 @@ export class RouterPipelines {
       [ROUTE_BINDING.paddingMask, 'read-only-storage', key.hasPadding],
       [ROUTE_BINDING.deviceRowCount, 'read-only-storage', key.hasPadding],
     ];
-    return computeLayout(
-      this.#device.gpuDevice,
-      bindings.filter(([, , isUsed]) => isUsed).map(([binding, type]) => [binding, type]),
-    );
-  }
-
-  #createPlan(): PlanPipelines {
-    const { gpuDevice } = this.#device;
-    const layout = gpuDevice.createPipelineLayout({
-      bindGroupLayouts: [
-        computeLayout(gpuDevice, [
-          [0, 'uniform'],
-          [1, 'storage'],
-          [2, 'storage'],
-          [3, 'storage'],
-          [4, 'storage'],
-        ]),
-      ],
-    });
-    const module = gpuDevice.createShaderModule({ label: 'dispatch plan', code: planShader(this.#config) });
-    const pipeline = (entryPoint: string): GPUComputePipeline =>
-      gpuDevice.createComputePipeline({ label: entryPoint, layout, compute: { module, entryPoint } });
-    return {
-      single: pipeline('plan_single'),
-      count: pipeline('plan_count'),
-      scan: pipeline('plan_scan'),
-      place: pipeline('plan_place'),
-      block: PLAN_BLOCK,
-    };
+    return bindings.filter(([, , isUsed]) => isUsed).map(([binding, type]) => [binding, type]);
   }
 }
 
 function nameOf(key: RoutePipelineKey): string {
   return `${key.tokenRange}${key.isAligned ? ' aligned' : ''}${key.hasPadding ? ' padded' : ''}`;
-}
-
-function computeLayout(
-  gpuDevice: GPUDevice,
-  bindings: readonly (readonly [binding: number, type: GPUBufferBindingType])[],
-): GPUBindGroupLayout {
-  // 4 is GPUShaderStage.COMPUTE, whose global Node does not have.
-  return gpuDevice.createBindGroupLayout({
-    entries: bindings.map(([binding, type]) => ({ binding, visibility: 4, buffer: { type } })),
-  });
 }

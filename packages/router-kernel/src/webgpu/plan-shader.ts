@@ -2,7 +2,7 @@
 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { expandTemplate } from './template.ts';
-import { DISPATCH_PLAN_WGSL } from './wgsl-source.ts';
+import { DISPATCH_PLAN_WGSL } from './wgsl/dispatch-plan.ts';
 
 /** Slots that one workgroup sorts. */
 export const PLAN_BLOCK = 1024;

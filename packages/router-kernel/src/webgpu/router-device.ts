@@ -3,6 +3,7 @@
 import type { RouterLogger } from '../create-router.ts';
 import { BackendUnavailableError } from '../errors.ts';
 import { WebGpuDeviceLostError } from './errors.ts';
+import { PipelineCache } from './pipeline-cache.ts';
 
 /** Features that a router uses where the adapter has them. */
 const WANTED_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
@@ -11,6 +12,9 @@ const LEAST_SUBGROUP_SIZE = 4;
 
 /** The shared device of each GPU object, by whether it is the software adapter. */
 const sharedDevices = new WeakMap<GPU, Map<boolean, Promise<RouterDevice>>>();
+
+/** Devices that callers brought. */
+const callersDevices = new WeakMap<GPUDevice, RouterDevice>();
 
 /** What a device is asked for with. */
 export interface DeviceRequest {
@@ -26,6 +30,7 @@ export class RouterDevice {
   readonly name: string;
   /** Invocations in the smallest subgroup that the device may form; 1 where it has no subgroup operations. */
   readonly minSubgroupSize: number;
+  readonly pipelines: PipelineCache;
   readonly #isOwned: boolean;
   #users = 0;
   #lost: GPUDeviceLostInfo | null = null;
@@ -33,6 +38,7 @@ export class RouterDevice {
   constructor(gpuDevice: GPUDevice, isOwned: boolean, logger?: RouterLogger) {
     const info: GPUAdapterInfo | undefined = gpuDevice.adapterInfo;
     this.gpuDevice = gpuDevice;
+    this.pipelines = new PipelineCache(gpuDevice);
     this.#isOwned = isOwned;
     this.name = nameOf(info);
     this.minSubgroupSize = gpuDevice.features.has('subgroups') ? (info?.subgroupMinSize ?? LEAST_SUBGROUP_SIZE) : 1;
@@ -70,6 +76,13 @@ export class RouterDevice {
     this.gpuDevice.destroy();
     this.#lost ??= { reason: 'destroyed', message: '' } as GPUDeviceLostInfo;
   }
+}
+
+/** A device of the caller, acquired. Routers that get the same one share its pipelines. */
+export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: RouterLogger): RouterDevice {
+  const device = callersDevices.get(gpuDevice) ?? new RouterDevice(gpuDevice, false, logger);
+  callersDevices.set(gpuDevice, device);
+  return device.acquire();
 }
 
 /**

@@ -5,7 +5,7 @@ import { keyBytes, ranksByChoice, selectionRounds } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
 import { mergeLanes, selectInLane } from './selection-code.ts';
 import { expandTemplate } from './template.ts';
-import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl-source.ts';
+import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl/topk-gating-softmax.ts';
 
 /** What the shader depends on beside the configuration. */
 export interface RouterShaderOptions {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { expandTemplate } from '../../src/webgpu/template.ts';
-import { DISPATCH_PLAN_WGSL, TOPK_GATING_SOFTMAX_WGSL } from '../../src/webgpu/wgsl-source.ts';
+import { DISPATCH_PLAN_WGSL } from '../../src/webgpu/wgsl/dispatch-plan.ts';
+import { TOPK_GATING_SOFTMAX_WGSL } from '../../src/webgpu/wgsl/topk-gating-softmax.ts';
 
 const values = { texts: { NAME: 'x', LINES: 'one $k' }, flags: { ON: true, OFF: false }, repeats: 3 };
 

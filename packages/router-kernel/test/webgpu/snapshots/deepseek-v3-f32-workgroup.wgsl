@@ -50,8 +50,9 @@ const LARGEST_F32 = 0x1.fffffep+127f;
 alias Key = vec2<u32>;
 const LOWEST_KEY = vec2<u32>(0u, 0xFFFF0000u);
 
+// Without && and ||: they branch, and a sorting network would branch at every comparator.
 fn is_before(a: Key, b: Key) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
+  return (a.x > b.x) | ((a.x == b.x) & (a.y < b.y));
 }
 
 fn larger(a: Key, b: Key) -> Key {
@@ -90,7 +91,9 @@ fn logit_of(order: u32) -> f32 {
 
 // One logit's bits, a 16-bit one in the upper half; every bit set past the row's end.
 fn load_bits(row: u32, expert: u32) -> u32 {
-  return logits[row + expert];
+  let at = row + expert;
+  let bits = logits[at];
+  return bits;
 }
 
 // The order of one logit, as to_order gives it, for the comparisons and logit_of of this shader.
@@ -143,15 +146,11 @@ fn accurate_exp(x: f32) -> f32 {
 }
 
 fn score(order: u32) -> f32 {
-  if (order <= NEGATIVE_INFINITY_ORDER) {
-    return 0.0;
-  }
-  if (order >= POSITIVE_INFINITY_ORDER) {
-    return 1.0;
-  }
   let x = logit_of(order);
   let e = accurate_exp(-abs(x));
-  return select(e, 1.0, x >= 0.0) / (1.0 + e);
+  let of_finite = select(e, 1.0, x >= 0.0) / (1.0 + e);
+  let of_number = select(of_finite, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
 // The orders of the choice scores of the workgroup's tokens; 0 for an expert whose group does not stay.
@@ -200,7 +199,7 @@ fn drop_groups(slot: u32, lane: u32) {
     var better = 0u;
     for (var other = 0u; other < GROUPS; other++) {
       let other_order = group_orders[slot * GROUPS + other];
-      better += select(0u, 1u, other_order > order || (other_order == order && other < group));
+      better += select(0u, 1u, (other_order > order) | ((other_order == order) & (other < group)));
     }
     if (better >= TOP_K_GROUPS) {
       let first = slot * EXPERTS + group * GROUP_SIZE;

@@ -99,13 +99,10 @@ fn to_key(order: u32, tag: u32) -> Key {
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
 // and 0 else; with nothing above -Infinity, 1.
 fn share(order: u32, top: u32) -> f32 {
-  if (top >= POSITIVE_INFINITY_ORDER) {
-    return select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
-  }
-  if (top <= NEGATIVE_INFINITY_ORDER) {
-    return 1.0;
-  }
-  return select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
