@@ -8,9 +8,11 @@ const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta
 const RUNNER = new URL('./scripted-runner.ts', import.meta.url).href;
 const ANSWER = 'word '.repeat(120).trim();
 
+const SCRIPTED = ['--runner-module', RUNNER];
+
 /** Starts `switchyard serve` from its sources and waits for its URL. */
 async function serve(...options: string[]): Promise<{ child: ChildProcess; url: string; output: () => string }> {
-  const words = ['serve', '--port', '0', '--runner-module', RUNNER, ...options];
+  const words = ['serve', '--port', '0', ...options];
   const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, ...words]);
   let output = '';
   child.stdout.on('data', (data: Buffer) => {
@@ -28,15 +30,13 @@ async function serve(...options: string[]): Promise<{ child: ChildProcess; url: 
   }
 }
 
-const ask = (url: string): Promise<Response> =>
+const SCRIPT = `SLOW ${scripted(`<|channel|>final<|message|>${ANSWER}`)}`;
+
+const ask = (url: string, content = SCRIPT, more: object = {}): Promise<Response> =>
   fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      messages: [{ role: 'user', content: `SLOW ${scripted(`<|channel|>final<|message|>${ANSWER}`)}` }],
-      temperature: 0,
-      stream: true,
-    }),
+    body: JSON.stringify({ messages: [{ role: 'user', content }], temperature: 0, stream: true, ...more }),
   });
 
 /** The text of a stream of chunks. */
@@ -46,7 +46,7 @@ function contentOf(stream: string): string {
 
 describe('switchyard serve', () => {
   it('finishes every accepted request after SIGTERM and ends with code 0', async () => {
-    const { child, url, output } = await serve();
+    const { child, url, output } = await serve(...SCRIPTED);
     assert.match(output(), /^KV cache/m);
     const streams = await Promise.all(Array.from({ length: 8 }, () => ask(url)));
     child.kill('SIGTERM');
@@ -58,8 +58,49 @@ describe('switchyard serve', () => {
     assert.deepEqual(await ended, [0, null]);
   });
 
+  it('drains the embedded model under load: answers in progress and in the queue finish, new requests are refused', async () => {
+    const { child, url } = await serve('--router', 'cpu', '--max-sequences', '4');
+    const expected = new Map([
+      ['What is a lighthouse?', 'Lighthouse: a tower with a light that gives warning of shoals to passing ships.'],
+      ['What is 17 + 25?', '42'],
+      ['What is a flimsnort?', 'I do not know the word flimsnort.'],
+    ]);
+    const questions = Array.from({ length: 4 }, () => [...expected.keys()]).flat();
+    const streams = await Promise.all(questions.map((question) => ask(url, question)));
+    child.kill('SIGTERM');
+    const ended = once(child, 'exit');
+    // Until the connection is refused, whoever comes now is told to go elsewhere.
+    for (;;) {
+      const late = await ask(url, 'What is a river?').catch(() => null);
+      if (late === null) break;
+      const answer = await late.text();
+      assert.ok(late.status === 503 || answer.includes('data: [DONE]'), `${late.status}: ${answer}`);
+    }
+    for (const [index, stream] of streams.entries()) {
+      const text = await stream.text();
+      assert.equal(contentOf(text), expected.get(questions[index] ?? ''));
+      assert.match(text, /data: \[DONE\]/);
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  it('gives the embedded model no longer than the drain time, and says so to those it cuts off', async () => {
+    const { child, url } = await serve('--router', 'cpu', '--drain-seconds', '0.5');
+    const streams = await Promise.all(
+      Array.from({ length: 4 }, () => ask(url, 'Tell me about ships.', { ignore_eos: true })),
+    );
+    child.kill('SIGTERM');
+    const ended = once(child, 'exit');
+    for (const stream of streams) {
+      const text = await stream.text();
+      assert.match(text, /"type":"unavailable_error","param":null,"code":"unavailable"/);
+      assert.match(text, /data: \[DONE\]/);
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+
   it('ends at once at the second signal', async () => {
-    const { child, url } = await serve();
+    const { child, url } = await serve(...SCRIPTED);
     await ask(url);
     child.kill('SIGINT');
     await new Promise((resolve) => setTimeout(resolve, 100));
