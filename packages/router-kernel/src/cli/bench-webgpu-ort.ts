@@ -14,18 +14,20 @@ export interface OrtTimes {
 const COPIES = 9;
 
 /**
- * Measures ONNX Runtime on f32 logits [T, E].
+ * Measures ONNX Runtime.
  *
+ * @param logits f32 [T, E]
+ * @param time gives the median time of a call in microseconds
  * @throws Error where the package onnxruntime-node is missing, or its WebGPU provider does not start
  */
 export async function measureOrt(
+  logits: Float32Array,
   experts: number,
   topK: number,
-  tokens: number,
   time: (work: () => Promise<unknown>) => Promise<number>,
 ): Promise<OrtTimes> {
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
-  const logits = Float32Array.from({ length: tokens * experts }, (_, i) => Math.sin(i * 12.9898) * 4);
+  const tokens = logits.length / experts;
   const feeds = { logits: new Tensor('float32', logits, [tokens, experts]) };
   const runOf = async (copies: number): Promise<number> => {
     const session: InferenceSession = await InferenceSession.create(routerModel(experts, topK, copies), {

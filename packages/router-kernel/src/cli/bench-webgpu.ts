@@ -1,11 +1,13 @@
-/** `router-kernel bench --backend webgpu`: GPU time of the router's dispatch, and whole calls beside ONNX Runtime's. */
+/** `router-kernel bench --backend webgpu`: the router's dispatch beside HIP's, and whole calls beside ONNX Runtime's. */
 
-import type { LogitsDtype, RouterConfig } from '../contract.ts';
+import type { Logits, LogitsDtype, RouterConfig } from '../contract.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { createWebGpuRouter } from '../webgpu/index.ts';
 import type { ExchangePath, WebGpuRouter } from '../webgpu/index.ts';
 import { measureOrt } from './bench-webgpu-ort.ts';
 import type { OrtTimes } from './bench-webgpu-ort.ts';
+import { openHipTimer } from './bench-webgpu-hip.ts';
+import type { HipTimer } from './bench-webgpu-hip.ts';
 
 /** What is measured. */
 export interface WebGpuBenchOptions {
@@ -23,6 +25,8 @@ export interface WebGpuBenchOptions {
   readonly software?: boolean;
   /** Measure ONNX Runtime too. Defaults to `true`. */
   readonly ort?: boolean;
+  /** Measure the HIP router's kernel too, where it starts. Defaults to `true` on a hardware adapter. */
+  readonly hip?: boolean;
   /** Hears of progress, and why something was not measured. */
   readonly onLine?: (line: string) => void;
 }
@@ -32,6 +36,8 @@ export interface WebGpuBenchRow {
   readonly tokens: number;
   /** GPU time of one dispatch among many in one pass, by timestamp queries; null without that feature. */
   readonly kernelMicroseconds: number | null;
+  /** GPU time of one launch of the HIP kernel among many in a captured graph; null where HIP did not start. */
+  readonly hipKernelMicroseconds: number | null;
   /** `route()` from host arrays to host arrays, one call at a time, with the logits in ONNX Runtime's dtype, f32. */
   readonly routeF32Microseconds: number;
   /** ONNX Runtime's WebGPU provider; null where it was not measured. */
@@ -45,14 +51,27 @@ export interface WebGpuBenchReport {
   readonly experts: number;
   readonly topK: number;
   readonly logitsDtype: LogitsDtype;
-  readonly dispatchesPerPass: number;
+  /** The GPU that the HIP kernel ran on; null where it was not measured. */
+  readonly hipDevice: string | null;
   readonly rows: readonly WebGpuBenchRow[];
 }
 
 const DEFAULT_TOKENS: readonly number[] = [1, 4, 32, 128, 512, 1024, 2048, 4096, 16384, 65536];
-/** Dispatches between two timestamps; and how often that is repeated. */
-const DISPATCHES = 100;
+/** What `--shapes all` measures: gpt-oss-120b first. ONNX Runtime is measured on that alone. */
+export const WEBGPU_BENCH_SERIES: readonly WebGpuBenchOptions[] = [
+  { experts: 128, topK: 4, logitsDtype: 'bf16' },
+  { experts: 128, topK: 4, logitsDtype: 'bf16', path: 'workgroup', ort: false },
+  { experts: 128, topK: 4, logitsDtype: 'f32', ort: false },
+  { experts: 256, topK: 8, logitsDtype: 'bf16', ort: false },
+  { experts: 32, topK: 4, logitsDtype: 'bf16', ort: false },
+];
+/** A pass holds so many dispatches that it lasts this long: implementations round timestamps, some to 0.1 ms. */
+const PASS_MICROSECONDS = 20_000;
+const MOST_DISPATCHES = 4000;
+/** How often a pass is timed. */
 const REPEATS = 7;
+/** The GPU works for so long before it is timed: an idle GPU lowers its clocks, and takes a while to raise them. */
+const WARM_UP_MILLISECONDS = 200;
 /** A whole call is repeated for so long, but not less than so often. */
 const CALL_MILLISECONDS = 150;
 const LEAST_CALLS = 3;
@@ -65,82 +84,119 @@ const MAP_READ_COPY_DST = 0x9;
 /** Runs the benchmark. @throws InvalidConfigError, BackendUnavailableError */
 export async function runWebGpuBench(options: WebGpuBenchOptions = {}): Promise<WebGpuBenchReport> {
   const { experts = 128, topK = 4, logitsDtype = 'bf16', tokens = DEFAULT_TOKENS, software = false, onLine } = options;
-  const { path = 'auto' } = options;
+  const { path = 'auto', ort: wantsOrt = true, hip: wantsHip = !software } = options;
   const config: RouterConfig = { experts, topK, logitsDtype };
   const rows: WebGpuBenchRow[] = [];
   await using router = await createWebGpuRouter(config, { path, software });
   await using f32Router = await createWebGpuRouter({ experts, topK }, { path, software });
-  let isOrtWanted = options.ort ?? true;
+  const explain = (what: string, error: unknown): null => {
+    onLine?.(`${what} was not measured: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  };
+  const hip: HipTimer | null = wantsHip ? await openHipTimer(config).catch((error) => explain('HIP', error)) : null;
+  let measuresOrt = wantsOrt;
   onLine?.(`${router.device}, path ${router.path}, E ${experts}, K ${topK}, ${logitsDtype}`);
-  for (const count of tokens) {
-    const kernelMicroseconds = await measureKernel(router, count);
-    const logits = logitsOf(experts, count);
-    const routeF32Microseconds = await medianCall(() => f32Router.route(logits));
-    let ort: OrtTimes | null = null;
-    if (isOrtWanted) {
-      try {
-        ort = await measureOrt(experts, topK, count, medianCall);
-      } catch (error) {
-        isOrtWanted = false;
-        onLine?.(`ONNX Runtime was not measured: ${error instanceof Error ? error.message : String(error)}`);
+  try {
+    for (const count of tokens) {
+      const f32Logits = logitsOf(experts, count);
+      const logits = encodeLogits(f32Logits, logitsDtype);
+      const kernelMicroseconds = await measureKernel(router, logits, count);
+      const hipKernelMicroseconds = hip === null ? null : await hip.measure(logits, count);
+      const routeF32Microseconds = await medianCall(() => f32Router.route(f32Logits));
+      let ort: OrtTimes | null = null;
+      if (measuresOrt) {
+        ort = await measureOrt(f32Logits, experts, topK, medianCall).catch((error) => explain('ONNX Runtime', error));
+        measuresOrt = ort !== null;
       }
+      const row = { tokens: count, kernelMicroseconds, hipKernelMicroseconds, routeF32Microseconds, ort };
+      rows.push(row);
+      onLine?.(describe(row));
     }
-    rows.push({ tokens: count, kernelMicroseconds, routeF32Microseconds, ort });
-    onLine?.(describe(rows.at(-1)));
+  } finally {
+    hip?.dispose();
   }
-  return { device: router.device, path: router.path, experts, topK, logitsDtype, dispatchesPerPass: DISPATCHES, rows };
+  return { device: router.device, path: router.path, experts, topK, logitsDtype, hipDevice: hip?.device ?? null, rows };
 }
 
-function describe(row: WebGpuBenchRow | undefined): string {
-  if (row === undefined) return '';
+function describe(row: WebGpuBenchRow): string {
   const us = (value: number | null | undefined): string => (value == null ? '-' : `${value.toFixed(2)} us`);
   return [
     `T ${row.tokens}: dispatch ${us(row.kernelMicroseconds)}`,
+    `HIP kernel ${us(row.hipKernelMicroseconds)}`,
     `route() of f32 ${us(row.routeF32Microseconds)}`,
     `ONNX Runtime run ${us(row.ort?.runMicroseconds)}, operators ${us(row.ort?.operatorMicroseconds)}`,
   ].join(', ');
 }
 
-/** GPU time of one dispatch, with the logits resident on the GPU. */
-async function measureKernel(router: WebGpuRouter, tokens: number): Promise<number | null> {
+/** GPU time of one dispatch in microseconds, with the logits resident on the GPU. */
+async function measureKernel(router: WebGpuRouter, logits: Logits, tokens: number): Promise<number | null> {
   const { gpuDevice } = router;
   if (!gpuDevice.features.has('timestamp-query')) return null;
-  const { experts, topK, logitsDtype } = router.config;
-  const logits = encodeLogits(logitsOf(experts, tokens), logitsDtype);
+  const slots = tokens * router.config.topK;
   const buffers = {
     logits: gpuDevice.createBuffer({ size: Math.ceil(logits.byteLength / 16) * 16, usage: STORAGE_COPY_DST }),
-    weights: gpuDevice.createBuffer({ size: tokens * topK * 4, usage: STORAGE }),
-    ids: gpuDevice.createBuffer({ size: tokens * topK * 4, usage: STORAGE }),
-    resolved: gpuDevice.createBuffer({ size: 256, usage: QUERY_RESOLVE_COPY_SRC }),
-    readback: gpuDevice.createBuffer({ size: 256, usage: MAP_READ_COPY_DST }),
+    weights: gpuDevice.createBuffer({ size: slots * 4, usage: STORAGE }),
+    ids: gpuDevice.createBuffer({ size: slots * 4, usage: STORAGE }),
   };
-  const querySet = gpuDevice.createQuerySet({ type: 'timestamp', count: 2 });
   gpuDevice.queue.writeBuffer(buffers.logits, 0, new Uint8Array(logits.buffer as ArrayBuffer));
   const ranges = {
     logits: { buffer: buffers.logits },
     weights: { buffer: buffers.weights },
     ids: { buffer: buffers.ids },
   };
-  const times: number[] = [];
-  for (let repeat = 0; repeat < REPEATS + 1; repeat++) {
-    const commands = gpuDevice.createCommandEncoder();
-    const pass = commands.beginComputePass({
-      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+  const timer = new PassTimer(gpuDevice);
+  const time = (dispatches: number): Promise<number> =>
+    timer.measure((pass) => {
+      for (let i = 0; i < dispatches; i++) router.encode(pass, ranges, { tokens });
     });
-    for (let i = 0; i < DISPATCHES; i++) router.encode(pass, ranges, { tokens });
-    pass.end();
-    commands.resolveQuerySet(querySet, 0, 2, buffers.resolved, 0);
-    commands.copyBufferToBuffer(buffers.resolved, 0, buffers.readback, 0, 16);
-    gpuDevice.queue.submit([commands.finish()]);
-    await buffers.readback.mapAsync(1, 0, 16);
-    const [start = 0n, end = 0n] = new BigInt64Array(buffers.readback.getMappedRange(0, 16));
-    // The first pass warms up.
-    if (repeat > 0) times.push(Number(end - start) / 1000 / DISPATCHES);
-    buffers.readback.unmap();
-  }
+  await time(2);
+  const estimate = Math.max((await time(20)) / 20, 0.1);
+  const dispatches = Math.max(3, Math.min(MOST_DISPATCHES, Math.round(PASS_MICROSECONDS / estimate)));
+  const warm = performance.now() + WARM_UP_MILLISECONDS;
+  while (performance.now() < warm) await time(dispatches);
+  const times: number[] = [];
+  for (let repeat = 0; repeat < REPEATS; repeat++) times.push((await time(dispatches)) / dispatches);
+  timer.destroy();
   for (const buffer of Object.values(buffers)) buffer.destroy();
-  querySet.destroy();
   return median(times);
+}
+
+/** Times compute passes by timestamp queries. */
+class PassTimer {
+  readonly #gpuDevice: GPUDevice;
+  readonly #querySet: GPUQuerySet;
+  readonly #resolved: GPUBuffer;
+  readonly #readback: GPUBuffer;
+
+  constructor(gpuDevice: GPUDevice) {
+    this.#gpuDevice = gpuDevice;
+    this.#querySet = gpuDevice.createQuerySet({ type: 'timestamp', count: 2 });
+    this.#resolved = gpuDevice.createBuffer({ size: 256, usage: QUERY_RESOLVE_COPY_SRC });
+    this.#readback = gpuDevice.createBuffer({ size: 256, usage: MAP_READ_COPY_DST });
+  }
+
+  /** The GPU time of a pass in microseconds. */
+  async measure(record: (pass: GPUComputePassEncoder) => void): Promise<number> {
+    const commands = this.#gpuDevice.createCommandEncoder();
+    const pass = commands.beginComputePass({
+      timestampWrites: { querySet: this.#querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    });
+    record(pass);
+    pass.end();
+    commands.resolveQuerySet(this.#querySet, 0, 2, this.#resolved, 0);
+    commands.copyBufferToBuffer(this.#resolved, 0, this.#readback, 0, 16);
+    this.#gpuDevice.queue.submit([commands.finish()]);
+    await this.#readback.mapAsync(1, 0, 16);
+    const [start = 0n, end = 0n] = new BigInt64Array(this.#readback.getMappedRange(0, 16));
+    this.#readback.unmap();
+    return Number(end - start) / 1000;
+  }
+
+  destroy(): void {
+    this.#querySet.destroy();
+    this.#resolved.destroy();
+    this.#readback.destroy();
+  }
 }
 
 /** The median time of a call in microseconds, after one that warms up. */

@@ -1,4 +1,4 @@
-/** `router-kernel bench`: the HIP router and the baselines, timed on a GPU. */
+/** `router-kernel bench`: the HIP router and the baselines, or the WebGPU router and its rivals, timed on a GPU. */
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -7,10 +7,14 @@ import { benchmarkTables } from '../hip/benchmark/report.ts';
 import { BENCHMARK_SHAPES, BENCHMARK_TOKENS, runBenchmark } from '../hip/benchmark/run-benchmark.ts';
 import { openGpuDriver } from '../hip/driver/open-driver.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
+import type { CliIo } from './command.ts';
 
 export const benchCommand = defineCommand({
-  summary: 'Time the HIP router, kernels after the published ones, and an empty kernel on a GPU.',
+  summary:
+    'Time the HIP router beside kernels after the published ones, or the WebGPU router beside HIP and ONNX Runtime.',
   options: {
+    backend: { type: 'string', choices: ['hip', 'webgpu'], default: 'hip', description: 'What to time.' },
+    software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
     device: { type: 'string', default: '0', placeholder: 'INDEX', description: 'The GPU.' },
     shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
     tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
@@ -22,11 +26,12 @@ export const benchCommand = defineCommand({
     json: { type: 'boolean', description: 'Print the JSON instead of tables.' },
   },
   run: async (values, io) => {
+    if (values.backend === 'webgpu') return benchWebGpu(values, io);
+    if (values.software) throw new UsageError('--software needs --backend webgpu; found --backend hip.');
     const device = integerOf('device', values.device, 0);
     const launches = integerOf('launches', values.launches, 1);
     const replays = integerOf('replays', values.replays, 1);
-    const tokens = values.tokens?.split(',').map((text) => integerOf('tokens', text, 1)) ?? BENCHMARK_TOKENS;
-    if (tokens.length === 0) throw new UsageError('--tokens names no number of tokens.');
+    const tokens = tokensOf(values.tokens) ?? BENCHMARK_TOKENS;
     using driver = openGpuDriver({ device });
     const report = await runBenchmark(driver, {
       shapes: values.shapes === 'first' ? BENCHMARK_SHAPES.slice(0, 1) : BENCHMARK_SHAPES,
@@ -42,6 +47,39 @@ export const benchCommand = defineCommand({
     return report.wrong.length === 0 ? 0 : 1;
   },
 });
+
+/** Times the WebGPU router; device, launches, replays and plot say nothing to it. */
+async function benchWebGpu(
+  values: {
+    readonly shapes: string;
+    readonly tokens: string | undefined;
+    readonly software: boolean;
+    readonly out: string | undefined;
+    readonly commit: string | undefined;
+    readonly json: boolean;
+  },
+  io: CliIo,
+): Promise<number> {
+  const { runWebGpuBench, WEBGPU_BENCH_SERIES } = await import('./bench-webgpu.ts');
+  const { software, json } = values;
+  const tokens = tokensOf(values.tokens);
+  const reports = [];
+  for (const series of values.shapes === 'first' ? WEBGPU_BENCH_SERIES.slice(0, 1) : WEBGPU_BENCH_SERIES) {
+    io.signal.throwIfAborted();
+    const onLine = (line: string): void => (json ? undefined : io.out(`${line}\n`));
+    reports.push(await runWebGpuBench({ ...series, ...(tokens && { tokens }), software, onLine }));
+  }
+  const commit = values.commit ?? currentCommit();
+  const text = `${JSON.stringify({ date: new Date().toISOString(), commit, node: process.version, reports }, null, 1)}\n`;
+  if (values.out !== undefined) writeFileSync(values.out, text);
+  if (json) io.out(text);
+  return 0;
+}
+
+/** @throws UsageError */
+function tokensOf(text: string | undefined): readonly number[] | undefined {
+  return text?.split(',').map((count) => integerOf('tokens', count, 1));
+}
 
 /** null outside a git checkout. */
 function currentCommit(): string | null {

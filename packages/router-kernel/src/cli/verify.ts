@@ -4,6 +4,7 @@ import type { Router, RouterConfig } from '../contract.ts';
 import { createRouter } from '../create-router.ts';
 import type { LargeOffsetCheck } from '../hip/verification.ts';
 import { contractCases, runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
+import type { WebGpuRouterOptions } from '../webgpu/index.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
 
@@ -13,13 +14,22 @@ export const verifyCommand = defineCommand({
     backend: { type: 'string', choices: ['cpu', 'hip', 'webgpu'], required: true, description: 'What to verify.' },
     level: { type: 'string', choices: SUITE_LEVELS, default: 'quick', description: 'How much to run.' },
     software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
+    path: {
+      type: 'string',
+      choices: ['auto', 'subgroups', 'workgroup'],
+      default: 'auto',
+      description: 'With --backend webgpu: how the lanes of a token exchange keys.',
+    },
     shard: { type: 'string', default: '1/1', placeholder: 'I/N', description: 'Run every Nth case, from the Ith on.' },
     json: { type: 'boolean', description: 'Print one JSON object.' },
   },
   run: async (values, io) => {
-    const { backend, level, software, json } = values;
+    const { backend, level, software, path, json } = values;
     if (software && backend !== 'webgpu') {
       throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
+    }
+    if (path !== 'auto' && backend !== 'webgpu') {
+      throw new UsageError(`--path needs --backend webgpu; found --backend ${backend}.`);
     }
     const [shard, shards] = shardOf(values.shard);
     const cases = contractCases(level).filter((_, index) => index % shards === shard - 1);
@@ -31,8 +41,8 @@ export const verifyCommand = defineCommand({
       async (config) => {
         const router = await (device !== null
           ? device.createRouter(config)
-          : software
-            ? createSoftwareRouter(config)
+          : backend === 'webgpu'
+            ? createNamedWebGpuRouter(config, { software, path })
             : createRouter({ ...config, backend }));
         deviceName = router.device;
         return router;
@@ -43,7 +53,16 @@ export const verifyCommand = defineCommand({
     const seconds = (performance.now() - startedAt) / 1000;
     const passed = result.failures.length === 0 && (largeOffsets === null || largeOffsets.problems.length === 0);
     if (json) {
-      const report = { backend, device: deviceName, level, shard: values.shard, passed, seconds, ...result };
+      const report = {
+        backend,
+        device: deviceName,
+        ...(backend === 'webgpu' && { path }),
+        level,
+        shard: values.shard,
+        passed,
+        seconds,
+        ...result,
+      };
       io.out(`${JSON.stringify(largeOffsets === null ? report : { ...report, largeOffsets })}\n`);
     } else {
       if (largeOffsets !== null) io.out(describeLargeOffsets(largeOffsets));
@@ -88,9 +107,9 @@ function shardOf(text: string): readonly [shard: number, shards: number] {
   return [shard, shards];
 }
 
-async function createSoftwareRouter(config: RouterConfig): Promise<Router> {
+async function createNamedWebGpuRouter(config: RouterConfig, options: WebGpuRouterOptions): Promise<Router> {
   const { createWebGpuRouter } = await import('../webgpu/index.ts');
-  return createWebGpuRouter(config, { software: true });
+  return createWebGpuRouter(config, options);
 }
 
 function reportCase(
