@@ -9,8 +9,6 @@ namespace ROUTER_NAMESPACE {
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
 // Lists are as long as the next power of two, which sorting networks want.
 constexpr int kKept = kNextPowerOfTwo<kTopK>;
-// What a lane's part of the row is searched for: chunks first, or experts at once.
-constexpr bool kSearchesChunks = ROUTER_CHUNKS;
 static_assert(!kSearchesChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
                                    kKept % kLanes == 0),
               "chunks need whole loads and a share of the best chunks for each lane");
@@ -19,6 +17,9 @@ constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNext
 
 // With more winners than this, moving lists up costs more than merging them.
 constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kTopK <= 16;
+
+// Whether a wave serves one token, so that it can end without one. Groups may need every wave of a block at a barrier.
+constexpr bool kEndsWholeWaves = kLanes == kWaveSize && kGroups == 1;
 
 ROUTER_INLINE bool is_padding(const u8* mask, const u32* rowCount, u32 row) {
 #if ROUTER_PADDING
@@ -42,18 +43,22 @@ ROUTER_INLINE float reload_logit(const void* row, u32 expert) {
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
-                  i32* __restrict__ tokenExpertIndices, const float* __restrict__ correctionBias,
-                  const u8* __restrict__ paddingMask, const u32* __restrict__ rowCount, i64 rowStride, u32 tokens,
-                  u32 rangeStart, u32 rangeEnd, float routedScalingFactor) {
+                  u32 rowBytes, u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
+                  i32* __restrict__ tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
+                  const u32* rowCount) {
+  // The last three are not __restrict__: loads of memory that is known not to change may be moved up past the wait for
+  // the kernel before.
   const u32 thread = thread_index();
   const u32 lane = thread % kLanes;
   const u32 token = block_index() * kTokensPerBlock + thread / kLanes;
-  // Every lane takes part in the exchanges: those past the end work on the last row again and store nothing.
-  const u32 row = smaller(token, tokens - 1);
-  const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<i64>(row) * rowStride * kLogitBytes;
+  // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the last
+  // row again and store nothing.
+  if (kEndsWholeWaves && token >= tokens) return;
+  const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
+  const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<u64>(row) * rowBytes;
 
   u32 words[kWords];
-  load_row(rowLogits, lane, words);
+  load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
 
   Key keys[kSlots];
   RowSums sums = {0.0f, 0.0f};
@@ -95,10 +100,10 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     bestLogit = winnerLogits[0];
     sums = sums_of_row(words, lane, bestLogit);
   }
-  float winnerWeights[kTopK];
-  weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
 
   if (lane != 0 || token >= tokens) return;
+  float winnerWeights[kTopK];
+  weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
   const bool isPadding = is_padding(paddingMask, rowCount, row);
 #pragma unroll
   for (int k = 0; k < kTopK; k++) {

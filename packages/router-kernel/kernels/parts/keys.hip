@@ -46,13 +46,6 @@ ROUTER_INLINE u32 orders_of_pair(u32 pair) {
   return negated ^ (signs & 0x7fff7fffu);
 }
 
-// The bits of the logit; a NaN comes back as -Inf.
-template <Dtype DTYPE>
-ROUTER_INLINE u32 logit_bits_of_order16(i32 order) {
-  const i32 clamped = smaller(order, static_cast<i32>(kInfinity16<DTYPE>));
-  return static_cast<u32>((clamped ^ ((clamped >> 31) & 0x7fff)) ^ 0x8000) & 0xffffu;
-}
-
 #else
 
 // Two's complement of -x, moved down so that NaNs of either sign wrap past -Inf at the top, and merged there.
@@ -88,13 +81,6 @@ ROUTER_INLINE u32 orders_of_pair(u32 pair) {
 }
 #endif
 
-template <Dtype DTYPE>
-ROUTER_INLINE u32 logit_bits_of_order16(i32 order) {
-  const i32 negated = smaller(static_cast<i32>(static_cast<short>(order + static_cast<i32>(kOrderShift<DTYPE>))),
-                              static_cast<i32>(kInfinity16<DTYPE>));
-  return negated > 0 ? static_cast<u32>(negated) | 0x8000u : static_cast<u32>(-negated);
-}
-
 #endif
 
 // A 16-bit logit as f32.
@@ -113,6 +99,20 @@ ROUTER_INLINE float widen(u32 half) {
   }
 }
 
+// The logit that a 32-bit key carries; -Inf for a NaN.
+template <Dtype DTYPE>
+ROUTER_INLINE float logit_of_key(i32 key) {
+#if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
+  const i32 clamped = smaller(key, static_cast<i32>(kInfinity16<DTYPE> << 16 | 0xffffu));
+  const u32 negated = static_cast<u32>(clamped ^ ((clamped >> 31) & 0x7fffffff)) & 0xffff0000u;
+  return DTYPE == Dtype::bf16 ? -bits_to_float(negated) : -widen<DTYPE>(negated >> 16);
+#else
+  const i32 negated = smaller(static_cast<i32>(static_cast<short>((key >> 16) + static_cast<i32>(kOrderShift<DTYPE>))),
+                              static_cast<i32>(kInfinity16<DTYPE>));
+  return widen<DTYPE>(negated > 0 ? static_cast<u32>(negated) | 0x8000u : static_cast<u32>(-negated));
+#endif
+}
+
 // The order of an f32: of a logit, or of a choice score.
 ROUTER_INLINE i32 order_of_float(float value) {
   // 0 - x, unlike -x, gives +0 for both zeros.
@@ -128,14 +128,10 @@ ROUTER_INLINE float float_of_order(i32 order) {
 
 ROUTER_INLINE i64 wide_key(i32 order, u32 expert) { return (static_cast<i64>(order) << 32) | expert; }
 
-// The logit that a key carries; -Inf for a NaN.
-template <Dtype DTYPE, class Key>
-ROUTER_INLINE float logit_of_key(Key key) {
-  if constexpr (sizeof(Key) == 4) {
-    return widen<DTYPE>(logit_bits_of_order16<DTYPE>(key >> 16));
-  } else {
-    return float_of_order(static_cast<i32>(key >> 32));
-  }
+// The logit that a 64-bit key carries; -Inf for a NaN.
+template <Dtype DTYPE>
+ROUTER_INLINE float logit_of_key(i64 key) {
+  return float_of_order(static_cast<i32>(key >> 32));
 }
 
 }  // namespace ROUTER_NAMESPACE

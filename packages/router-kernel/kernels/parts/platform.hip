@@ -71,6 +71,20 @@ ROUTER_INLINE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, b
 ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, value); }
 #endif
 
+// A launch may ask to begin while the kernel before it in the stream still runs (NVIDIA's programmatic dependent launch,
+// from compute capability 9). Then nothing that another kernel wrote may be read, and nothing written, until the kernel
+// before is done; an address may be computed meanwhile. The kernel after this one may begin as soon as this one waits.
+// Where a launch does not ask, and on AMD, which has nothing of the kind, kernels of a stream follow each other.
+#if ROUTER_NVIDIA && __CUDA_ARCH__ >= 900
+ROUTER_INLINE const u8* once_kernel_before_is_done(const u8* address) {
+  asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" : "+l"(address) : : "memory");
+  __builtin_assume(__isGlobal(address));
+  return address;
+}
+#else
+ROUTER_INLINE const u8* once_kernel_before_is_done(const u8* address) { return address; }
+#endif
+
 template <class T>
 ROUTER_INLINE T smaller(T a, T b) {
   return a < b ? a : b;
@@ -108,6 +122,8 @@ ROUTER_INLINE float sqrt_approximate(float x) {
 }
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 ROUTER_INLINE float absolute(float x) { return fabsf(x); }
+// The smaller of two numbers; the other one where one is NaN.
+ROUTER_INLINE float smaller_number(float a, float b) { return fminf(a, b); }
 #else
 ROUTER_INLINE float exp2_approximate(float x) {
 #if __has_builtin(__builtin_amdgcn_exp2f)
@@ -126,6 +142,7 @@ ROUTER_INLINE float sqrt_approximate(float x) {
 }
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ROUTER_INLINE float absolute(float x) { return __builtin_fabsf(x); }
+ROUTER_INLINE float smaller_number(float a, float b) { return __builtin_fminf(a, b); }
 #endif
 
 }  // namespace ROUTER_NAMESPACE

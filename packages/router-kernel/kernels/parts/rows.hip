@@ -15,6 +15,9 @@ constexpr bool kHasBias = ROUTER_CORRECTION_BIAS;
 // Whether the ranking is by the choice score; otherwise it is by the logit.
 constexpr bool kRanksByChoice = kHasBias || kGroups > 1;
 
+// Whether a lane's part of the row is searched in chunks of one load first, or for experts at once.
+constexpr bool kSearchesChunks = ROUTER_CHUNKS;
+
 constexpr int kLogitBytes = kDtype == Dtype::f32 ? 4 : 2;
 constexpr int kLoadBytes = ROUTER_LOAD_BYTES;
 constexpr int kLoadWidth = kLoadBytes / kLogitBytes;
@@ -50,9 +53,8 @@ ROUTER_INLINE bool is_in_row(u32 lane, int slot) {
   return true;
 }
 
-// Loads a lane's part of a row. Slots past the row's end are left 0; is_in_row tells them apart.
-ROUTER_INLINE void load_row(const void* row, u32 lane, u32* words) {
-  const u8* first = static_cast<const u8*>(row) + first_expert(lane) * kLogitBytes;
+// Loads a lane's part of a row, which begins at `first`. Slots past the row's end are left 0; is_in_row tells them apart.
+ROUTER_INLINE void load_row(const u8* first, u32 lane, u32* words) {
 #pragma unroll
   for (int load = 0; load < kLoads; load++) {
     const u8* address = first + expert_offset(load * kLoadWidth) * kLogitBytes;
@@ -101,19 +103,23 @@ struct KeyOf<true> {
 };
 using Key = KeyOf<kRanksByChoice || kDtype == Dtype::f32>::type;
 
-// A lane's keys where the ranking is by the logit. The lane's first expert is left out of them: it is the same for all,
-// so that it does not matter to the lane's own order, and is added to the few keys that leave the lane.
+// Whether a lane's keys name experts as the others do. Where the lane has many of them its first expert is left out,
+// which does not matter to the lane's own order, and is added to the few keys that leave the lane.
+constexpr bool kKeysHoldLane = kHasWaveReduction && kSlots <= 8 && !kRanksByChoice && !kSearchesChunks;
+
+// A lane's keys where the ranking is by the logit.
 ROUTER_INLINE void keys_of_logits(const u32* words, u32 lane, Key* keys) {
+  const u32 first = kKeysHoldLane ? first_expert(lane) : 0;
 #pragma unroll
   for (int word = 0; word < kWords; word++) {
     if constexpr (kDtype == Dtype::f32) {
-      keys[word] = static_cast<Key>(wide_key(order_of_float(bits_to_float(words[word])), expert_offset(word)));
+      keys[word] = static_cast<Key>(wide_key(order_of_float(bits_to_float(words[word])), first + expert_offset(word)));
     } else {
       const u32 orders = orders_of_pair<kDtype>(words[word]);
       const int slot = word * kSlotsPerWord;
-      keys[slot] = static_cast<Key>((orders << 16) | expert_offset(slot));
+      keys[slot] = static_cast<Key>((orders << 16) | (first + expert_offset(slot)));
       if constexpr (kSlotsPerWord == 2) {
-        keys[slot + 1] = static_cast<Key>((orders & 0xffff0000u) | expert_offset(slot + 1));
+        keys[slot + 1] = static_cast<Key>((orders & 0xffff0000u) | (first + expert_offset(slot + 1)));
       }
     }
   }
@@ -127,6 +133,7 @@ ROUTER_INLINE void keys_of_logits(const u32* words, u32 lane, Key* keys) {
 
 // Adds the lane's first expert to a key that has it left out.
 ROUTER_INLINE Key with_lane(Key key, u32 lane) {
+  if constexpr (kKeysHoldLane) return key;
   constexpr bool kEverySlotHasAKey = !kHasPartialLoads && kGroups == 1 && kSlots == kNextPowerOfTwo<kSlots>;
   if (!kEverySlotHasAKey && key == kNoKey<Key>) return key;
   return key + first_expert(lane);

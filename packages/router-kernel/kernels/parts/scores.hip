@@ -22,7 +22,8 @@ ROUTER_INLINE float exp_of_negative(float x) {
 
 // e^(logit - largest), with equal logits, infinite ones too, giving 1.
 ROUTER_INLINE float share_of(float logit, float largest) {
-  return logit == largest ? 1.0f : exp2_approximate((logit - largest) * kLog2E);
+  // Inf - Inf is NaN, which counts as no difference.
+  return exp2_approximate(smaller_number((logit - largest) * kLog2E, 0.0f));
 }
 
 ROUTER_INLINE float sigmoid(float logit) {
@@ -64,12 +65,13 @@ ROUTER_INLINE void weights_of_winners(const float* logits, float best, RowSums r
     float sum = kRenormalize ? 0.0f : (isDead ? static_cast<float>(kTopK) : row.shares);
 #pragma unroll
     for (int k = 0; k < kTopK; k++) {
-      weights[k] = share_of(logits[k], largest);
+      const bool isLargest = kRenormalize && !kRanksByChoice && k == 0;
+      weights[k] = isLargest ? 1.0f : share_of(logits[k], largest);
       if constexpr (kRenormalize) sum += weights[k];
     }
-    const float factor = scale * reciprocal_approximate(sum);
+    const float factor = reciprocal_approximate(sum);
 #pragma unroll
-    for (int k = 0; k < kTopK; k++) weights[k] *= factor;
+    for (int k = 0; k < kTopK; k++) weights[k] = weights[k] * scale * factor;
   } else {
     const bool hasInfinity = kScoring == Scoring::sqrtsoftplus && kRenormalize && best == kInfinity;
     float sum = 0.0f;

@@ -6,7 +6,8 @@ import { argumentWriter } from './argument-writer.ts';
 import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './driver/gpu-driver.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/kernel-arguments.ts';
-import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
+import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';
+import { logitsAlignment, overlapsKernelBefore, specialize } from './kernel/specialization.ts';
 import type { KernelLibrary } from './kernel-library.ts';
 
 /** Where a call's rows and results lie in device memory. Output addresses are multiples of 16. */
@@ -67,6 +68,7 @@ export class DeviceRoute {
   readonly #library: KernelLibrary;
   readonly #config: ResolvedRouterConfig;
   readonly #bias: DevicePointer;
+  readonly #mayOverlap: boolean;
   readonly #forms = new Map<string, LoadedForm>();
   readonly #planLaunches = new Map<string, PreparedLaunch>();
   /** The form of the last call, which decoding repeats for thousands of calls. */
@@ -78,24 +80,32 @@ export class DeviceRoute {
     config: ResolvedRouterConfig,
     bias: DevicePointer,
     first: LoadedForm,
+    mayOverlap: boolean,
   ) {
     this.#driver = driver;
     this.#library = library;
     this.#config = config;
     this.#bias = bias;
+    this.#mayOverlap = mayOverlap;
     this.#forms.set(first.specialization.symbol, first);
     this.#last = { tokens: -1, padding: false, alignment: 0, form: first };
   }
 
-  /** Loads the form of one token, and makes the route. */
+  /**
+   * Loads the form of one token, and makes the route.
+   *
+   * @param mayOverlap Whether a launch may begin while the kernel before it in the stream still runs (NVIDIA, compute
+   * capability 9). It waits for that kernel before it reads.
+   */
   static async create(
     driver: GpuDriver,
     library: KernelLibrary,
     config: ResolvedRouterConfig,
     bias: DevicePointer,
+    mayOverlap = true,
   ): Promise<DeviceRoute> {
     const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }));
-    return new DeviceRoute(driver, library, config, bias, form);
+    return new DeviceRoute(driver, library, config, bias, form, mayOverlap);
   }
 
   /** Loads the forms for every T at contiguous rows, with and without padding. */
@@ -154,16 +164,17 @@ export class DeviceRoute {
         logits,
         weights,
         ids,
+        rowBytes: rowStride * logitBytes(config.logitsDtype),
+        tokens,
+        routedScalingFactor: config.routedScalingFactor,
+        rangeStart: config.expertRange[0],
+        rangeEnd: config.expertRange[1],
         tokenExpertIndices,
         correctionBias: this.#bias,
         paddingMask,
         rowCount,
-        rowStride: BigInt(rowStride),
-        tokens,
-        rangeStart: config.expertRange[0],
-        rangeEnd: config.expertRange[1],
-        routedScalingFactor: config.routedScalingFactor,
       });
+      form.launch.overlapsKernelBefore = this.#mayOverlap && overlapsKernelBefore(form.specialization, tokens);
       form.launch.gridSize = gridSize(form.specialization, tokens);
       form.launch.launch(stream);
     }
@@ -240,11 +251,12 @@ function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers,
       `tokens must be 0 or more with T * K below 2^31; found ${tokens}.`,
     );
   }
-  if (!Number.isSafeInteger(rowStride) || rowStride < config.experts) {
+  const mostStride = Math.floor((2 ** 32 - 1) / logitBytes(config.logitsDtype));
+  if (!Number.isSafeInteger(rowStride) || rowStride < config.experts || rowStride > mostStride) {
     throw new InvalidArgumentError(
       'rowStride',
       rowStride,
-      `rowStride must be an integer of at least ${config.experts}; found ${rowStride}.`,
+      `rowStride must be an integer from ${config.experts} to ${mostStride}; found ${rowStride}.`,
     );
   }
   requireAligned('weights', buffers.weights, tokens);

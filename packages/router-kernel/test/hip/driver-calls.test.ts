@@ -46,6 +46,7 @@ function paperRuntime(statuses: Partial<Record<SharedCall, number | (() => numbe
     info: INFO,
     calls,
     names,
+    launchWithAttributes: null,
     launchParameterEnd: 3n,
     statusName: (status) => `paperError${status}`,
     activate: () => void log.push({ call: 'activate', args: [] }),

@@ -22,7 +22,8 @@ export interface ContenderBuffers {
   readonly ids: DevicePointer;
 }
 
-export type ContenderName = 'switchyard' | Baseline;
+/** `'switchyard_ordinary'` is this package's kernel without launches that overlap the kernel before. */
+export type ContenderName = 'switchyard' | 'switchyard_ordinary' | Baseline;
 
 /** A kernel that can be launched on a shape. */
 export interface Contender {
@@ -45,7 +46,10 @@ export async function contendersFor(
   driver: GpuDriver,
   library: KernelLibrary,
 ): Promise<readonly Contender[]> {
-  const contenders = [await ownContender(shape, driver, library)];
+  const contenders = [
+    await ownContender('switchyard', shape, driver, library),
+    await ownContender('switchyard_ordinary', shape, driver, library),
+  ];
   for (const baseline of BASELINES) {
     const contender = await baselineContender(baseline, shape, driver, library);
     if (contender !== null) contenders.push(contender);
@@ -53,11 +57,16 @@ export async function contendersFor(
   return contenders;
 }
 
-async function ownContender(shape: BenchmarkShape, driver: GpuDriver, library: KernelLibrary): Promise<Contender> {
+async function ownContender(
+  name: 'switchyard' | 'switchyard_ordinary',
+  shape: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<Contender> {
   const config = configOf(shape);
-  const route = await DeviceRoute.create(driver, library, config, 0n);
+  const route = await DeviceRoute.create(driver, library, config, 0n, name === 'switchyard');
   return {
-    name: 'switchyard',
+    name,
     prepare: async (tokens) => {
       await route.prepare({ tokens });
       const form = route.describe({ tokens });

@@ -2,7 +2,7 @@
 
 import type { BenchmarkReport, BenchmarkResult } from './run-benchmark.ts';
 
-const COLUMNS = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest', 'switchyard'] as const;
+const COLUMNS = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest', 'switchyard_ordinary', 'switchyard'] as const;
 
 /** One table for each shape and cache state: microseconds a launch, and the baselines' times over ours. */
 export function benchmarkTables(report: BenchmarkReport): string {
@@ -10,6 +10,7 @@ export function benchmarkTables(report: BenchmarkReport): string {
   const lines = [
     `${device.name} (${device.architecture}), driver ${device.driverVersion}, ${report.compiler ?? 'ahead of time'}`,
     `median of ${report.replays} replays of a graph of ${report.launchesPerGraph} launches, in microseconds a launch`,
+    "'ordinary' is Switchyard launched without overlap; the ratios are of Switchyard as it is used",
     `copy bandwidth ${(copyBytesPerSecond / 1e9).toFixed(0)} GB/s (read and written)`,
   ];
   for (const [title, results] of groups(report.results)) {
@@ -20,6 +21,7 @@ export function benchmarkTables(report: BenchmarkReport): string {
       'vLLM',
       'FlyDSL 1st',
       'FlyDSL new',
+      'ordinary',
       'Switchyard',
       'p99',
       'x vLLM',

@@ -93,7 +93,9 @@ export async function runBenchmark(driver: GpuDriver, options: BenchmarkOptions 
       const contenders = await contendersFor(shape, driver, library);
       const runs: ReadonlyArray<readonly [number, 'warm' | 'cold']> = [
         ...tokens.map((count) => [count, 'warm'] as const),
-        ...tokens.filter((count) => count >= COLD_TOKENS).map((count) => [count, 'cold'] as const),
+        ...tokens
+          .filter((count) => count >= COLD_TOKENS)
+          .flatMap((count) => [[count, 'cold'] as const, [count * 4, 'cold'] as const]),
       ];
       for (const [count, cache] of runs) {
         signal?.throwIfAborted();

@@ -133,6 +133,7 @@ export function openAmdRuntime(index: number, loader: LibraryLoader = loadShared
     info,
     calls,
     names: NAMES,
+    launchWithAttributes: null,
     launchParameterEnd: 3n,
     statusName,
     activate,

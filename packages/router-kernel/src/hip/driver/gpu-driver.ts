@@ -105,6 +105,11 @@ export interface PreparedLaunch {
   readonly arguments: DataView;
   /** Blocks in x; y and z are 1. */
   gridSize: number;
+  /**
+   * Lets the kernel begin while the kernel before it in the stream still runs. The kernel must itself wait for that one
+   * before it touches memory. Defaults to `false`; does nothing where the runtime or the device cannot.
+   */
+  overlapsKernelBefore: boolean;
   /** Enqueues the launch. Allocates nothing and does not wait. */
   launch(stream: StreamLike): void;
 }

@@ -45,6 +45,8 @@ export interface NativeRuntime {
   readonly calls: Readonly<Record<SharedCall, StatusFunction>>;
   /** The calls' own names, for errors. */
   readonly names: SharedCallNames;
+  /** cuLaunchKernelEx, where a launch can overlap the kernel before it: CUDA 12.3, compute capability 9. Else null. */
+  readonly launchWithAttributes: StatusFunction | null;
   /** The mark that ends the `extra` list of a launch: 3 in HIP, 0 in CUDA. */
   readonly launchParameterEnd: bigint;
   /** The runtime's own name of a status, such as 'hipErrorOutOfMemory'. */

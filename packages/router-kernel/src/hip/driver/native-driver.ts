@@ -28,6 +28,9 @@ const CAPTURE_THREAD_LOCAL = 1;
 /** Marks of the `extra` list: the address, then the size, of a packed argument block. */
 const LAUNCH_BUFFER_POINTER = 1n;
 const LAUNCH_BUFFER_SIZE = 2n;
+/** CUlaunchConfig: grid, block and shared memory as u32, then the stream and the attributes; and one CUlaunchAttribute. */
+const LAUNCH_CONFIG = { bytes: 56, grid: 0, block: 12, stream: 32, attributes: 40, attributeCount: 48 } as const;
+const LAUNCH_ATTRIBUTE = { bytes: 72, id: 0, value: 8, programmaticStreamSerialization: 6 } as const;
 /** Function attributes that both runtimes number alike. */
 const ATTRIBUTE = { sharedBytes: 1, localBytes: 3, registers: 4 } as const;
 /** Times a stream is asked at once, in turns of the event loop, before a timer of 1 ms takes over. */
@@ -150,10 +153,16 @@ export class NativeGpuDriver implements GpuDriver {
     const words = [LAUNCH_BUFFER_POINTER, block.address, LAUNCH_BUFFER_SIZE, sizeAddress, end, BigInt(argumentBytes)];
     for (const [index, word] of words.entries()) extra.view.setBigUint64(index * 8, word, true);
     const call = this.#calls.launch;
+    const overlapping = this.#prepareOverlappingLaunch(kernel, blockSize, extra.address);
     const prepared: PreparedLaunch = {
       arguments: block.view,
       gridSize: 1,
+      overlapsKernelBefore: false,
       launch: (stream) => {
+        if (prepared.overlapsKernelBefore && overlapping !== null) {
+          overlapping(prepared.gridSize, handleOf(stream));
+          return;
+        }
         const list = extra.address;
         const status = call(kernel.handle, prepared.gridSize, 1, 1, blockSize, 1, 1, 0, handleOf(stream), 0n, list);
         if (status !== Status.success) this.#fail('launch', status, `kernel ${kernel.name}`);
@@ -196,6 +205,32 @@ export class NativeGpuDriver implements GpuDriver {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Launches that may begin before the kernel before is done; null where the runtime has none. */
+  #prepareOverlappingLaunch(
+    kernel: GpuKernel,
+    blockSize: number,
+    extra: bigint,
+  ): ((gridSize: number, stream: bigint) => void) | null {
+    const call = this.#runtime.launchWithAttributes;
+    if (call === null) return null;
+    const config = new NativeMemory(LAUNCH_CONFIG.bytes);
+    const attribute = new NativeMemory(LAUNCH_ATTRIBUTE.bytes);
+    attribute.view.setUint32(LAUNCH_ATTRIBUTE.id, LAUNCH_ATTRIBUTE.programmaticStreamSerialization, true);
+    attribute.view.setInt32(LAUNCH_ATTRIBUTE.value, 1, true);
+    for (const [axis, threads] of [blockSize, 1, 1].entries()) {
+      config.view.setUint32(LAUNCH_CONFIG.grid + axis * 4, 1, true);
+      config.view.setUint32(LAUNCH_CONFIG.block + axis * 4, threads, true);
+    }
+    config.view.setBigUint64(LAUNCH_CONFIG.attributes, attribute.address, true);
+    config.view.setUint32(LAUNCH_CONFIG.attributeCount, 1, true);
+    return (gridSize, stream) => {
+      config.view.setUint32(LAUNCH_CONFIG.grid, gridSize, true);
+      config.view.setBigUint64(LAUNCH_CONFIG.stream, stream, true);
+      const status = call(config.address, kernel.handle, 0n, extra);
+      if (status !== Status.success) this.#fail('launch', status, `kernel ${kernel.name}`);
+    };
   }
 
   #findKernel(module: bigint, name: string): GpuKernel {

@@ -42,6 +42,13 @@ const NAMES: SharedCallNames = {
 /** CUdevice_attribute. */
 const ATTRIBUTE = { waveSize: 10, multiprocessors: 16, l2CacheBytes: 38, major: 75, minor: 76 } as const;
 
+/** CUDA 12.3, the first whose graphs keep launches that overlap. */
+const FIRST_OVERLAP_VERSION = 12030;
+
+const OVERLAP_CALLS = {
+  launchWithAttributes: { names: ['cuLaunchKernelEx'], parameters: ['void *', 'void *', 'void *', 'void *'] },
+} as const;
+
 const NAME_BYTES = 256;
 
 /**
@@ -110,6 +117,8 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
     driverVersion: `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
     library: library.path,
   };
+  const canOverlap = version >= FIRST_OVERLAP_VERSION && attribute(ATTRIBUTE.major) >= 9;
+  const launchWithAttributes = canOverlap ? bindAll(library, OVERLAP_CALLS, ADVICE).launchWithAttributes : null;
   require('cuDevicePrimaryCtxRetain', own.retainContext(out.address, device));
   const context = out.view.getBigUint64(0, true);
   const activate = (): void => require('cuCtxSetCurrent', own.setContext(context));
@@ -119,6 +128,7 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
     info,
     calls,
     names: NAMES,
+    launchWithAttributes,
     launchParameterEnd: 0n,
     statusName,
     activate,

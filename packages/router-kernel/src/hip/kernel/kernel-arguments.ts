@@ -19,15 +19,16 @@ export const ROUTER_KERNEL_ARGUMENTS = [
   },
   { name: 'weights', type: 'pointer', doc: 'f32 [T, K], written. 16-byte aligned.' },
   { name: 'ids', type: 'pointer', doc: 'i32, u32 or i64 [T, K], written. 16-byte aligned.' },
+  // What every launch reads comes first, so that it lies in one line of the constant cache.
+  { name: 'rowBytes', type: 'u32', doc: 'Bytes from one row of logits to the next, at least those of E logits.' },
+  { name: 'tokens', type: 'u32', doc: 'T.' },
+  { name: 'routedScalingFactor', type: 'f32', doc: 'Multiplies every weight.' },
+  { name: 'rangeStart', type: 'u32', doc: 'First expert of expertRange.' },
+  { name: 'rangeEnd', type: 'u32', doc: 'One past the last expert of expertRange.' },
   { name: 'tokenExpertIndices', type: 'pointer', doc: 'i32 [T, K], written; null unless configured. 16-byte aligned.' },
   { name: 'correctionBias', type: 'pointer', doc: 'f32 [E]; null unless configured.' },
   { name: 'paddingMask', type: 'pointer', doc: 'u8 [T]; null for none. Read only with the padding option.' },
   { name: 'rowCount', type: 'pointer', doc: 'u32 [1]; null for T. Read only with the padding option.' },
-  { name: 'rowStride', type: 'i64', doc: 'Elements from one row of logits to the next, at least E.' },
-  { name: 'tokens', type: 'u32', doc: 'T.' },
-  { name: 'rangeStart', type: 'u32', doc: 'First expert of expertRange.' },
-  { name: 'rangeEnd', type: 'u32', doc: 'One past the last expert of expertRange.' },
-  { name: 'routedScalingFactor', type: 'f32', doc: 'Multiplies every weight.' },
 ] as const satisfies readonly KernelArgument[];
 
 /** The arguments that every dispatch-plan kernel takes. */

@@ -87,8 +87,11 @@ function measuredForm(
     return form(Math.max(tokens < 4096 ? 16 : 8, fewest), 128);
   }
   const isLong = experts >= 128;
+  // Two rows a wave keep the launch small enough to overlap the kernel before it.
+  if (tokens >= 1024 && tokens < 4096 && experts === 128 && topK <= 4 && !isWide) return form(16, 64);
   if (tokens < 1024 || (tokens < 4096 && (isLong || isWide))) {
-    return { ...form(32, 128), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
+    const threads = tokens <= 128 && !isWide ? 256 : 128;
+    return { ...form(32, threads), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
   }
   if (tokens < 4096) return form(8, 128);
   const laneChoices = tokens >= 16384 && isWide && experts <= 256 ? [2, 4] : [4, 8];

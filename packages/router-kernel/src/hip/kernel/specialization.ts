@@ -123,6 +123,18 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   };
 }
 
+/** Waves up to which a launch gains from overlapping the kernel before it, as measured on an H200. */
+const MOST_OVERLAPPING_WAVES = 512;
+
+/**
+ * Whether a launch over T tokens is to begin while the kernel before it still runs. Large grids are not: their blocks
+ * would take room from that kernel's.
+ */
+export function overlapsKernelBefore(specialization: KernelSpecialization, tokens: number): boolean {
+  const waves = (gridSize(specialization, tokens) * specialization.threadsPerBlock) / 32;
+  return waves <= MOST_OVERLAPPING_WAVES;
+}
+
 /** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */
 export function gridSize(specialization: KernelSpecialization, tokens: number): number {
   return Math.ceil(tokens / specialization.tokensPerBlock);

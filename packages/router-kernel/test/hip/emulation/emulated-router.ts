@@ -91,15 +91,15 @@ export class Emulator {
           input,
           weights,
           ids,
+          call.rowStride * elementBytes,
+          call.tokens,
+          resolved.routedScalingFactor,
+          resolved.expertRange[0],
+          resolved.expertRange[1],
           resolved.tokenExpertIndices ? indices : null,
           resolved.correctionBias,
           call.paddingMask,
           hasPadding ? Uint32Array.of(call.rowCount) : null,
-          call.rowStride,
-          call.tokens,
-          resolved.expertRange[0],
-          resolved.expertRange[1],
-          resolved.routedScalingFactor,
         );
       }
       checkGuards({ weights, ids, ...(resolved.tokenExpertIndices && { indices }) });
