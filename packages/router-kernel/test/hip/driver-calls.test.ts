@@ -7,6 +7,7 @@ import {
   type SharedCall,
   type SharedCallNames,
 } from '../../src/hip/driver/native-calls.ts';
+import { viewOf } from '../../src/hip/driver/native-memory.ts';
 import { NativeGpuDriver } from '../../src/hip/driver/native-driver.ts';
 
 const INFO: GpuDeviceInfo = {
@@ -101,6 +102,37 @@ describe('NativeGpuDriver', () => {
     const last = log.at(-1);
     assert.equal(last?.call, 'launch');
     assert.deepEqual(last?.args.slice(1, 10), [7, 1, 1, 128, 1, 1, 0, 99n, 0n]);
+  });
+
+  it('asks for overlap by an attribute, where the runtime has the call', () => {
+    const { runtime, log } = paperRuntime();
+    const seen: {
+      readonly grid: number;
+      readonly block: number;
+      readonly stream: bigint;
+      readonly attribute: number[];
+    }[] = [];
+    const launchWithAttributes = (config: unknown): number => {
+      const view = new DataView(viewOf(config as bigint, 56));
+      const attribute = new DataView(viewOf(view.getBigUint64(40, true), 72));
+      seen.push({
+        grid: view.getUint32(0, true),
+        block: view.getUint32(12, true),
+        stream: view.getBigUint64(32, true),
+        attribute: [view.getUint32(48, true), attribute.getUint32(0, true), attribute.getInt32(8, true)],
+      });
+      return 0;
+    };
+    const driver = new NativeGpuDriver({ ...runtime, launchWithAttributes });
+    const launch = driver.prepareLaunch(driver.loadModule(new Uint8Array(64)).kernel('route'), 128, 80);
+    launch.gridSize = 7;
+    launch.overlapsKernelBefore = true;
+    launch.launch(99n);
+    assert.deepEqual(seen, [{ grid: 7, block: 128, stream: 99n, attribute: [1, 6, 1] }]);
+    assert.ok(!log.some(({ call }) => call === 'launch'));
+    launch.overlapsKernelBefore = false;
+    launch.launch(99n);
+    assert.equal(log.at(-1)?.call, 'launch');
   });
 
   it('ends a capture whose recording throws, and passes the error on', () => {

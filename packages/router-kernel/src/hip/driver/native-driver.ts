@@ -215,15 +215,16 @@ export class NativeGpuDriver implements GpuDriver {
   ): ((gridSize: number, stream: bigint) => void) | null {
     const call = this.#runtime.launchWithAttributes;
     if (call === null) return null;
-    const config = new NativeMemory(LAUNCH_CONFIG.bytes);
-    const attribute = new NativeMemory(LAUNCH_ATTRIBUTE.bytes);
-    attribute.view.setUint32(LAUNCH_ATTRIBUTE.id, LAUNCH_ATTRIBUTE.programmaticStreamSerialization, true);
-    attribute.view.setInt32(LAUNCH_ATTRIBUTE.value, 1, true);
+    // One block for both, so that whoever holds the configuration holds the attribute that it points to.
+    const config = new NativeMemory(LAUNCH_CONFIG.bytes + LAUNCH_ATTRIBUTE.bytes);
+    const attribute = LAUNCH_CONFIG.bytes;
+    config.view.setUint32(attribute + LAUNCH_ATTRIBUTE.id, LAUNCH_ATTRIBUTE.programmaticStreamSerialization, true);
+    config.view.setInt32(attribute + LAUNCH_ATTRIBUTE.value, 1, true);
     for (const [axis, threads] of [blockSize, 1, 1].entries()) {
       config.view.setUint32(LAUNCH_CONFIG.grid + axis * 4, 1, true);
       config.view.setUint32(LAUNCH_CONFIG.block + axis * 4, threads, true);
     }
-    config.view.setBigUint64(LAUNCH_CONFIG.attributes, attribute.address, true);
+    config.view.setBigUint64(LAUNCH_CONFIG.attributes, config.address + BigInt(attribute), true);
     config.view.setUint32(LAUNCH_CONFIG.attributeCount, 1, true);
     return (gridSize, stream) => {
       config.view.setUint32(LAUNCH_CONFIG.grid, gridSize, true);
