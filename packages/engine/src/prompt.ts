@@ -5,6 +5,7 @@
  */
 import {
   type HarmonyConversation,
+  type HarmonyResponseFormat,
   harmonyFormatOf,
   harmonyTokens,
   renderConversation,
@@ -15,7 +16,7 @@ import { HarmonyReader } from './answer/harmony-reader.ts';
 import type { AnswerReader } from './answer/reader.ts';
 import { TextReader } from './answer/text-reader.ts';
 import { EmptyPromptError, InvalidRequestError } from './errors.ts';
-import type { PromptRequest } from './request.ts';
+import type { PromptRequest, ResponseFormat } from './request.ts';
 import { describeValue } from './sampling/parameters.ts';
 
 /** A prompt and how to read what comes after it. */
@@ -76,16 +77,25 @@ function renderMessages(
   }
   if (messages.length === 0) throw new EmptyPromptError();
   const format = harmonyFormatOf(snapshot.chatTemplate);
-  const { tools, toolChoice, reasoningEffort, modelIdentity, currentDate } = request;
+  const { tools, toolChoice, responseFormat, reasoningEffort, modelIdentity, currentDate } = request;
   const conversation: HarmonyConversation = {
     messages,
     ...(tools === undefined || toolChoice === 'none' ? {} : { tools }),
+    ...(responseFormat?.type === 'json-schema' ? { responseFormat: harmonyResponseFormat(responseFormat) } : {}),
     ...(reasoningEffort === undefined ? {} : { reasoningEffort }),
     ...(modelIdentity === undefined ? {} : { modelIdentity }),
     ...(currentDate === undefined ? {} : { currentDate }),
   };
   const ids = renderConversation(conversation, snapshot.tokenizer, { format });
   return Int32Array.from(ids);
+}
+
+function harmonyResponseFormat({
+  name = 'answer',
+  description,
+  schema,
+}: ResponseFormat & { type: 'json-schema' }): HarmonyResponseFormat {
+  return { name, schema, ...(description === undefined ? {} : { description }) };
 }
 
 function readsHarmony(request: PromptRequest, ids: Int32Array, tokenizer: Tokenizer): boolean {

@@ -34,7 +34,13 @@ export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string 
 export type ResponseFormat =
   | { readonly type: 'text' }
   | { readonly type: 'json-object' }
-  | { readonly type: 'json-schema'; readonly schema: JsonSchema };
+  | {
+      readonly type: 'json-schema';
+      readonly schema: JsonSchema;
+      /** What the prompt calls the format. Defaults to `'answer'`. */
+      readonly name?: string;
+      readonly description?: string;
+    };
 
 /** How the prompt is given: exactly one of `messages`, `prompt` and `promptIds`. */
 export type PromptInput =
@@ -63,6 +69,8 @@ export interface ConversationOptions {
   readonly tools?: readonly HarmonyTool[];
   /** Defaults to `'auto'`. */
   readonly toolChoice?: ToolChoice;
+  /** What the final message has to be: a grammar holds it to that, and a schema is told in the prompt. Defaults to `{type: 'text'}`. */
+  readonly responseFormat?: ResponseFormat;
   /** Defaults to `'medium'`. */
   readonly reasoningEffort?: ReasoningEffort;
   /** The first line of the system message. Defaults to the model's own. */
@@ -96,8 +104,6 @@ export type GenerateRequest = PromptRequest &
     readonly ignoreEndTokens?: boolean;
     /** How many of the likeliest tokens to report with each token; 0 reports the token's own log-probability only. 0 to 20. Defaults to reporting none. */
     readonly logprobs?: number;
-    /** What the final message has to be. Defaults to `{type: 'text'}`. */
-    readonly responseFormat?: ResponseFormat;
     /** Emits `routing` events for this request: every layer's experts for each prompt and generated token. Turns prefix reuse off for it. Defaults to `false`. */
     readonly traceRouting?: boolean;
     /** Whether the prompt may start from another sequence's KV cache. Defaults to `true`. */

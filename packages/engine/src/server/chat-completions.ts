@@ -8,7 +8,7 @@ import type { Context } from 'hono';
 import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
 import { type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
-import { toOpenAiError } from './openai-error.ts';
+import { CHAT_FIELDS, toOpenAiError } from './openai-error.ts';
 import { type ChatRequest, chatRequest, MAX_CHOICES, toGenerateRequest } from './schemas/chat.ts';
 import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
 
@@ -175,7 +175,7 @@ export function chatCompletions(serving: Serving) {
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
     const requests = Array.from({ length: body.n ?? 1 }, (_, choice) => toGenerateRequest(body, choice, abort.signal));
-    const generations = await startTogether(serving, requests, abort);
+    const generations = await startTogether(serving, requests, abort, CHAT_FIELDS);
     if (body.stream === true) {
       return streamEvents(context, serving, disconnected, async (events) => {
         try {

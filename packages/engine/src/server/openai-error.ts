@@ -83,18 +83,39 @@ const CONVERSATION_FAULTS: Readonly<Record<string, string>> = {
   UNKNOWN_TOOL_RESULT: 'messages',
 };
 
+/** The engine's fields that an API keeps elsewhere: the start of the engine's name by the start of the request's. */
+export type FieldNames = readonly (readonly [engine: RegExp, request: string])[];
+
+/** Where chat completions keep the schemas of formats and tools. */
+export const CHAT_FIELDS: FieldNames = [
+  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
+  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
+];
+
+/** Where responses keep the schemas of formats and the limits of answers. */
+export const RESPONSES_FIELDS: FieldNames = [
+  [/^responseFormat\.schema/, 'text.format.schema'],
+  [/^messages/, 'input'],
+  [/^maxTokens/, 'max_output_tokens'],
+];
+
 /** The engine's field by its name in the HTTP API: `topP` as `top_p`. */
-function parameterName(field: string): string {
+function parameterName(field: string, names: FieldNames): string {
+  for (const [engine, request] of names) if (engine.test(field)) return field.replace(engine, request);
   return field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 const RETRY_SOON = 1;
 const RETRY_AFTER_RESTART = 5;
 
-/** Anything thrown while a request was served, as the answer that its client gets. */
-export function toOpenAiError(error: unknown): OpenAiError {
+/**
+ * Anything thrown while a request was served, as the answer that its client gets.
+ *
+ * @param names What the request's API calls the engine's fields, where more than the spelling differs.
+ */
+export function toOpenAiError(error: unknown, names: FieldNames = []): OpenAiError {
   if (error instanceof OpenAiError) return error;
-  if (error instanceof InvalidRequestError) return badRequest(parameterName(error.field), error.message);
+  if (error instanceof InvalidRequestError) return badRequest(parameterName(error.field, names), error.message);
   if (error instanceof EmptyPromptError) return badRequest('messages', error.message, 'empty_prompt');
   if (error instanceof ContextLengthError) return badRequest('messages', error.message, 'context_length_exceeded');
   if (error instanceof UnsupportedError) return badRequest(null, error.message, 'unsupported');

@@ -7,7 +7,7 @@ import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import { type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
-import { toOpenAiError } from './openai-error.ts';
+import { RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
 import { type ResponseEvent, ResponseItems } from './response-items.ts';
 import { type ResponsesRequest, responsesRequest, toGenerateRequest } from './schemas/responses.ts';
 import { newId, type Serving, type StartedGeneration, startGeneration, unixSeconds } from './serving.ts';
@@ -104,7 +104,10 @@ export function responses(serving: Serving) {
     const abort = new AbortController();
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
-    const generation = await startGeneration(serving, toGenerateRequest(body, abort.signal));
+    const request = toGenerateRequest(body, abort.signal);
+    const generation = await startGeneration(serving, request).catch((error: unknown) => {
+      throw toOpenAiError(error, RESPONSES_FIELDS);
+    });
     const head: ResponseHead = { id: newId('resp'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
       return streamEvents(context, serving, disconnected, (events) => sendEvents(events, head, generation));

@@ -9,6 +9,7 @@ import type { DoneEvent, GenerateEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { EngineHolder } from './engine-holder.ts';
 import type { ServerMetrics } from './metrics.ts';
+import { type FieldNames, toOpenAiError } from './openai-error.ts';
 
 /** What every route needs. */
 export interface Serving {
@@ -71,17 +72,23 @@ export async function startGeneration(serving: Serving, request: GenerateRequest
   }
 }
 
-/** Starts several generations that share `abort`: all of them, or none. @throws what `startGeneration` throws */
+/**
+ * Starts several generations that share `abort`: all of them, or none.
+ *
+ * @param names What the request's API calls the engine's fields, for the error.
+ * @throws OpenAiError
+ */
 export async function startTogether(
   serving: Serving,
   requests: readonly GenerateRequest[],
   abort: AbortController,
+  names: FieldNames = [],
 ): Promise<StartedGeneration[]> {
   try {
     return await Promise.all(requests.map((request) => startGeneration(serving, request)));
   } catch (error) {
     abort.abort();
-    throw error;
+    throw toOpenAiError(error, names);
   }
 }
 

@@ -77,7 +77,20 @@ describe('faults of clients', () => {
         chat('x', {
           response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'strange' } } },
         }),
-        'response_format.schema',
+        'response_format.json_schema.schema',
+      ],
+      [
+        CHAT,
+        chat('x', {
+          tool_choice: 'required',
+          tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'strange' } } }],
+        }),
+        'tools[0].function.parameters',
+      ],
+      [
+        '/v1/responses',
+        { input: 'x', text: { format: { type: 'json_schema', name: 'a', schema: { type: 'strange' } } } },
+        'text.format.schema',
       ],
       ['/v1/responses', { input: 'x', previous_response_id: 'resp_1' }, 'previous_response_id'],
       ['/v1/responses', { input: [{ type: 'function_call_output', call_id: 'c', output: '' }] }, 'input[0].call_id'],

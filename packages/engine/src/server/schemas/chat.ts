@@ -8,6 +8,7 @@ import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
+import { content, plainText } from './content.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
 import {
   chatResponseFormat,
@@ -23,9 +24,6 @@ import {
 
 /** Choices of one request, at most. */
 export const MAX_CHOICES = 16;
-
-const textPart = z.object({ type: z.literal('text', 'only text parts are supported'), text: z.string() });
-const content = z.union([z.string(), z.array(textPart)]);
 
 const toolCall = z.object({
   id: z.string(),
@@ -66,11 +64,6 @@ export const chatRequest = z.object({
 });
 
 export type ChatRequest = z.output<typeof chatRequest>;
-
-/** Text parts as one text. */
-function plainText(value: z.output<typeof content>): string {
-  return typeof value === 'string' ? value : value.map((part) => part.text).join('');
-}
 
 function toAssistant(source: Extract<ChatRequest['messages'][number], { role: 'assistant' }>): HarmonyAssistantMessage {
   const analysis = source.reasoning ?? source.reasoning_content;
@@ -136,7 +129,7 @@ export function toGenerateRequest(body: ChatRequest, choice: number, signal: Abo
     ...(format != null
       ? {
           responseFormat: toResponseFormat(
-            format.type === 'json_schema' ? { type: 'json_schema', schema: format.json_schema.schema } : format,
+            format.type === 'json_schema' ? { type: 'json_schema', ...format.json_schema } : format,
           ),
         }
       : {}),

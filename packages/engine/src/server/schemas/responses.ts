@@ -7,6 +7,7 @@ import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
+import { content, plainText } from './content.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
 import {
   reasoningEffort,
@@ -19,12 +20,6 @@ import {
   toolName,
   toToolChoice,
 } from './tools.ts';
-
-const textPart = z.object({
-  type: z.enum(['input_text', 'output_text', 'text'], 'only text parts are supported'),
-  text: z.string(),
-});
-const content = z.union([z.string(), z.array(textPart)]);
 
 const messageItem = z.object({
   type: z.literal('message').optional(),
@@ -69,10 +64,6 @@ export const responsesRequest = z.object({
 
 export type ResponsesRequest = z.output<typeof responsesRequest>;
 type InputItem = z.output<typeof inputItem>;
-
-function plainText(value: z.output<typeof content>): string {
-  return typeof value === 'string' ? value : value.map((part) => part.text).join('');
-}
 
 /** Reasoning, calls and message of one assistant step arrive as separate items: this puts them together again. */
 class AssistantStep {

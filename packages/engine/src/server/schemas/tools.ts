@@ -41,7 +41,7 @@ export const responsesToolChoice = z.union([
 export const reasoningEffort = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
 const schemaFormat = z.object({
-  name: z.string().max(64).nullish(),
+  name: toolName.nullish(),
   description: z.string().nullish(),
   schema: jsonObject,
   strict: z.boolean().nullish(),
@@ -96,11 +96,16 @@ export function toReasoningEffort(effort: z.output<typeof reasoningEffort>): Rea
 
 /** The engine's format for either API's. */
 export function toResponseFormat(
-  format:
-    | { type: 'text' }
-    | { type: 'json_object' }
-    | { type: 'json_schema'; schema: Readonly<Record<string, JsonValue>> },
+  format: { type: 'text' } | { type: 'json_object' } | ({ type: 'json_schema' } & z.output<typeof schemaFormat>),
 ): ResponseFormat {
-  if (format.type === 'json_schema') return { type: 'json-schema', schema: format.schema };
+  if (format.type === 'json_schema') {
+    const { name, description, schema } = format;
+    return {
+      type: 'json-schema',
+      schema,
+      ...(name != null ? { name } : {}),
+      ...(description != null ? { description } : {}),
+    };
+  }
   return format.type === 'json_object' ? { type: 'json-object' } : { type: 'text' };
 }
