@@ -44,6 +44,8 @@ export interface KernelSpecialization {
   readonly threadsPerBlock: number;
   /** Bytes of one load; the logits address and the row stride in bytes must be multiples of it. */
   readonly loadBytes: number;
+  /** Whether chunks of one load are ranked first, and the experts of the best ones read again. */
+  readonly searchesChunks: boolean;
 }
 
 /** Bytes of one logit. */
@@ -120,19 +122,20 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     tokensPerBlock: geometry.threadsPerBlock / geometry.lanesPerToken,
     threadsPerBlock: geometry.threadsPerBlock,
     loadBytes,
+    searchesChunks: geometry.searchesChunks,
   };
 }
 
-/** Waves up to which a launch gains from overlapping the kernel before it, as measured on an H200. */
-const MOST_OVERLAPPING_WAVES = 512;
+/** Up to which a launch gains from overlapping the kernel before it, as measured on an H200. */
+const MOST_OVERLAPPING = { waves: 512, tokens: 4096 } as const;
 
 /**
- * Whether a launch over T tokens is to begin while the kernel before it still runs. Large grids are not: their blocks
- * would take room from that kernel's.
+ * Whether a launch over T tokens is to begin while the kernel before it still runs. Large launches, and those that read
+ * rows twice, lose by it: their blocks take room and time from that kernel's.
  */
 export function overlapsKernelBefore(specialization: KernelSpecialization, tokens: number): boolean {
   const waves = (gridSize(specialization, tokens) * specialization.threadsPerBlock) / 32;
-  return waves <= MOST_OVERLAPPING_WAVES;
+  return !specialization.searchesChunks && tokens <= MOST_OVERLAPPING.tokens && waves <= MOST_OVERLAPPING.waves;
 }
 
 /** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */
