@@ -27,6 +27,12 @@ export interface SamplingOptions {
   readonly logitBias?: Readonly<Record<number, number>>;
 }
 
+/** A function that the model may call. */
+export interface ToolDeclaration extends HarmonyTool {
+  /** Holds the arguments to `parameters` whenever the model calls it. Calls that `toolChoice` demands, and calls beside a response format, are held to it anyway. Defaults to `false`. */
+  readonly strict?: boolean;
+}
+
 /** Which tool the model may or must call. */
 export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string };
 
@@ -66,7 +72,7 @@ export type PromptInput =
 /** What a harmony conversation says beside its messages. Ignored for `prompt` and `promptIds`. */
 export interface ConversationOptions {
   /** Functions the model may call. Defaults to none. */
-  readonly tools?: readonly HarmonyTool[];
+  readonly tools?: readonly ToolDeclaration[];
   /** Defaults to `'auto'`. */
   readonly toolChoice?: ToolChoice;
   /** What the final message has to be: a grammar holds it to that, and a schema is told in the prompt. Defaults to `{type: 'text'}`. */

@@ -7,7 +7,8 @@ import { harmonyFormatOf } from '@switchyard/models';
 import { InvalidRequestError, UnsupportedError } from '../errors.ts';
 import type { GenerateRequest, ResponseFormat, ToolChoice } from '../request.ts';
 import { describeValue } from '../sampling/parameters.ts';
-import { type AnswerConstraintSpec, needsConstraint } from './answer-constraint.ts';
+import { type AnswerConstraintSpec, enforcedSchemas, needsConstraint } from './answer-constraint.ts';
+import { checkSchemaLimits } from './schema-limits.ts';
 
 /**
  * The specification for the worker; null where any answer will do.
@@ -28,14 +29,17 @@ export function answerConstraintOf(request: GenerateRequest, chatTemplate: strin
       toolChoice,
       tools.map(({ name }) => name),
     ),
-    tools: tools.map(({ name, parameters }) => ({
+    tools: tools.map(({ name, parameters, strict = false }) => ({
       name,
+      strict,
       schema: parameters === undefined ? null : JSON.stringify(parameters),
     })),
     finalJson,
     recipientPlacement: harmonyFormatOf(chatTemplate).recipientPlacement,
   };
-  return needsConstraint(spec) ? spec : null;
+  if (!needsConstraint(spec)) return null;
+  for (const [field, schema] of enforcedSchemas(spec)) if (schema !== null) checkSchemaLimits(field, schema);
+  return spec;
 }
 
 function finalJsonOf(format: ResponseFormat): AnswerConstraintSpec['finalJson'] {

@@ -1,8 +1,10 @@
 /**
- * Keeps a harmony answer to what the request demands: a tool call, no tool call, or a final message that is JSON.
+ * Keeps a harmony answer to what the request demands: a tool call, no tool call, a final message that is JSON, or
+ * arguments that follow a strict tool's schema.
  *
- * Message headers are followed along the few token sequences that are allowed; only bodies are held to a grammar, so
- * that no mask ever hides a control token where the format needs one.
+ * Where messages are demanded, their headers are followed along the few token sequences that are allowed; where only
+ * tools are strict, the model writes as it likes until a header calls one of them. Only bodies are held to a grammar,
+ * so that no mask ever hides a control token where the format needs one.
  *
  * @module
  */
@@ -15,8 +17,8 @@ import type { JsonBody } from './json-grammar.ts';
 /** What the answer has to be. Survives a structured clone. */
 export interface AnswerConstraintSpec {
   readonly toolChoice: 'auto' | 'none' | 'required' | { readonly name: string };
-  /** The request's tools; `schema` is the JSON text of the arguments' schema, or null for any object. */
-  readonly tools: readonly { readonly name: string; readonly schema: string | null }[];
+  /** The request's tools; `schema` is the JSON text of the arguments' schema, or null for any object. Under `'auto'`, only strict tools are held to it. */
+  readonly tools: readonly { readonly name: string; readonly schema: string | null; readonly strict: boolean }[];
   /** What the final message has to be: null for any text; `schema` null for any JSON object. */
   readonly finalJson: { readonly schema: string | null } | null;
   /** Where the checkpoint writes a call's recipient. */
@@ -27,6 +29,7 @@ export interface AnswerConstraintSpec {
 export interface ConstraintTokenizer {
   readonly vocabularySize: number;
   encode(text: string): number[];
+  decode(ids: readonly number[]): string;
   isSpecial(id: number): boolean;
 }
 
@@ -36,9 +39,25 @@ export interface JsonBodySource {
   start(schema: string | null): Promise<JsonBody>;
 }
 
+/** Whether the answer's messages follow one of a few plans; otherwise strict tools, if any, are all there is to watch. */
+function demandsMessages({ finalJson, toolChoice, tools }: AnswerConstraintSpec): boolean {
+  return finalJson !== null || (toolChoice !== 'auto' && tools.length > 0);
+}
+
 /** Whether a request needs a constraint at all. */
 export function needsConstraint(spec: AnswerConstraintSpec): boolean {
-  return spec.finalJson !== null || (spec.toolChoice !== 'auto' && spec.tools.length > 0);
+  return demandsMessages(spec) || (spec.toolChoice === 'auto' && spec.tools.some(({ strict }) => strict));
+}
+
+/** Every schema that bodies may be held to, with the field of the request that has it. */
+export function enforcedSchemas(spec: AnswerConstraintSpec): (readonly [field: string, schema: string | null])[] {
+  const demanded = demandsMessages(spec);
+  return [
+    ...(spec.finalJson === null ? [] : [['responseFormat.schema', spec.finalJson.schema] as const]),
+    ...spec.tools.flatMap(({ schema, strict }, index) =>
+      spec.toolChoice !== 'none' && (demanded || strict) ? [[`tools[${index}].parameters`, schema] as const] : [],
+    ),
+  ];
 }
 
 /** A message that may come next: its header's tokens and its body. */
@@ -51,7 +70,13 @@ interface Message {
   readonly schema: string | null;
 }
 
+/** The longest header in which a recipient is looked for, in tokens. */
+const LONGEST_HEADER = 128;
+const RECIPIENT = /\bto=(?:functions\.)?([\w-]+)/;
+
 type State =
+  /** Anything goes; `header` has the tokens of the header in progress, null inside bodies. */
+  | { readonly at: 'free'; readonly header: readonly number[] | null }
   | { readonly at: 'header'; readonly position: number; readonly candidates: readonly Message[] }
   | { readonly at: 'body'; readonly message: Message; readonly json: JsonBody | null }
   | { readonly at: 'done' };
@@ -64,6 +89,8 @@ export class AnswerConstraint implements TokenConstraint {
   readonly #words: number;
   /** What has to come after the analysis. */
   readonly #targets: readonly Message[];
+  /** Tools whose arguments follow their schema although no call is demanded. */
+  readonly #strictTools: ReadonlyMap<string, string | null>;
   #state: State;
   #mask: TokenMask | null = null;
   #ready: Promise<void> = Promise.resolve();
@@ -83,6 +110,12 @@ export class AnswerConstraint implements TokenConstraint {
     this.#control = control;
     this.#grammars = grammars;
     this.#words = tokenMaskWords(vocabularySize);
+    this.#strictTools = new Map(spec.tools.flatMap(({ name, schema, strict }) => (strict ? [[name, schema]] : [])));
+    if (!demandsMessages(spec)) {
+      this.#targets = [];
+      this.#state = { at: 'free', header: [] };
+      return;
+    }
     this.#targets = this.#targetsOf(spec);
     const analysis: Message = {
       header: [control.channel, ...tokenizer.encode('analysis'), control.message],
@@ -107,6 +140,7 @@ export class AnswerConstraint implements TokenConstraint {
     const state = this.#state;
     if (state.at === 'header') this.#followHeader(state, token);
     else if (state.at === 'body') this.#followBody(state, token);
+    else if (state.at === 'free') this.#watch(state.header, token);
   }
 
   [Symbol.dispose](): void {
@@ -142,6 +176,24 @@ export class AnswerConstraint implements TokenConstraint {
       schema: spec.finalJson?.schema ?? null,
     };
     return [...calls, final];
+  }
+
+  /** Looks for the call of a strict tool in an answer that is free otherwise. */
+  #watch(header: readonly number[] | null, token: number): void {
+    const { start, channel, message, call } = this.#control;
+    if (token === start || (header === null && token === channel)) {
+      this.#state = { at: 'free', header: [] };
+    } else if (token === message && header !== null) {
+      const name = RECIPIENT.exec(this.#tokenizer.decode(header))?.[1];
+      const schema = name === undefined ? undefined : this.#strictTools.get(name);
+      this.#state = { at: 'free', header: null };
+      if (schema === undefined) return;
+      const body: Message = { header: [], kind: 'json', endToken: call, schema };
+      this.#state = { at: 'body', message: body, json: null };
+      this.#settle(this.#startJson(body));
+    } else if (header !== null) {
+      this.#state = { at: 'free', header: header.length < LONGEST_HEADER ? [...header, token] : null };
+    }
   }
 
   #followHeader(state: Extract<State, { at: 'header' }>, token: number): void {
@@ -195,7 +247,7 @@ export class AnswerConstraint implements TokenConstraint {
 
   async #refresh(): Promise<void> {
     const state = this.#state;
-    if (state.at === 'done') {
+    if (state.at === 'done' || state.at === 'free') {
       this.#mask = null;
     } else if (state.at === 'header') {
       const mask = new Uint32Array(this.#words);

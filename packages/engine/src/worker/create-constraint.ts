@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint.ts';
-import { AnswerConstraint, type AnswerConstraintSpec } from '../constraint/answer-constraint.ts';
+import { AnswerConstraint, type AnswerConstraintSpec, enforcedSchemas } from '../constraint/answer-constraint.ts';
 import type { JsonBody, JsonGrammars } from '../constraint/json-grammar.ts';
 
 /** Makes the constraints of one model's jobs. The grammar library is loaded when the first job needs it. */
@@ -24,14 +25,14 @@ export class ConstraintFactory implements Disposable {
   /** Compiles every schema of a specification. @throws InvalidRequestError for a schema that cannot be compiled */
   async prepare(specification: unknown): Promise<void> {
     const spec = specification as AnswerConstraintSpec;
-    const schemas: [field: string, schema: string | null][] = [];
-    if (spec.finalJson !== null) schemas.push(['responseFormat.schema', spec.finalJson.schema]);
-    if (spec.toolChoice !== 'none') {
-      for (const [index, tool] of spec.tools.entries()) schemas.push([`tools[${index}].parameters`, tool.schema]);
-    }
+    const schemas = enforcedSchemas(spec);
     if (schemas.length === 0) return;
     const grammars = await this.#load();
-    for (const [field, schema] of schemas) await grammars.compile(field, schema);
+    for (const [field, schema] of schemas) {
+      await grammars.compile(field, schema);
+      // A compilation stops the thread: answers in progress get a step between two of them.
+      await nextTurn();
+    }
   }
 
   /** The constraint of a prepared specification; null for null. */

@@ -18,7 +18,7 @@ const WEATHER_SCHEMA = JSON.stringify({
 
 const spec = (changes: Partial<AnswerConstraintSpec>): AnswerConstraintSpec => ({
   toolChoice: 'auto',
-  tools: [{ name: 'get_weather', schema: WEATHER_SCHEMA }],
+  tools: [{ name: 'get_weather', schema: WEATHER_SCHEMA, strict: false }],
   finalJson: null,
   recipientPlacement: 'channel',
   ...changes,
@@ -99,8 +99,8 @@ describe('AnswerConstraint', () => {
 
   it('refuses other tools than the named one, and more than one analysis', async () => {
     const tools = [
-      { name: 'get_weather', schema: WEATHER_SCHEMA },
-      { name: 'look_up', schema: null },
+      { name: 'get_weather', schema: WEATHER_SCHEMA, strict: false },
+      { name: 'look_up', schema: null, strict: false },
     ];
     using named = create({ tools, toolChoice: { name: 'look_up' } });
     assert.notEqual(await firstRefusal(named, CALL), null);
@@ -127,6 +127,32 @@ describe('AnswerConstraint', () => {
       using constraint = create({ tools: [], finalJson: { schema: null } });
       const refusal = await firstRefusal(constraint, `<|channel|>final<|message|>${body}<|return|>`);
       assert.equal(refusal === null, allowed, body);
+    }
+  });
+
+  it('leaves an answer free until it calls a strict tool, and holds those arguments to the schema', async () => {
+    const tools = [
+      { name: 'get_weather', schema: WEATHER_SCHEMA, strict: true },
+      { name: 'look_up', schema: null, strict: false },
+    ];
+    assert.equal(needsConstraint(spec({ tools })), true);
+    const final = '<|channel|>final<|message|>{"location":5} to=functions.get_weather<|return|>';
+    const preamble = '<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant';
+    const other = '<|channel|>commentary to=functions.look_up <|constrain|>json<|message|>no JSON<|call|>';
+    const afterRole = ' to=functions.get_weather<|channel|>commentary json<|message|>';
+    for (const text of [
+      final,
+      other,
+      ANALYSIS + final,
+      `${ANALYSIS}${preamble}${CALL}{"location":"Paris"}<|call|>`,
+      `${afterRole}{"location":"Paris"}<|call|>`,
+    ]) {
+      using constraint = create({ tools });
+      assert.equal(await firstRefusal(constraint, text), null, text);
+    }
+    for (const text of [`${ANALYSIS}${preamble}${CALL}{"location":5}<|call|>`, `${afterRole}{"place":"x"}<|call|>`]) {
+      using constraint = create({ tools });
+      assert.notEqual(await firstRefusal(constraint, text), null, text);
     }
   });
 

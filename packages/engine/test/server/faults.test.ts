@@ -14,6 +14,12 @@ const chat = (content: string, more: object = {}): object => ({
 });
 const FINAL = '<|channel|>final<|message|>';
 
+/** 2^(depth + 1) - 1 schemas inside one another. */
+const deepSchema = (depth: number): object =>
+  depth === 0
+    ? { type: 'string' }
+    : { type: 'object', properties: { a: deepSchema(depth - 1), b: deepSchema(depth - 1) } };
+
 /** Sends bytes over a bare socket, perhaps in pieces, and gives back what came until the server closed or 2 s passed. */
 async function raw(server: RunningServer, pieces: readonly (string | Buffer)[], closeAfter = false): Promise<string> {
   const socket = connect(server.port, server.host);
@@ -86,6 +92,28 @@ describe('faults of clients', () => {
           tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'strange' } } }],
         }),
         'tools[0].function.parameters',
+      ],
+      // Valid, but it would stop every answer for a quarter of a minute.
+      [
+        CHAT,
+        chat('x', {
+          tools: [
+            {
+              type: 'function',
+              function: {
+                name: 'f',
+                strict: true,
+                parameters: { properties: { a: { pattern: '^((a|b){100}){100}$' } } },
+              },
+            },
+          ],
+        }),
+        'tools[0].function.parameters',
+      ],
+      [
+        '/v1/responses',
+        { input: 'x', text: { format: { type: 'json_schema', name: 'a', schema: deepSchema(9) } } },
+        'text.format.schema',
       ],
       [
         '/v1/responses',

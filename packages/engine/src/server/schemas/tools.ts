@@ -5,7 +5,7 @@
  */
 import type { HarmonyTool, JsonValue, ReasoningEffort } from '@switchyard/models';
 import { z } from 'zod';
-import type { ResponseFormat, ToolChoice } from '../../request.ts';
+import type { ResponseFormat, ToolChoice, ToolDeclaration } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
 
 /** A function's name. */
@@ -59,15 +59,16 @@ export const responsesTextFormat = z.union([
 ]);
 
 /** Tools as harmony declares them. Two tools of one name would be one to the model. */
-export function toHarmonyTools(declarations: readonly z.output<typeof functionDeclaration>[]): HarmonyTool[] {
+export function toHarmonyTools(declarations: readonly z.output<typeof functionDeclaration>[]): ToolDeclaration[] {
   const seen = new Set<string>();
-  return declarations.map(({ name, description, parameters }, index) => {
+  return declarations.map(({ name, description, parameters, strict }, index) => {
     if (seen.has(name)) throw badRequest(`tools[${index}]`, `Two tools are called ${name} · give each its own name`);
     seen.add(name);
     return {
       name,
       ...(description != null ? { description } : {}),
       ...(parameters != null ? { parameters } : {}),
+      ...(strict === true ? { strict } : {}),
     };
   });
 }
