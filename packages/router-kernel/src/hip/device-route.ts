@@ -16,7 +16,7 @@ export interface DeviceRouteBuffers {
   readonly tokens: number;
   /** [T, rowStride] in the router's logits dtype. Read only. */
   readonly logits: DevicePointer;
-  /** Elements from one row to the next, >= E. Defaults to E. */
+  /** Elements from one row to the next: at least E, and less than 4 GiB of them. Defaults to E. */
   readonly rowStride?: number;
   /** f32 [T, K], written. */
   readonly weights: DevicePointer;
