@@ -33,6 +33,9 @@ export const verifyCommand = defineCommand({
     }
     const [shard, shards] = shardOf(values.shard);
     const cases = contractCases(level).filter((_, index) => index % shards === shard - 1);
+    // Routers share a device while one of them lives: without this one each configuration would make its own.
+    await using deviceKeeper =
+      backend === 'webgpu' ? await createNamedWebGpuRouter({ experts: 1, topK: 1 }, { software, path }) : null;
     using device = backend === 'hip' ? await openHipDevice() : null;
     if (!json) io.out(`Checking ${cases.length} configurations on ${backend}.\n`);
     let deviceName = '';

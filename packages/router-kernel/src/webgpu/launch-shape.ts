@@ -35,7 +35,7 @@ const WORKGROUP_MEMORY = 16384;
 
 /** The tokens from which the shapes for many and for most tokens pay: the GPU is full without more lanes a token. */
 const MANY_TOKENS = 2048;
-const MOST_TOKENS = 16384;
+const MOST_TOKENS = 4096;
 
 /** Logits that a lane takes in one round, unrolled. At least MAX_TOP_K, so that the first round fills a list of K. */
 const LOGITS_PER_ROUND = 32;
