@@ -38,7 +38,7 @@ export const verifyCommand = defineCommand({
       backend === 'webgpu' ? await createNamedWebGpuRouter({ experts: 1, topK: 1 }, { software, path }) : null;
     using device = backend === 'hip' ? await openHipDevice() : null;
     if (!json) io.out(`Checking ${cases.length} configurations on ${backend}.\n`);
-    let deviceName = '';
+    let deviceName = deviceKeeper?.device ?? '';
     const startedAt = performance.now();
     const result = await runContractSuite(
       async (config) => {
