@@ -5,8 +5,7 @@
  */
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { type Context, Hono, type MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
+import { type Context, type Handler, Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import type { Logger } from '../logger.ts';
 import { chatCompletions } from './chat-completions.ts';
@@ -14,14 +13,13 @@ import { completions } from './completions.ts';
 import { outgoingOf } from './event-stream.ts';
 import { OpenAiError, toOpenAiError } from './openai-error.ts';
 import { responses } from './responses.ts';
-import type { Serving } from './serving.ts';
+import { requireModel, type Serving } from './serving.ts';
 import { detokenize, score, tokenize } from './text-routes.ts';
 
 /** What the app needs beside the engine. */
 export interface AppOptions {
   readonly apiKey: string | null;
   readonly corsOrigin: string | null;
-  readonly maxBodyBytes: number;
   readonly logger: Logger;
 }
 
@@ -101,15 +99,24 @@ function models(serving: Serving) {
   return {
     list: (context: Context): Response => context.json({ object: 'list', data: [model()] }),
     one: (context: Context): Response => {
-      const id = context.req.param('id');
-      if (id !== serving.modelId) {
-        throw new OpenAiError(404, `There is no model ${id} · found ${serving.modelId} · ask for that one`, {
-          param: 'model',
-          code: 'model_not_found',
-        });
-      }
+      requireModel(serving, context.req.param('id'));
       return context.json(model());
     },
+  };
+}
+
+function metrics(serving: Serving) {
+  return async (context: Context): Promise<Response> =>
+    context.body(await serving.metrics.text(), 200, { 'content-type': serving.metrics.registry.contentType });
+}
+
+function refuseMethod(allowed: 'GET' | 'POST') {
+  return (context: Context): never => {
+    const { method, path } = context.req;
+    context.header('allow', allowed === 'GET' ? 'GET, HEAD' : allowed);
+    throw new OpenAiError(405, `${path} has no ${method} · found ${method} · send ${allowed}`, {
+      code: 'method_not_allowed',
+    });
   };
 }
 
@@ -142,20 +149,6 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   if (options.corsOrigin !== null) {
     app.use(cors({ origin: options.corsOrigin, exposeHeaders: ['x-request-id', 'retry-after'] }));
   }
-  app.use(
-    bodyLimit({
-      maxSize: options.maxBodyBytes,
-      onError: () => {
-        throw new OpenAiError(
-          413,
-          `The body is too large · at most ${options.maxBodyBytes} bytes are read · shorten it`,
-          {
-            code: 'body_too_large',
-          },
-        );
-      },
-    }),
-  );
   app.get('/health', health(serving));
   app.get('/', async (context) => {
     context.header('content-security-policy', PAGE_POLICY);
@@ -165,18 +158,22 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   const guarded = new Hono();
   guarded.onError((error, context) => answerError(context, error));
   if (options.apiKey !== null) guarded.use(requireApiKey(options.apiKey));
-  guarded.get('/metrics', async (context) =>
-    context.body(await serving.metrics.text(), 200, { 'content-type': serving.metrics.registry.contentType }),
-  );
-  guarded.post('/v1/chat/completions', chatCompletions(serving));
-  guarded.post('/v1/responses', responses(serving));
-  guarded.post('/v1/completions', completions(serving));
-  guarded.post('/v1/score', score(serving));
-  guarded.post('/tokenize', tokenize(serving));
-  guarded.post('/detokenize', detokenize(serving));
-  guarded.get('/v1/models', models(serving).list);
-  guarded.get('/v1/models/:id', models(serving).one);
-  guarded.get('/expert-load', expertLoad(serving));
+  const routes: readonly (readonly [method: 'GET' | 'POST', path: string, handler: Handler])[] = [
+    ['GET', '/metrics', metrics(serving)],
+    ['POST', '/v1/chat/completions', chatCompletions(serving)],
+    ['POST', '/v1/responses', responses(serving)],
+    ['POST', '/v1/completions', completions(serving)],
+    ['POST', '/v1/score', score(serving)],
+    ['POST', '/tokenize', tokenize(serving)],
+    ['POST', '/detokenize', detokenize(serving)],
+    ['GET', '/v1/models', models(serving).list],
+    ['GET', '/v1/models/:id', models(serving).one],
+    ['GET', '/expert-load', expertLoad(serving)],
+  ];
+  for (const [method, path, handler] of routes) {
+    guarded.on(method, path, handler);
+    guarded.all(path, refuseMethod(method));
+  }
   app.route('/', guarded);
   return app;
 }

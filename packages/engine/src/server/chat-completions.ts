@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
-import { type EventStream, streamEvents } from './event-stream.ts';
+import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
-import { CHAT_FIELDS, toOpenAiError } from './openai-error.ts';
-import { type ChatRequest, chatRequest, MAX_CHOICES, toGenerateRequest } from './schemas/chat.ts';
-import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
+import { CHAT_FIELDS } from './openai-error.ts';
+import { chatRequest, toGenerateRequest } from './schemas/chat.ts';
+import { type Serving, type StartedGeneration, withOneCall } from './serving.ts';
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -136,30 +135,7 @@ async function streamChoice(
   return null;
 }
 
-async function sendChunks(
-  events: EventStream,
-  serving: Serving,
-  body: ChatRequest,
-  generations: readonly StartedGeneration[],
-): Promise<void> {
-  const head = {
-    id: newId('chatcmpl'),
-    object: 'chat.completion.chunk',
-    created: unixSeconds(),
-    model: serving.modelId,
-  };
-  const wantsUsage = body.stream_options?.include_usage === true;
-  const send = (choice: object): Promise<void> =>
-    events.send({ ...head, choices: [choice], ...(wantsUsage ? { usage: null } : {}) });
-  const done = await Promise.all(
-    generations.map((generation, index) => streamChoice(generation, index, body.logprobs === true, send)),
-  );
-  if (wantsUsage) {
-    await events.send({ ...head, choices: [], usage: openAiUsage(done.filter((event) => event !== null)) });
-  }
-}
-
-async function collect(generation: StartedGeneration): Promise<Choice> {
+async function collectChoice(generation: StartedGeneration): Promise<Choice> {
   const choice = new Choice();
   for await (const event of generation.events) choice.add(event);
   return choice;
@@ -168,37 +144,25 @@ async function collect(generation: StartedGeneration): Promise<Choice> {
 /** The handler. */
 export function chatCompletions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const body = await readJsonBody(context, chatRequest);
-    const abort = new AbortController();
-    // Every choice listens to the same signal.
-    setMaxListeners(MAX_CHOICES, abort.signal);
-    const disconnected = (): void => abort.abort();
-    context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
-    const requests = Array.from({ length: body.n ?? 1 }, (_, choice) => toGenerateRequest(body, choice, abort.signal));
-    const generations = await startTogether(serving, requests, abort, CHAT_FIELDS);
-    if (body.stream === true) {
-      return streamEvents(context, serving, disconnected, async (events) => {
-        try {
-          await sendChunks(events, serving, body, generations);
-        } catch (error) {
-          abort.abort();
-          await events.send(toOpenAiError(error).body);
-        }
-        await events.done();
-      });
-    }
-    try {
-      const choices = await Promise.all(generations.map(collect));
-      return context.json({
-        id: newId('chatcmpl'),
-        object: 'chat.completion',
-        created: unixSeconds(),
-        model: serving.modelId,
-        choices: choices.map((choice, index) => choice.toJson(index, body.logprobs === true)),
-        usage: openAiUsage(choices.flatMap((choice) => choice.done ?? [])),
-      });
-    } finally {
-      abort.abort();
-    }
+    const body = await readJsonBody(context, serving, chatRequest);
+    const wantsLogprobs = body.logprobs === true;
+    const choices = body.n ?? 1;
+    const calls = (generation: StartedGeneration): StartedGeneration =>
+      body.parallel_tool_calls === false ? withOneCall(generation) : generation;
+    return await answerChoices(context, serving, {
+      idPrefix: 'chatcmpl',
+      object: 'chat.completion',
+      chunkObject: 'chat.completion.chunk',
+      names: CHAT_FIELDS,
+      stream: body.stream === true,
+      streamsUsage: body.stream_options?.include_usage === true,
+      choicesPerPrompt: choices,
+      requests: (signal) => Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, choice, signal)),
+      sendChoice: (generation, index, send) => streamChoice(calls(generation), index, wantsLogprobs, send),
+      collectChoice: async (generation, index) => {
+        const choice = await collectChoice(calls(generation));
+        return { json: choice.toJson(index, wantsLogprobs), done: choice.done };
+      },
+    });
   };
 }

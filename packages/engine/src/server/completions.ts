@@ -3,17 +3,15 @@
  *
  * @module
  */
-import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { DoneEvent, SampledTokenLogprob } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
-import { streamEvents } from './event-stream.ts';
+import { answerChoices, MAX_CHOICES } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, toOpenAiError } from './openai-error.ts';
-import { MAX_CHOICES } from './schemas/chat.ts';
+import { badRequest, COMPLETION_FIELDS } from './openai-error.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
-import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
+import type { Serving, StartedGeneration } from './serving.ts';
 
 /** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -92,76 +90,46 @@ async function readText(
 /** The handler. */
 export function completions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const body = await readJsonBody(context, completionRequest);
-    const abort = new AbortController();
-    // Every choice listens to the same signal.
-    setMaxListeners(MAX_CHOICES, abort.signal);
-    const disconnected = (): void => abort.abort();
-    context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
+    const body = await readJsonBody(context, serving, completionRequest);
     const inputs = prompts(body.prompt);
     const choices = body.n ?? 1;
-    if (inputs.length * choices > MAX_CHOICES) {
-      throw badRequest(
-        'prompt',
-        `Too many choices · found ${inputs.length * choices} · ask for at most ${MAX_CHOICES}`,
-      );
+    const total = inputs.length * choices;
+    if (total > MAX_CHOICES) {
+      throw badRequest('prompt', `Too many choices · found ${total} · ask for at most ${MAX_CHOICES}`);
     }
-    const requests = inputs.flatMap((prompt) =>
-      Array.from({ length: choices }, (_, choice) => toRequest(body, prompt, choice, abort.signal)),
-    );
-    const generations = await startTogether(serving, requests, abort);
-    const head = { id: newId('cmpl'), object: 'text_completion', created: unixSeconds(), model: serving.modelId };
     const wantsLogprobs = body.logprobs != null;
-    if (body.stream === true) {
-      return streamEvents(context, serving, disconnected, async (events) => {
-        try {
-          const done = await Promise.all(
-            generations.map(async (generation, index) => {
-              let offset = 0;
-              const send = (text: string, logprobs: object | null, reason: string | null): Promise<void> =>
-                events.send({ ...head, choices: [{ index, text, logprobs, finish_reason: reason }] });
-              const end = await readText(generation, async (text, tokens) => {
-                await send(text, wantsLogprobs ? openAiLogprobs(tokens, offset) : null, null);
-                offset += text.length;
-              });
-              await send('', null, finishReason(end));
-              return end;
-            }),
-          );
-          if (body.stream_options?.include_usage === true) {
-            await events.send({ ...head, choices: [], usage: openAiUsage(done.filter((event) => event !== null)) });
-          }
-        } catch (error) {
-          abort.abort();
-          await events.send(toOpenAiError(error).body);
-        }
-        await events.done();
-      });
-    }
-    try {
-      const results = await Promise.all(
-        generations.map(async (generation) => {
-          const tokens: SampledTokenLogprob[] = [];
-          let text = '';
-          const done = await readText(generation, (piece, logprobs) => {
-            text += piece;
-            tokens.push(...logprobs);
-          });
-          return { text, tokens, done };
-        }),
-      );
-      return context.json({
-        ...head,
-        choices: results.map(({ text, tokens, done }, index) => ({
-          index,
-          text,
-          logprobs: wantsLogprobs ? openAiLogprobs(tokens, 0) : null,
-          finish_reason: finishReason(done),
-        })),
-        usage: openAiUsage(results.flatMap(({ done }) => done ?? [])),
-      });
-    } finally {
-      abort.abort();
-    }
+    return await answerChoices(context, serving, {
+      idPrefix: 'cmpl',
+      object: 'text_completion',
+      chunkObject: 'text_completion',
+      names: COMPLETION_FIELDS,
+      stream: body.stream === true,
+      streamsUsage: body.stream_options?.include_usage === true,
+      choicesPerPrompt: choices,
+      requests: (signal) =>
+        inputs.flatMap((prompt) =>
+          Array.from({ length: choices }, (_, choice) => toRequest(body, prompt, choice, signal)),
+        ),
+      sendChoice: async (generation, index, send) => {
+        let offset = 0;
+        const done = await readText(generation, async (text, tokens) => {
+          const logprobs = wantsLogprobs ? openAiLogprobs(tokens, offset) : null;
+          offset += text.length;
+          await send({ index, text, logprobs, finish_reason: null });
+        });
+        await send({ index, text: '', logprobs: null, finish_reason: finishReason(done) });
+        return done;
+      },
+      collectChoice: async (generation, index) => {
+        const tokens: SampledTokenLogprob[] = [];
+        let text = '';
+        const done = await readText(generation, (piece, logprobs) => {
+          text += piece;
+          tokens.push(...logprobs);
+        });
+        const logprobs = wantsLogprobs ? openAiLogprobs(tokens, 0) : null;
+        return { json: { index, text, logprobs, finish_reason: finishReason(done) }, done };
+      },
+    });
   };
 }

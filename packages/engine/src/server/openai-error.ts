@@ -99,6 +99,17 @@ export const RESPONSES_FIELDS: FieldNames = [
   [/^maxTokens/, 'max_output_tokens'],
 ];
 
+/** Completions have one field for every kind of prompt. */
+export const COMPLETION_FIELDS: FieldNames = [[/^(?:messages|promptIds)/, 'prompt']];
+
+/** Where `/v1/score` keeps its inputs, of which there may be one or several. */
+export const scoreFields = (inputs: number): FieldNames => [
+  [/^messages/, 'input'],
+  [/^inputs\[(\d+)\](?:\.ids)?/, inputs === 1 ? 'input' : 'input[$1]'],
+];
+
+export const DETOKENIZE_FIELDS: FieldNames = [[/^ids/, 'tokens']];
+
 /** The engine's field by its name in the HTTP API: `topP` as `top_p`. */
 function parameterName(field: string, names: FieldNames): string {
   for (const [engine, request] of names) if (engine.test(field)) return field.replace(engine, request);
@@ -115,12 +126,17 @@ const RETRY_AFTER_RESTART = 5;
  */
 export function toOpenAiError(error: unknown, names: FieldNames = []): OpenAiError {
   if (error instanceof OpenAiError) return error;
-  if (error instanceof InvalidRequestError) return badRequest(parameterName(error.field, names), error.message);
-  if (error instanceof EmptyPromptError) return badRequest('messages', error.message, 'empty_prompt');
-  if (error instanceof ContextLengthError) return badRequest('messages', error.message, 'context_length_exceeded');
+  if (error instanceof InvalidRequestError) {
+    const field = parameterName(error.field, names);
+    return badRequest(field, `${field} is not valid · found ${error.found} · ${error.advice}`);
+  }
+  const prompt = parameterName('messages', names);
+  if (error instanceof EmptyPromptError) return badRequest(prompt, error.message, 'empty_prompt');
+  if (error instanceof ContextLengthError) return badRequest(prompt, error.message, 'context_length_exceeded');
   if (error instanceof UnsupportedError) return badRequest(null, error.message, 'unsupported');
   if (error instanceof ModelsError && Object.hasOwn(CONVERSATION_FAULTS, error.code)) {
-    return badRequest(CONVERSATION_FAULTS[error.code] ?? null, error.message, error.code.toLowerCase());
+    const field = parameterName(CONVERSATION_FAULTS[error.code] ?? '', names);
+    return badRequest(field, error.message, error.code.toLowerCase());
   }
   if (error instanceof QueueFullError) {
     return new OpenAiError(429, error.message, { code: 'queue_full', retryAfter: RETRY_SOON, cause: error });

@@ -10,7 +10,7 @@ import { readJsonBody } from './json-body.ts';
 import { RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
 import { type ResponseEvent, ResponseItems } from './response-items.ts';
 import { type ResponsesRequest, responsesRequest, toGenerateRequest } from './schemas/responses.ts';
-import { newId, type Serving, type StartedGeneration, startGeneration, unixSeconds } from './serving.ts';
+import { newId, type Serving, type StartedGeneration, startGeneration, unixSeconds, withOneCall } from './serving.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
@@ -100,14 +100,15 @@ async function sendEvents(events: EventStream, head: ResponseHead, generation: S
 /** The handler. */
 export function responses(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const body = await readJsonBody(context, responsesRequest);
+    const body = await readJsonBody(context, serving, responsesRequest);
     const abort = new AbortController();
     const disconnected = (): void => abort.abort();
     context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
     const request = toGenerateRequest(body, abort.signal);
-    const generation = await startGeneration(serving, request).catch((error: unknown) => {
+    const started = await startGeneration(serving, request).catch((error: unknown) => {
       throw toOpenAiError(error, RESPONSES_FIELDS);
     });
+    const generation = body.parallel_tool_calls === false ? withOneCall(started) : started;
     const head: ResponseHead = { id: newId('resp'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
       return streamEvents(context, serving, disconnected, (events) => sendEvents(events, head, generation));

@@ -5,11 +5,11 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import type { DoneEvent, GenerateEvent } from '../events.ts';
+import type { DoneEvent, GenerateEvent, Usage } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { EngineHolder } from './engine-holder.ts';
 import type { ServerMetrics } from './metrics.ts';
-import { type FieldNames, toOpenAiError } from './openai-error.ts';
+import { type FieldNames, OpenAiError, toOpenAiError } from './openai-error.ts';
 
 /** What every route needs. */
 export interface Serving {
@@ -19,8 +19,19 @@ export interface Serving {
   readonly modelId: string;
   /** Silence after which a stream gets a comment, in milliseconds. */
   readonly keepAliveMs: number;
+  /** The largest request body in bytes. */
+  readonly maxBodyBytes: number;
   /** When the model was loaded, in Unix seconds. */
   readonly created: number;
+}
+
+/** A request may name the model or leave it out. @throws OpenAiError 404 for any other name. */
+export function requireModel(serving: Serving, id: string | null | undefined): void {
+  if (id == null || id === serving.modelId) return;
+  throw new OpenAiError(404, `There is no model ${id} · found ${serving.modelId} · ask for that one`, {
+    param: 'model',
+    code: 'model_not_found',
+  });
 }
 
 /** A generation that the engine has taken. */
@@ -72,6 +83,14 @@ export async function startGeneration(serving: Serving, request: GenerateRequest
   }
 }
 
+/** A generation of which at most one tool call comes out: `parallel_tool_calls: false`. */
+export function withOneCall({ promptTokens, events }: StartedGeneration): StartedGeneration {
+  async function* first(): AsyncGenerator<GenerateEvent, void, undefined> {
+    for await (const event of events) if (!('index' in event) || event.index === 0) yield event;
+  }
+  return { promptTokens, events: first() };
+}
+
 /**
  * Starts several generations that share `abort`: all of them, or none.
  *
@@ -92,23 +111,31 @@ export async function startTogether(
   }
 }
 
-/** OpenAI's `usage` of one or more generations of the same prompt. */
-export function openAiUsage(done: readonly DoneEvent[]): {
+/**
+ * OpenAI's `usage` of one request's generations.
+ *
+ * @param choices How many generations in a row have the same prompt: it is counted once for all of them.
+ */
+export function openAiUsage(
+  done: readonly DoneEvent[],
+  choices: number,
+): {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number };
   completion_tokens_details: { reasoning_tokens: number };
 } {
-  const sum = (of: (event: DoneEvent) => number): number => done.reduce((total, event) => total + of(event), 0);
-  // The choices of one request share their prompt: OpenAI counts it once.
-  const promptTokens = done[0]?.usage.promptTokens ?? 0;
-  const completionTokens = sum((event) => event.usage.completionTokens);
+  const sum = (events: readonly DoneEvent[], of: (usage: Usage) => number): number =>
+    events.reduce((total, { usage }) => total + of(usage), 0);
+  const prompts = done.filter((_, index) => index % choices === 0);
+  const promptTokens = sum(prompts, (usage) => usage.promptTokens);
+  const completionTokens = sum(done, (usage) => usage.completionTokens);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: done[0]?.usage.cachedTokens ?? 0 },
-    completion_tokens_details: { reasoning_tokens: sum((event) => event.usage.reasoningTokens) },
+    prompt_tokens_details: { cached_tokens: sum(prompts, (usage) => usage.cachedTokens) },
+    completion_tokens_details: { reasoning_tokens: sum(done, (usage) => usage.reasoningTokens) },
   };
 }

@@ -170,12 +170,12 @@ export async function startServer(
     metrics,
     modelId,
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
+    maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     created: unixSeconds(),
   };
   const app = createApp(serving, {
     apiKey: options.apiKey ?? null,
     corsOrigin: options.corsOrigin ?? null,
-    maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     logger,
   });
   cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>

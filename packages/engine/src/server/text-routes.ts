@@ -8,7 +8,7 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import type { ScoreInput } from '../request.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest } from './openai-error.ts';
+import { badRequest, DETOKENIZE_FIELDS, scoreFields, toOpenAiError } from './openai-error.ts';
 import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
 import { chatTool, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
 import type { Serving } from './serving.ts';
@@ -26,7 +26,7 @@ const tokenizeRequest = z.object({
 /** `{prompt}` or `{messages}` to `{count, max_model_len, tokens}`. Special tokens in a prompt's text are letters. */
 export function tokenize(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const body = await readJsonBody(context, tokenizeRequest);
+    const body = await readJsonBody(context, serving, tokenizeRequest);
     const { engine } = serving.holder;
     if ((body.prompt === undefined) === (body.messages === undefined)) {
       throw badRequest('prompt', 'Give exactly one of prompt and messages');
@@ -49,8 +49,13 @@ const detokenizeRequest = z.object({ model: z.string().nullish(), tokens: tokenI
 /** `{tokens}` to `{prompt}`, special tokens as their text. */
 export function detokenize(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const { tokens } = await readJsonBody(context, detokenizeRequest);
-    return context.json({ prompt: serving.holder.engine.detokenize(tokens) });
+    const { tokens } = await readJsonBody(context, serving, detokenizeRequest);
+    const { engine } = serving.holder;
+    try {
+      return context.json({ prompt: engine.detokenize(tokens) });
+    } catch (error) {
+      throw toOpenAiError(error, DETOKENIZE_FIELDS);
+    }
   };
 }
 
@@ -85,11 +90,14 @@ function scoreInputs(input: z.output<typeof scoreRequest>['input']): ScoreInput[
  */
 export function score(serving: Serving) {
   return async (context: Context): Promise<Response> => {
-    const body = await readJsonBody(context, scoreRequest);
+    const body = await readJsonBody(context, serving, scoreRequest);
     const { engine } = serving.holder;
     // Every input listens to the same signal, beside the server itself.
     setMaxListeners(MAX_SCORE_INPUTS + 10, context.req.raw.signal);
-    const results = await engine.score(scoreInputs(body.input), { signal: context.req.raw.signal });
+    const inputs = scoreInputs(body.input);
+    const results = await engine.score(inputs, { signal: context.req.raw.signal }).catch((error: unknown) => {
+      throw toOpenAiError(error, scoreFields(inputs.length));
+    });
     const promptTokens = results.reduce((sum, { tokens }) => sum + tokens, 0);
     return context.json({
       object: 'list',

@@ -7,6 +7,7 @@
 import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
+import { MAX_CHOICES } from '../choices.ts';
 import { badRequest } from '../openai-error.ts';
 import { content, plainText } from './content.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
@@ -21,9 +22,6 @@ import {
   toolName,
   toToolChoice,
 } from './tools.ts';
-
-/** Choices of one request, at most. */
-export const MAX_CHOICES = 16;
 
 const toolCall = z.object({
   id: z.string(),

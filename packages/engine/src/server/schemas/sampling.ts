@@ -18,7 +18,8 @@ export const samplingFields = {
   top_p: z.number().min(0).max(1).nullish(),
   top_k: z.number().int().min(-1).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
-  seed: z.number().int().nullish(),
+  // Not int(): clients send any 64-bit seed, and JSON makes the nearest number of it.
+  seed: z.number().refine(Number.isInteger, 'give an integer').nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).max(10).nullish(),
@@ -31,9 +32,9 @@ export const samplingFields = {
 const samplingSchema = z.object(samplingFields);
 type SamplingFields = z.output<typeof samplingSchema>;
 
-/** OpenAI allows any integer as a seed; the engine's are 0 to 2^53 - 1. */
-function engineSeed(seed: number): number {
-  return Math.abs(seed) % Number.MAX_SAFE_INTEGER;
+/** OpenAI allows any integer as a seed; the engine's are 0 to 2^53 - 1. Each choice has its own. */
+function engineSeed(seed: number, choice: number): number {
+  return ((Math.abs(seed) % Number.MAX_SAFE_INTEGER) + choice) % Number.MAX_SAFE_INTEGER;
 }
 
 /**
@@ -48,7 +49,7 @@ export function toSamplingOptions(fields: SamplingFields, choice = 0): SamplingO
     ...(fields.top_p != null && !greedy ? { topP: fields.top_p } : {}),
     ...(fields.top_k != null && fields.top_k > 0 ? { topK: fields.top_k } : {}),
     ...(fields.min_p != null ? { minP: fields.min_p } : {}),
-    ...(fields.seed != null ? { seed: engineSeed(fields.seed + choice) } : {}),
+    ...(fields.seed != null ? { seed: engineSeed(fields.seed, choice) } : {}),
     ...(fields.presence_penalty != null ? { presencePenalty: fields.presence_penalty } : {}),
     ...(fields.frequency_penalty != null ? { frequencyPenalty: fields.frequency_penalty } : {}),
     ...(fields.repetition_penalty != null ? { repetitionPenalty: fields.repetition_penalty } : {}),
