@@ -25,8 +25,9 @@ export const functionDeclaration = z.object({
   strict: z.boolean().nullish(),
 });
 
-export const chatTool = z.object({ type: z.literal('function'), function: functionDeclaration });
-export const responsesTool = functionDeclaration.extend({ type: z.literal('function') });
+const functionType = z.literal('function', 'only tools of type "function" are supported');
+export const chatTool = z.object({ type: functionType, function: functionDeclaration });
+export const responsesTool = z.object({ type: functionType, ...functionDeclaration.shape });
 
 export const chatToolChoice = z.union([
   z.enum(['none', 'auto', 'required']),
