@@ -1,5 +1,7 @@
 import { Tiktoken } from 'tiktoken/lite';
+import { BytePairMerger } from './byte-pair-merging.ts';
 import { DisposedError, InvalidTokenizerError, UnknownTokenError } from './errors.ts';
+import { mayHaveRun, translateSplitPattern } from './split-pattern.ts';
 import { parseTokenizerFile, type TokenizerDefinition } from './tokenizer-file.ts';
 
 /** Text to token ids and back. User text can never become a special token. */
@@ -11,7 +13,8 @@ export interface Tokenizer {
   /**
    * Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. Lone surrogates become U+FFFD.
    *
-   * The time is quadratic in the length of a run of letters without a space.
+   * Takes time in proportion to the text, for GPT-OSS's pattern. One that JavaScript cannot read (possessive or atomic
+   * groups) leaves long runs of one kind of characters to an encoder whose time is quadratic in their length.
    *
    * @throws InvalidTokenizerError where the pattern of the file gives up on the text, or is refused only now: see
    * TokenizerOptions.
@@ -63,6 +66,16 @@ export function createTokenizer(json: unknown, path: string, options: TokenizerO
   return tokenizer;
 }
 
+/** Runs of characters from which on pieces are merged here: the encoder's time is quadratic in a piece's length. */
+const LONG_RUN = 1000;
+
+/** Encodes texts with long runs. */
+interface LongTextEncoder {
+  readonly pattern: RegExp;
+  readonly special: RegExp | null;
+  readonly merger: BytePairMerger;
+}
+
 class BytePairTokenizer implements Tokenizer {
   readonly vocabularySize: number;
   readonly specialTokens: ReadonlyMap<string, number>;
@@ -71,6 +84,8 @@ class BytePairTokenizer implements Tokenizer {
   readonly #pattern: string;
   readonly #path: string;
   #encoder: Tiktoken | null = null;
+  /** Null where the pattern cannot be translated; undefined before the first long run. */
+  #longTexts: LongTextEncoder | null | undefined;
   /** An encoder that gave up on a text counts as in use for ever and refuses to be freed: its memory is lost. */
   #encoderGaveUp = false;
   #disposed = false;
@@ -93,10 +108,14 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   encode(text: string): number[] {
+    const longTexts = this.#encoderForRuns(text);
+    if (longTexts !== null) return this.#encodeOrdinary(longTexts, text.toWellFormed(), []);
     return this.#encode((encoder) => encoder.encode_ordinary(text));
   }
 
   encodeWithSpecialTokens(text: string): number[] {
+    const longTexts = this.#encoderForRuns(text);
+    if (longTexts !== null) return this.#encodeMixed(longTexts, text.toWellFormed());
     return this.#encode((encoder) => encoder.encode(text, 'all', []));
   }
 
@@ -134,6 +153,40 @@ class BytePairTokenizer implements Tokenizer {
         cause,
       );
     }
+  }
+
+  /** The encoder for a text with long runs; null where the common one will do. */
+  #encoderForRuns(text: string): LongTextEncoder | null {
+    this.#checkOpen();
+    if (!mayHaveRun(text, LONG_RUN)) return null;
+    this.#longTexts ??= this.#makeLongTextEncoder();
+    return this.#longTexts;
+  }
+
+  #makeLongTextEncoder(): LongTextEncoder | null {
+    const pattern = translateSplitPattern(this.#pattern);
+    if (pattern === null) return null;
+    const merger = new BytePairMerger(this.#tokens.map((bytes, id) => (this.#specialIds.has(id) ? undefined : bytes)));
+    // Where one special token begins like another, the longer one counts.
+    const names = [...this.specialTokens.keys()].sort((a, b) => b.length - a.length);
+    const escaped = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`));
+    return { pattern, merger, special: escaped.length === 0 ? null : new RegExp(escaped.join('|'), 'g') };
+  }
+
+  #encodeOrdinary({ pattern, merger }: LongTextEncoder, text: string, ids: number[]): number[] {
+    for (const [piece] of text.matchAll(pattern)) merger.encode(piece, ids);
+    return ids;
+  }
+
+  #encodeMixed(longTexts: LongTextEncoder, text: string): number[] {
+    const ids: number[] = [];
+    let from = 0;
+    for (const match of longTexts.special === null ? [] : text.matchAll(longTexts.special)) {
+      this.#encodeOrdinary(longTexts, text.slice(from, match.index), ids);
+      ids.push(this.specialTokens.get(match[0]) ?? 0);
+      from = match.index + match[0].length;
+    }
+    return this.#encodeOrdinary(longTexts, text.slice(from), ids);
   }
 
   #bytes(id: number): Uint8Array {

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { DisposedError, InvalidTokenizerError, UnknownTokenError } from '../src/errors.ts';
 import { bytesToByteLevel } from '../src/byte-level.ts';
+import { BytePairMerger } from '../src/byte-pair-merging.ts';
 import { isJsonObject } from '../src/json-text.ts';
 import { readJsonFile } from '../src/json-file.ts';
 import { embeddedCheckpointPath } from '../src/snapshot.ts';
+import { mayHaveRun, translateSplitPattern } from '../src/split-pattern.ts';
 import { TokenStreamDecoder } from '../src/token-stream-decoder.ts';
+import { parseTokenizerFile } from '../src/tokenizer-file.ts';
 import { createTokenizer, type Tokenizer } from '../src/tokenizer.ts';
 import { referencePrompts } from './fixtures/reference.ts';
 import { syntheticTokenizer } from './fixtures/synthetic-checkpoint.ts';
@@ -85,6 +88,43 @@ describe('tokenizer of the embedded checkpoint', () => {
     assert.equal(tokenizer.decode([]), '');
   });
 
+  it('encodes long runs as the common encoder does', () => {
+    const { merger, pattern } = longTextEncoder();
+    const runs = fc
+      .tuple(
+        anyText,
+        fc.constantFrom('a', 'É', '漢', '\n', ' ', '\r\n', '!', '--', 'ſ', '\u0085', '\ufeff', 'ing'),
+        fc.nat(40),
+      )
+      .map(([text, unit, count]) => text + unit.repeat(count));
+    const anyRuns = fc.array(fc.oneof(anyText, runs), { maxLength: 6 }).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(anyRuns, (text) => {
+        const ids: number[] = [];
+        for (const [piece] of text.toWellFormed().matchAll(pattern)) merger.encode(piece, ids);
+        assert.deepEqual(ids, tokenizer.encode(text));
+      }),
+      { numRuns: 1000 },
+    );
+    for (const contraction of ["it's", "IT'S", "it'ſ", "we'Ll", "they'RE x", "I'M", "you've", "can't", "he'd"]) {
+      const ids: number[] = [];
+      for (const [piece] of contraction.matchAll(pattern)) merger.encode(piece, ids);
+      assert.deepEqual(ids, tokenizer.encode(contraction), contraction);
+    }
+  });
+
+  it('encodes runs that a quadratic encoder would take hours for, special tokens among them', () => {
+    const start = tokenizer.specialTokens.get('<|start|>') ?? -1;
+    for (const unit of ['a', '\n', ' ', 'the', '漢', '!?', 'É', '\r\n']) {
+      const run = unit.repeat(300_000);
+      const text = `What is ${run} a ${run}ship?`;
+      const ids = tokenizer.encode(text);
+      assert.equal(tokenizer.decode(ids), text);
+      assert.deepEqual(tokenizer.encodeWithSpecialTokens(`${text}<|start|>${text}`), [...ids, start, ...ids]);
+      assert.equal(tokenizer.encode(`${text}<|start|>`).includes(start), false);
+    }
+  });
+
   it('keeps a byte order mark', () => {
     assert.equal(tokenizer.decode(tokenizer.encode('\ufeffa')), '\ufeffa');
   });
@@ -148,6 +188,35 @@ function pattern(regex: string): Break {
       ];
     });
 }
+
+describe('split patterns', () => {
+  it('are translated, or refused where JavaScript would read them otherwise', () => {
+    assert.equal(translateSplitPattern(String.raw`\s+|\S`)?.source, String.raw`\p{White_Space}+|\P{White_Space}`);
+    assert.equal(translateSplitPattern("(?i:'s|k)?a")?.source, "(?:'[sS\u017f]|[kK\u212a])?a");
+    for (const pattern of [
+      'a++',
+      'a?+',
+      '(?>a)',
+      '(?x)a',
+      '(?i)a',
+      String.raw`\Aa`,
+      '[a&&b]',
+      '[[:alpha:]]',
+      '(?i:[a])',
+      '(?i:(a))',
+    ]) {
+      assert.equal(translateSplitPattern(pattern), null, pattern);
+    }
+  });
+
+  it('are needed where one kind of characters goes on', () => {
+    assert.equal(mayHaveRun('a'.repeat(9), 10), false);
+    assert.equal(mayHaveRun(`-${'a'.repeat(10)}`, 10), true);
+    assert.equal(mayHaveRun('aaaa aaaa aaaa', 10), false);
+    assert.equal(mayHaveRun('aaaaéééaaa', 10), true);
+    assert.equal(mayHaveRun('1234567890', 10), true);
+  });
+});
 
 describe('a tokenizer', () => {
   it('refuses everything after dispose()', () => {
@@ -278,6 +347,18 @@ function edit(json: Record<string, unknown>, field: string, change: (object: Rec
   const copy = { ...object };
   change(copy);
   json[field] = copy;
+}
+
+/** The parts that encode long runs, for the embedded checkpoint. */
+function longTextEncoder(): { merger: BytePairMerger; pattern: RegExp } {
+  const { tokens, specialTokens, pattern } = parseTokenizerFile(readJsonFile(tokenizerPath), tokenizerPath);
+  const special = new Set(specialTokens.values());
+  const translated = translateSplitPattern(pattern);
+  assert.ok(translated !== null);
+  return {
+    merger: new BytePairMerger(tokens.map((bytes, id) => (special.has(id) ? undefined : bytes))),
+    pattern: translated,
+  };
 }
 
 /** BPE straight from tokenizer.json: apply the earliest merge of the list that fits, leftmost first, until none does. */
