@@ -12,7 +12,7 @@ import type { HarmonyTokens } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
-import type { JsonBody } from './json-grammar.ts';
+import type { JsonBody, JsonBodySource } from './json-grammar.ts';
 
 /** What the answer has to be. Survives a structured clone. */
 export interface AnswerConstraintSpec {
@@ -31,12 +31,6 @@ export interface ConstraintTokenizer {
   encode(text: string): number[];
   decode(ids: readonly number[]): string;
   isSpecial(id: number): boolean;
-}
-
-/** Where JSON bodies come from. */
-export interface JsonBodySource {
-  /** Starts a body that follows a schema, or is any JSON object for null. */
-  start(schema: string | null): Promise<JsonBody>;
 }
 
 /** Whether the answer's messages follow one of a few plans; otherwise strict tools, if any, are all there is to watch. */
@@ -213,8 +207,7 @@ export class AnswerConstraint implements TokenConstraint {
     const { message, json } = state;
     if (token !== message.endToken) {
       if (json === null) return;
-      if (!json.accept(token)) throw new ForwardError(`token ${token}, which the mask had ruled out`);
-      this.#settle(this.#refresh());
+      this.#settle(this.#advanceJson(json, token));
       return;
     }
     json?.[Symbol.dispose]();
@@ -242,6 +235,11 @@ export class AnswerConstraint implements TokenConstraint {
       return;
     }
     this.#state = { at: 'body', message, json };
+    await this.#refresh();
+  }
+
+  async #advanceJson(json: JsonBody, token: number): Promise<void> {
+    if (!(await json.accept(token))) throw new ForwardError(`token ${token}, which the mask had ruled out`);
     await this.#refresh();
   }
 

@@ -18,12 +18,24 @@ export interface GrammarVocabulary {
   isSpecial(id: number): boolean;
 }
 
+/** What may come next in a body. */
+export interface BodyMask {
+  readonly mask: TokenMask;
+  /** Whether the body may also end here. */
+  readonly endAllowed: boolean;
+}
+
 /** Follows one JSON body token by token. */
 export interface JsonBody extends Disposable {
-  /** The tokens that may come next; `endAllowed` says whether the body may also end here. */
-  next(): Promise<{ readonly mask: TokenMask; readonly endAllowed: boolean }>;
-  /** @returns false where the token is outside the grammar; nothing has changed then. */
-  accept(token: number): boolean;
+  next(): Promise<BodyMask>;
+  /** Resolves to false where the token is outside the grammar; nothing has changed then. */
+  accept(token: number): Promise<boolean>;
+}
+
+/** Where JSON bodies come from. */
+export interface JsonBodySource {
+  /** Starts a body that follows a schema, or is any JSON object for null. */
+  start(schema: string | null): Promise<JsonBody>;
 }
 
 /** Any JSON object: strict compilation would otherwise allow no property that the schema does not name. */
@@ -48,7 +60,7 @@ interface Compiler {
 }
 
 /** Compiles schemas for one vocabulary. */
-export class JsonGrammars implements Disposable {
+export class JsonGrammars implements JsonBodySource, Disposable {
   readonly #words: readonly string[];
   readonly #endToken: number;
   readonly #refused = new LeastRecentMap<string>(KEPT_SCHEMAS);
@@ -144,7 +156,7 @@ class MatchedBody implements JsonBody {
     this.#endToken = endToken;
   }
 
-  async next(): Promise<{ mask: TokenMask; endAllowed: boolean }> {
+  async next(): Promise<BodyMask> {
     const words = await this.#matcher.getNextTokenBitmask();
     const mask = new Uint32Array(words.buffer, words.byteOffset, words.length);
     const word = this.#endToken >>> 5;
@@ -154,7 +166,7 @@ class MatchedBody implements JsonBody {
     return { mask, endAllowed };
   }
 
-  accept(token: number): boolean {
+  async accept(token: number): Promise<boolean> {
     return this.#matcher.acceptToken(token);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Bounds on the JSON schemas that callers send, checked before one reaches the model's thread: compiling it stops every
- * answer in progress, and a text of fifty bytes can take a quarter of a minute.
+ * Bounds on the JSON schemas that callers send: a text of fifty bytes can take a quarter of a minute to compile. What
+ * is within them and still takes too long is given up by the grammars' thread.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { InvalidRequestError } from '../errors.ts';
 
 /** Characters of a schema's JSON. */
 const LONGEST_SCHEMA = 65_536;
-/** Objects in a schema's JSON, itself included. The deepest trees of so many take the grammar library some 0.5 s. */
+/** Objects in a schema's JSON, itself included. */
 const MOST_OBJECTS = 512;
 /** Characters of a `pattern`. */
 const LONGEST_PATTERN = 256;

@@ -49,6 +49,8 @@ export class GenerateState extends JobState {
   firstTokenAt: number | null = null;
   /** Set when the answer is complete and only its last token's routing is still to come. */
   finish: { readonly reason: 'stop' | 'length'; readonly stopToken: number | null; readonly at: number } | null = null;
+  /** Settles when the constraint has told what may come next, or has failed; null where it has already. */
+  maskPending: Promise<void> | null = null;
 
   constructor(job: GenerateJob, constraint: TokenConstraint | null) {
     super();
@@ -56,6 +58,17 @@ export class GenerateState extends JobState {
     this.constraint = constraint;
     this.sampler = new Sampler(job.sampling, job.prompt);
     this.stopTokenIds = new Set(job.stopTokenIds);
+    this.awaitMask();
+  }
+
+  /** Called where the constraint works out what may come next. */
+  awaitMask(): void {
+    if (this.constraint === null) return;
+    const settled = (): void => {
+      if (this.maskPending === pending) this.maskPending = null;
+    };
+    const pending = this.constraint.ready.then(settled, settled);
+    this.maskPending = pending;
   }
 
   override get required(): number {

@@ -72,6 +72,9 @@ interface StepResults {
   readonly failed: FailureReport[];
 }
 
+const isMaskPending = (state: JobState): state is GenerateState & { readonly maskPending: Promise<void> } =>
+  state instanceof GenerateState && state.maskPending !== null;
+
 /** Runs jobs on one runner. Call `step` while `hasWork`; not re-entrant, but jobs may be added and cancelled during a step. */
 export class Scheduler {
   readonly kv: KvBudget;
@@ -92,6 +95,9 @@ export class Scheduler {
   #prefixQueries = 0;
   #prefixHits = 0;
   #preemptions = 0;
+  /** Places in the queue that are kept for jobs still to come. */
+  #keptPlaces = 0;
+  #wake: (() => void) | null = null;
 
   constructor(options: SchedulerOptions) {
     const { runner } = options;
@@ -116,7 +122,7 @@ export class Scheduler {
   get stats(): SchedulerStats {
     return {
       running: this.#running.length,
-      waiting: this.#waiting.length,
+      waiting: this.#waiting.length + this.#keptPlaces,
       kvBytesUsed: this.kv.usedBytes,
       kvBytesBudget: this.kv.plan.budgetBytes,
       kvCacheUsage: this.kv.usedBytes / this.kv.plan.budgetBytes,
@@ -131,34 +137,57 @@ export class Scheduler {
 
   /** Puts a job at the end of the queue. Throws QueueFullError. The prompt must fit `kv.plan.longestSequence`. */
   add(job: Job): void {
-    const free = this.#limits.maxSequences - this.#running.length;
-    if (this.#waiting.length >= this.#limits.maxQueue + Math.max(0, free))
-      throw new QueueFullError(this.#waiting.length);
+    this.#checkPlace();
     const state =
       job.kind === 'score' ? new ScoreState(job) : new GenerateState(job, this.#createConstraint(job.constraint));
     this.#waiting.push(state);
     this.#open.set(job.id, state);
+    this.wake();
+  }
+
+  /** Keeps a place in the queue for a job that is being prepared. Throws QueueFullError. */
+  keepPlace(): void {
+    this.#checkPlace();
+    this.#keptPlaces++;
+  }
+
+  /** Gives a kept place back: just before its job is added, or where the job will not come. */
+  givePlaceBack(): void {
+    this.#keptPlaces--;
+  }
+
+  /** Ends a step that waits for constraints only, so that its caller goes on. */
+  wake(): void {
+    this.#wake?.();
   }
 
   /** Ends a job before its next token; nothing more is reported of it. Unknown ids are ignored. */
   cancel(id: number): void {
     const state = this.#open.get(id);
     if (state !== undefined) state.cancelled = true;
+    this.wake();
   }
 
   /** Stops computing a job, or goes on with it, from the next step on. Unknown ids are ignored. */
   pause(id: number, paused: boolean): void {
     const state = this.#open.get(id);
     if (state !== undefined) state.paused = paused;
+    this.wake();
   }
 
-  /** One forward step for everything that can run. Reports nothing where no job is open. */
+  /**
+   * One forward step for everything that can run. A job whose constraint is still at work sits out; where nothing else
+   * can run, the step waits for the first such constraint, or for a change. Reports nothing where no job is open.
+   */
   async step(): Promise<StepReport> {
     const results: StepResults = { tokens: [], finished: [], scored: [], routing: [], failed: [] };
     this.#dropCancelled();
     this.#admit();
     const batch = this.#planBatch(results);
-    if (batch.length === 0) return results;
+    if (batch.length === 0) {
+      if (results.scored.length + results.finished.length + results.failed.length === 0) await this.#untilChange();
+      return results;
+    }
     const begin = this.#now();
     for (const { state } of batch) state.startedAt ??= begin;
     for (const { state, step } of batch) {
@@ -194,6 +223,25 @@ export class Scheduler {
     this.#waiting.length = 0;
     this.#running.length = 0;
     return failed;
+  }
+
+  #checkPlace(): void {
+    const free = Math.max(0, this.#limits.maxSequences - this.#running.length);
+    const taken = this.#waiting.length + this.#keptPlaces;
+    if (taken >= this.#limits.maxQueue + free) throw new QueueFullError(taken);
+  }
+
+  /** Waits until a constraint has its mask, a job comes, goes or is paused, or `wake` is called. */
+  async #untilChange(): Promise<void> {
+    const pending = this.#running.flatMap((state) =>
+      isMaskPending(state) && !state.paused ? [state.maskPending] : [],
+    );
+    if (pending.length === 0) return;
+    const change = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    await Promise.race([change, ...pending]);
+    this.#wake = null;
   }
 
   #dropCancelled(): void {
@@ -301,14 +349,9 @@ export class Scheduler {
       if (count === undefined || state.sequence === null) continue;
       if (!this.#makeRoom(state, state.computed + count, results) || state.sequence === null) continue;
       const end = state.computed + count;
-      batch.push({
-        state,
-        step: {
-          sequence: state.sequence,
-          tokens: state.slice(state.computed, end),
-          logits: this.#logitsWanted(state, end),
-        },
-      });
+      const logits = this.#logitsWanted(state, end);
+      if (logits === 'last' && isMaskPending(state)) continue;
+      batch.push({ state, step: { sequence: state.sequence, tokens: state.slice(state.computed, end), logits } });
     }
     return batch;
   }
@@ -377,6 +420,7 @@ export class Scheduler {
     if (state.constraint !== null) await state.constraint.ready;
     const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
     state.constraint?.accept(token);
+    state.awaitMask();
     state.answer.push(token);
     this.#generatedTokens++;
     const report: { -readonly [K in keyof TokenReport]: TokenReport[K] } = { id: job.id, token, at };

@@ -130,6 +130,7 @@ class ModelWorker {
         return;
       case 'dispose':
         this.#disposed = true;
+        this.#scheduler.wake();
         if (!this.#stepping) void this.#dispose();
         return;
     }
@@ -137,13 +138,26 @@ class ModelWorker {
 
   /** Compiles a job's grammars before it joins the queue, so that a schema that cannot be compiled is a bad request. */
   async #prepare(job: Job, constraint: unknown): Promise<void> {
-    this.#preparing.add(job.id);
     try {
-      await this.#constraints.prepare(constraint);
-      if (this.#preparing.delete(job.id) && !this.#disposed) this.#enqueue(job);
+      this.#scheduler.keepPlace();
     } catch (error) {
-      if (this.#preparing.delete(job.id)) this.#refuse(job, error);
+      this.#refuse(job, error);
+      return;
     }
+    const isWanted = (): boolean => this.#preparing.has(job.id) && !this.#disposed;
+    this.#preparing.add(job.id);
+    let failure: unknown = null;
+    try {
+      await this.#constraints.prepare(constraint, isWanted);
+    } catch (error) {
+      failure = error;
+    }
+    this.#scheduler.givePlaceBack();
+    const wanted = isWanted();
+    this.#preparing.delete(job.id);
+    if (!wanted) return;
+    if (failure === null) this.#enqueue(job);
+    else this.#refuse(job, failure);
   }
 
   #enqueue(job: Job): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
+import type { TokenConstraint } from '../../src/constraint.ts';
 import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
@@ -192,6 +193,96 @@ describe('Scheduler', () => {
       await finish(scheduler);
       assert.equal(scheduler.stats.kvBytesUsed, 0);
     }
+  });
+
+  describe('with constraints that take their time', () => {
+    /** Allows every token, and lets the test say when. */
+    class SlowConstraint implements TokenConstraint {
+      ready: Promise<void> = Promise.resolve();
+      let: () => void = () => undefined;
+      fail: (error: Error) => void = () => undefined;
+      mask(): null {
+        return null;
+      }
+      accept(): void {
+        this.ready = new Promise((resolve, reject) => {
+          this.let = resolve;
+          this.fail = reject;
+        });
+        this.ready.catch(() => undefined);
+      }
+      [Symbol.dispose](): void {}
+    }
+
+    const createConstrained = (): { scheduler: Scheduler; constraint: SlowConstraint } => {
+      const constraint = new SlowConstraint();
+      const scheduler = new Scheduler({
+        ...LIMITS,
+        runner: new ScriptedRunner(),
+        routing: { layers: 1, experts: 2, topK: 1 },
+        createConstraint: (specification) => (specification === null ? null : constraint),
+      });
+      return { scheduler, constraint };
+    };
+    const tokensOf = async (scheduler: Scheduler): Promise<number[]> =>
+      (await scheduler.step()).tokens.map(({ id }) => id);
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+    it('leaves their jobs out and goes on with others', async () => {
+      const { scheduler, constraint } = createConstrained();
+      scheduler.add(job(0, [1], { constraint: 'any', maxTokens: 3 }));
+      scheduler.add(job(1, [2], { maxTokens: 4 }));
+      await turn();
+      assert.deepEqual(await tokensOf(scheduler), [0, 1]);
+      assert.deepEqual(await tokensOf(scheduler), [1]);
+      assert.deepEqual(await tokensOf(scheduler), [1]);
+      constraint.let();
+      await turn();
+      assert.deepEqual(await tokensOf(scheduler), [0, 1]);
+    });
+
+    it('waits where there is nothing else, until one is ready, a job comes, or it is woken', async () => {
+      const { scheduler, constraint } = createConstrained();
+      scheduler.add(job(0, [1], { constraint: 'any', maxTokens: 3 }));
+      await turn();
+      assert.deepEqual(await tokensOf(scheduler), [0]);
+      for (const change of [
+        () => scheduler.add(job(1, [2], { maxTokens: 1 })),
+        () => scheduler.wake(),
+        () => scheduler.cancel(99),
+        () => constraint.let(),
+      ]) {
+        let over = false;
+        const step = tokensOf(scheduler).finally(() => {
+          over = true;
+        });
+        await turn();
+        assert.equal(over, false);
+        change();
+        assert.deepEqual(await step, []);
+        if (change.toString().includes('add')) assert.deepEqual(await tokensOf(scheduler), [1]);
+      }
+      assert.deepEqual(await tokensOf(scheduler), [0]);
+      constraint.fail(new Error('the grammar is gone'));
+      await turn();
+      assert.deepEqual(
+        (await scheduler.step()).failed.map(({ id }) => id),
+        [0],
+      );
+    });
+  });
+
+  it('keeps places in the queue for jobs that are being prepared', () => {
+    const { scheduler } = create({ maxSequences: 1, maxQueue: 2 });
+    scheduler.keepPlace();
+    scheduler.keepPlace();
+    scheduler.add(job(0, [1]));
+    assert.equal(scheduler.stats.waiting, 3);
+    assert.throws(() => scheduler.keepPlace(), QueueFullError);
+    assert.throws(() => scheduler.add(job(1, [1])), QueueFullError);
+    scheduler.givePlaceBack();
+    scheduler.add(job(1, [1]));
+    assert.throws(() => scheduler.add(job(2, [1])), QueueFullError);
   });
 
   it('reuses the beginning of an earlier turn', async () => {
