@@ -10,18 +10,17 @@ import type { GenerateRequest, PromptInput } from '../request.ts';
 import { answerChoices, MAX_CHOICES } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
 import { badRequest, COMPLETION_FIELDS } from './openai-error.ts';
+import { inputsOf, promptInput } from './schemas/prompt-input.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
 /** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
 
-const tokenIds = z.array(z.number().int().min(0)).min(1);
-
 const completionRequest = z.object({
   ...samplingFields,
   model: z.string().nullish(),
-  prompt: z.union([z.string().min(1), tokenIds, z.array(z.string().min(1)).min(1), z.array(tokenIds).min(1)]),
+  prompt: promptInput,
   max_tokens: z.number().int().min(1).nullish(),
   n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
   logprobs: z.number().int().min(0).max(20).nullish(),
@@ -34,14 +33,7 @@ type CompletionRequest = z.output<typeof completionRequest>;
 
 /** Each prompt of a request. */
 function prompts(prompt: CompletionRequest['prompt']): PromptInput[] {
-  if (typeof prompt === 'string') return [{ prompt }];
-  const texts: PromptInput[] = [];
-  const ids: number[] = [];
-  for (const item of prompt) {
-    if (typeof item === 'number') ids.push(item);
-    else texts.push(typeof item === 'string' ? { prompt: item } : { promptIds: item });
-  }
-  return ids.length > 0 ? [{ promptIds: ids }] : texts;
+  return inputsOf(prompt).map((input) => (typeof input === 'string' ? { prompt: input } : { promptIds: input }));
 }
 
 function toRequest(body: CompletionRequest, prompt: PromptInput, choice: number, signal: AbortSignal): GenerateRequest {

@@ -16,7 +16,7 @@ export interface ServerOptions {
   readonly modelId?: string;
   /** Origin that browsers may call from, or `'*'`. Defaults to none: CORS is off. */
   readonly corsOrigin?: string;
-  /** The largest request body in bytes. Defaults to 8 MiB. */
+  /** The largest request body in bytes. Defaults to 4 MiB. */
   readonly maxBodyBytes?: number;
   /** The time a client has to send its headers and body, in milliseconds. Defaults to 60,000. */
   readonly requestTimeoutMs?: number;
@@ -33,7 +33,7 @@ export interface ServerOptions {
 export const SERVER_DEFAULTS = {
   host: '127.0.0.1',
   port: 8000,
-  maxBodyBytes: 8 * 1024 * 1024,
+  maxBodyBytes: 4 * 1024 * 1024,
   requestTimeoutMs: 60_000,
   stalledReaderMs: 60_000,
   keepAliveMs: 10_000,

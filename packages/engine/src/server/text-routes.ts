@@ -10,16 +10,16 @@ import type { ScoreInput } from '../request.ts';
 import { readJsonBody } from './json-body.ts';
 import { badRequest, DETOKENIZE_FIELDS, scoreFields, toOpenAiError } from './openai-error.ts';
 import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
-import { chatTool, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
+import { listOf, upTo } from './schemas/first-fault.ts';
+import { inputsOf, promptInput } from './schemas/prompt-input.ts';
+import { chatTool, MAX_TOOLS, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
 import type { Serving } from './serving.ts';
-
-const tokenIds = z.array(z.number().int().min(0));
 
 const tokenizeRequest = z.object({
   model: z.string().nullish(),
   prompt: z.string().optional(),
   messages: chatRequest.shape.messages.optional(),
-  tools: z.array(chatTool).nullish(),
+  tools: upTo(MAX_TOOLS, chatTool).nullish(),
   reasoning_effort: reasoningEffort.nullish(),
 });
 
@@ -44,7 +44,7 @@ export function tokenize(serving: Serving) {
   };
 }
 
-const detokenizeRequest = z.object({ model: z.string().nullish(), tokens: tokenIds });
+const detokenizeRequest = z.object({ model: z.string().nullish(), tokens: listOf(z.number().int().min(0)) });
 
 /** `{tokens}` to `{prompt}`, special tokens as their text. */
 export function detokenize(serving: Serving) {
@@ -64,24 +64,14 @@ const MAX_SCORE_INPUTS = 64;
 
 const scoreRequest = z.object({
   model: z.string().nullish(),
-  input: z.union([
-    z.string().min(1),
-    tokenIds.min(1),
-    z.array(z.string().min(1)).min(1).max(MAX_SCORE_INPUTS),
-    z.array(tokenIds.min(1)).min(1).max(MAX_SCORE_INPUTS),
-  ]),
+  input: promptInput,
   logprobs: z.boolean().nullish(),
 });
 
-function scoreInputs(input: z.output<typeof scoreRequest>['input']): ScoreInput[] {
-  if (typeof input === 'string') return [{ text: input }];
-  const ids: number[] = [];
-  const inputs: ScoreInput[] = [];
-  for (const item of input) {
-    if (typeof item === 'number') ids.push(item);
-    else inputs.push(typeof item === 'string' ? { text: item } : { ids: item });
-  }
-  return ids.length > 0 ? [{ ids }] : inputs;
+function scoreInputs(input: z.output<typeof promptInput>): ScoreInput[] {
+  const inputs = inputsOf(input).map((item) => (typeof item === 'string' ? { text: item } : { ids: item }));
+  if (inputs.length <= MAX_SCORE_INPUTS) return inputs;
+  throw badRequest('input', `Too many inputs · found ${inputs.length} · give at most ${MAX_SCORE_INPUTS}`);
 }
 
 /**

@@ -180,4 +180,28 @@ describe('requests', () => {
     );
     assert.equal((await usageOf({ prompt: [1, 2, 3], n: 4 })).prompt_tokens, 3);
   });
+
+  it('are refused however large and wrong they are, without a stop of the server', async () => {
+    const many = (item: string): string => `${`${item},`.repeat(Math.floor(3.9e6 / (item.length + 1)))}${item}`;
+    const cases: readonly [path: string, body: string, param: string][] = [
+      ['/v1/completions', `{"prompt":[${many('[]')}]}`, 'prompt[0]'],
+      ['/v1/score', `{"input":[${many('[]')}]}`, 'input[0]'],
+      ['/detokenize', `{"tokens":[${many('-1')}]}`, 'tokens[0]'],
+      [CHAT, `{"messages":[${many('{}')}]}`, 'messages[0].role'],
+      [CHAT, `{"messages":[${many('1')}]}`, 'messages[0]'],
+      [CHAT, `{"messages":[{"role":"user","content":[${many('{}')}]}]}`, 'messages[0].content[0].type'],
+      [CHAT, `{"messages":[{"role":"user","content":"x"}],"stop":[${many('1')}]}`, 'stop[0]'],
+      [CHAT, `{"messages":[{"role":"user","content":"x"}],"tools":[${many('{}')}]}`, 'tools[0].type'],
+      ['/v1/responses', `{"input":[${many('{}')}]}`, 'input[0].role'],
+      ['/v1/responses', `{"input":"x","include":[${many('1')}]}`, 'include[0]'],
+      // Every one of these is a single piece to the tokenizer.
+      [CHAT, JSON.stringify(chat('\n'.repeat(1.9e6))), 'messages'],
+      [CHAT, JSON.stringify(chat('a'.repeat(3.9e6))), 'messages'],
+      ['/v1/score', JSON.stringify({ input: ' '.repeat(3.9e6) }), 'input'],
+    ];
+    for (const [path, body, param] of cases) {
+      const error = await errorOf(await post(server, path, body));
+      assert.deepEqual([error.type, error.param], ['invalid_request_error', param], error.message);
+    }
+  });
 });

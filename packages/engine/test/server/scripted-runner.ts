@@ -4,6 +4,7 @@
  * - `SCRIPT hex`: the UTF-8 text behind the hexadecimal digits, special tokens in it being special;
  * - `IDS 1,2,3`: these token ids;
  * - `REPEAT n`: the last token of these, n times more;
+ * - `ECHO PROMPT`: the prompt's own text, in hexadecimal digits, as the final message; `ECHO PROMPT AS JSON`: as `{"prompt":"…"}`;
  * - `SLOW`: 5 ms a step; `STUCK`: steps never end; `FAIL`: steps throw; `EXIT`: the worker's thread ends.
  *
  * After the script comes `<|return|>`.
@@ -31,6 +32,11 @@ function last(text: string, pattern: RegExp): string | null {
 }
 
 function scriptOf(prompt: string, tokenizer: Tokenizer): number[] {
+  if (prompt.includes('ECHO PROMPT')) {
+    const digits = Buffer.from(prompt, 'utf8').toString('hex');
+    const answer = prompt.includes('ECHO PROMPT AS JSON') ? `{"prompt":"${digits}"}` : digits;
+    return tokenizer.encodeWithSpecialTokens(`<|channel|>final<|message|>${answer}`);
+  }
   const ids = last(prompt, /IDS ([\d,]*)/g);
   const hex = last(prompt, /SCRIPT ([\da-f]*)/g);
   const script =

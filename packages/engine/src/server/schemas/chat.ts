@@ -10,11 +10,13 @@ import type { GenerateRequest } from '../../request.ts';
 import { MAX_CHOICES } from '../choices.ts';
 import { badRequest } from '../openai-error.ts';
 import { content, plainText } from './content.ts';
+import { listOf, someOf, upTo } from './first-fault.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
 import {
   chatResponseFormat,
   chatTool,
   chatToolChoice,
+  MAX_TOOLS,
   reasoningEffort,
   toHarmonyTools,
   toReasoningEffort,
@@ -38,7 +40,7 @@ const message = z.discriminatedUnion('role', [
     content: content.nullish(),
     reasoning: z.string().nullish(),
     reasoning_content: z.string().nullish(),
-    tool_calls: z.array(toolCall).nullish(),
+    tool_calls: listOf(toolCall).nullish(),
   }),
   z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: toolName.nullish() }),
 ]);
@@ -46,7 +48,7 @@ const message = z.discriminatedUnion('role', [
 export const chatRequest = z.object({
   ...samplingFields,
   model: z.string().nullish(),
-  messages: z.array(message).min(1),
+  messages: someOf(message),
   max_tokens: z.number().int().min(1).nullish(),
   max_completion_tokens: z.number().int().min(1).nullish(),
   n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
@@ -54,7 +56,7 @@ export const chatRequest = z.object({
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.number().int().min(0).max(20).nullish(),
-  tools: z.array(chatTool).max(128).nullish(),
+  tools: upTo(MAX_TOOLS, chatTool).nullish(),
   tool_choice: chatToolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   response_format: chatResponseFormat.nullish(),

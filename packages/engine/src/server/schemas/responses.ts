@@ -8,8 +8,10 @@ import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
 import { content, plainText } from './content.ts';
+import { listOf, mapOf, someOf, upTo } from './first-fault.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
 import {
+  MAX_TOOLS,
   reasoningEffort,
   responsesTextFormat,
   responsesTool,
@@ -39,27 +41,27 @@ const functionOutputItem = z.object({
 });
 const reasoningItem = z.object({
   type: z.literal('reasoning'),
-  summary: z.array(z.object({ text: z.string() })).nullish(),
-  content: z.array(z.object({ text: z.string() })).nullish(),
+  summary: listOf(z.object({ text: z.string() })).nullish(),
+  content: listOf(z.object({ text: z.string() })).nullish(),
 });
 const inputItem = z.union([messageItem, functionCallItem, functionOutputItem, reasoningItem]);
 
 export const responsesRequest = z.object({
   ...samplingFields,
   model: z.string().nullish(),
-  input: z.union([z.string().min(1), z.array(inputItem).min(1)]),
+  input: z.union([z.string().min(1), someOf(inputItem)]),
   instructions: z.string().nullish(),
   max_output_tokens: z.number().int().min(1).nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
+  metadata: mapOf(z.string(), z.string()).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   previous_response_id: z.null('this server keeps no responses: send the earlier items in `input` instead').optional(),
   reasoning: z.object({ effort: reasoningEffort.nullish(), summary: z.string().nullish() }).nullish(),
   stream: z.boolean().nullish(),
   text: z.object({ format: responsesTextFormat.nullish() }).nullish(),
-  tools: z.array(responsesTool).max(128).nullish(),
+  tools: upTo(MAX_TOOLS, responsesTool).nullish(),
   tool_choice: responsesToolChoice.nullish(),
   top_logprobs: z.number().int().min(0).max(20).nullish(),
-  include: z.array(z.string()).nullish(),
+  include: listOf(z.string()).nullish(),
 });
 
 export type ResponsesRequest = z.output<typeof responsesRequest>;
@@ -71,6 +73,11 @@ class AssistantStep {
   #content = '';
   readonly #calls: HarmonyToolCall[] = [];
   #used = false;
+
+  /** Whether it has got past its reasoning: another message or reasoning begins the next step. */
+  get hasSpoken(): boolean {
+    return this.#content !== '' || this.#calls.length > 0;
+  }
 
   reasoning(text: string): void {
     this.#used = true;
@@ -111,6 +118,7 @@ function itemsToMessages(items: readonly InputItem[]): HarmonyMessage[] {
   };
   for (const [index, item] of items.entries()) {
     if (item.type === 'reasoning') {
+      if (step.hasSpoken) endStep();
       const parts = item.content != null && item.content.length > 0 ? item.content : (item.summary ?? []);
       step.reasoning(parts.map((part) => part.text).join(''));
     } else if (item.type === 'function_call') {
@@ -127,8 +135,9 @@ function itemsToMessages(items: readonly InputItem[]): HarmonyMessage[] {
       }
       messages.push({ role: 'tool', name, toolCallId: item.call_id, content: plainText(item.output) });
     } else if (item.role === 'assistant') {
+      // Not over yet: what it says before its calls belongs to them.
+      if (step.hasSpoken) endStep();
       step.message(plainText(item.content));
-      endStep();
     } else {
       endStep();
       messages.push({ role: item.role, content: plainText(item.content) });

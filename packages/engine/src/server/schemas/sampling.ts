@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import type { SamplingOptions } from '../../request.ts';
+import { mapOf, upTo } from './first-fault.ts';
 
 /** OpenAI's default. The engine's own default is greedy. */
 export const DEFAULT_TEMPERATURE = 1;
@@ -23,9 +24,9 @@ export const samplingFields = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).max(10).nullish(),
-  logit_bias: z.record(tokenIdKey, z.number().min(-100).max(100)).nullish(),
-  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)]).nullish(),
-  stop_token_ids: z.array(z.number().int().min(0)).max(64).nullish(),
+  logit_bias: mapOf(tokenIdKey, z.number().min(-100).max(100)).nullish(),
+  stop: z.union([z.string().min(1), upTo(16, z.string().min(1))]).nullish(),
+  stop_token_ids: upTo(64, z.number().int().min(0)).nullish(),
   ignore_eos: z.boolean().nullish(),
 };
 

@@ -8,6 +8,9 @@ import { z } from 'zod';
 import type { ResponseFormat, ToolChoice, ToolDeclaration } from '../../request.ts';
 import { badRequest } from '../openai-error.ts';
 
+/** Tools of one request, at most. */
+export const MAX_TOOLS = 128;
+
 /** A function's name. */
 export const toolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'names are 1 to 64 of A-Z a-z 0-9 _ -');
 
