@@ -199,8 +199,9 @@ export class DispatchEncoder {
   }
 
   #bind(range: GpuRange, start: number, bytes: number): BoundRange {
-    this.#checkBytes(bytes);
-    return bindRange(range, start, bytes, this.#device.limits.minStorageBufferOffsetAlignment);
+    const bound = bindRange(range, start, bytes, this.#device.limits.minStorageBufferOffsetAlignment);
+    this.#checkBytes(bound.lead + bytes);
+    return bound;
   }
 
   #checkBytes(bytes: number): void {

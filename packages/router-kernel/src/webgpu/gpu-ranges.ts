@@ -10,8 +10,9 @@ export interface GpuRange {
 }
 
 /**
- * The buffers of one `encode` call. Logits may not share a buffer with outputs. Outputs may share one where each starts
- * at a multiple of the device's minStorageBufferOffsetAlignment (256 unless a device says otherwise).
+ * The buffers of one `encode` call. Inputs (logits, paddingMask, rowCount) may share a buffer, but none with an output.
+ * Outputs may share one where each starts at a multiple of the device's minStorageBufferOffsetAlignment (256 unless a
+ * device says otherwise). Each range holds at least a byte, even of no tokens.
  */
 export interface RouterGpuBuffers {
   /** [T, rowStride]; usage STORAGE. The range must be there up to a multiple of 4 bytes. */
@@ -47,7 +48,7 @@ export function bindRange(range: GpuRange, start: number, bytes: number, alignme
   const first = (range.offset ?? 0) + start;
   const lead = first % alignment;
   return {
-    binding: { buffer: range.buffer, offset: first - lead, size: Math.max(Math.ceil((lead + bytes) / 4) * 4, 16) },
+    binding: { buffer: range.buffer, offset: first - lead, size: Math.max(Math.ceil((lead + bytes) / 4) * 4, 4) },
     lead,
   };
 }
@@ -62,9 +63,23 @@ export function idBytes(config: ResolvedRouterConfig): number {
   return config.idsDtype === 'i64' ? 8 : 4;
 }
 
+/** A range of an `encode` call, and what the configuration wants of it. */
+interface RangeCheck {
+  readonly name: keyof RouterGpuBuffers;
+  readonly range: GpuRange | undefined;
+  readonly bytes: number;
+  /** Bytes that the offset is a multiple of. */
+  readonly step: number;
+  readonly isOutput: boolean;
+  /** Whether the range must be there (`true`), must not (`false`), or may (`'optional'`). */
+  readonly isWanted: boolean | 'optional';
+}
+
 /**
- * Checks that the ranges of an `encode` call are those that the configuration asks for, and hold what T tokens need.
+ * Checks that the ranges of an `encode` call are those that the configuration asks for, hold what T tokens need, and
+ * do not share buffers in a way that WebGPU refuses.
  *
+ * @param alignment the device's minStorageBufferOffsetAlignment
  * @throws InvalidArgumentError naming the first range that is wrong
  */
 export function checkGpuBuffers(
@@ -72,27 +87,44 @@ export function checkGpuBuffers(
   buffers: RouterGpuBuffers,
   tokens: number,
   rowStride: number,
+  alignment: number,
 ): void {
   const { experts, topK, tokenExpertIndices, dispatchPlan } = config;
   const slots = tokens * topK;
   const logits = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
-  checkRange('logits', buffers.logits, logits * logitBytes(config), Math.min(logitBytes(config), 4));
-  checkRange('weights', buffers.weights, slots * 4, 4);
-  checkRange('ids', buffers.ids, slots * idBytes(config), 4);
-  checkRange('tokenExpertIndices', buffers.tokenExpertIndices, slots * 4, 4, tokenExpertIndices);
-  checkRange('expertOffsets', buffers.expertOffsets, (experts + 1) * 4, 4, dispatchPlan);
-  checkRange('sortedSlots', buffers.sortedSlots, slots * 4, 4, dispatchPlan);
-  if (buffers.paddingMask !== undefined) checkRange('paddingMask', buffers.paddingMask, tokens, 1);
-  if (buffers.rowCount !== undefined) checkRange('rowCount', buffers.rowCount, 4, 4);
+  const input = (
+    name: RangeCheck['name'],
+    bytes: number,
+    step: number,
+    isWanted: RangeCheck['isWanted'],
+  ): RangeCheck => ({ name, range: buffers[name], bytes: Math.max(bytes, 1), step, isOutput: false, isWanted });
+  const output = (name: RangeCheck['name'], bytes: number, isWanted: boolean): RangeCheck => ({
+    ...input(name, bytes, 4, isWanted),
+    isOutput: true,
+  });
+  const checks = [
+    input('logits', logits * logitBytes(config), logitBytes(config), true),
+    output('weights', slots * 4, true),
+    output('ids', slots * idBytes(config), true),
+    output('tokenExpertIndices', slots * 4, tokenExpertIndices),
+    output('expertOffsets', (experts + 1) * 4, dispatchPlan),
+    output('sortedSlots', slots * 4, dispatchPlan),
+    input('paddingMask', tokens, 1, 'optional'),
+    input('rowCount', 4, 4, 'optional'),
+  ];
+  for (const check of checks) checkRange(check);
+  checks.forEach((check, i) => {
+    for (const earlier of checks.slice(0, i)) checkSharing(earlier, check, alignment);
+  });
 }
 
-function checkRange(name: string, range: GpuRange | undefined, bytes: number, step: number, isWanted = true): void {
-  if (!isWanted) {
-    if (range === undefined) return;
-    throw new InvalidArgumentError(name, range, `This router's configuration has no ${name}. Leave the buffer out.`);
-  }
+function checkRange({ name, range, bytes, step, isWanted }: RangeCheck): void {
   if (range === undefined) {
+    if (isWanted !== true) return;
     throw new InvalidArgumentError(name, range, `This router's configuration needs a buffer for ${name}; found none.`);
+  }
+  if (isWanted === false) {
+    throw new InvalidArgumentError(name, range, `This router's configuration has no ${name}. Leave the buffer out.`);
   }
   const { buffer, offset = 0 } = range;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % step !== 0) {
@@ -118,4 +150,33 @@ function checkRange(name: string, range: GpuRange | undefined, bytes: number, st
       `The buffer of ${name} must hold ${end} bytes (offset ${offset} and ${bytes} more, up to a multiple of 4); found ${buffer.size}.`,
     );
   }
+}
+
+/** WebGPU refuses dispatches that write into a buffer which they also read, or write through overlapping bindings. */
+function checkSharing(one: RangeCheck, other: RangeCheck, alignment: number): void {
+  const { range } = other;
+  if (range === undefined || one.range?.buffer !== range.buffer || !(one.isOutput || other.isOutput)) return;
+  if (one.isOutput !== other.isOutput) {
+    throw new InvalidArgumentError(
+      other.name,
+      range,
+      `${one.name} and ${other.name} share a buffer, and one of them is written. Put inputs and outputs into different buffers.`,
+    );
+  }
+  const [first, second] = [bindRange(one.range, 0, one.bytes, alignment), bindRange(range, 0, other.bytes, alignment)];
+  const overlap = startOf(first) < endOf(second) && startOf(second) < endOf(first);
+  if (!overlap) return;
+  throw new InvalidArgumentError(
+    other.name,
+    range.offset ?? 0,
+    `${one.name} (offset ${one.range.offset ?? 0}) and ${other.name} (offset ${range.offset ?? 0}) lie too close in one buffer: bindings start at multiples of ${alignment} bytes. Start each at such a multiple, or use a buffer for each.`,
+  );
+}
+
+function startOf(bound: BoundRange): number {
+  return bound.binding.offset ?? 0;
+}
+
+function endOf(bound: BoundRange): number {
+  return startOf(bound) + (bound.binding.size ?? 0);
 }

@@ -120,7 +120,8 @@ export class WebGpuRouter implements Router {
   encode(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, options: EncodeOptions): void {
     this.#checkUsable('encode');
     const call = checkEncodeOptions(this.config, options);
-    checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride);
+    const { minStorageBufferOffsetAlignment } = this.gpuDevice.limits;
+    checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride, minStorageBufferOffsetAlignment);
     this.#encoder.encode(pass, buffers, call, this.#uniforms);
   }
 

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 /** What the proxy shows instead of the device's own. */
 export interface DeviceDisguise {
   /** Limits no larger than the device's. */
-  readonly limits?: Readonly<Partial<Record<keyof GPUSupportedLimits, number>>>;
+  readonly limits?: Readonly<Record<string, number>>;
   readonly features?: readonly string[];
   readonly adapterInfo?: Readonly<Partial<GPUAdapterInfo>>;
   readonly lost?: Promise<GPUDeviceLostInfo>;
@@ -124,7 +124,7 @@ export class ObservedDevice {
   }
 }
 
-function overlay<Shown extends object>(real: Shown, disguise: Partial<Shown>): Shown {
+function overlay<Shown extends object>(real: Shown, disguise: object): Shown {
   return new Proxy(real, {
     get: (target, name) => (name in disguise ? Reflect.get(disguise, name) : Reflect.get(target, name, target)),
   });
