@@ -6,6 +6,7 @@
 import type { LayerRouting } from '../runner.ts';
 import type { RawLogprobs } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
+import type { IntervalCounts } from './interval-histogram.ts';
 
 /** Tokens to continue. */
 export interface GenerateJob {
@@ -119,4 +120,6 @@ export interface SchedulerStats {
   readonly prefixCacheHits: number;
   /** Times a running job lost its KV to an older one and had to start over. */
   readonly preemptions: number;
+  /** From each token of an answer to the next. */
+  readonly tokenIntervals: IntervalCounts;
 }

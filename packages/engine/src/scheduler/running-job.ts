@@ -47,6 +47,7 @@ export class GenerateState extends JobState {
   readonly answer: number[] = [];
   cachedTokens = 0;
   firstTokenAt: number | null = null;
+  lastTokenAt: number | null = null;
   /** Set when the answer is complete and only its last token's routing is still to come. */
   finish: { readonly reason: 'stop' | 'length'; readonly stopToken: number | null; readonly at: number } | null = null;
   /** Settles when the constraint has told what may come next, or has failed; null where it has already. */

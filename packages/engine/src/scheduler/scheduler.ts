@@ -24,6 +24,7 @@ import type {
   StepReport,
   TokenReport,
 } from './job.ts';
+import { IntervalHistogram } from './interval-histogram.ts';
 import { KvBudget } from './kv-budget.ts';
 import { commonPrefix, PrefixCache } from './prefix-cache.ts';
 import { sharePrefill } from './prefill-shares.ts';
@@ -89,6 +90,7 @@ export class Scheduler {
   readonly #open = new Map<number, JobState>();
   readonly #prefixes: PrefixCache;
   readonly #keepCheckpoints: boolean;
+  readonly #tokenIntervals = new IntervalHistogram();
   #steps = 0;
   #promptTokens = 0;
   #generatedTokens = 0;
@@ -132,6 +134,7 @@ export class Scheduler {
       prefixCacheQueries: this.#prefixQueries,
       prefixCacheHits: this.#prefixHits,
       preemptions: this.#preemptions,
+      tokenIntervals: this.#tokenIntervals.counts,
     };
   }
 
@@ -423,6 +426,8 @@ export class Scheduler {
     state.awaitMask();
     state.answer.push(token);
     this.#generatedTokens++;
+    if (state.lastTokenAt !== null) this.#tokenIntervals.observe(at - state.lastTokenAt);
+    state.lastTokenAt = at;
     const report: { -readonly [K in keyof TokenReport]: TokenReport[K] } = { id: job.id, token, at };
     if (job.logprobs !== null) report.logprobs = logprobsOf(logits, token, job.logprobs);
     if (state.firstTokenAt === null) {

@@ -9,12 +9,14 @@ import type { DoneEvent } from '../events.ts';
 import type { SchedulerStats } from '../scheduler/job.ts';
 import type { ExpertLoad } from '../scheduler/routing-log.ts';
 import type { WorkerReport } from '../worker/protocol.ts';
+import { histogramText } from './histogram-text.ts';
 
 const SECONDS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160];
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
 const MS_PER_SECOND = 1000;
 
-const finishReason = (reason: DoneEvent['finishReason']): string => (reason === 'tool-calls' ? 'tool_calls' : reason);
+/** vLLM knows no other ends: there, an answer that calls tools has stopped. */
+const finishReason = (reason: DoneEvent['finishReason']): string => (reason === 'length' ? 'length' : 'stop');
 
 /** A metric that the worker counts itself: set from its report. */
 interface ReportedMetric {
@@ -25,16 +27,16 @@ interface ReportedMetric {
 /** The counters and histograms of one server, in a registry of its own. */
 export class ServerMetrics {
   readonly registry = new Registry();
+  readonly #modelName: string;
   readonly #report: () => Promise<WorkerReport | null>;
   readonly #reported: readonly ReportedMetric[];
-  readonly #promptTokens: Counter;
-  readonly #generationTokens: Counter;
   readonly #success: Counter<'finished_reason'>;
   readonly #failures: Counter<'reason'>;
   readonly #timeToFirstToken: Histogram;
-  readonly #interTokenLatency: Histogram;
+  readonly #timePerOutputToken: Histogram;
   readonly #latency: Histogram;
   readonly #queueTime: Histogram;
+  readonly #inferenceTime: Histogram;
   readonly #prefillTime: Histogram;
   readonly #decodeTime: Histogram;
   readonly #requestPromptTokens: Histogram;
@@ -49,6 +51,7 @@ export class ServerMetrics {
   /** @param report The worker's counters now, or null while no model is loaded; asked for once a scrape. */
   constructor(modelName: string, report: () => Promise<WorkerReport | null>) {
     const registers = [this.registry];
+    this.#modelName = modelName;
     this.#report = report;
     this.registry.setDefaultLabels({ model_name: modelName });
     const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
@@ -64,6 +67,14 @@ export class ServerMetrics {
       {
         metric: gauge('vllm:kv_cache_usage_perc', 'Share of the KV memory handed out, 0 to 1'),
         read: ({ kvCacheUsage }) => kvCacheUsage,
+      },
+      {
+        metric: counter('vllm:prompt_tokens_total', 'Prompt tokens read, cached ones included'),
+        read: ({ promptTokens, prefixCacheHits }) => promptTokens + prefixCacheHits,
+      },
+      {
+        metric: counter('vllm:generation_tokens_total', 'Tokens generated'),
+        read: ({ generatedTokens }) => generatedTokens,
       },
       {
         metric: counter('vllm:prefix_cache_queries_total', 'Prompt tokens looked up in the prefix cache'),
@@ -82,11 +93,9 @@ export class ServerMetrics {
         read: ({ steps }) => steps,
       },
     ];
-    this.#promptTokens = counter('vllm:prompt_tokens_total', 'Prompt tokens of finished requests');
-    this.#generationTokens = counter('vllm:generation_tokens_total', 'Generated tokens of finished requests');
     this.#success = new Counter({
       name: 'vllm:request_success_total',
-      help: 'Finished requests',
+      help: 'Requests that came to an end, aborted ones included',
       labelNames: ['finished_reason'],
       registers,
     });
@@ -97,13 +106,14 @@ export class ServerMetrics {
       registers,
     });
     this.#timeToFirstToken = histogram('time_to_first_token_seconds', 'Arrival to first token', SECONDS);
-    this.#interTokenLatency = histogram(
-      'inter_token_latency_seconds',
-      'Mean time between tokens of a request',
+    this.#timePerOutputToken = histogram(
+      'request_time_per_output_token_seconds',
+      'Mean time between the tokens of a request',
       SECONDS,
     );
     this.#latency = histogram('e2e_request_latency_seconds', 'Arrival to last token', SECONDS);
     this.#queueTime = histogram('request_queue_time_seconds', 'Arrival to first step', SECONDS);
+    this.#inferenceTime = histogram('request_inference_time_seconds', 'First step to last token', SECONDS);
     this.#prefillTime = histogram('request_prefill_time_seconds', 'First step to first token', SECONDS);
     this.#decodeTime = histogram('request_decode_time_seconds', 'First token to last', SECONDS);
     this.#requestPromptTokens = histogram('request_prompt_tokens', 'Prompt tokens of a request', TOKENS);
@@ -128,15 +138,14 @@ export class ServerMetrics {
 
   finished(done: DoneEvent): void {
     const { usage, timings } = done;
-    this.#promptTokens.inc(usage.promptTokens);
-    this.#generationTokens.inc(usage.completionTokens);
     this.#success.inc({ finished_reason: finishReason(done.finishReason) });
     this.#timeToFirstToken.observe(timings.timeToFirstToken / MS_PER_SECOND);
     if (usage.completionTokens > 1) {
-      this.#interTokenLatency.observe(timings.decode / (usage.completionTokens - 1) / MS_PER_SECOND);
+      this.#timePerOutputToken.observe(timings.decode / (usage.completionTokens - 1) / MS_PER_SECOND);
     }
     this.#latency.observe(timings.total / MS_PER_SECOND);
     this.#queueTime.observe(timings.queue / MS_PER_SECOND);
+    this.#inferenceTime.observe((timings.prefill + timings.decode) / MS_PER_SECOND);
     this.#prefillTime.observe(timings.prefill / MS_PER_SECOND);
     this.#decodeTime.observe(timings.decode / MS_PER_SECOND);
     this.#requestPromptTokens.observe(usage.promptTokens);
@@ -144,8 +153,8 @@ export class ServerMetrics {
   }
 
   failed(error: unknown): void {
-    const reason = error instanceof AbortedError ? 'abort' : error instanceof QueueFullError ? 'queue_full' : 'error';
-    this.#failures.inc({ reason });
+    if (error instanceof AbortedError) this.#success.inc({ finished_reason: 'abort' });
+    else this.#failures.inc({ reason: error instanceof QueueFullError ? 'queue_full' : 'error' });
   }
 
   crashed(): void {
@@ -172,7 +181,13 @@ export class ServerMetrics {
     this.#expertTokens.reset();
     this.#imbalance.reset();
     if (report !== null) this.#tellExpertLoad(report.expertLoad);
-    return await this.registry.metrics();
+    const text = await this.registry.metrics();
+    return report === null ? text : `${text}\n${this.#intervalText(report.stats)}`;
+  }
+
+  #intervalText({ tokenIntervals }: SchedulerStats): string {
+    const help = 'Time from a token of an answer to the next';
+    return histogramText('vllm:inter_token_latency_seconds', help, this.#modelName, tokenIntervals);
   }
 
   #tellExpertLoad({ layers, experts, counts }: ExpertLoad): void {

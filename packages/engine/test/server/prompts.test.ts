@@ -5,7 +5,6 @@ import { post, scripted, startScriptedServer } from './test-server.ts';
 
 const CHAT = '/v1/chat/completions';
 const RESPONSES = '/v1/responses';
-const FINAL = '<|channel|>final<|message|>';
 const user = (content: string): object => ({ role: 'user', content });
 
 const WEATHER = {
