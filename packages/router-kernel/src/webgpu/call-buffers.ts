@@ -1,6 +1,7 @@
 /** The GPU memory of a `route` call, kept and used again by later calls. */
 
 import type { ResolvedRouterConfig, RouterOutput } from '../contract.ts';
+import type { PlanScratch } from './dispatch-encoder.ts';
 import { idBytes } from './gpu-ranges.ts';
 import type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
 import { outOfMemory } from './errors.ts';
@@ -28,7 +29,7 @@ interface OutputLayout {
 }
 
 /** Buffers that belong to one call at a time. They grow, and never shrink. */
-export class CallBuffers {
+export class CallBuffers implements PlanScratch {
   readonly uniforms: CallUniforms;
   readonly #config: ResolvedRouterConfig;
   readonly #device: GPUDevice;
@@ -65,6 +66,10 @@ export class CallBuffers {
       }),
       ...(paddingMask !== null && { paddingMask: { buffer: this.#buffer('mask', tokens, STORAGE_COPY_DST) } }),
     };
+  }
+
+  planCounts(bytes: number): GPUBuffer {
+    return this.#buffer('counts', bytes, STORAGE_COPY_DST);
   }
 
   /** Copies the outputs of T tokens to where the host can read them. */

@@ -22,27 +22,32 @@ export interface EncodedCall {
   readonly rowCount: number;
 }
 
+/** Lends memory for the counts of a plan of many blocks. */
+export interface PlanScratch {
+  /** A buffer of at least so many bytes, usage STORAGE. */
+  planCounts(bytes: number): GPUBuffer;
+}
+
 /** Tokens of one dispatch are cut at multiples of this, so that every row of it starts at a multiple of 256 bytes. */
 const SLICE_STEP = 256;
 /** GPUBufferUsage.STORAGE | COPY_DST. */
 const STORAGE_USAGE = 0x88;
 
 /** Encodes dispatches for one router. Owns the correction bias and scratch memory on the device. */
-export class DispatchEncoder {
+export class DispatchEncoder implements PlanScratch {
   readonly #config: ResolvedRouterConfig;
   readonly #device: GPUDevice;
   readonly #pipelines: RouterPipelines;
   readonly #bias: GPUBuffer | null;
-  /** Stands in for a padding mask or a row count that a call does not have. */
+  /** Stands in for a padding mask, a row count or counts that a call does not have. */
   readonly #nothing: GPUBuffer;
-  #counts: GPUBuffer;
+  #counts: GPUBuffer | null = null;
 
   constructor(config: ResolvedRouterConfig, device: GPUDevice, pipelines: RouterPipelines) {
     this.#config = config;
     this.#device = device;
     this.#pipelines = pipelines;
     this.#nothing = device.createBuffer({ label: 'router nothing', size: 16, usage: STORAGE_USAGE });
-    this.#counts = device.createBuffer({ label: 'router counts', size: 16, usage: STORAGE_USAGE });
     const { correctionBias } = config;
     this.#bias = null;
     if (correctionBias !== null) {
@@ -73,7 +78,7 @@ export class DispatchEncoder {
       const logits = { buffer: buffers.logits.buffer, offset: (buffers.logits.offset ?? 0) + start };
       this.encodeSlice(pass, { ...buffers, logits }, call, first, count, uniforms);
     }
-    this.encodePlan(pass, buffers, call.tokens, uniforms);
+    this.encodePlan(pass, buffers, call.tokens, uniforms, this);
   }
 
   /** Routes `count` tokens from `first` on. `buffers.logits` starts at the first of them, the other ranges at token 0. */
@@ -139,7 +144,13 @@ export class DispatchEncoder {
   }
 
   /** Makes the dispatch plan of T tokens from their ids, where the configuration asks for one. */
-  encodePlan(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, tokens: number, uniforms: UniformSource): void {
+  encodePlan(
+    pass: GPUComputePassEncoder,
+    buffers: RouterGpuBuffers,
+    tokens: number,
+    uniforms: UniformSource,
+    scratch: PlanScratch,
+  ): void {
     const { expertOffsets, sortedSlots } = buffers;
     if (expertOffsets === undefined || sortedSlots === undefined) return;
     const { experts, topK } = this.#config;
@@ -154,7 +165,8 @@ export class DispatchEncoder {
       [1, ids.binding],
       [2, offsets.binding],
       [3, sorted.binding],
-      [4, { buffer: this.#countsOf(blocks > 1 ? experts * (blocks + 1) * 4 : 16) }],
+      // One block needs no counts.
+      [4, { buffer: blocks > 1 ? this.#countsOf(experts * (blocks + 1) * 4, scratch) : this.#nothing }],
     ];
     if (blocks === 1) {
       this.#dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
@@ -169,7 +181,7 @@ export class DispatchEncoder {
   destroy(): void {
     this.#bias?.destroy();
     this.#nothing.destroy();
-    this.#counts.destroy();
+    this.#counts?.destroy();
   }
 
   #dispatch(
@@ -189,13 +201,17 @@ export class DispatchEncoder {
     pass.dispatchWorkgroups(columns, Math.ceil(workgroups / columns));
   }
 
-  /** Scratch for the plan. An outgrown buffer is left to the command buffers that still use it. */
-  #countsOf(bytes: number): GPUBuffer {
+  /** Scratch for plans of passes that somebody else submits. An outgrown buffer is left to those that still use it. */
+  planCounts(bytes: number): GPUBuffer {
+    if (this.#counts !== null && this.#counts.size >= bytes) return this.#counts;
+    const counts = this.#device.createBuffer({ label: 'router counts', size: bytes, usage: STORAGE_USAGE });
+    this.#counts = counts;
+    return counts;
+  }
+
+  #countsOf(bytes: number, scratch: PlanScratch): GPUBuffer {
     this.#checkBytes(bytes);
-    if (this.#counts.size < bytes) {
-      this.#counts = this.#device.createBuffer({ label: 'router counts', size: bytes, usage: STORAGE_USAGE });
-    }
-    return this.#counts;
+    return scratch.planCounts(bytes);
   }
 
   #bind(range: GpuRange, start: number, bytes: number): BoundRange {

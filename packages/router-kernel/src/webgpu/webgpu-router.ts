@@ -87,9 +87,20 @@ export class WebGpuRouter implements Router {
     }
     routerDevice.checkAlive('createWebGpuRouter');
     const chosen = path === 'auto' ? (hasSubgroups ? 'subgroups' : 'workgroup') : path;
+    const pipelines = new RouterPipelines(resolved, routerDevice, chosen);
+    await pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false });
+    const { gpuDevice } = routerDevice;
+    gpuDevice.pushErrorScope('out-of-memory');
     const router = new WebGpuRouter(resolved, routerDevice, chosen);
-    await router.#pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false });
-    return router;
+    try {
+      const failure = await gpuDevice.popErrorScope();
+      routerDevice.checkAlive('createWebGpuRouter');
+      if (failure !== null) throw fromGpuError('createWebGpuRouter', resolved.experts * 4, failure);
+      return router;
+    } catch (error) {
+      router.#encoder.destroy();
+      throw error;
+    }
   }
 
   /**
@@ -137,30 +148,32 @@ export class WebGpuRouter implements Router {
 
   async #run(logits: Logits, call: ResolvedRouteArguments): Promise<RouterOutput> {
     const { gpuDevice } = this;
-    const buffers = this.#pool.take();
     // Scopes are a stack of the device: everything between push and pop happens before the first await.
     gpuDevice.pushErrorScope('internal');
     gpuDevice.pushErrorScope('out-of-memory');
     gpuDevice.pushErrorScope('validation');
-    let failure: unknown = null;
+    const buffers = this.#pool.take();
+    let reading: Promise<RouterOutput>;
     try {
       this.#submit(buffers, logits, call);
+      reading = buffers.read(call.tokens);
     } catch (error) {
-      failure = error;
+      reading = Promise.reject(error);
     }
     const scopes = Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]);
     try {
-      if (failure !== null) throw failure;
-      const reading = buffers.read(call.tokens);
       const [found] = await Promise.allSettled([scopes, reading]);
-      const error = found.status === 'fulfilled' ? found.value.find((gpuError) => gpuError !== null) : null;
-      if (error) throw fromGpuError('route', logits.byteLength, error);
+      if (found.status === 'fulfilled') {
+        const [validation, memory, internal] = found.value;
+        // What has no memory is invalid in every later use.
+        const error = memory ?? internal ?? validation;
+        if (error !== null) throw fromGpuError('route', logits.byteLength, error);
+      }
       const output = await reading;
       this.#pool.giveBack(buffers);
       return output;
     } catch (error) {
       buffers.destroy();
-      await scopes.catch(() => null);
       if (await this.#isLost()) throw this.#routerDevice.lostError('route', { cause: error });
       throw error;
     }
@@ -184,7 +197,7 @@ export class WebGpuRouter implements Router {
       const pass = commands.beginComputePass();
       this.#encoder.encodeSlice(pass, onDevice, call, first, count, buffers.uniforms);
       const isLast = first + count === tokens;
-      if (isLast) this.#encoder.encodePlan(pass, onDevice, tokens, buffers.uniforms);
+      if (isLast) this.#encoder.encodePlan(pass, onDevice, tokens, buffers.uniforms, buffers);
       pass.end();
       if (isLast) buffers.encodeReadback(commands, tokens);
       gpuDevice.queue.submit([commands.finish()]);

@@ -14,8 +14,8 @@ export interface DeviceDisguise {
   readonly lost?: Promise<GPUDeviceLostInfo>;
   /** Changes shaders on their way to the compiler. */
   readonly rewriteCode?: (code: string) => string;
-  /** Runs before each buffer is made. */
-  readonly beforeBuffer?: (descriptor: GPUBufferDescriptor) => void;
+  /** Runs before each buffer is made. One that it returns is given out instead. */
+  readonly makeBuffer?: (descriptor: GPUBufferDescriptor) => GPUBuffer | null;
   /** Hears the workgroups of each dispatch. */
   readonly onDispatch?: (columns: number, rows: number) => void;
 }
@@ -70,8 +70,7 @@ export class ObservedDevice {
 
   #createBuffer(real: GPUDevice, descriptor: GPUBufferDescriptor): GPUBuffer {
     assert.ok(descriptor.size <= this.#limits.maxBufferSize, `a buffer of ${descriptor.size} bytes`);
-    this.#disguise.beforeBuffer?.(descriptor);
-    const buffer = real.createBuffer(descriptor);
+    const buffer = this.#disguise.makeBuffer?.(descriptor) ?? real.createBuffer(descriptor);
     const forget = this.#track('buffer', buffer);
     const destroy = buffer.destroy.bind(buffer);
     buffer.destroy = () => {
