@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { clientOf, startModelServer } from './test-server.ts';
+import { clientOf, startModelServer, untilMetric } from './test-server.ts';
 
 const MODEL = 'pocket-dictionary';
 const QUESTION = 'What is a lighthouse?';
@@ -181,19 +181,23 @@ describe('chat completions through the openai package', () => {
     } as const;
     const request = { ...greedy, messages: [user(QUESTION)], response_format };
     const whole = await client.chat.completions.create(request);
-    const entry = JSON.parse(whole.choices[0]?.message.content ?? '') as Record<string, unknown>;
+    assert.equal(whole.choices[0]?.finish_reason, 'stop');
+    const entry = JSON.parse(whole.choices[0].message.content ?? '') as Record<string, unknown>;
     assert.deepEqual(Object.keys(entry).sort(), ['kind', 'known', 'letters']);
     assert.equal(typeof entry['known'], 'boolean');
+    assert.ok(entry['kind'] === 'noun' || entry['kind'] === 'verb');
+    assert.ok(Number.isInteger(entry['letters']) && Number(entry['letters']) >= 0 && Number(entry['letters']) <= 99);
     assert.equal(await client.chat.completions.stream(request).finalContent(), whole.choices[0]?.message.content);
-    const object = await client.chat.completions.create({
-      ...greedy,
-      messages: [user('What is the weather in Paris?')],
-      response_format: { type: 'json_object' },
-      max_tokens: 100,
-    });
-    if (object.choices[0]?.finish_reason === 'stop') {
-      assert.equal(typeof JSON.parse(object.choices[0].message.content ?? ''), 'object');
-    } else assert.match(object.choices[0]?.message.content ?? '', /^\{/);
+    for (const question of ['What is 17 + 25?', 'What is the weather in Paris?']) {
+      const object = await client.chat.completions.create({
+        ...greedy,
+        messages: [user(question)],
+        response_format: { type: 'json_object' },
+      });
+      assert.equal(object.choices[0]?.finish_reason, 'stop');
+      const value: unknown = JSON.parse(object.choices[0].message.content ?? '');
+      assert.ok(typeof value === 'object' && value !== null && !Array.isArray(value));
+    }
   });
 
   it('gives n choices, each with a seed of its own, and the same again for the same seed', async () => {
@@ -254,6 +258,32 @@ describe('chat completions through the openai package', () => {
     }
   });
 
+  it('streams several choices with log-probabilities, each as it comes whole', async () => {
+    const request = {
+      model: MODEL,
+      messages: [user('What is a river?')],
+      n: 3,
+      seed: 5,
+      temperature: 1,
+      max_tokens: 40,
+      logprobs: true,
+      top_logprobs: 2,
+    };
+    const whole = await client.chat.completions.create(request);
+    const stream = client.chat.completions.stream(request);
+    let chunks = 0;
+    for await (const _chunk of stream) chunks += 1;
+    const streamed = await stream.finalChatCompletion();
+    assert.ok(chunks > 3 * 10);
+    assert.equal(streamed.choices.length, 3);
+    for (const [index, { message, logprobs, finish_reason }] of whole.choices.entries()) {
+      const other = streamed.choices[index];
+      assert.equal(other?.message.content ?? '', message.content ?? '');
+      assert.equal(other?.finish_reason, finish_reason);
+      assert.deepEqual(other?.logprobs?.content ?? [], logprobs?.content ?? []);
+    }
+  });
+
   it('ends before a stop string and after max_tokens', async () => {
     const stopped = await client.chat.completions.create({ ...greedy, messages: [user(QUESTION)], stop: [' that'] });
     assert.equal(stopped.choices[0]?.message.content, 'Lighthouse: a tower with a light');
@@ -261,6 +291,11 @@ describe('chat completions through the openai package', () => {
     const short = await client.chat.completions.create({ ...greedy, messages: [user(QUESTION)], max_tokens: 3 });
     assert.equal(short.choices[0]?.finish_reason, 'length');
     assert.equal(short.usage?.completion_tokens, 3);
+    const either = { ...greedy, messages: [user(QUESTION)], stop: ['never', ' with'], max_completion_tokens: 50 };
+    assert.equal((await client.chat.completions.create(either)).choices[0]?.message.content, 'Lighthouse: a tower');
+    assert.equal(await client.chat.completions.stream(either).finalContent(), 'Lighthouse: a tower');
+    const newer = { ...greedy, messages: [user(QUESTION)], max_completion_tokens: 4 };
+    assert.equal((await client.chat.completions.create(newer)).usage?.completion_tokens, 4);
   });
 
   it('computes a conversation further from its last turn: cached tokens', async () => {
@@ -284,12 +319,16 @@ describe('chat completions through the openai package', () => {
     let chunks = 0;
     for await (const _chunk of stream) if ((chunks += 1) === 4) controller.abort();
     assert.ok(chunks < 40);
-    for (let attempt = 0; ; attempt += 1) {
-      const metrics = await (await fetch(`${server.url}/metrics`)).text();
-      if (/vllm:num_requests_running\{[^}]*\} 0\n/.test(metrics)) break;
-      assert.ok(attempt < 100, 'the request still runs');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await untilMetric(server, 'vllm:num_requests_running', 0);
+  });
+
+  it('stops computing when the client aborts while it waits for the whole answer', async () => {
+    const whole = client.chat.completions.create(
+      Object.assign({ ...greedy, messages: [user('Tell me about ships.')] }, { ignore_eos: true }),
+      { signal: AbortSignal.timeout(300) },
+    );
+    await assert.rejects(whole, { name: 'Error', message: 'Request was aborted.' });
+    await untilMetric(server, 'vllm:num_requests_running', 0);
   });
 
   it('continues plain text, scores it, and turns it into tokens and back', async () => {
@@ -301,8 +340,38 @@ describe('chat completions through the openai package', () => {
       logprobs: 2,
     });
     assert.equal(completion.choices.length, 2);
-    assert.equal(completion.choices[0]?.logprobs?.tokens?.length, 5);
-    assert.equal(completion.choices[0]?.finish_reason, 'length');
+    for (const { text, logprobs, finish_reason } of completion.choices) {
+      assert.equal(finish_reason, 'length');
+      const { tokens = [], token_logprobs = [], top_logprobs = [], text_offset = [] } = logprobs ?? {};
+      assert.equal(tokens.length, 5);
+      assert.equal(tokens.join(''), text);
+      for (const [index, token] of tokens.entries()) {
+        assert.equal(text.slice(text_offset[index]).startsWith(token), true);
+        // Greedy: the chosen token is the likeliest of the two.
+        const rivals = Object.entries(top_logprobs[index] ?? {});
+        assert.equal(rivals.length, 2);
+        assert.deepEqual(rivals[0], [token, token_logprobs[index]]);
+      }
+    }
+    const request = { model: MODEL, prompt: ['The sea', 'A book'], n: 2, seed: 3, max_tokens: 12, logprobs: 1 };
+    const whole = await client.completions.create(request);
+    const texts = ['', '', '', ''];
+    const offsets: number[][] = [[], [], [], []];
+    for await (const chunk of await client.completions.create({ ...request, stream: true })) {
+      for (const { index, text, logprobs } of chunk.choices) {
+        texts[index] += text;
+        offsets[index]?.push(...(logprobs?.text_offset ?? []));
+      }
+    }
+    assert.deepEqual(
+      texts,
+      whole.choices.map(({ text }) => text),
+    );
+    assert.deepEqual(
+      offsets,
+      whole.choices.map(({ logprobs }) => logprobs?.text_offset),
+    );
+    assert.notEqual(texts[0], texts[1]);
     const json = async (path: string, body: object): Promise<Record<string, unknown>> => {
       const response = await fetch(`${server.url}${path}`, {
         method: 'POST',

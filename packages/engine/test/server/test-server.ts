@@ -36,9 +36,18 @@ export function startScriptedServer(
   );
 }
 
-/** OpenAI's own client, which makes no second attempt. */
-export function clientOf(server: RunningServer, apiKey = 'none'): OpenAI {
-  return new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0, timeout: 30_000 });
+/** OpenAI's own client, which makes no second attempt. @param sent Gets every body that it sends */
+export function clientOf(server: RunningServer, apiKey = 'none', sent: unknown[] = []): OpenAI {
+  return new OpenAI({
+    baseURL: `${server.url}/v1`,
+    apiKey,
+    maxRetries: 0,
+    timeout: 30_000,
+    fetch: (url, init) => {
+      if (typeof init?.body === 'string') sent.push(JSON.parse(init.body));
+      return fetch(url, init);
+    },
+  });
 }
 
 /** The user's message that makes the scripted model say `answer`. */
