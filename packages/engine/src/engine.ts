@@ -142,6 +142,7 @@ export class Engine implements AsyncDisposable {
           : checkNumber('logprobs', request.logprobs, 0, { minimum: 0, maximum: MOST_TOP_LOGPROBS, integer: true }),
       traceRouting: request.traceRouting === true,
       reusePrefix: request.reusePrefix !== false,
+      reproducible: request.seed !== undefined,
       constraint: answerConstraintOf(request, this.#snapshot.chatTemplate),
       arrival: performance.timeOrigin + performance.now(),
     };

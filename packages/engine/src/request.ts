@@ -15,7 +15,11 @@ export interface SamplingOptions {
   readonly topK?: number;
   /** Drops tokens less likely than this share of the most likely one. 0 to 1. Defaults to 0 (off). */
   readonly minP?: number;
-  /** Starts the request's own random numbers: the same seed and request give the same tokens. 0 to 2^53 - 1. Defaults to a random one, which the `done` event tells. */
+  /**
+   * Starts the request's own random numbers: the same request with the same seed gives the same tokens, alone or in any
+   * company. For that, it reuses only prefixes of whole prefill chunks. 0 to 2^53 - 1. Defaults to a random one, which
+   * the `done` event tells.
+   */
   readonly seed?: number;
   /** Divides positive and multiplies negative logits of tokens in the prompt or the answer. Above 0, up to 10. Defaults to 1 (off). */
   readonly repetitionPenalty?: number;

@@ -24,6 +24,8 @@ export interface GenerateJob {
   readonly logprobs: number | null;
   readonly traceRouting: boolean;
   readonly reusePrefix: boolean;
+  /** Whether every bit of the logits has to be as if the job were alone: a seed was given. */
+  readonly reproducible: boolean;
   /** Restricts which tokens may come next; null for none. Made into a TokenConstraint by the worker. */
   readonly constraint: unknown;
   /** When the request came in, in milliseconds since 1970 by a monotonic clock (performance.timeOrigin + performance.now()). */

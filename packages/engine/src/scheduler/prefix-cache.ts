@@ -13,6 +13,8 @@ export interface CachedSequence {
   readonly sequence: number;
   /** The tokens in its KV cache. */
   readonly tokens: Int32Array;
+  /** The first tokens whose KV is bit for bit what any prompt that starts with them computes. */
+  readonly exact: number;
 }
 
 /** Least recently used first. Owns nothing: the scheduler releases what falls out. */

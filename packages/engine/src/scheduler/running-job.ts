@@ -15,6 +15,12 @@ export abstract class JobState {
   sequence: number | null = null;
   /** Tokens in the sequence's KV cache. */
   computed = 0;
+  /** The step of its last turn to compute a piece of its prompt, or the one in which it got its sequence. */
+  turnSince = 0;
+  /** Of the tokens that its sequence began with, those that are exact: see `CachedSequence`. */
+  exactAtStart = 0;
+  /** Whether all of those are, so that what is computed after them is as well. */
+  startedExact = true;
   cancelled = false;
   /** Nobody takes its tokens at present: it is not computed, and gives way to jobs that wait. */
   paused = false;

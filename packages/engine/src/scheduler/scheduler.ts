@@ -3,9 +3,13 @@
  *
  * Each step computes one token of every answer in progress and a bounded number of prompt tokens. Jobs start in the
  * order they came. KV memory is handed out in blocks; when it runs out, kept prefixes go first, then the job that
- * started last gives its memory back and starts over later with the tokens and random numbers it had. A job's tokens
- * depend on its own prompt, options and seed only: each has its own sampler, and no runner mixes sequences. A job whose
+ * started last gives its memory back and starts over later with the tokens and random numbers it had. A job whose
  * caller does not read is paused; it keeps its place and its memory only until another job needs them.
+ *
+ * A job's tokens depend on its own prompt, options and seed only: each has its own sampler, no runner mixes sequences,
+ * and prompts are cut at multiples of the prefill chunk whatever else is in the batch. Floating-point sums round
+ * otherwise where a prompt is cut otherwise, so a reproducible job takes from other sequences whole chunks only, and
+ * computes an answer that it has lost token by token again.
  *
  * @module
  */
@@ -26,8 +30,8 @@ import type {
 } from './job.ts';
 import { IntervalHistogram } from './interval-histogram.ts';
 import { KvBudget } from './kv-budget.ts';
-import { commonPrefix, PrefixCache } from './prefix-cache.ts';
-import { sharePrefill } from './prefill-shares.ts';
+import { type CachedSequence, commonPrefix, PrefixCache } from './prefix-cache.ts';
+import { takeTurns } from './prefill-turns.ts';
 import { RoutingLog } from './routing-log.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';
 
@@ -63,6 +67,14 @@ const SCORE_LOGITS_BYTES = 64 * 2 ** 20;
 interface PlannedStep {
   readonly state: JobState;
   readonly step: SequenceStep;
+}
+
+/** The beginning of a prompt, computed already. */
+interface Prefix {
+  readonly sequence: number;
+  readonly length: number;
+  /** See `CachedSequence`. */
+  readonly exact: number;
 }
 
 interface StepResults {
@@ -281,6 +293,9 @@ export class Scheduler {
       state instanceof GenerateState && state.job.reusePrefix && !state.job.traceRouting ? this.#reuse(state) : null;
     state.sequence = found?.sequence ?? this.#runner.createSequence();
     state.computed = found?.length ?? 0;
+    state.turnSince = this.#steps;
+    state.exactAtStart = this.#wholeChunks(Math.min(found?.exact ?? 0, state.computed));
+    state.startedExact = state.exactAtStart === state.computed;
     if (state instanceof GenerateState && state.startedAt === null) {
       state.cachedTokens = state.computed;
       this.#prefixQueries += state.job.prompt.length;
@@ -290,30 +305,47 @@ export class Scheduler {
     this.kv.reserve(state.sequence, state.required + 1);
   }
 
-  #reuse(state: GenerateState): { sequence: number; length: number } | null {
+  #reuse(state: GenerateState): Prefix | null {
     // At least one token has to be computed: its logits choose the next.
     const wanted = state.slice(0, state.required - 1);
-    for (const { entry, length } of this.#prefixes.matches(wanted, SHORTEST_REUSED_PREFIX)) {
+    const usable = (length: number, exact: number): number =>
+      state.job.reproducible ? this.#wholeChunks(Math.min(length, exact)) : length;
+    for (const { entry, length: shared } of this.#prefixes.matches(wanted, SHORTEST_REUSED_PREFIX)) {
+      const { exact } = entry;
+      const length = usable(shared, exact);
+      if (length < SHORTEST_REUSED_PREFIX) continue;
       if (length === entry.tokens.length) {
         this.#prefixes.take(entry);
-        return { sequence: entry.sequence, length };
+        return { sequence: entry.sequence, length, exact };
       }
       const sequence = this.#tryFork(entry.sequence, length);
       if (sequence !== null) {
         this.#prefixes.touch(entry);
-        return { sequence, length };
+        return { sequence, length, exact };
       }
     }
-    let best: { sequence: number; length: number } | null = null;
+    let best: Prefix | null = null;
     for (const other of this.#running) {
       if (other.sequence === null || other === state) continue;
-      const length = commonPrefix(other.slice(0, other.computed), wanted);
+      const exact = this.#exactTokens(other);
+      const length = usable(commonPrefix(other.slice(0, other.computed), wanted), exact);
       if (length >= Math.max(SHORTEST_REUSED_PREFIX, (best?.length ?? 0) + 1))
-        best = { sequence: other.sequence, length };
+        best = { sequence: other.sequence, length, exact };
     }
     if (best === null) return null;
     const sequence = this.#tryFork(best.sequence, best.length);
-    return sequence === null ? null : { sequence, length: best.length };
+    return sequence === null ? null : { ...best, sequence };
+  }
+
+  #wholeChunks(tokens: number): number {
+    return tokens - (tokens % this.#limits.prefillChunk);
+  }
+
+  /** How many tokens of a job's sequence are exact: see `CachedSequence`. */
+  #exactTokens(state: JobState): number {
+    if (!(state instanceof GenerateState)) return 0;
+    if (!state.startedExact) return state.exactAtStart;
+    return this.#wholeChunks(Math.min(state.computed, state.job.prompt.length));
   }
 
   /** A runner refuses to fork where a window has already dropped the positions: then the next best prefix is tried. */
@@ -328,18 +360,17 @@ export class Scheduler {
 
   #planBatch(results: StepResults): PlannedStep[] {
     const active = this.#running.filter(({ paused }) => !paused);
-    const decoding = active.filter((state) => state.pending === 1);
-    const prefilling = active.filter((state) => state.pending > 1);
-    const shares = sharePrefill(
-      prefilling.map((state) => Math.min(state.pending, this.#chunkLimit(state))),
-      this.#limits.prefillChunk,
-    );
     const planned = new Map<JobState, number>();
-    for (const state of decoding) planned.set(state, 1);
-    prefilling.forEach((state, i) => {
-      const share = shares[i] ?? 0;
-      if (share > 0) planned.set(state, share);
-    });
+    const prefilling: { readonly state: JobState; readonly size: number; readonly since: number }[] = [];
+    for (const state of active) {
+      const size = this.#nextPiece(state);
+      if (size === 1) planned.set(state, 1);
+      else if (size > 1) prefilling.push({ state, size, since: state.turnSince });
+    }
+    for (const index of takeTurns(prefilling, this.#limits.prefillChunk)) {
+      const turn = prefilling[index];
+      if (turn !== undefined) planned.set(turn.state, turn.size);
+    }
     // Oldest first: when memory runs out, it is the newest job that gives way.
     const batch: PlannedStep[] = [];
     for (const state of active) {
@@ -353,15 +384,30 @@ export class Scheduler {
       if (!this.#makeRoom(state, state.computed + count, results) || state.sequence === null) continue;
       const end = state.computed + count;
       const logits = this.#logitsWanted(state, end);
+      // From the next step on: whoever comes then waits as long.
+      state.turnSince = this.#steps + 1;
       if (logits === 'last' && isMaskPending(state)) continue;
       batch.push({ state, step: { sequence: state.sequence, tokens: state.slice(state.computed, end), logits } });
     }
     return batch;
   }
 
-  #chunkLimit(state: JobState): number {
-    if (!(state instanceof ScoreState)) return Number.POSITIVE_INFINITY;
-    return Math.max(1, Math.floor(SCORE_LOGITS_BYTES / (4 * this.#runner.vocabularySize)));
+  /** Tokens up to the next place where the job is cut. */
+  #nextPiece(state: JobState): number {
+    const { computed, required } = state;
+    const chunk = this.#chunkOf(state);
+    const cut = computed - (computed % chunk) + chunk;
+    if (state instanceof GenerateState && state.job.reproducible) {
+      const { length } = state.job.prompt;
+      return computed < length ? Math.min(cut, length) - computed : Math.min(1, state.pending);
+    }
+    return Math.min(cut, required) - computed;
+  }
+
+  #chunkOf(state: JobState): number {
+    const { prefillChunk } = this.#limits;
+    if (!(state instanceof ScoreState)) return prefillChunk;
+    return Math.min(prefillChunk, Math.max(1, Math.floor(SCORE_LOGITS_BYTES / (4 * this.#runner.vocabularySize))));
   }
 
   #logitsWanted(state: JobState, end: number): 'none' | 'last' | 'all' {
@@ -499,7 +545,11 @@ export class Scheduler {
     if (state instanceof GenerateState) state.constraint?.[Symbol.dispose]();
     if (state.sequence === null) return;
     if (state instanceof GenerateState && state.job.reusePrefix) {
-      this.#keep(state.sequence, state.slice(0, state.computed));
+      this.#keep({
+        sequence: state.sequence,
+        tokens: state.slice(0, state.computed),
+        exact: this.#exactTokens(state),
+      });
     } else this.#releaseSequence(state);
   }
 
@@ -511,11 +561,11 @@ export class Scheduler {
     const copy = this.#tryFork(state.sequence, tokens);
     if (copy === null) return;
     this.kv.reserve(copy, tokens);
-    this.#keep(copy, state.job.prompt);
+    this.#keep({ sequence: copy, tokens: state.job.prompt, exact: this.#exactTokens(state) });
   }
 
-  #keep(sequence: number, tokens: Int32Array): void {
-    for (const dropped of this.#prefixes.add({ sequence, tokens })) this.#release(dropped.sequence);
+  #keep(entry: CachedSequence): void {
+    for (const dropped of this.#prefixes.add(entry)) this.#release(dropped.sequence);
   }
 
   #evictPrefix(): boolean {

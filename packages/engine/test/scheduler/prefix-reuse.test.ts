@@ -76,6 +76,7 @@ describe('prefix reuse past the sliding window', () => {
         logprobs: null,
         traceRouting: false,
         reusePrefix: true,
+        reproducible: false,
         constraint: null,
         arrival: 0,
       });

@@ -4,7 +4,7 @@ import type { TokenConstraint } from '../../src/constraint.ts';
 import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
-import { sharePrefill } from '../../src/scheduler/prefill-shares.ts';
+import { takeTurns } from '../../src/scheduler/prefill-turns.ts';
 import { Scheduler, type SchedulerLimits } from '../../src/scheduler/scheduler.ts';
 import { ScriptedRunner, type ScriptedOptions } from '../fixtures/scripted-runner.ts';
 
@@ -28,6 +28,7 @@ function job(id: number, prompt: readonly number[], options: Partial<GenerateJob
     logprobs: null,
     traceRouting: false,
     reusePrefix: true,
+    reproducible: false,
     constraint: null,
     arrival: 0,
     ...options,
@@ -75,11 +76,12 @@ describe('Scheduler', () => {
       prefillChunk: fc.integer({ min: 1, max: 20 }),
       maxSequences: fc.integer({ min: 1, max: 4 }),
       kvCacheBytes: fc.integer({ min: 64, max: 300 }),
+      reproducible: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(shape, async ({ prompts, ...limits }) => {
+      fc.asyncProperty(shape, async ({ prompts, reproducible, ...limits }) => {
         const { scheduler } = create(limits);
-        for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt));
+        for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt, { reproducible }));
         const { answers } = await finish(scheduler);
         for (const [id, prompt] of prompts.entries()) {
           const alone = create({ maxCachedPrefixes: 0 });
@@ -112,6 +114,42 @@ describe('Scheduler', () => {
     assert.deepEqual(
       runner.batches[1]?.map(({ tokens }) => tokens.length),
       [1, 16],
+    );
+  });
+
+  it('lets a short prompt start beside a long one that came before, and the long one go on beside short ones', async () => {
+    const { scheduler } = create({ maxQueue: 1000, maxCachedPrefixes: 0, kvCacheBytes: 2 ** 20 });
+    scheduler.add(job(0, range(160), { maxTokens: 1 }));
+    await scheduler.step();
+    const firstToken = new Map<number, number>();
+    for (let step = 1; !firstToken.has(0); step++) {
+      assert.ok(step < 100, 'the long prompt starves');
+      // One of these and a piece of the long one are more than a step takes: they take turns.
+      if (step % 2 === 1) scheduler.add(job(step, range(12, step), { maxTokens: 1 }));
+      for (const { id } of (await scheduler.step()).tokens) firstToken.set(id, step);
+    }
+    for (const [id, step] of firstToken) if (id > 0) assert.ok(step - id <= 1, `${id} waited ${step - id} steps`);
+    assert.ok(firstToken.size > 5);
+    assert.ok((firstToken.get(0) ?? 100) <= 20);
+  });
+
+  it('cuts prompts at multiples of the chunk, whatever else is there', async () => {
+    const { runner, scheduler } = create({ kvCacheBytes: 2 ** 20, maxCachedPrefixes: 0 });
+    const lengths = [40, 5, 33, 16, 17];
+    for (const [id, length] of lengths.entries()) scheduler.add(job(id, range(length, id * 9), { maxTokens: 3 }));
+    await finish(scheduler);
+    const pieces = new Map<number, number[]>();
+    for (const batch of runner.batches)
+      for (const { sequence, tokens } of batch) pieces.set(sequence, [...(pieces.get(sequence) ?? []), tokens.length]);
+    assert.deepEqual(
+      [...pieces.values()],
+      [
+        [16, 16, 8, 1, 1],
+        [5, 1, 1],
+        [16, 16, 1, 1, 1],
+        [16, 1, 1],
+        [16, 1, 1, 1],
+      ],
     );
   });
 
@@ -293,7 +331,11 @@ describe('Scheduler', () => {
     scheduler.add(job(1, [...range(30), 7, 7, 7]));
     const { finished } = await finish(scheduler);
     assert.equal(finished[0]?.cachedTokens, 30);
-    assert.equal(runner.batches[before]?.[0]?.tokens.length, 3);
+    // Cut at 32, a multiple of the chunk.
+    assert.deepEqual(
+      runner.batches.slice(before, before + 2).map((batch) => batch[0]?.tokens.length),
+      [2, 1],
+    );
     assert.equal(scheduler.stats.prefixCacheHits, 30);
   });
 
@@ -339,19 +381,34 @@ describe('Scheduler', () => {
   });
 });
 
-describe('sharePrefill', () => {
-  it('uses the whole budget, never too much, and lets short prompts finish first', () => {
+describe('takeTurns', () => {
+  it('serves who has waited longest, whoever fits beside, and everyone within as many steps as there are prompts', () => {
+    assert.deepEqual(takeTurns([], 16), []);
+    assert.deepEqual(takeTurns([{ size: 16, since: 3 }], 16), [0]);
+    // A long prompt that has had its turn lets a short one that came later go first.
+    assert.deepEqual(
+      takeTurns(
+        [
+          { size: 16, since: 5 },
+          { size: 4, since: 4 },
+        ],
+        16,
+      ),
+      [1],
+    );
+    const sizes = fc.array(fc.integer({ min: 1, max: 16 }), { minLength: 1, maxLength: 10 });
     fc.assert(
-      fc.property(fc.array(fc.nat(100), { maxLength: 10 }), fc.nat(200), (pending, budget) => {
-        const shares = sharePrefill(pending, budget);
-        const total = pending.reduce((a, b) => a + b, 0);
-        assert.equal(
-          shares.reduce((a, b) => a + b, 0),
-          Math.min(total, budget),
-        );
-        shares.forEach((share, i) => assert.ok(share >= 0 && share <= (pending[i] ?? 0)));
+      fc.property(sizes, (pieces) => {
+        const since = pieces.map(() => 0);
+        for (let step = 1; step <= 40; step++) {
+          const turns = pieces.map((size, index) => ({ size, since: since[index] ?? 0 }));
+          const taken = takeTurns(turns, 16);
+          assert.ok(taken.length > 0);
+          assert.ok(taken.reduce((sum, index) => sum + (pieces[index] ?? 0), 0) <= 16);
+          for (const index of taken) since[index] = step;
+          for (const last of since) assert.ok(step - last <= pieces.length);
+        }
       }),
     );
-    assert.deepEqual(sharePrefill([1000, 4], 16), [12, 4]);
   });
 });
