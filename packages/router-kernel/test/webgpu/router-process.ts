@@ -1,0 +1,97 @@
+/** Calls `createRouter` in a process of its own, whose packages, drivers and environment are the test's choice. */
+
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { unpackSwiftShader } from '../../src/webgpu/swiftshader.ts';
+
+const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAM = `
+  const [source, request] = process.argv.slice(1);
+  const { createRouter } = await import(source + 'create-router.ts');
+  const said = [];
+  const logger = { info: (message) => said.push(message) };
+  try {
+    const router = await createRouter({ experts: 8, topK: 2, logger, ...JSON.parse(request) });
+    const { ids } = await router.route(Float32Array.of(3, 1, 4, 1, 5, 9, 2, 6));
+    await router.dispose();
+    console.log(JSON.stringify({ said, backend: router.backend, device: router.device, ids: [...ids] }));
+  } catch (error) {
+    const { name, code, backend, message, tried, option } = error;
+    console.log(JSON.stringify({ said, error: { name, code, backend, message, tried, option } }));
+  }`;
+
+/** What came of `createRouter`. */
+export interface RouterOutcome {
+  /** What the logger heard at level info. */
+  readonly said: readonly string[];
+  readonly backend?: string;
+  readonly device?: string;
+  /** Of one row whose best experts are 5 and 7. */
+  readonly ids?: readonly number[];
+  readonly error?: {
+    readonly name: string;
+    readonly code: string;
+    readonly backend?: string;
+    readonly message: string;
+    readonly tried?: readonly string[];
+    readonly option?: string;
+  };
+}
+
+/** Environment variables that hide every GPU. */
+export const NO_GPU: Readonly<Record<string, string>> = {
+  CUDA_VISIBLE_DEVICES: '-1',
+  HIP_VISIBLE_DEVICES: '-1',
+  VK_DRIVER_FILES: join(tmpdir(), 'no-such-vulkan-driver.json'),
+  VK_ICD_FILENAMES: join(tmpdir(), 'no-such-vulkan-driver.json'),
+};
+
+/** Environment variables that leave SwiftShader as the only GPU: to the process it is a Vulkan driver like any other. */
+export async function swiftShaderAlone(): Promise<Readonly<Record<string, string>>> {
+  const directory = await unpackSwiftShader();
+  const driver = join(directory, 'vk_swiftshader_icd.json');
+  return { ...NO_GPU, VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: directory };
+}
+
+/** Makes a router and routes one row. `source` is a folder with this package's sources. */
+export async function createRouterInProcess(
+  request: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string>>,
+  source = join(PACKAGE, 'src'),
+): Promise<RouterOutcome> {
+  const loader = import.meta.resolve('tsx/esm');
+  const { SWITCHYARD_ROUTER: _, ...inherited } = process.env;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [
+      `--import=${loader}`,
+      '--input-type=module',
+      '--eval',
+      PROGRAM,
+      `${pathToFileURL(source).href}/`,
+      JSON.stringify(request),
+    ],
+    { cwd: dirname(source), env: { ...inherited, ...environment } },
+  );
+  return JSON.parse(stdout) as RouterOutcome;
+}
+
+/** A copy of the package's sources in a folder where only its mandatory dependencies are installed. */
+export async function installWithoutOptionalPackages(): Promise<{ readonly source: string } & AsyncDisposable> {
+  const folder = await mkdtemp(join(tmpdir(), 'switchyard-router-kernel-'));
+  const source = join(folder, 'src');
+  await cp(join(PACKAGE, 'src'), source, { recursive: true });
+  await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+  await mkdir(join(folder, 'node_modules'));
+  await symlink(
+    dirname(createRequire(import.meta.url).resolve('koffi')),
+    join(folder, 'node_modules', 'koffi'),
+    'junction',
+  );
+  return { source, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+}
