@@ -8,14 +8,16 @@ import type { EngineOptions } from '../options.ts';
 import type { ServerOptions } from '../server/options.ts';
 import { startServer } from '../server/start-server.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
-import type { OptionValues } from './parse-options.ts';
+import { type OptionValues, UsageError } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The environment variable that `--api-key` overrides. */
 const API_KEY_VARIABLE = 'SWITCHYARD_API_KEY';
+const LAST_PORT = 65_535;
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
+const LOOPBACK = /^(?:127\.|localhost$|::1$)/;
 /** What a shell reports for a process that SIGINT or SIGTERM ended. */
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -46,14 +48,29 @@ function engineLimits(values: OptionValues): EngineOptions {
   });
 }
 
+/** A text option that may be left out but not empty: an empty key, say, would lock everyone out. */
+function filledText(values: OptionValues, name: string): string | undefined {
+  const value = values.text(name);
+  if (value?.trim() === '')
+    throw new UsageError(`--${name} is not valid · found an empty text · give one or leave it out`);
+  return value;
+}
+
+function portOf(values: OptionValues): number | undefined {
+  const port = values.number('port');
+  if (port === undefined || port <= LAST_PORT) return port;
+  throw new UsageError(`--port is not valid · found ${port} · give an integer from 0 to ${LAST_PORT}`);
+}
+
 function serverOptions(values: OptionValues): ServerOptions {
   const drainSeconds = values.number('drain-seconds');
   return present<ServerOptions>({
-    host: values.text('host'),
-    port: values.number('port'),
-    apiKey: values.text('api-key') ?? process.env[API_KEY_VARIABLE] ?? undefined,
-    modelId: values.text('model-id'),
-    corsOrigin: values.text('cors-origin'),
+    host: filledText(values, 'host'),
+    port: portOf(values),
+    // An empty variable is one that is not set.
+    apiKey: filledText(values, 'api-key') ?? (process.env[API_KEY_VARIABLE] || undefined),
+    modelId: filledText(values, 'model-id'),
+    corsOrigin: filledText(values, 'cors-origin'),
     drainMs: drainSeconds === undefined ? undefined : drainSeconds * MS_PER_SECOND,
   });
 }
@@ -66,7 +83,7 @@ function memoryPlan({ plan, runner, router, experts, expertsPerToken, layers }: 
     `runner    ${runner}, router ${router.backend} (${router.device})`,
     `weights   ${mebibytes(plan.weightBytes)}`,
     `KV cache  ${mebibytes(plan.budgetBytes)}, ${plan.kvBytesPerToken} bytes a token, blocks of ${plan.blockTokens} tokens`,
-    `room for  ${plan.sequencesOf1024} sequences of 1024 tokens; the longest has ${plan.longestSequence}`,
+    `room for  ${plan.sequencesOf1024} sequences of ${Math.min(1024, plan.longestSequence)} tokens; the longest has ${plan.longestSequence}`,
     '',
   ].join('\n');
 }
@@ -98,8 +115,12 @@ export async function serveCommand(values: OptionValues, terminal: Terminal): Pr
   const path = values.text('model') ?? embeddedCheckpointPath();
   const logger = jsonLogger(values.text('log-level') ?? 'info', terminal);
   const load = (): Promise<Engine> => Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger });
+  const options = serverOptions(values);
   const signals = firstSignal();
-  const server = await startServer(load, basename(path), { ...serverOptions(values), logger });
+  const server = await startServer(load, basename(path), { ...options, logger });
+  if (options.apiKey === undefined && !LOOPBACK.test(server.host)) {
+    logger.warn('other machines may reach this server, and it asks for no key: see --api-key', { host: server.host });
+  }
   try {
     const stopped = await Promise.race([signals.arrived, server.ready]);
     if (typeof stopped !== 'string') {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { Engine } from '../../src/engine.ts';
 import { scripted } from './test-server.ts';
 
 const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta.url));
@@ -11,7 +12,9 @@ const ANSWER = 'word '.repeat(120).trim();
 const SCRIPTED = ['--runner-module', RUNNER];
 
 /** Starts `switchyard serve` from its sources and waits for its URL. */
-async function serve(...options: string[]): Promise<{ child: ChildProcess; url: string; output: () => string }> {
+async function serve(
+  ...options: string[]
+): Promise<{ child: ChildProcess; url: string; output: () => string; log: () => string }> {
   const words = ['serve', '--port', '0', ...options];
   const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, ...words]);
   let output = '';
@@ -24,7 +27,7 @@ async function serve(...options: string[]): Promise<{ child: ChildProcess; url: 
   });
   for (;;) {
     const url = /listening on (\S+)/.exec(output)?.[1];
-    if (url !== undefined) return { child, url, output: () => output };
+    if (url !== undefined) return { child, url, output: () => output, log: () => log };
     if (child.exitCode !== null) throw new Error(`serve ended with ${child.exitCode}: ${log}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -46,8 +49,7 @@ function contentOf(stream: string): string {
 
 describe('switchyard serve', () => {
   it('finishes every accepted request after SIGTERM and ends with code 0', async () => {
-    const { child, url, output } = await serve(...SCRIPTED);
-    assert.match(output(), /^KV cache/m);
+    const { child, url } = await serve(...SCRIPTED);
     const streams = await Promise.all(Array.from({ length: 8 }, () => ask(url)));
     child.kill('SIGTERM');
     const ended = once(child, 'exit');
@@ -106,6 +108,79 @@ describe('switchyard serve', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     child.kill('SIGINT');
     assert.deepEqual(await once(child, 'exit'), [130, null]);
+  });
+
+  it('prints what memory the model takes and how much it leaves, the address last', async () => {
+    await using engine = await Engine.load(undefined, { router: 'cpu', kvCacheBytes: 3 * 2 ** 20 });
+    const { plan } = engine.model;
+    assert.equal(plan.budgetBytes, 3 * 2 ** 20);
+    // 6 layers, 2 heads of 64 for keys and values in f32.
+    assert.equal(plan.kvBytesPerToken, 6 * 2 * 2 * 64 * 4);
+    const { child, output, url } = await serve('--router', 'cpu', '--kv-cache-mib', '3');
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    assert.equal(
+      output(),
+      [
+        'model     6 layers, 32 experts, 4 of them for each token',
+        'runner    onnxruntime-cpu, router cpu (host CPU)',
+        `weights   ${(plan.weightBytes / 2 ** 20).toFixed(1)} MiB`,
+        'KV cache  3.0 MiB, 6144 bytes a token, blocks of 16 tokens',
+        `room for  ${plan.sequencesOf1024} sequences of ${Math.min(1024, plan.longestSequence)} tokens; the longest has ${plan.longestSequence}`,
+        `listening on ${url}`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('logs JSON lines on standard error, as many as it is told to', async () => {
+    const { child, url, log } = await serve(...SCRIPTED);
+    await (await ask(url)).text();
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    const lines = log()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      lines.map(({ level, msg }) => [level, msg]),
+      [
+        [30, 'model loaded'],
+        [30, 'model ready'],
+        [30, 'request'],
+        [30, 'draining'],
+        [30, 'stopped'],
+      ],
+    );
+    assert.match(String(lines[2]?.['requestId']), /^[\da-f-]{36}$/);
+    const silent = await serve(...SCRIPTED, '--log-level', 'silent', '--host', '0.0.0.0');
+    silent.child.kill('SIGTERM');
+    await once(silent.child, 'exit');
+    assert.equal(silent.log(), '');
+  });
+
+  it('warns where other machines may reach it without a key', async () => {
+    for (const [options, warned] of [
+      [['--host', '0.0.0.0'], true],
+      [['--host', '0.0.0.0', '--api-key', 'secret'], false],
+      [[], false],
+    ] as const) {
+      const { child, log } = await serve(...SCRIPTED, '--log-level', 'warn', ...options);
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+      assert.equal(log().includes('asks for no key'), warned, log());
+    }
+  });
+
+  it('ends with code 2 for options that cannot be', async () => {
+    for (const options of [
+      ['--port', '70000'],
+      ['--api-key', ''],
+      ['--model-id', ' '],
+      ['--cors-origin', ''],
+    ]) {
+      await assert.rejects(serve(...SCRIPTED, ...options), /serve ended with 2: switchyard: --[a-z-]+ is not valid/);
+    }
   });
 
   it('ends with code 1 where the model is missing', async () => {
