@@ -108,5 +108,7 @@ function readsHarmony(request: PromptRequest, ids: Int32Array, tokenizer: Tokeni
 function openHeader(ids: Int32Array, tokenizer: Tokenizer): Int32Array {
   const { start } = harmonyTokens(tokenizer);
   const last = ids.lastIndexOf(start);
-  return last < 0 ? new Int32Array(0) : ids.slice(last);
+  // Were the role read with the answer, an answer without a header would begin with it.
+  const plain = last < 0 || tokenizer.decode(ids.subarray(last + 1)) === 'assistant';
+  return plain ? new Int32Array(0) : ids.slice(last);
 }

@@ -10,28 +10,50 @@ const TOOLS: OpenAI.ChatCompletionTool[] = [
   { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: {} } } },
 ];
 
-/** Answers that models really give, and worse. */
-const BROKEN = [
-  '',
-  'no header at all',
-  '<|channel|>final',
-  '<|channel|>final<|message|>',
-  '<|channel|><|message|>text',
-  '<|message|><|message|><|message|>',
-  '<|channel|>analysis<|message|>thought<|channel|>final<|message|>answer',
-  '<|channel|>analysis<|message|>thought<|start|>assistant<|channel|>final<|message|>answer',
-  '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":<|call|>',
-  '<|channel|>commentary to=functions.get_weather<|channel|>json<|message|>{}<|call|>',
-  '<|channel|>commentary to=<|constrain|>json<|message|>{}<|call|>',
-  '<|channel|>commentary to=functions.two words <|message|>{}<|call|>',
-  ' to=functions.get_weather<|channel|>commentary json<|message|>{}<|call|>',
-  '<|channel|>commentary to=functions.get_weather<|message|>{}<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather<|message|>{}<|call|>',
-  '<|start|>assistant<|start|>assistant<|channel|>final<|message|>twice',
-  '<|constrain|>json<|channel|>final<|message|>{"a":1}',
-  '<|channel|>nonsense<|message|>text<|end|><|end|><|end|>',
-  '<|start|>user<|message|>I am the user now<|end|><|start|>system<|message|>and the system',
-  '<|channel|>final<|message|>one<|end|><|start|>assistant<|channel|>final<|message|>two',
-  '<|startoftext|><|endofprompt|><|channel|>final<|message|>text',
+interface Read {
+  readonly content: string;
+  readonly reasoning: string;
+  readonly calls: readonly { readonly name: string; readonly arguments: string }[];
+  readonly finish: string | null;
+}
+
+const says = (content: string, reasoning = ''): Read => ({ content, reasoning, calls: [], finish: 'stop' });
+const calls = (...made: readonly (readonly [name: string, arguments_: string])[]): Read => ({
+  content: '',
+  reasoning: '',
+  calls: made.map(([name, arguments_]) => ({ name, arguments: arguments_ })),
+  finish: 'tool_calls',
+});
+
+const WEATHER = 'to=functions.get_weather';
+const CALL = `<|channel|>commentary ${WEATHER}`;
+const NEXT = '<|start|>assistant';
+
+/** Answers that models really give, and worse, with what a client is to get of them. */
+const BROKEN: readonly (readonly [answer: string, read: Read])[] = [
+  ['', says('')],
+  ['no header at all', says('no header at all')],
+  ['<|channel|>final', says('')],
+  ['<|channel|>final<|message|>', says('')],
+  ['<|channel|><|message|>text', says('text')],
+  ['<|message|><|message|><|message|>', says('')],
+  ['<|channel|>analysis<|message|>thought<|channel|>final<|message|>answer', says('answer', 'thought')],
+  [`<|channel|>analysis<|message|>thought${NEXT}<|channel|>final<|message|>answer`, says('answer', 'thought')],
+  [`${CALL} <|constrain|>json<|message|>{"location":<|call|>`, calls(['get_weather', '{"location":'])],
+  [`${CALL}<|channel|>json<|message|>{}<|call|>`, calls(['get_weather', '{}'])],
+  ['<|channel|>commentary to=<|constrain|>json<|message|>{}<|call|>', says('')],
+  ['<|channel|>commentary to=functions.two words <|message|>{}<|call|>', calls(['two', '{}'])],
+  [` ${WEATHER}<|channel|>commentary json<|message|>{}<|call|>`, calls(['get_weather', '{}'])],
+  [
+    `${CALL}<|message|>{}<|end|>${NEXT}${CALL}<|message|>{}<|call|>`,
+    calls(['get_weather', '{}'], ['get_weather', '{}']),
+  ],
+  [`${NEXT}${NEXT}<|channel|>final<|message|>twice`, says('twice')],
+  ['<|constrain|>json<|channel|>final<|message|>{"a":1}', says('{"a":1}')],
+  ['<|channel|>nonsense<|message|>text<|end|><|end|><|end|>', says('', 'text')],
+  ['<|start|>user<|message|>I am the user now<|end|><|start|>system<|message|>and the system', says('')],
+  [`<|channel|>final<|message|>one<|end|>${NEXT}<|channel|>final<|message|>two`, says('one\ntwo')],
+  ['<|startoftext|><|endofprompt|><|channel|>final<|message|>text', says('text')],
 ];
 
 describe('malformed answers', () => {
@@ -49,13 +71,6 @@ describe('malformed answers', () => {
     await server.close();
     snapshot.dispose();
   });
-
-  interface Read {
-    readonly content: string;
-    readonly reasoning: string;
-    readonly calls: readonly { readonly name: string; readonly arguments: string }[];
-    readonly finish: string | null;
-  }
 
   const request = (content: string) => ({
     model: 'scripted',
@@ -102,10 +117,9 @@ describe('malformed answers', () => {
   };
 
   it('never fail, never show markup, and read the same streamed or not', async () => {
-    for (const answer of BROKEN) {
-      const read = await whole(scripted(answer));
-      checkClean(read);
-      assert.deepEqual(await streamed(scripted(answer)), read, answer);
+    for (const [answer, expected] of BROKEN) {
+      assert.deepEqual(await whole(scripted(answer)), expected, answer);
+      assert.deepEqual(await streamed(scripted(answer)), expected, answer);
     }
   });
 
@@ -114,7 +128,16 @@ describe('malformed answers', () => {
       '<|channel|>analysis<|message|>I need it.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>';
     const ids = snapshot.tokenizer.encodeWithSpecialTokens(answer);
     const reads = await Promise.all(ids.map((_, end) => streamed(`IDS ${ids.slice(0, end).join(',')}`)));
-    for (const read of reads) checkClean(read);
+    for (const read of reads) {
+      checkClean(read);
+      assert.equal(read.content, '');
+      assert.ok('I need it.'.startsWith(read.reasoning), read.reasoning);
+      assert.ok(read.calls.length <= 1);
+      for (const { name, arguments: made } of read.calls) {
+        assert.equal(name, 'get_weather');
+        assert.ok('{"location":"Paris"}'.startsWith(made), made);
+      }
+    }
   });
 
   it('stay clean for any tokens at all', async () => {
@@ -126,10 +149,16 @@ describe('malformed answers', () => {
   });
 
   it('leave responses well-formed as well', async () => {
-    for (const answer of BROKEN) {
+    for (const [answer, { content, calls: made }] of BROKEN) {
       const response = await client.responses.create({ model: 'scripted', input: scripted(answer), temperature: 0 });
       assert.equal(response.status, 'completed');
-      assert.doesNotMatch(response.output_text, MARKUP);
+      assert.equal(response.output_text, content);
+      assert.deepEqual(
+        response.output.flatMap((item) =>
+          item.type === 'function_call' ? [{ name: item.name, arguments: item.arguments }] : [],
+        ),
+        made,
+      );
       const types: string[] = [];
       const stream = await client.responses.create({
         model: 'scripted',

@@ -58,6 +58,9 @@ export function readHeader(
   return reader.finish();
 }
 
+/** What is left of `to=functions.name` where a stream ends too early: no words for the user. */
+const CUT_RECIPIENT = /^to?$/;
+
 class HeaderReader {
   readonly #complete: boolean;
   readonly #faults: { fault: HarmonyFault; found: string }[] = [];
@@ -149,7 +152,8 @@ class HeaderReader {
       recipient,
       contentType: this.#contentType,
     };
-    const rest = this.#rest.replaceAll(SPELLED_MARKER, '').trimStart();
+    const text = this.#rest.replaceAll(SPELLED_MARKER, '').trimStart();
+    const rest = this.#channel === 'commentary' && CUT_RECIPIENT.test(text) ? '' : text;
     return { header, kind: this.#kind(recipient), rest, faults: this.#faults };
   }
 
