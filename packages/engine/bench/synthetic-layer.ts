@@ -1,18 +1,14 @@
-/** One MoE layer at gpt-oss-20b shapes with random MXFP4 experts: dispatch, experts, combine, and a norm. */
+/** One MoE layer at gpt-oss-20b shapes with random MXFP4 experts: dispatch, experts, combine. */
 
+import { decodeMxfp4 } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
 import type { ExpertForm } from '../src/runners/ort/expert-weights.ts';
-import { expertAsF32, inOrder } from '../src/runners/ort/expert-weights.ts';
-import { GraphSession, f32Output, f32Tensor } from '../src/runners/ort/graph-session.ts';
-import { lastGraph } from '../src/runners/ort/layer-graph.ts';
-import { planInputs } from '../src/runners/ort/plan-inputs.ts';
+import { SessionExperts } from '../src/runners/ort/session-experts.ts';
 
 const HIDDEN = 2880;
 const EXPERTS = 32;
 const TOP_K = 4;
-/** The LM head is cut to a sliver, so that the time is the layer's. */
-const VOCABULARY = 32;
 const ROUNDS = 33;
 
 export interface LayerFigures {
@@ -25,45 +21,34 @@ export interface LayerFigures {
 /** Checks the layer against f64 arithmetic on one expert, then measures it with a different choice of experts each round. */
 export async function measureLayer(form: ExpertForm): Promise<LayerFigures> {
   const config = {
+    layers: 1,
     hiddenSize: HIDDEN,
     intermediateSize: HIDDEN,
     experts: EXPERTS,
     expertsPerToken: TOP_K,
     swigluLimit: 7,
-    rmsNormEpsilon: 1e-5,
-    vocabularySize: VOCABULARY,
   } as GptOssConfig;
   const layer = {
     gateUp: randomExperts(2 * HIDDEN, HIDDEN, 1),
     down: randomExperts(HIDDEN, HIDDEN, 2),
   } as GptOssLayerWeights;
-  const norm = bf16('norm', [HIDDEN], 0x3f80);
-  const head = bf16('head', [VOCABULARY, HIDDEN], 0);
-  new Uint16Array(head.bytes.buffer).forEach((_, index, bits) => {
-    // The identity on the first outputs: the "logits" are the normalised sums themselves.
-    bits[index] = index % (HIDDEN + 1) === 0 ? 0x3f80 : 0;
-  });
-  const graph = lastGraph(config, layer, norm, head, form);
-  const megabytes = graph.build().externalData.reduce((sum, { data }) => sum + data.length, 0) / 1e6;
-  const session = await GraphSession.create(graph, undefined, { compute: 0, router: 0 });
+  const experts = new SessionExperts(config, form);
+  await experts.addLayer(layer, { threads: undefined, clock: { compute: 0, experts: 0, router: 0 } });
   const run = async (
     tokens: number,
     round: number,
-  ): Promise<{ elapsed: number; logits: Float32Array; input: Float32Array; ids: Int32Array }> => {
+  ): Promise<{ elapsed: number; output: Float32Array; input: Float32Array; ids: Int32Array }> => {
     const ids = Int32Array.from({ length: tokens * TOP_K }, (_, slot) => {
       const token = Math.floor(slot / TOP_K);
       return (token * 5 + (slot % TOP_K) * 8 + round * 3) % EXPERTS;
     });
-    const gates = new Float32Array(ids.length).fill(1 / TOP_K);
+    const weights = new Float32Array(ids.length).fill(1 / TOP_K);
     const input = Float32Array.from({ length: tokens * HIDDEN }, (_, index) => Math.sin(index * 1.3 + round));
-    const feeds = {
-      ...planInputs(ids, gates, buildDispatchPlan(ids, EXPERTS), TOP_K),
-      residual: f32Tensor(new Float32Array(tokens * HIDDEN), [tokens, 1, HIDDEN]),
-      expertInput: f32Tensor(input, [tokens, HIDDEN]),
-    };
+    const plan = buildDispatchPlan(ids, EXPERTS);
+    const phase = tokens === 1 ? 'decode' : 'prefill';
     const start = performance.now();
-    const outputs = await session.run(feeds);
-    return { elapsed: performance.now() - start, logits: f32Output(outputs, 'logits'), input, ids };
+    const output = await experts.mix({ layer: 0, phase, input, ids, weights, plan });
+    return { elapsed: performance.now() - start, output, input, ids };
   };
   checkOneToken(layer, await run(1, 0), form === 'blocks4' ? 0.25 : 1e-3);
   const oneToken: number[] = [];
@@ -74,13 +59,13 @@ export async function measureLayer(form: ExpertForm): Promise<LayerFigures> {
   for (let round = 0; round < 3; round++) {
     tokens64.push((await run(64, round)).elapsed);
   }
-  await session.release();
-  return { megabytes, oneToken: oneToken.slice(1), tokens64 };
+  await experts.release();
+  return { megabytes: experts.weightBytes / 1e6, oneToken: oneToken.slice(1), tokens64 };
 }
 
 function checkOneToken(
   layer: GptOssLayerWeights,
-  { logits, input, ids }: { logits: Float32Array; input: Float32Array; ids: Int32Array },
+  { output, input, ids }: { output: Float32Array; input: Float32Array; ids: Int32Array },
   bound: number,
 ): void {
   const sum = new Float64Array(HIDDEN);
@@ -95,11 +80,11 @@ function checkOneToken(
       sum[index] = (sum[index] ?? 0) + value / TOP_K;
     });
   }
-  const scale = Math.sqrt(sum.reduce((total, value) => total + value * value, 0) / HIDDEN + 1e-5);
-  const squares = logits.reduce((total, value, index) => total + (value - (sum[index] ?? 0) / scale) ** 2, 0);
-  const difference = Math.sqrt(squares / logits.length);
+  const norm = Math.sqrt(sum.reduce((total, value) => total + value * value, 0));
+  const squares = output.reduce((total, value, index) => total + (value - (sum[index] ?? 0)) ** 2, 0);
+  const difference = Math.sqrt(squares) / norm;
   if (!(difference <= bound)) {
-    throw new Error(`The layer's normalised output is off by ${difference} (root mean square): no figure counts`);
+    throw new Error(`The layer's output is off by ${difference} of its length: no figure counts`);
   }
 }
 
@@ -109,15 +94,17 @@ function multiply(
   input: Float32Array | Float64Array,
 ): Float64Array {
   const [, rows, columns] = weight.shape;
-  const { bytes } = expertAsF32(weight, expert, inOrder);
-  const values = new Float32Array(bytes.buffer, bytes.byteOffset, rows * columns);
-  const sums = new Float64Array(rows);
-  for (let column = 0; column < columns; column++) {
-    for (let row = 0; row < rows; row++) {
-      sums[row] = (sums[row] ?? 0) + (input[column] ?? 0) * (values[column * rows + row] ?? 0);
-    }
+  if (weight.kind !== 'mxfp4') {
+    throw new TypeError('The layer has no MXFP4 experts');
   }
-  return sums;
+  const blocks = (rows * columns) / 32;
+  const values = decodeMxfp4(
+    weight.blocks.bytes.subarray(expert * blocks * 16, (expert + 1) * blocks * 16),
+    weight.scales.bytes.subarray(expert * blocks, (expert + 1) * blocks),
+  );
+  return Float64Array.from({ length: rows }, (_, row) =>
+    Float64Array.from(input).reduce((sum, value, column) => sum + value * (values[row * columns + column] ?? 0), 0),
+  );
 }
 
 function randomExperts(rows: number, columns: number, seed: number): GptOssLayerWeights['gateUp'] {

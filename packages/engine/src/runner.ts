@@ -39,6 +39,8 @@ export interface RunnerTimings {
   readonly steps: number;
   /** Inside the device's library (ONNX Runtime). */
   readonly compute: number;
+  /** Inside the expert kernel, where the library does not compute the experts. */
+  readonly experts: number;
   /** Router calls, dispatch plan included. */
   readonly router: number;
   /** Everything else in the step: building inputs, KV bookkeeping. */

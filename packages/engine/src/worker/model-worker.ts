@@ -112,14 +112,14 @@ class ModelWorker {
         void this.#run();
         return;
       case 'report': {
-        const { steps, compute, router, overhead } = this.#runner.timings;
+        const { steps, compute, experts, router, overhead } = this.#runner.timings;
         this.#post({
           type: 'report',
           call: message.call,
           report: {
             stats: this.#scheduler.stats,
             expertLoad: this.#scheduler.routingLog.load,
-            runnerTimings: { steps, compute, router, overhead },
+            runnerTimings: { steps, compute, experts, router, overhead },
             residentBytes: process.memoryUsage.rss(),
           },
         });

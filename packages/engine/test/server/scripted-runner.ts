@@ -98,7 +98,7 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
     memory: { weightBytes: 0, kvBytesPerToken: 1024, kvBytes: (tokens) => 1024 * tokens },
     router: { backend: 'cpu', device: 'none' },
     onRouting: null,
-    timings: { steps: 0, compute: 0, router: 0, overhead: 0 },
+    timings: { steps: 0, compute: 0, experts: 0, router: 0, overhead: 0 },
     createSequence: () => {
       sequences.set(next, { tokens: [], answered: 0, prompt: null });
       return next++;

@@ -1,3 +1,4 @@
+import { readTensorBytes } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
 import type { Constant } from './graph.ts';
 
@@ -6,8 +7,7 @@ import type { Constant } from './graph.ts';
 /** Reads `count` values of a bf16 or f32 tensor, from element `first` on, as f32. */
 export function readF32(tensor: Tensor, first = 0, count = elements(tensor) - first): Float32Array {
   const width = tensor.dtype === 'F32' ? 4 : 2;
-  // A copy, because a tensor may start at an odd byte of its file.
-  const bytes = tensor.bytes.slice(first * width, (first + count) * width);
+  const bytes = readTensorBytes(tensor, first * width, (first + count) * width);
   if (tensor.dtype === 'F32') {
     return new Float32Array(bytes.buffer, bytes.byteOffset, count);
   }

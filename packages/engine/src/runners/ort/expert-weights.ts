@@ -1,11 +1,12 @@
-import type { ExpertTensor, Mxfp4Tensor } from '@switchyard/models';
+import { readTensorBytes } from '@switchyard/models';
+import type { Bf16ExpertTensor, Mxfp4Tensor } from '@switchyard/models';
 import { f32Constant, readF32 } from './dense-weights.ts';
 import type { Constant } from './graph.ts';
 
 /**
  * Expert weights in the forms that ONNX Runtime's CPU kernels take.
  *
- * - `f32`: MatMul on [columns, rows]. Exact, four bytes a weight.
+ * - `f32`: MatMul on [columns, rows], for checkpoints with bf16 experts. Exact, four bytes a weight.
  * - `blocks8`: MatMulNBits with 8-bit blocks of 32. An MXFP4 value is a small whole number of half units times a power
  *   of two, so this holds it exactly.
  * - `blocks4`: MatMulNBits with 4-bit blocks of 32. The fifteen MXFP4 values do not lie on a line of sixteen steps, so
@@ -29,32 +30,15 @@ export const inOrder: RowOrder = (row) => row;
 export const gateThenUp: RowOrder = (row, rows) => (row < rows / 2 ? 2 * row : 2 * row - rows + 1);
 
 /** One expert's matrix as f32 [columns, rows], ready for `x @ W`. */
-export function expertAsF32(weight: ExpertTensor, expert: number, order: RowOrder): Constant {
+export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: RowOrder): Constant {
   const [, rows, columns] = weight.shape;
   const values = new Float32Array(rows * columns);
-  if (weight.kind === 'mxfp4') {
-    const { codes, exponents } = expertBlocks(weight, expert);
-    const blocksPerRow = columns / BLOCK;
-    for (let row = 0; row < rows; row++) {
-      const firstBlock = order(row, rows) * blocksPerRow;
-      for (let block = 0; block < blocksPerRow; block++) {
-        const scale = halfUnitScale(exponents[firstBlock + block] as number);
-        for (let pair = 0; pair < BLOCK / 2; pair++) {
-          const code = codes[(firstBlock + block) * (BLOCK / 2) + pair] as number;
-          const column = block * BLOCK + 2 * pair;
-          values[column * rows + row] = (HALF_UNITS[code & 15] as number) * scale;
-          values[(column + 1) * rows + row] = (HALF_UNITS[code >> 4] as number) * scale;
-        }
-      }
-    }
-  } else {
-    const source = readF32(weight.tensor, expert * rows * columns, rows * columns);
-    for (let row = 0; row < rows; row++) {
-      const from = order(row, rows);
-      for (let column = 0; column < columns; column++) {
-        const index = weight.transposed ? column * rows + from : from * columns + column;
-        values[column * rows + row] = source[index] as number;
-      }
+  const source = readF32(weight.tensor, expert * rows * columns, rows * columns);
+  for (let row = 0; row < rows; row++) {
+    const from = order(row, rows);
+    for (let column = 0; column < columns; column++) {
+      const index = weight.transposed ? column * rows + from : from * columns + column;
+      values[column * rows + row] = source[index] as number;
     }
   }
   return f32Constant(values, [columns, rows]);
@@ -150,7 +134,7 @@ function expertBlocks(
   const [, rows, columns] = weight.shape;
   const blocks = (rows * columns) / BLOCK;
   return {
-    codes: weight.blocks.bytes.subarray(expert * blocks * (BLOCK / 2), (expert + 1) * blocks * (BLOCK / 2)),
-    exponents: weight.scales.bytes.subarray(expert * blocks, (expert + 1) * blocks),
+    codes: readTensorBytes(weight.blocks, expert * blocks * (BLOCK / 2), (expert + 1) * blocks * (BLOCK / 2)),
+    exponents: readTensorBytes(weight.scales, expert * blocks, (expert + 1) * blocks),
   };
 }

@@ -8,6 +8,14 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 /** How long ONNX Runtime's threads wait for each other busily before they sleep. */
 const SPIN_MICROSECONDS = '20';
 
+/** What all sessions of a model share. */
+export interface SessionOptions {
+  /** Threads that ONNX Runtime computes with; undefined leaves the choice to it. */
+  readonly threads: number | undefined;
+  /** Hears how long the runs take. */
+  readonly clock: StepClock;
+}
+
 /** One ONNX graph, loaded on ONNX Runtime's CPU provider. */
 export class GraphSession {
   readonly #session: InferenceSession;
@@ -19,7 +27,7 @@ export class GraphSession {
   }
 
   /** Loads a graph. The session keeps its own copy of the constants; the graph's can be dropped afterwards. */
-  static async create(graph: GraphBuilder, threads: number | undefined, clock: StepClock): Promise<GraphSession> {
+  static async create(graph: GraphBuilder, { threads, clock }: SessionOptions): Promise<GraphSession> {
     const { model, externalData } = graph.build();
     const session = await InferenceSession.create(model, {
       externalData,

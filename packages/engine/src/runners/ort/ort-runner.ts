@@ -16,10 +16,9 @@ import { InvalidStepError, RunnerBusyError } from '../errors.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
-import type { GraphSession } from './graph-session.ts';
 import { KvCache } from './kv-cache.ts';
-import { expertForm, loadSessions, weightBytes } from './load-sessions.ts';
-import type { ExpertPrecision } from './load-sessions.ts';
+import { chooseExpertForm, loadModel } from './load-model.ts';
+import type { ExpertPrecision, OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { RotaryTables } from './rotary-tables.ts';
 
@@ -60,12 +59,12 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<ModelR
   const { snapshot, expertPrecision = 'exact', threads, logger, onProgress } = options;
   const { config } = snapshot;
   const router = await startRouter(config, options.router ?? 'auto', logger);
-  const clock: StepClock = { compute: 0, router: 0 };
-  const form = expertForm(config, expertPrecision);
+  const clock: StepClock = { compute: 0, experts: 0, router: 0 };
+  const form = chooseExpertForm(config, expertPrecision);
   logger?.debug?.(`Experts are held as ${form}.`);
   try {
-    const sessions = await loadSessions(snapshot, form, threads, clock, onProgress ?? (() => {}));
-    return new OrtRunner(config, snapshot.weights.embedding, sessions, router, clock, weightBytes(config, form));
+    const model = await loadModel(snapshot, form, { threads, clock }, onProgress ?? (() => {}));
+    return new OrtRunner(config, snapshot.weights.embedding, model, router, clock);
   } catch (error) {
     await router.dispose();
     throw error;
@@ -101,7 +100,7 @@ class OrtRunner implements ModelRunner {
   onRouting: ModelRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #embedding: Tensor;
-  readonly #sessions: readonly GraphSession[];
+  readonly #model: OrtModel;
   readonly #router: Router;
   readonly #clock: StepClock;
   readonly #cache: KvCache;
@@ -111,20 +110,13 @@ class OrtRunner implements ModelRunner {
   #busy = false;
   #disposed = false;
 
-  constructor(
-    config: GptOssConfig,
-    embedding: Tensor,
-    sessions: readonly GraphSession[],
-    router: Router,
-    clock: StepClock,
-    weights: number,
-  ) {
+  constructor(config: GptOssConfig, embedding: Tensor, model: OrtModel, router: Router, clock: StepClock) {
     this.vocabularySize = config.vocabularySize;
     this.contextLength = config.contextLength;
     this.router = { backend: router.backend, device: router.device };
     this.#config = config;
     this.#embedding = embedding;
-    this.#sessions = sessions;
+    this.#model = model;
     this.#router = router;
     this.#clock = clock;
     this.#rotary = new RotaryTables(config);
@@ -132,15 +124,16 @@ class OrtRunner implements ModelRunner {
     const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });
     this.#cache = cache;
     this.memory = {
-      weightBytes: weights,
+      weightBytes: model.weightBytes,
       kvBytesPerToken: layerTypes.length * keyValueHeads * headDim * 2 * 4,
       kvBytes: (tokens) => cache.bytes(tokens),
     };
   }
 
   get timings(): RunnerTimings {
-    const { compute, router } = this.#clock;
-    return { steps: this.#steps, compute, router, overhead: Math.max(0, this.#total - compute - router) };
+    const { compute, experts, router } = this.#clock;
+    const overhead = Math.max(0, this.#total - compute - experts - router);
+    return { steps: this.#steps, compute, experts, router, overhead };
   }
 
   createSequence(): number {
@@ -199,7 +192,7 @@ class OrtRunner implements ModelRunner {
     this.#assertIdle('dispose');
     this.#disposed = true;
     this.#cache.clear();
-    await Promise.all(this.#sessions.map((session) => session.release()));
+    await this.#model.release();
     await this.#router.dispose();
   }
 
@@ -221,7 +214,7 @@ class OrtRunner implements ModelRunner {
     const ordered = view.order.map((index) => pieces[index] as Piece);
     const wantedRows = ordered.flatMap(({ wanted }, index) => wanted.map((offset) => index * length + offset));
     const step = { embeddings: this.#embed(ordered, length), length, view, wantedRows };
-    const pipeline = new OrtPipeline(this.#config, this.#sessions, this.#rotary, step);
+    const pipeline = new OrtPipeline(this.#config, this.#model, this.#rotary, step);
     const observe =
       routings === null
         ? null

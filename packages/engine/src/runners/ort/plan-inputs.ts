@@ -1,55 +1,49 @@
-import { buildDispatchPlan } from '@switchyard/router-kernel';
-import type { DispatchPlan, RouterOutput } from '@switchyard/router-kernel';
+import type { DispatchPlan } from '@switchyard/router-kernel';
 import { f32Tensor, i32Tensor, i64Tensor } from './graph-session.ts';
 import type { Feeds } from './graph-session.ts';
 
 /**
- * A routing as the inputs of the expert block. S = T * K slots in the plan's order:
+ * A routing as the inputs of an expert graph. S = T * K rows in the plan's order:
  *
- * - planRows i32 [S]: the token of each slot, whose activations are gathered
- * - planExperts i32 [S]: the expert of each slot, whose biases are added
- * - planCounts i64 [E]: how many slots each expert has
- * - planInverse i32 [T * K]: where each token's k-th slot lies
+ * - planRows i32 [S]: the token of each row, whose activations are gathered
+ * - planCounts i64 [E]: how many rows each expert has
+ * - planInverse i32 [S]: which row is each token's k-th
  * - planWeights f32 [T, 1, K]
  */
-export function planInputs(ids: Int32Array, weights: Float32Array, plan: DispatchPlan, topK: number): Feeds {
-  const { expertOffsets, sortedSlots } = plan;
+export function planInputs(
+  ids: Int32Array,
+  weights: Float32Array,
+  { expertOffsets, sortedSlots }: DispatchPlan,
+  topK: number,
+): Feeds {
   const experts = expertOffsets.length - 1;
-  const slots = ids.length;
-  const rows = new Int32Array(slots);
-  const rowExperts = new Int32Array(slots);
-  const inverse = new Int32Array(slots);
   const counts = new Int32Array(experts);
   for (let expert = 0; expert < experts; expert++) {
-    const start = expertOffsets[expert] as number;
-    const end = expertOffsets[expert + 1] as number;
-    counts[expert] = end - start;
-    for (let position = start; position < end; position++) {
-      const slot = sortedSlots[position] as number;
-      rows[position] = (slot / topK) | 0;
-      rowExperts[position] = expert;
-      inverse[slot] = position;
-    }
+    counts[expert] = (expertOffsets[expert + 1] as number) - (expertOffsets[expert] as number);
+  }
+  const slots = ids.length;
+  const rows = new Int32Array(slots);
+  const inverse = new Int32Array(slots);
+  for (let position = 0; position < slots; position++) {
+    const slot = sortedSlots[position] as number;
+    rows[position] = (slot / topK) | 0;
+    inverse[slot] = position;
   }
   return {
     planRows: i32Tensor(rows, [slots]),
-    planExperts: i32Tensor(rowExperts, [slots]),
     planCounts: i64Tensor(counts, [experts]),
     planInverse: i32Tensor(inverse, [slots]),
     planWeights: f32Tensor(weights, [slots / topK, 1, topK]),
   };
 }
 
-/** The inputs for all tokens of a routing. */
-export function planOf(routing: RouterOutput, topK: number, experts: number): Feeds {
-  const ids = routing.ids as Int32Array;
-  return planInputs(ids, routing.weights, routing.dispatchPlan ?? buildDispatchPlan(ids, experts), topK);
-}
-
-/** The inputs for some tokens only, which become rows 0, 1, …. */
-export function planOfRows(routing: RouterOutput, rows: ArrayLike<number>, topK: number, experts: number): Feeds {
-  const ids = selectRows(routing.ids as Int32Array, rows, topK);
-  return planInputs(ids, selectRows(routing.weights, rows, topK), buildDispatchPlan(ids, experts), topK);
+/** i32 [S]: the expert of each row of a plan, whose biases are added. */
+export function rowExperts({ expertOffsets }: DispatchPlan): Int32Array {
+  const experts = new Int32Array(expertOffsets.at(-1) ?? 0);
+  for (let expert = 0; expert + 1 < expertOffsets.length; expert++) {
+    experts.fill(expert, expertOffsets[expert], expertOffsets[expert + 1]);
+  }
+  return experts;
 }
 
 /** The named rows of a row-major matrix, copied. */

@@ -1,0 +1,24 @@
+import type { DispatchPlan } from '@switchyard/router-kernel';
+
+/** What a layer's experts have to do in one step. T = tokens, K = experts a token. */
+export interface ExpertStep {
+  readonly layer: number;
+  /** `'decode'`: each token is another sequence's next one. `'prefill'`: the tokens follow each other in one sequence. */
+  readonly phase: 'prefill' | 'decode';
+  /** f32 [T, hidden]. */
+  readonly input: Float32Array;
+  /** i32 [T, K]. */
+  readonly ids: Int32Array;
+  /** f32 [T, K]. */
+  readonly weights: Float32Array;
+  readonly plan: DispatchPlan;
+}
+
+/** The experts of all layers: dispatch by the plan, the experts' products, combine by the weights. */
+export interface ExpertBlock {
+  /** Bytes of weights held. */
+  readonly weightBytes: number;
+  /** Returns f32 [T, hidden], each token's experts weighted and summed. */
+  mix(step: ExpertStep): Promise<Float32Array>;
+  release(): Promise<void>;
+}

@@ -1,0 +1,26 @@
+import type { GptOssConfig, Tensor } from '@switchyard/models';
+import { denseConstant } from './dense-weights.ts';
+import { float } from './graph.ts';
+import type { GraphBuilder, Value } from './graph.ts';
+
+/** RMSNorm of (value + bias) + residual, and that sum. */
+export function addAndNormalize(
+  graph: GraphBuilder,
+  config: GptOssConfig,
+  value: Value,
+  residual: Value,
+  norm: Tensor,
+  name: string,
+  bias?: Tensor,
+): { readonly normalized: Value; readonly sum: Value } {
+  const inputs = [
+    value,
+    residual,
+    graph.constant(name, denseConstant(norm)),
+    ...(bias === undefined ? [] : [graph.constant(`${name}Bias`, denseConstant(bias))]),
+  ];
+  const [normalized = '', , , sum = ''] = graph.contribMany('SkipSimplifiedLayerNormalization', inputs, 4, {
+    epsilon: float(config.rmsNormEpsilon),
+  });
+  return { normalized, sum };
+}
