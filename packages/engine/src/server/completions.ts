@@ -25,6 +25,8 @@ const completionRequest = z.object({
   n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
   logprobs: z.number().int().min(0).max(20).nullish(),
   echo: z.literal(false, 'echo is not supported: use /v1/score for the log-probabilities of a prompt').nullish(),
+  suffix: z.literal('', 'suffix is not supported: the model continues a prompt, it fills no gaps').nullish(),
+  best_of: z.literal(1, 'best_of is not supported: ask for n choices with logprobs and choose').nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
 });

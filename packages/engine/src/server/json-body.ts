@@ -53,7 +53,8 @@ export async function readJsonBody<Body extends { readonly model?: string | null
   serving: Serving,
   schema: z.ZodType<Body>,
 ): Promise<Body> {
-  const type = context.req.header('content-type') ?? 'application/json';
+  // Pages may send bodies without a type to any server, unasked: such a body is not read either.
+  const type = context.req.header('content-type') ?? 'none';
   if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type.trim())) {
     throw new OpenAiError(415, `The body's type is not supported · found ${type} · send application/json`, {
       code: 'unsupported_media_type',

@@ -111,6 +111,12 @@ describe('origins', () => {
     // What a page may send without asking first is not read.
     const simple = await post(server, CHAT, ask(), { headers: { 'content-type': 'text/plain', origin: ORIGIN } });
     assert.equal(simple.status, 415);
+    const untyped = await fetch(`${server.url}${CHAT}`, {
+      method: 'POST',
+      headers: { origin: ORIGIN },
+      body: new Blob([JSON.stringify(ask())]),
+    });
+    assert.equal(untyped.status, 415);
   });
 
   it('that have access may ask without the key and read streams, errors and the request id; others may not', async () => {

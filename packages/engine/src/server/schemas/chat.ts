@@ -61,6 +61,8 @@ export const chatRequest = z.object({
   parallel_tool_calls: z.boolean().nullish(),
   response_format: chatResponseFormat.nullish(),
   reasoning_effort: reasoningEffort.nullish(),
+  functions: z.null('functions were replaced by tools: send them there').optional(),
+  function_call: z.null('function_call was replaced by tool_choice: send that').optional(),
 });
 
 export type ChatRequest = z.output<typeof chatRequest>;

@@ -55,6 +55,8 @@ export const responsesRequest = z.object({
   metadata: mapOf(z.string(), z.string()).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   previous_response_id: z.null('this server keeps no responses: send the earlier items in `input` instead').optional(),
+  conversation: z.null('this server keeps no conversations: send the earlier items in `input` instead').optional(),
+  background: z.literal(false, 'this server keeps no responses: wait for the answer, or stream it').nullish(),
   reasoning: z.object({ effort: reasoningEffort.nullish(), summary: z.string().nullish() }).nullish(),
   stream: z.boolean().nullish(),
   text: z.object({ format: responsesTextFormat.nullish() }).nullish(),
