@@ -222,7 +222,7 @@ describe('chat completions through the openai package', () => {
     assert.notEqual(new Set(first).size, 1);
   });
 
-  it('gives the same tokens for the same seed alone and in a batch', async () => {
+  it('gives the same tokens and log-probabilities for the same seed alone and in a batch', async () => {
     const ask = async (content: string, seed: number): Promise<string> => {
       const answer = await client.chat.completions.create({
         model: MODEL,
@@ -230,8 +230,10 @@ describe('chat completions through the openai package', () => {
         seed,
         temperature: 0.9,
         max_tokens: 60,
+        logprobs: true,
+        top_logprobs: 5,
       });
-      return JSON.stringify(answer.choices[0]?.message);
+      return JSON.stringify(answer.choices[0]);
     };
     const questions = ['What is a river?', QUESTION, 'What is 17 + 25?', 'What is a flimsnort?', 'What is a book?'];
     const alone: string[] = [];
