@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
+
+const BUILT = new URL('../../dist/', import.meta.url);
+
+/** Every module that a built file loads, at once or later, by way of all of its own modules. */
+async function loadedModules(entry: URL, found = new Map<string, string>()): Promise<ReadonlyMap<string, string>> {
+  if (found.has(entry.href)) return found;
+  const code = await readFile(entry, 'utf8');
+  found.set(entry.href, code);
+  for (const [, specifier = ''] of code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)) {
+    if (specifier.startsWith('.')) await loadedModules(new URL(specifier, entry), found);
+    else found.set(specifier, '');
+  }
+  return found;
+}
+
+describe('the built browser entry', () => {
+  before(function () {
+    if (existsSync(new URL('webgpu/browser.js', BUILT))) return;
+    console.log('    skipped: dist/ is not built (tsc -b)');
+    this.skip();
+  });
+
+  for (const entry of ['webgpu/browser.js', 'suite/index.js']) {
+    it(`${entry} loads no package and no Node module, and names no Node global`, async () => {
+      const modules = await loadedModules(new URL(entry, BUILT));
+      assert.ok(modules.size > 5, `${modules.size} modules`);
+      for (const [name, code] of modules) {
+        assert.ok(name.startsWith('file:'), `${name} is imported`);
+        assert.doesNotMatch(
+          code.replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, ''),
+          /\b(?:process|Buffer|require|__dirname)\b[.([]/,
+          name,
+        );
+      }
+    });
+  }
+
+  it('is told apart from the Node entry, whose Node modules the search finds', async () => {
+    const modules = await loadedModules(new URL('webgpu/index.js', BUILT));
+    assert.ok([...modules.keys()].some(isBuiltin));
+    assert.ok(modules.has('webgpu') && modules.has('koffi'));
+  });
+});
