@@ -10,7 +10,7 @@ import type { ModelRunner } from './runner.ts';
 /** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
 export type ExpertPrecision = 'exact' | 'int4';
 
-/** Which router stands between gate projection and dispatch; `'auto'` takes the first of HIP, WebGPU and CPU that works. */
+/** Which router stands between gate projection and dispatch; what `'auto'` takes is the runner's choice (ONNX Runtime's: HIP where it starts, else the CPU). */
 export type RouterChoice = 'auto' | 'cpu' | 'hip' | 'webgpu';
 
 /** What a runner module gets. */
