@@ -16,7 +16,6 @@
 import type { TokenConstraint } from '../constraint.ts';
 import { ForwardError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
-import { KvHistoryGoneError } from '../runners/errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type {
   FailureReport,
@@ -30,8 +29,8 @@ import type {
 } from './job.ts';
 import { IntervalHistogram } from './interval-histogram.ts';
 import { KvBudget } from './kv-budget.ts';
-import { type CachedSequence, commonPrefix, PrefixCache } from './prefix-cache.ts';
 import { takeTurns } from './prefill-turns.ts';
+import { PrefixReuse } from './prefix-reuse.ts';
 import { RoutingLog } from './routing-log.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';
 
@@ -59,22 +58,12 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly now?: () => number;
 }
 
-/** Prefixes shorter than this are computed again rather than copied. */
-const SHORTEST_REUSED_PREFIX = 8;
 /** Bound on the logits of one score step, in bytes: all positions have logits then. */
 const SCORE_LOGITS_BYTES = 64 * 2 ** 20;
 
 interface PlannedStep {
   readonly state: JobState;
   readonly step: SequenceStep;
-}
-
-/** The beginning of a prompt, computed already. */
-interface Prefix {
-  readonly sequence: number;
-  readonly length: number;
-  /** See `CachedSequence`. */
-  readonly exact: number;
 }
 
 interface StepResults {
@@ -100,8 +89,7 @@ export class Scheduler {
   /** Oldest first. */
   readonly #running: JobState[] = [];
   readonly #open = new Map<number, JobState>();
-  readonly #prefixes: PrefixCache;
-  readonly #keepCheckpoints: boolean;
+  readonly #prefixes: PrefixReuse;
   readonly #tokenIntervals = new IntervalHistogram();
   #steps = 0;
   #promptTokens = 0;
@@ -121,9 +109,7 @@ export class Scheduler {
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
     this.routingLog = new RoutingLog(options.routing);
-    this.#prefixes = new PrefixCache(options.maxCachedPrefixes);
-    this.#keepCheckpoints =
-      runner.memory.kvBytes(runner.contextLength) < runner.memory.kvBytesPerToken * runner.contextLength;
+    this.#prefixes = new PrefixReuse({ ...options, kv: this.kv });
     runner.onRouting = this.routingLog.record;
   }
 
@@ -282,80 +268,21 @@ export class Scheduler {
 
   #hasRoomFor(state: JobState): boolean {
     if (this.#running.length >= this.#limits.maxSequences) return false;
-    while (!this.kv.fits(state.required + 1)) if (!this.#evictPrefix()) break;
+    while (!this.kv.fits(state.required + 1)) if (!this.#prefixes.evict()) break;
     // With nothing else running, the job may try: its prompt was checked against the whole budget.
     return this.kv.fits(state.required + 1) || this.#running.length === 0;
   }
 
-  /** Gives the job a sequence: a kept one, a copy of another's beginning, or an empty one. */
   #attachSequence(state: JobState): void {
-    const found =
-      state instanceof GenerateState && state.job.reusePrefix && !state.job.traceRouting ? this.#reuse(state) : null;
-    state.sequence = found?.sequence ?? this.#runner.createSequence();
-    state.computed = found?.length ?? 0;
+    this.#prefixes.attach(state, this.#running);
     state.turnSince = this.#steps;
-    state.exactAtStart = this.#wholeChunks(Math.min(found?.exact ?? 0, state.computed));
-    state.startedExact = state.exactAtStart === state.computed;
     if (state instanceof GenerateState && state.startedAt === null) {
       state.cachedTokens = state.computed;
       this.#prefixQueries += state.job.prompt.length;
       this.#prefixHits += state.computed;
     }
     // The whole prompt is reserved at once, so that prompts in progress never fight over blocks.
-    this.kv.reserve(state.sequence, state.required + 1);
-  }
-
-  #reuse(state: GenerateState): Prefix | null {
-    // At least one token has to be computed: its logits choose the next.
-    const wanted = state.slice(0, state.required - 1);
-    const usable = (length: number, exact: number): number =>
-      state.job.reproducible ? this.#wholeChunks(Math.min(length, exact)) : length;
-    for (const { entry, length: shared } of this.#prefixes.matches(wanted, SHORTEST_REUSED_PREFIX)) {
-      const { exact } = entry;
-      const length = usable(shared, exact);
-      if (length < SHORTEST_REUSED_PREFIX) continue;
-      if (length === entry.tokens.length) {
-        this.#prefixes.take(entry);
-        return { sequence: entry.sequence, length, exact };
-      }
-      const sequence = this.#tryFork(entry.sequence, length);
-      if (sequence !== null) {
-        this.#prefixes.touch(entry);
-        return { sequence, length, exact };
-      }
-    }
-    let best: Prefix | null = null;
-    for (const other of this.#running) {
-      if (other.sequence === null || other === state) continue;
-      const exact = this.#exactTokens(other);
-      const length = usable(commonPrefix(other.slice(0, other.computed), wanted), exact);
-      if (length >= Math.max(SHORTEST_REUSED_PREFIX, (best?.length ?? 0) + 1))
-        best = { sequence: other.sequence, length, exact };
-    }
-    if (best === null) return null;
-    const sequence = this.#tryFork(best.sequence, best.length);
-    return sequence === null ? null : { ...best, sequence };
-  }
-
-  #wholeChunks(tokens: number): number {
-    return tokens - (tokens % this.#limits.prefillChunk);
-  }
-
-  /** How many tokens of a job's sequence are exact: see `CachedSequence`. */
-  #exactTokens(state: JobState): number {
-    if (!(state instanceof GenerateState)) return 0;
-    if (!state.startedExact) return state.exactAtStart;
-    return this.#wholeChunks(Math.min(state.computed, state.job.prompt.length));
-  }
-
-  /** A runner refuses to fork where a window has already dropped the positions: then the next best prefix is tried. */
-  #tryFork(sequence: number, length: number): number | null {
-    try {
-      return this.#runner.forkSequence(sequence, length);
-    } catch (error) {
-      if (error instanceof KvHistoryGoneError) return null;
-      throw error;
-    }
+    if (state.sequence !== null) this.kv.reserve(state.sequence, state.required + 1);
   }
 
   #planBatch(results: StepResults): PlannedStep[] {
@@ -420,7 +347,7 @@ export class Scheduler {
     for (;;) {
       if (state.sequence === null) return false;
       if (this.kv.reserve(state.sequence, tokens)) return true;
-      if (this.#evictPrefix()) continue;
+      if (this.#prefixes.evict()) continue;
       const newest = this.#running.findLast(({ paused }) => paused) ?? this.#running.at(-1);
       if (newest === undefined || this.#running.length === 1) {
         // Alone and still too long: the answer ends here.
@@ -464,7 +391,7 @@ export class Scheduler {
       return;
     }
     if (state.pending > 0) return;
-    if (state.answer.length === 0) this.#keepPrompt(state);
+    if (state.answer.length === 0) this.#prefixes.keepPrompt(state);
 
     if (state.constraint !== null) await state.constraint.ready;
     const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
@@ -543,43 +470,10 @@ export class Scheduler {
       if (index >= 0) list.splice(index, 1);
     }
     if (state instanceof GenerateState) state.constraint?.[Symbol.dispose]();
-    if (state.sequence === null) return;
-    if (state instanceof GenerateState && state.job.reusePrefix) {
-      this.#keep({
-        sequence: state.sequence,
-        tokens: state.slice(0, state.computed),
-        exact: this.#exactTokens(state),
-      });
-    } else this.#releaseSequence(state);
-  }
-
-  /** Where windows drop old positions, a copy at the prompt's end is what the next turn can start from. */
-  #keepPrompt(state: GenerateState): void {
-    if (!this.#keepCheckpoints || !state.job.reusePrefix || state.sequence === null) return;
-    const tokens = state.job.prompt.length;
-    if (tokens < SHORTEST_REUSED_PREFIX || !this.kv.fits(tokens)) return;
-    const copy = this.#tryFork(state.sequence, tokens);
-    if (copy === null) return;
-    this.kv.reserve(copy, tokens);
-    this.#keep({ sequence: copy, tokens: state.job.prompt, exact: this.#exactTokens(state) });
-  }
-
-  #keep(entry: CachedSequence): void {
-    for (const dropped of this.#prefixes.add(entry)) this.#release(dropped.sequence);
-  }
-
-  #evictPrefix(): boolean {
-    const evicted = this.#prefixes.evict();
-    if (evicted !== null) this.#release(evicted.sequence);
-    return evicted !== null;
+    this.#prefixes.detach(state);
   }
 
   #releaseSequence(state: JobState): void {
-    if (state.sequence !== null) this.#release(state.sequence);
-  }
-
-  #release(sequence: number): void {
-    this.kv.release(sequence);
-    this.#runner.releaseSequence(sequence);
+    if (state.sequence !== null) this.#prefixes.release(state.sequence);
   }
 }
