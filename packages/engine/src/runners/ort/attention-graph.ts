@@ -21,8 +21,8 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
   const { normalized, sum: residual } = addAndNormalize(
     graph,
     config,
-    graph.input('mixture', 'float32', ['tokens', 1, hiddenSize]),
-    graph.input('residual', 'float32', ['tokens', 1, hiddenSize]),
+    graph.input('mixture', 'float32', ['tokens', hiddenSize]),
+    graph.input('residual', 'float32', ['tokens', hiddenSize]),
     layer.inputNorm,
     'inputNorm',
   );
@@ -39,11 +39,9 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
   const totalLength = graph.input('totalLength', 'int32', []);
 
   const projections = [layer.query, layer.key, layer.value];
-  const fused = graph.op('Add', [
-    graph.op('MatMul', [
-      normalized,
-      graph.constant('qkv', transposedConstant(projections.map(({ weight }) => weight))),
-    ]),
+  const fused = graph.op('Gemm', [
+    normalized,
+    graph.constant('qkv', transposedConstant(projections.map(({ weight }) => weight))),
     graph.constant('qkvBias', joinedConstant(projections.map(({ bias }) => bias))),
   ]);
   const shaped = graph.op('Reshape', [fused, stepShape]);
@@ -67,7 +65,7 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
   // The present outputs must exist for the past to be read; only the new rows leave the graph.
   const [attended = ''] = graph.contribMany('GroupQueryAttention', inputs, 3, attributes);
   const projected = graph.op('MatMul', [
-    graph.op('Reshape', [attended, graph.integers([-1, 1, queryWidth])]),
+    graph.op('Reshape', [attended, graph.integers([-1, queryWidth])]),
     graph.constant('output', transposedConstant([layer.output.weight])),
   ]);
   const { normalized: experts, sum: residualSum } = addAndNormalize(
@@ -79,8 +77,9 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
     'postAttentionNorm',
     layer.output.bias,
   );
-  const gate = graph.op('Add', [
-    graph.op('MatMul', [experts, graph.constant('gate', transposedConstant([layer.router.weight]))]),
+  const gate = graph.op('Gemm', [
+    experts,
+    graph.constant('gate', transposedConstant([layer.router.weight])),
     graph.constant('gateBias', denseConstant(layer.router.bias)),
   ]);
   const flat = (output: Value): Value => graph.op('Reshape', [output, graph.integers([-1])]);

@@ -12,12 +12,12 @@ export function headGraph(
   const { normalized } = addAndNormalize(
     graph,
     config,
-    graph.input('mixture', 'float32', ['tokens', 1, config.hiddenSize]),
-    graph.input('residual', 'float32', ['tokens', 1, config.hiddenSize]),
+    graph.input('mixture', 'float32', ['tokens', config.hiddenSize]),
+    graph.input('residual', 'float32', ['tokens', config.hiddenSize]),
     finalNorm,
     'finalNorm',
   );
   const logits = graph.op('MatMul', [normalized, graph.constant('lmHead', transposedConstant([lmHead]))]);
-  graph.output('logits', logits, 'float32', ['tokens', 1, config.vocabularySize]);
+  graph.output('logits', logits, 'float32', ['tokens', config.vocabularySize]);
   return graph;
 }

@@ -76,8 +76,8 @@ export class OrtPipeline implements LayerPipeline {
     const outputs = await (this.#model.attention[layer] as GraphSession).run({
       ...this.#stepFeeds,
       ...this.#typeFeeds[layerTypes[layer] ?? 'full'],
-      residual: f32Tensor(this.#residual, [this.tokens, 1, hiddenSize]),
-      mixture: f32Tensor(this.#mixture, [this.tokens, 1, hiddenSize]),
+      residual: f32Tensor(this.#residual, [this.tokens, hiddenSize]),
+      mixture: f32Tensor(this.#mixture, [this.tokens, hiddenSize]),
       pastKey: f32Tensor(past.key, past.shape),
       pastValue: f32Tensor(past.value, past.shape),
     });
@@ -121,8 +121,8 @@ export class OrtPipeline implements LayerPipeline {
       const rows = (values: Float32Array): Float32Array =>
         values.subarray(first * hiddenSize, (first + count) * hiddenSize);
       const outputs = await this.#model.head.run({
-        residual: f32Tensor(rows(this.#residual), [count, 1, hiddenSize]),
-        mixture: f32Tensor(rows(this.#mixture), [count, 1, hiddenSize]),
+        residual: f32Tensor(rows(this.#residual), [count, hiddenSize]),
+        mixture: f32Tensor(rows(this.#mixture), [count, hiddenSize]),
       });
       logits.set(f32Output(outputs, 'logits'), first * vocabularySize);
     }
