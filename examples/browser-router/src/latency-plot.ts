@@ -2,7 +2,9 @@
 
 import type { Latency } from './routing-run.ts';
 
-const MARGIN = { left: 130, right: 50, top: 40, bottom: 90 };
+const MARGIN = { left: 130, right: 50, top: 60, bottom: 90 };
+/** Keeps the first and the last point off the edges. */
+const INSET = 40;
 const FONT = '24px system-ui, sans-serif';
 
 /** Draws the points and the line through them. */
@@ -16,12 +18,15 @@ export function drawLatencies(canvas: HTMLCanvasElement, latencies: readonly Lat
   const width = canvas.width - MARGIN.left - MARGIN.right;
   const height = canvas.height - MARGIN.top - MARGIN.bottom;
   const x = (tokens: number): number =>
-    MARGIN.left + (width * Math.log2(tokens / first.tokens)) / Math.log2(last.tokens / first.tokens);
+    MARGIN.left +
+    INSET +
+    ((width - 2 * INSET) * Math.log2(tokens / first.tokens)) / Math.log2(last.tokens / first.tokens);
   const y = (time: number): number => MARGIN.top + (height * (highest - Math.log10(time))) / (highest - lowest);
 
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.font = FONT;
-  context.lineWidth = 2;
+  context.lineWidth = 3;
+  context.lineJoin = 'round';
   context.textBaseline = 'middle';
   context.textAlign = 'right';
   for (let power = lowest; power <= highest; power++) {
@@ -41,8 +46,21 @@ export function drawLatencies(canvas: HTMLCanvasElement, latencies: readonly Lat
     context.beginPath();
     context.arc(left, top, 7, 0, 2 * Math.PI);
     context.fill();
-    context.fillText((times[i] ?? 0).toFixed(2), left, top - 10);
+    label(context, shortNumber(times[i] ?? 0), left, top - 14);
   });
+}
+
+/** Two digits, without an exponent. */
+function shortNumber(value: number): string {
+  return value < 10 ? value.toPrecision(2) : value.toFixed(0);
+}
+
+/** Text on a white rim, readable where a line crosses it. */
+function label(context: CanvasRenderingContext2D, text: string, left: number, bottom: number): void {
+  context.strokeStyle = '#fff';
+  context.lineWidth = 8;
+  context.strokeText(text, left, bottom);
+  context.fillText(text, left, bottom);
 }
 
 function line(

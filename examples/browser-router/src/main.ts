@@ -7,12 +7,20 @@ import { drawLatencies } from './latency-plot.ts';
 import { routeAndCheck } from './routing-run.ts';
 import type { RunShape } from './routing-run.ts';
 
-type State = 'idle' | 'running' | 'passed' | 'failed' | 'unavailable';
+type State = 'running' | 'passed' | 'failed' | 'unavailable';
+
+const HEADINGS: Readonly<Record<State, string>> = {
+  running: 'Running',
+  passed: 'Passed',
+  failed: 'Failed',
+  unavailable: 'WebGPU is missing',
+};
 
 const form = element('shape', HTMLFormElement);
 const status = element('status', HTMLElement);
 const results = element('results', HTMLElement);
 const button = form.querySelector('button');
+const heading = document.createElement('strong');
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -22,14 +30,14 @@ void run();
 
 async function run(): Promise<void> {
   if (button !== null) button.disabled = true;
-  show('running', 'Routing …');
+  show('running', 'Routing, checking and timing …');
   try {
     const outcome = await routeAndCheck(readShape());
     const { mismatchedIds, mismatchedWeights, worstWeightError, problems } = outcome.comparison;
     const passed = problems.length === 0;
     show(
       passed ? 'passed' : 'failed',
-      `${outcome.device}, by ${outcome.path === 'subgroups' ? 'subgroup operations' : 'workgroup memory'}. ${outcome.shape.tokens} tokens checked against the reference: ${mismatchedIds} ids and ${mismatchedWeights} weights differ; the largest weight error is ${(100 * worstWeightError).toFixed(1)} % of what is allowed.`,
+      `${outcome.shape.tokens} tokens checked against the reference: ${mismatchedIds} ids and ${mismatchedWeights} weights differ; the largest weight error is ${(100 * worstWeightError).toFixed(1)} % of what is allowed. Routed on ${outcome.device} by ${outcome.path === 'subgroups' ? 'subgroup operations' : 'workgroup memory'}. ${problems.join(' ')}`,
     );
     results.hidden = false;
     drawHeatMap(element('heat-map', HTMLCanvasElement), outcome.tokensPerExpert);
@@ -37,7 +45,7 @@ async function run(): Promise<void> {
     drawLatencies(element('latency', HTMLCanvasElement), outcome.latencies);
   } catch (error) {
     results.hidden = true;
-    if (error instanceof BackendUnavailableError) show('unavailable', `WebGPU is missing. ${error.message}`);
+    if (error instanceof BackendUnavailableError) show('unavailable', error.message);
     else show('failed', error instanceof RouterError ? error.message : String(error));
   } finally {
     if (button !== null) button.disabled = false;
@@ -60,6 +68,8 @@ function readShape(): RunShape {
 function show(state: State, text: string): void {
   status.dataset['state'] = state;
   status.textContent = text;
+  heading.textContent = HEADINGS[state];
+  status.prepend(heading);
 }
 
 function element<Kind extends Element>(id: string, kind: new () => Kind): Kind {
