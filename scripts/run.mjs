@@ -114,6 +114,10 @@ async function check() {
       quiet: true,
     });
   }
+  await must('Type-checking the browser example', 'The errors are above.', bin('tsc'), ['-p', 'tsconfig.json'], {
+    cwd: join(ROOT, 'examples', 'browser-router'),
+    quiet: true,
+  });
 }
 
 /** Adds up "12 passing", "1 failing", "2 pending" of mocha's reports. */
