@@ -27,6 +27,8 @@ export interface OrtModel {
  * memory or for other threads, which is fastest while experts are small; large ones are faster on all threads.
  */
 const LARGEST_MXFP4_EXPERT_BYTES = 2 ** 17;
+/** All of them lie in one WebAssembly memory, which ends at 4 GiB. */
+const LARGEST_MXFP4_BYTES = 2 ** 31;
 
 /** The form of the expert weights for a precision. bf16 experts have no exact blocks and become f32. */
 export function chooseExpertForm(config: GptOssConfig, precision: ExpertPrecision): ExpertForm | 'mxfp4' {
@@ -37,7 +39,8 @@ export function chooseExpertForm(config: GptOssConfig, precision: ExpertPrecisio
     return 'blocks4';
   }
   const expertBytes = (3 * config.hiddenSize * config.intermediateSize) / 2;
-  return expertBytes <= LARGEST_MXFP4_EXPERT_BYTES ? 'mxfp4' : 'blocks8';
+  const allBytes = expertBytes * config.experts * config.layers;
+  return expertBytes <= LARGEST_MXFP4_EXPERT_BYTES && allBytes <= LARGEST_MXFP4_BYTES ? 'mxfp4' : 'blocks8';
 }
 
 /** Loads a model, one layer at a time, so that only one layer's converted weights exist beside what is kept. */

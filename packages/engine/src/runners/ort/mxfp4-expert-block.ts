@@ -15,6 +15,7 @@ import { unpackedExpertGraph } from './unpacked-expert-graph.ts';
 
 const PARTS = ['gateUp', 'down'] as const;
 const F32_BYTES = 4;
+
 /**
  * Experts held as the checkpoint's MXFP4. Decode steps compute on them as they are; a prefill unpacks a layer's experts
  * into f32, which ONNX Runtime multiplies faster where each has many rows, and the next layer's take their place.
