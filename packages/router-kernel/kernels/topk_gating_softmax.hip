@@ -7,14 +7,9 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
-// Lists are as long as the next power of two, which sorting networks want.
-constexpr int kKept = kNextPowerOfTwo<kTopK>;
 static_assert(!kSearchesChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
                                    kKept % kLanes == 0),
               "chunks need whole loads and a share of the best chunks for each lane");
-constexpr int kCandidates = kSearchesChunks ? kLoads : kSlots;
-constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNextPowerOfTwo<kCandidates>;
-
 // With more winners than this, moving lists up costs more than merging them.
 constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kTopK <= 16;
 
@@ -41,6 +36,40 @@ ROUTER_INLINE float reload_logit(const void* row, u32 expert) {
   return logit != logit ? -kInfinity : logit;
 }
 
+// The K best experts of a row, the best first, and their logits; what the ranking knows of the row's softmax is returned.
+// Needs every lane of the wave.
+ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* correctionBias, u32 lane,
+                                  u32 tokenInBlock, float* logits, i32* experts) {
+  Key keys[kSlots];
+  RowSums sums = {0.0f, 0.0f};
+  if constexpr (kRanksByChoice) {
+    sums = keys_of_choices(words, correctionBias, lane, tokenInBlock, keys);
+  } else if constexpr (kSearchesChunks) {
+    keys_of_chunks(words, keys);
+  } else {
+    keys_of_logits(words, lane, keys);
+  }
+  Key best[kKept];
+  select_best<kKeptInLane, kCandidates>(keys, best);
+#pragma unroll
+  for (int i = 0; i < kKeptInLane; i++) best[i] = with_lane(best[i], lane);
+  if constexpr (kReducesOverWave) {
+    Key list[kKeptInLane];
+#pragma unroll
+    for (int i = 0; i < kKeptInLane; i++) list[i] = best[i];
+    take_best_of_wave<kKeptInLane, kTopK>(list, best);
+  } else {
+    merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
+  }
+  if constexpr (kSearchesChunks) best_of_chunks<kKept>(row, lane, best);
+#pragma unroll
+  for (int k = 0; k < kTopK; k++) {
+    experts[k] = expert_of(best[k]);
+    logits[k] = kRanksByChoice ? reload_logit(row, experts[k]) : logit_of_key<kDtype>(best[k]);
+  }
+  return sums;
+}
+
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
                   u32 rowBytes, u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
@@ -60,44 +89,21 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   u32 words[kWords];
   load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
 
-  Key keys[kSlots];
-  RowSums sums = {0.0f, 0.0f};
-  if constexpr (kRanksByChoice) {
-    sums = keys_of_choices(words, correctionBias, lane, thread / kLanes, keys);
-  } else if constexpr (kSearchesChunks) {
-    keys_of_chunks(words, keys);
-  } else {
-    keys_of_logits(words, lane, keys);
-  }
-  Key best[kKept];
-  select_best<kKeptInLane, kCandidates>(keys, best);
-#pragma unroll
-  for (int i = 0; i < kKeptInLane; i++) best[i] = with_lane(best[i], lane);
-  if constexpr (kReducesOverWave) {
-    Key list[kKeptInLane];
-#pragma unroll
-    for (int i = 0; i < kKeptInLane; i++) list[i] = best[i];
-    take_best_of_wave<kKeptInLane, kTopK>(list, best);
-  } else {
-    merge_across_lanes<kLanes, kKeptInLane, kKept>(best);
-  }
-  if constexpr (kSearchesChunks) best_of_chunks<kKept>(rowLogits, lane, best);
-
   i32 winners[kTopK];
   float winnerLogits[kTopK];
-  float bestLogit = -kInfinity;
-#pragma unroll
-  for (int k = 0; k < kTopK; k++) {
-    winners[k] = expert_of(best[k]);
-    if constexpr (kRanksByChoice) {
-      winnerLogits[k] = reload_logit(rowLogits, winners[k]);
-      bestLogit = larger(bestLogit, winnerLogits[k]);
-    } else {
-      winnerLogits[k] = logit_of_key<kDtype>(best[k]);
-    }
+  RowSums sums = {0.0f, 0.0f};
+  bool areKnown = false;
+  if constexpr (kSearchesValues) areKnown = best_by_value<kKept>(rowLogits, words, lane, winnerLogits, winners);
+  if (!areKnown) {
+    // Read again where that spares holding the row in registers until here.
+    if constexpr (kSearchesValues) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
+    sums = best_by_key(rowLogits, words, correctionBias, lane, thread / kLanes, winnerLogits, winners);
   }
-  if constexpr (!kRanksByChoice) {
-    bestLogit = winnerLogits[0];
+  float bestLogit = winnerLogits[0];
+  if constexpr (kRanksByChoice) {
+#pragma unroll
+    for (int k = 1; k < kTopK; k++) bestLogit = larger(bestLogit, winnerLogits[k]);
+  } else {
     sums = sums_of_row(words, lane, bestLogit);
   }
 

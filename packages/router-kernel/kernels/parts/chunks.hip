@@ -1,8 +1,14 @@
-// Two searches instead of one, for many tokens, where instructions are what counts. The first ranks chunks of neighbouring experts, one load each, by their best logit; the second ranks the experts of the K best chunks,
-// which are read again. The K best experts lie in the K best chunks: a chunk that has one of them is beaten only by
+// Two searches instead of one, for many tokens, where instructions are what counts. The first ranks chunks of
+// neighbouring experts, one load each, by their best logit; the second ranks the experts of the K best chunks, which are
+// read again. The K best experts lie in the K best chunks: a chunk that has one of them is beaten only by
 // chunks that have a better one, and equal logits go to the lower chunk as they go to the lower expert.
 
 namespace ROUTER_NAMESPACE {
+
+// Lists are as long as the next power of two, which sorting networks want.
+constexpr int kKept = kNextPowerOfTwo<kTopK>;
+constexpr int kCandidates = kSearchesChunks ? kLoads : kSlots;
+constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNextPowerOfTwo<kCandidates>;
 
 constexpr int kWordsPerChunk = 4;
 constexpr int kChunkWidth = kWordsPerChunk * 4 / kLogitBytes;

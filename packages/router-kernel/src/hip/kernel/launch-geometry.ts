@@ -94,7 +94,8 @@ function measuredForm(
     return { ...form(32, threads), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
   }
   if (tokens < 4096) return form(8, 128);
-  const laneChoices = tokens >= 16384 && isWide && experts <= 256 ? [2, 4] : [4, 8];
+  // Where values alone decide (chunks_by_value.hip), four lanes are faster with f32 as well.
+  const laneChoices = tokens >= 16384 && isWide && experts > 128 && experts <= 256 ? [2, 4] : [4, 8];
   const chunkLanes = laneChoices.find((lanes) => experts / lanes <= 128 && canSearchChunks(config, lanes, loadBytes));
   if (tokens < 16384) {
     return isLong && chunkLanes !== undefined ? inChunks(chunkLanes, 64) : form(Math.max(4, fewest / 2), 64);
