@@ -22,6 +22,11 @@ export class BytePairMerger {
     this.#longestToken = longest;
   }
 
+  /** A number of ids that one piece has at least. */
+  fewestIds(text: string): number {
+    return Math.ceil(text.length / this.#longestToken);
+  }
+
   /** Appends the ids of one piece to `ids`. Every byte has to be a token by itself. */
   encode(text: string, ids: number[]): void {
     const bytes = Buffer.from(text, 'utf8').toString('latin1');

@@ -231,6 +231,18 @@ export class UnknownTokenError extends ModelsError {
   }
 }
 
+/** A text has more tokens than its reader has room for. How many more is not known: the rest was not read. */
+export class TooManyTokensError extends ModelsError {
+  readonly code = 'TOO_MANY_TOKENS';
+  /** The most tokens there may be. */
+  readonly most: number;
+
+  constructor(most: number) {
+    super(`The text is too long: found more than ${most} tokens. Shorten it.`);
+    this.most = most;
+  }
+}
+
 /** A decoding function was given buffers of the wrong size or kind. */
 export class InvalidTensorDataError extends ModelsError {
   readonly code = 'INVALID_TENSOR_DATA';

@@ -1,6 +1,6 @@
 import { Tiktoken } from 'tiktoken/lite';
 import { BytePairMerger } from './byte-pair-merging.ts';
-import { DisposedError, InvalidTokenizerError, UnknownTokenError } from './errors.ts';
+import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from './errors.ts';
 import { mayHaveRun, translateSplitPattern } from './split-pattern.ts';
 import { parseTokenizerFile, type TokenizerDefinition } from './tokenizer-file.ts';
 
@@ -16,16 +16,19 @@ export interface Tokenizer {
    * Takes time in proportion to the text, for GPT-OSS's pattern. One that JavaScript cannot read (possessive or atomic
    * groups) leaves long runs of one kind of characters to an encoder whose time is quadratic in their length.
    *
+   * @param most The most ids that are of use: a text of many more is given up early. Default no limit.
    * @throws InvalidTokenizerError where the pattern of the file gives up on the text, or is refused only now: see
    * TokenizerOptions.
+   * @throws TooManyTokensError where there are more ids than `most`.
    */
-  encode(text: string): number[];
+  encode(text: string, most?: number): number[];
   /**
    * Encodes text in which special tokens are special (training files, rendered prompts). Never for user text.
    *
-   * @throws InvalidTokenizerError as `encode` does.
+   * @param most as for `encode`.
+   * @throws InvalidTokenizerError, TooManyTokensError as `encode` does.
    */
-  encodeWithSpecialTokens(text: string): number[];
+  encodeWithSpecialTokens(text: string, most?: number): number[];
   /**
    * Special tokens come out as their text. Bytes that are no UTF-8 become U+FFFD.
    *
@@ -69,7 +72,7 @@ export function createTokenizer(json: unknown, path: string, options: TokenizerO
 /** Runs of characters from which on pieces are merged here: the encoder's time is quadratic in a piece's length. */
 const LONG_RUN = 1000;
 
-/** Encodes texts with long runs. */
+/** Encodes texts with long runs, and texts that may be given up. */
 interface LongTextEncoder {
   readonly pattern: RegExp;
   readonly special: RegExp | null;
@@ -107,16 +110,16 @@ class BytePairTokenizer implements Tokenizer {
     return this.#encoder;
   }
 
-  encode(text: string): number[] {
-    const longTexts = this.#encoderForRuns(text);
-    if (longTexts !== null) return this.#encodeOrdinary(longTexts, text.toWellFormed(), []);
-    return this.#encode((encoder) => encoder.encode_ordinary(text));
+  encode(text: string, most = Number.POSITIVE_INFINITY): number[] {
+    const longTexts = this.#encoderForLong(text, most);
+    if (longTexts !== null) return this.#encodeOrdinary(longTexts, text.toWellFormed(), [], most);
+    return this.#encode((encoder) => encoder.encode_ordinary(text), most);
   }
 
-  encodeWithSpecialTokens(text: string): number[] {
-    const longTexts = this.#encoderForRuns(text);
-    if (longTexts !== null) return this.#encodeMixed(longTexts, text.toWellFormed());
-    return this.#encode((encoder) => encoder.encode(text, 'all', []));
+  encodeWithSpecialTokens(text: string, most = Number.POSITIVE_INFINITY): number[] {
+    const longTexts = this.#encoderForLong(text, most);
+    if (longTexts !== null) return this.#encodeMixed(longTexts, text.toWellFormed(), most);
+    return this.#encode((encoder) => encoder.encode(text, 'all', []), most);
   }
 
   decode(ids: Iterable<number>): string {
@@ -139,10 +142,11 @@ class BytePairTokenizer implements Tokenizer {
     this.#encoder = null;
   }
 
-  #encode(encode: (encoder: Tiktoken) => Uint32Array): number[] {
+  #encode(encode: (encoder: Tiktoken) => Uint32Array, most: number): number[] {
     const encoder = this.buildEncoder();
+    let ids: Uint32Array;
     try {
-      return Array.from(encode(encoder));
+      ids = encode(encoder);
     } catch (cause) {
       // A pattern that backtracks without end makes the encoder give up.
       this.#encoderGaveUp = true;
@@ -153,12 +157,17 @@ class BytePairTokenizer implements Tokenizer {
         cause,
       );
     }
+    if (ids.length > most) throw new TooManyTokensError(most);
+    return Array.from(ids);
   }
 
-  /** The encoder for a text with long runs; null where the common one will do. */
-  #encoderForRuns(text: string): LongTextEncoder | null {
+  /**
+   * The encoder for a text with long runs, or for one that may have many more ids than `most`: it stops there. Null
+   * where the common one will do.
+   */
+  #encoderForLong(text: string, most: number): LongTextEncoder | null {
     this.#checkOpen();
-    if (!mayHaveRun(text, LONG_RUN)) return null;
+    if (text.length <= most && !mayHaveRun(text, LONG_RUN)) return null;
     this.#longTexts ??= this.#makeLongTextEncoder();
     return this.#longTexts;
   }
@@ -173,20 +182,25 @@ class BytePairTokenizer implements Tokenizer {
     return { pattern, merger, special: escaped.length === 0 ? null : new RegExp(escaped.join('|'), 'g') };
   }
 
-  #encodeOrdinary({ pattern, merger }: LongTextEncoder, text: string, ids: number[]): number[] {
-    for (const [piece] of text.matchAll(pattern)) merger.encode(piece, ids);
+  #encodeOrdinary({ pattern, merger }: LongTextEncoder, text: string, ids: number[], most: number): number[] {
+    for (const [piece] of text.matchAll(pattern)) {
+      // A piece of many bytes takes long by itself: it is not begun where it cannot fit.
+      if (ids.length + merger.fewestIds(piece) > most) throw new TooManyTokensError(most);
+      merger.encode(piece, ids);
+    }
+    if (ids.length > most) throw new TooManyTokensError(most);
     return ids;
   }
 
-  #encodeMixed(longTexts: LongTextEncoder, text: string): number[] {
+  #encodeMixed(longTexts: LongTextEncoder, text: string, most: number): number[] {
     const ids: number[] = [];
     let from = 0;
     for (const match of longTexts.special === null ? [] : text.matchAll(longTexts.special)) {
-      this.#encodeOrdinary(longTexts, text.slice(from, match.index), ids);
+      this.#encodeOrdinary(longTexts, text.slice(from, match.index), ids, most);
       ids.push(this.specialTokens.get(match[0]) ?? 0);
       from = match.index + match[0].length;
     }
-    return this.#encodeOrdinary(longTexts, text.slice(from), ids);
+    return this.#encodeOrdinary(longTexts, text.slice(from), ids, most);
   }
 
   #bytes(id: number): Uint8Array {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { DisposedError, InvalidTokenizerError, UnknownTokenError } from '../src/errors.ts';
+import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from '../src/errors.ts';
 import { bytesToByteLevel } from '../src/byte-level.ts';
 import { BytePairMerger } from '../src/byte-pair-merging.ts';
 import { isJsonObject } from '../src/json-text.ts';
@@ -123,6 +123,28 @@ describe('tokenizer of the embedded checkpoint', () => {
       assert.deepEqual(tokenizer.encodeWithSpecialTokens(`${text}<|start|>${text}`), [...ids, start, ...ids]);
       assert.equal(tokenizer.encode(`${text}<|start|>`).includes(start), false);
     }
+  });
+
+  it('gives the same ids under a limit that they keep, and none where there are more', () => {
+    const withSpecials = fc
+      .array(fc.oneof(anyText, fc.constantFrom('<|start|>', '<|end|>', 'a'.repeat(1200))), { maxLength: 4 })
+      .map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(withSpecials, fc.nat(60), (text, most) => {
+        for (const encode of ['encode', 'encodeWithSpecialTokens'] as const) {
+          const ids = tokenizer[encode](text);
+          assert.deepEqual(tokenizer[encode](text, ids.length), ids);
+          assert.deepEqual(tokenizer[encode](text, ids.length + most), ids);
+          if (ids.length === 0) continue;
+          const tooFew = Math.max(0, ids.length - 1 - most);
+          assert.throws(
+            () => tokenizer[encode](text, tooFew),
+            (error) => error instanceof TooManyTokensError && error.most === tooFew,
+          );
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it('keeps a byte order mark', () => {

@@ -4,6 +4,7 @@ import {
   DuplicateToolError,
   InvalidToolNameError,
   MissingSpecialTokenError,
+  TooManyTokensError,
   UnknownToolResultError,
 } from '../../src/errors.ts';
 import {
@@ -214,6 +215,31 @@ describe('rendering a conversation', () => {
       assert.equal(message.header.recipient, 'f');
     }
     assert.equal(tokenizer.decode(renderAnswerPrefix({ channel: 'final' }, tokenizer)), '<|channel|>final<|message|>');
+  });
+
+  it('is given up as soon as it has more ids than wanted, the texts behind not read', () => {
+    const conversation = {
+      messages: Array.from({ length: 200 }, () => ({ role: 'user' as const, content: 'Hello' })),
+      currentDate: '2025-06-28',
+    };
+    const ids = renderConversation(conversation, tokenizer);
+    assert.deepEqual(renderConversation(conversation, tokenizer, { maxTokens: ids.length }), ids);
+    let texts = 0;
+    const counting = new Proxy(tokenizer, {
+      get: (target, key) => {
+        if (key === 'encode') texts += 1;
+        const member: unknown = Reflect.get(target, key, target);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    for (const most of [0, 1, 400, ids.length - 1]) {
+      texts = 0;
+      assert.throws(
+        () => renderConversation(conversation, counting, { maxTokens: most }),
+        (error) => error instanceof TooManyTokensError && error.most === most,
+      );
+      assert.ok(texts <= 4 + most, `${texts} texts were read for ${most} ids`);
+    }
   });
 
   it('refuses names that cannot stand in a header', () => {

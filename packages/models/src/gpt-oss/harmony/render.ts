@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { UnknownToolResultError } from '../../errors.ts';
+import { TooManyTokensError, UnknownToolResultError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer.ts';
 import { type HarmonyFormat, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 import { commentLines } from './json-schema.ts';
@@ -35,6 +35,8 @@ export interface RenderOptions {
    * training texts, or `end`, as in histories.
    */
   readonly lastFinalEnd?: 'return' | 'end';
+  /** The most ids that are of use: a conversation of many more is given up early. Default no limit. */
+  readonly maxTokens?: number;
   /** Gives the current date where the conversation has none. Default `() => new Date()`. */
   readonly clock?: () => Date;
 }
@@ -45,7 +47,8 @@ export interface RenderOptions {
  * Leading system and developer messages, the tools and the response format make one developer message; later ones stand
  * where they are. Empty instructions are left out.
  *
- * @throws InvalidToolNameError, DuplicateToolError, UnknownToolResultError, MissingSpecialTokenError
+ * @throws InvalidToolNameError, DuplicateToolError, UnknownToolResultError, MissingSpecialTokenError, and
+ * TooManyTokensError where there are more ids than `maxTokens`
  */
 export function renderConversation(
   conversation: HarmonyConversation,
@@ -54,7 +57,7 @@ export function renderConversation(
 ): number[] {
   const format = options.format ?? PUBLISHED_HARMONY_FORMAT;
   const addGenerationPrompt = options.addGenerationPrompt ?? true;
-  const prompt = new Prompt(tokenizer);
+  const prompt = new Prompt(tokenizer, options.maxTokens);
   const { messages } = conversation;
 
   prompt.message('system', systemText(conversation, format, options.clock ?? (() => new Date())), 'end');
@@ -213,10 +216,12 @@ class Prompt {
   readonly #tokenizer: Tokenizer;
   readonly #tokens: HarmonyTokens;
   readonly #ids: number[] = [];
+  readonly #most: number;
   #text = '';
 
-  constructor(tokenizer: Tokenizer) {
+  constructor(tokenizer: Tokenizer, most = Number.POSITIVE_INFINITY) {
     this.#tokenizer = tokenizer;
+    this.#most = most;
     this.#tokens = harmonyTokens(tokenizer);
   }
 
@@ -249,12 +254,26 @@ class Prompt {
 
   finish(): number[] {
     this.#flush();
+    this.#checkLength();
     return this.#ids;
   }
 
   #flush(): void {
     if (this.#text === '') return;
-    for (const id of this.#tokenizer.encode(this.#text)) this.#ids.push(id);
+    this.#checkLength();
+    for (const id of this.#encode(this.#text)) this.#ids.push(id);
     this.#text = '';
+  }
+
+  #encode(text: string): number[] {
+    try {
+      return this.#tokenizer.encode(text, this.#most - this.#ids.length);
+    } catch (error) {
+      throw error instanceof TooManyTokensError ? new TooManyTokensError(this.#most) : error;
+    }
+  }
+
+  #checkLength(): void {
+    if (this.#ids.length > this.#most) throw new TooManyTokensError(this.#most);
   }
 }
