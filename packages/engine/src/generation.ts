@@ -28,6 +28,12 @@ export interface GenerationOptions {
   readonly stopTokenIds: readonly number[];
 }
 
+/** A call of `next` that has nothing to give yet. */
+interface Waiter {
+  readonly resolve: (result: IteratorResult<GenerateEvent>) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /** Unread events at which a request pauses. Pieces of one text are joined and count once. */
 const MOST_UNREAD = 256;
 
@@ -44,7 +50,7 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   readonly #stopTokenIds: readonly number[];
   readonly #events: GenerateEvent[] = [];
   readonly #ids: number[] = [];
-  #waiting: { resolve: (result: IteratorResult<GenerateEvent>) => void; reject: (error: Error) => void } | null = null;
+  readonly #waiters: Waiter[] = [];
   #error: Error | null = null;
   #ended = false;
   #paused = false;
@@ -81,11 +87,11 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
     }
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      this.#waiters.push({ resolve, reject });
     });
   }
 
-  /** Cancels the request at the next step. */
+  /** Cancels the request at the next step. Whoever waits in `next` hears that there is no more. */
   return(): Promise<IteratorResult<GenerateEvent>> {
     if (!this.#ended) {
       this.#host.cancel(this.#job.id);
@@ -93,6 +99,7 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
     }
     this.#events.length = 0;
     this.#error = null;
+    this.#releaseWaiters();
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -132,9 +139,10 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   failed(error: Error): void {
     if (this.#ended) return;
     this.#end();
-    if (this.#waiting === null) this.#error = error;
-    else this.#waiting.reject(error);
-    this.#waiting = null;
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#error = error;
+    else waiter.reject(error);
+    this.#releaseWaiters();
   }
 
   readonly #abort = (): void => {
@@ -167,8 +175,11 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
       timings: describeTimings(timings, this.#job.prompt.length - cachedTokens, this.#ids.length),
     });
     this.#end();
-    this.#waiting?.resolve({ done: true, value: undefined });
-    this.#waiting = null;
+    this.#releaseWaiters();
+  }
+
+  #releaseWaiters(): void {
+    for (const { resolve } of this.#waiters.splice(0)) resolve({ done: true, value: undefined });
   }
 
   #end(): void {
@@ -177,9 +188,9 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   }
 
   #emit(event: GenerateEvent): void {
-    if (this.#waiting !== null) {
-      this.#waiting.resolve({ done: false, value: event });
-      this.#waiting = null;
+    const waiter = this.#waiters.shift();
+    if (waiter !== undefined) {
+      waiter.resolve({ done: false, value: event });
       return;
     }
     const last = this.#events.at(-1);

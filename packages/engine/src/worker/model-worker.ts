@@ -182,12 +182,13 @@ class ModelWorker {
     this.#stepping = true;
     while (this.#scheduler.hasWork && !this.#disposed) {
       const report = await this.#scheduler.step();
+      // Before the step's results: who has an answer has heard of all its routing.
+      const layers = this.#scheduler.routingLog.takeAll();
+      if (layers.length > 0) this.#post({ type: 'routed', layers });
       if (!isEmpty(report)) {
         const failed = report.failed.map(({ id, error }) => ({ id, failure: failureOf(error) }));
         this.#post({ type: 'step', ...report, failed });
       }
-      const layers = this.#scheduler.routingLog.takeAll();
-      if (layers.length > 0) this.#post({ type: 'routed', layers });
       await nextTurn();
     }
     this.#stepping = false;
