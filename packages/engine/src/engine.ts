@@ -4,7 +4,7 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
-import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer } from '@switchyard/models';
+import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer, TooManyTokensError } from '@switchyard/models';
 import {
   ContextLengthError,
   DisposedError,
@@ -17,6 +17,7 @@ import type { GenerateEvent, GenerateResult } from './events.ts';
 import { Generation } from './generation.ts';
 import { collect } from './collect.ts';
 import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
+import { checkRequest } from './conversation-checks.ts';
 import { SILENT_LOGGER } from './logger.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
@@ -33,6 +34,12 @@ const MOST_STOP_STRINGS = 16;
 const MOST_TOP_LOGPROBS = 20;
 /** Opening the checkpoint is this share of the load. */
 const CHECKPOINT_SHARE = 0.1;
+
+/** Options of `Engine.tokenize`. */
+export interface TokenizeOptions {
+  /** The most tokens that are of use, 0 and up. Defaults to no limit. */
+  readonly maxTokens?: number;
+}
 
 /** A loaded model. Requests run side by side; each has its own iterator. */
 export class Engine implements AsyncDisposable {
@@ -54,6 +61,9 @@ export class Engine implements AsyncDisposable {
   static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
     const { signal, logger = SILENT_LOGGER, onProgress, runnerModule, runnerOptions } = options;
     const resolved = resolveEngineOptions(options);
+    if (path !== undefined && typeof path !== 'string') {
+      throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
+    }
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     onProgress?.({ phase: 'checkpoint', fraction: 0 });
     const snapshot = await openSnapshot(path);
@@ -117,12 +127,15 @@ export class Engine implements AsyncDisposable {
    */
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {
     this.#checkOpen();
+    checkRequest(request);
     const { config, generation, tokenizer } = this.#snapshot;
     const { vocabularySize } = config;
     const stops = checkStops(request.stop);
     const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], vocabularySize)];
     const sampling = resolveSampling(request, vocabularySize, () => randomInt(RANDOM_SEED_LIMIT));
-    const { ids, createReader } = buildPrompt(request, this.#snapshot, stops);
+    const { ids, createReader } = this.#withinContext((limit) =>
+      buildPrompt(request, this.#snapshot, stops, limit - 1),
+    );
     const room = this.#checkLength(ids.length);
     const maxTokens = checkNumber('maxTokens', request.maxTokens, room, {
       minimum: 1,
@@ -162,6 +175,7 @@ export class Engine implements AsyncDisposable {
 
   /** How likely texts are under the model; results in the order of the inputs. Throws as `generate` does. */
   async score(inputs: readonly ScoreInput[], options: { readonly signal?: AbortSignal } = {}): Promise<ScoreResult[]> {
+    if (!Array.isArray(inputs)) throw new InvalidRequestError('inputs', describeValue(inputs), 'give an array');
     return Promise.all(inputs.map((input, i) => this.#scoreOne(input, i, options.signal)));
   }
 
@@ -189,10 +203,14 @@ export class Engine implements AsyncDisposable {
     return this.#worker.report();
   }
 
-  /** The ids of a prompt, as `generate` would read it. Throws as `generate` does. */
-  tokenize(request: PromptRequest): number[] {
+  /**
+   * The ids of a prompt, as `generate` would read it. Throws as `generate` does, but for the length: where there are
+   * more than `maxTokens` (default no limit), TooManyTokensError.
+   */
+  tokenize(request: PromptRequest, { maxTokens = Number.POSITIVE_INFINITY }: TokenizeOptions = {}): number[] {
     this.#checkOpen();
-    return [...buildPrompt(request, this.#snapshot, []).ids];
+    checkRequest(request);
+    return [...buildPrompt(request, this.#snapshot, [], maxTokens).ids];
   }
 
   /** The text of token ids, special tokens included. Throws InvalidRequestError for ids outside the vocabulary. */
@@ -221,8 +239,12 @@ export class Engine implements AsyncDisposable {
     const { tokenizer, config } = this.#snapshot;
     const field = `inputs[${index}]`;
     let ids: Int32Array;
+    if (typeof input !== 'object' || input === null) {
+      throw new InvalidRequestError(field, describeValue(input), 'give an object with text or ids');
+    }
     if ('text' in input && typeof input.text === 'string') {
-      ids = Int32Array.from(tokenizer.encodeWithSpecialTokens(input.text));
+      const { text } = input;
+      ids = Int32Array.from(this.#withinContext((limit) => tokenizer.encodeWithSpecialTokens(text, limit)));
     } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, config.vocabularySize);
     else throw new InvalidRequestError(field, describeValue(input), 'give an object with text or ids');
     if (ids.length === 0) throw new EmptyPromptError();
@@ -264,14 +286,29 @@ export class Engine implements AsyncDisposable {
     });
   }
 
+  /** The most tokens that prompt and answer may have together. */
+  get #limit(): number {
+    return Math.min(this.#worker.info.contextLength, this.#worker.info.plan.longestSequence);
+  }
+
   /** Tokens left for an answer after `promptTokens`. Throws ContextLengthError where none are. */
   #checkLength(promptTokens: number): number {
-    const { contextLength, plan } = this.#worker.info;
-    const limit = Math.min(contextLength, plan.longestSequence);
-    if (promptTokens >= limit) {
-      throw new ContextLengthError(promptTokens, limit, limit === contextLength ? 'context' : 'kv-budget');
+    if (promptTokens >= this.#limit) throw this.#tooLong(promptTokens);
+    return this.#limit - promptTokens;
+  }
+
+  /** Gives `encode` the limit; a text that it gives up becomes a ContextLengthError. */
+  #withinContext<T>(encode: (limit: number) => T): T {
+    try {
+      return encode(this.#limit);
+    } catch (error) {
+      throw error instanceof TooManyTokensError ? this.#tooLong(this.#limit) : error;
     }
-    return limit - promptTokens;
+  }
+
+  #tooLong(promptTokens: number): ContextLengthError {
+    const limitedBy = this.#limit === this.#worker.info.contextLength ? 'context' : 'kv-budget';
+    return new ContextLengthError(promptTokens, this.#limit, limitedBy);
   }
 
   #checkOpen(): void {

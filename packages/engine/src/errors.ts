@@ -38,12 +38,13 @@ export class EmptyPromptError extends EngineError {
 export class ContextLengthError extends EngineError {
   override readonly name = 'ContextLengthError';
   readonly code = 'CONTEXT_LENGTH_EXCEEDED';
+  /** Of a longer text, no more than the limit is counted. */
   readonly promptTokens: number;
   /** The most tokens that prompt and answer may have together. */
   readonly limit: number;
   constructor(promptTokens: number, limit: number, limitedBy: 'context' | 'kv-budget') {
     super(
-      `The prompt is too long · found ${promptTokens} tokens where ${
+      `The prompt is too long · found ${promptTokens === limit ? `${limit} or more` : promptTokens} tokens where ${
         limitedBy === 'context' ? "the model's context" : 'the KV budget'
       } holds ${limit}, one of them for the answer · shorten the prompt${limitedBy === 'context' ? '' : ' or raise kvCacheBytes'}`,
     );

@@ -5,7 +5,7 @@
  */
 export { collect } from './collect.ts';
 export type { TokenConstraint } from './constraint.ts';
-export { Engine } from './engine.ts';
+export { Engine, type TokenizeOptions } from './engine.ts';
 export * from './errors.ts';
 export type * from './events.ts';
 export { type Logger, SILENT_LOGGER } from './logger.ts';

@@ -15,6 +15,7 @@ import {
 import { HarmonyReader } from './answer/harmony-reader.ts';
 import type { AnswerReader } from './answer/reader.ts';
 import { TextReader } from './answer/text-reader.ts';
+import { checkConversation } from './conversation-checks.ts';
 import { EmptyPromptError, InvalidRequestError } from './errors.ts';
 import type { PromptRequest, ResponseFormat } from './request.ts';
 import { describeValue } from './sampling/parameters.ts';
@@ -25,10 +26,20 @@ export interface BuiltPrompt {
   readonly createReader: () => AnswerReader;
 }
 
-/** Builds a request's prompt. Throws InvalidRequestError, EmptyPromptError, or what the harmony renderer throws. */
-export function buildPrompt(request: PromptRequest, snapshot: Snapshot, stops: readonly string[]): BuiltPrompt {
+/**
+ * Builds a request's prompt.
+ *
+ * @param most The most tokens that it may have: a text of many more is not read to its end.
+ * @throws InvalidRequestError, EmptyPromptError, TooManyTokensError, or what the harmony renderer throws
+ */
+export function buildPrompt(
+  request: PromptRequest,
+  snapshot: Snapshot,
+  stops: readonly string[],
+  most: number,
+): BuiltPrompt {
   const { tokenizer } = snapshot;
-  const ids = promptIds(request, snapshot);
+  const ids = promptIds(request, snapshot, most);
   if (ids.length === 0) throw new EmptyPromptError();
   if (readsHarmony(request, ids, tokenizer)) {
     const header = openHeader(ids, tokenizer);
@@ -37,18 +48,18 @@ export function buildPrompt(request: PromptRequest, snapshot: Snapshot, stops: r
   return { ids, createReader: () => new TextReader(tokenizer, stops) };
 }
 
-function promptIds(request: PromptRequest, snapshot: Snapshot): Int32Array {
+function promptIds(request: PromptRequest, snapshot: Snapshot, most: number): Int32Array {
   const { tokenizer } = snapshot;
   const given = [request.messages, request.prompt, request.promptIds].filter((input) => input !== undefined).length;
   if (given !== 1) {
     throw new InvalidRequestError('messages', `${given} prompts`, 'give exactly one of messages, prompt and promptIds');
   }
-  if (request.messages !== undefined) return renderMessages(request, request.messages, snapshot);
+  if (request.messages !== undefined) return renderMessages(request, request.messages, snapshot, most);
   const { prompt } = request;
   if (prompt !== undefined) {
     if (typeof prompt !== 'string') throw new InvalidRequestError('prompt', describeValue(prompt), 'give a string');
     const special = request.promptHasSpecialTokens === true;
-    return Int32Array.from(special ? tokenizer.encodeWithSpecialTokens(prompt) : tokenizer.encode(prompt));
+    return Int32Array.from(special ? tokenizer.encodeWithSpecialTokens(prompt, most) : tokenizer.encode(prompt, most));
   }
   return checkIds('promptIds', request.promptIds, snapshot.config.vocabularySize);
 }
@@ -71,10 +82,9 @@ function renderMessages(
   request: PromptRequest,
   messages: HarmonyConversation['messages'],
   snapshot: Snapshot,
+  maxTokens: number,
 ): Int32Array {
-  if (!Array.isArray(messages)) {
-    throw new InvalidRequestError('messages', describeValue(messages), 'give an array of messages');
-  }
+  checkConversation(request);
   if (messages.length === 0) throw new EmptyPromptError();
   const format = harmonyFormatOf(snapshot.chatTemplate);
   const { tools, toolChoice, responseFormat, reasoningEffort, modelIdentity, currentDate } = request;
@@ -86,7 +96,7 @@ function renderMessages(
     ...(modelIdentity === undefined ? {} : { modelIdentity }),
     ...(currentDate === undefined ? {} : { currentDate }),
   };
-  const ids = renderConversation(conversation, snapshot.tokenizer, { format });
+  const ids = renderConversation(conversation, snapshot.tokenizer, { format, maxTokens });
   return Int32Array.from(ids);
 }
 

@@ -51,7 +51,7 @@ function finalJsonOf(format: ResponseFormat): AnswerConstraintSpec['finalJson'] 
     case 'json-schema':
       return { schema: JSON.stringify(format.schema) };
     default:
-      throw new InvalidRequestError('responseFormat', describeValue(format), 'give text, json-object or json-schema');
+      return format satisfies never;
   }
 }
 
@@ -61,6 +61,6 @@ function checkToolChoice(choice: ToolChoice, names: readonly string[]): ToolChoi
     if (names.length > 0) return choice;
     throw new InvalidRequestError('toolChoice', "'required' without tools", 'give at least one tool');
   }
-  if (typeof choice === 'object' && names.includes(choice.name)) return choice;
+  if (typeof choice === 'object' && choice !== null && names.includes(choice.name)) return choice;
   throw new InvalidRequestError('toolChoice', describeValue(choice), 'name one of the tools');
 }

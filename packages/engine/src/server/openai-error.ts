@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ModelsError } from '@switchyard/models';
+import { ModelsError, TooManyTokensError } from '@switchyard/models';
 import {
   AbortedError,
   ContextLengthError,
@@ -108,6 +108,9 @@ export const scoreFields = (inputs: number): FieldNames => [
   [/^inputs\[(\d+)\](?:\.ids)?/, inputs === 1 ? 'input' : 'input[$1]'],
 ];
 
+/** Where `/tokenize` keeps a plain text. */
+export const TOKENIZE_TEXT_FIELDS: FieldNames = [[/^messages/, 'prompt']];
+
 export const DETOKENIZE_FIELDS: FieldNames = [[/^ids/, 'tokens']];
 
 /** The engine's field by its name in the HTTP API: `topP` as `top_p`. */
@@ -133,6 +136,7 @@ export function toOpenAiError(error: unknown, names: FieldNames = []): OpenAiErr
   const prompt = parameterName('messages', names);
   if (error instanceof EmptyPromptError) return badRequest(prompt, error.message, 'empty_prompt');
   if (error instanceof ContextLengthError) return badRequest(prompt, error.message, 'context_length_exceeded');
+  if (error instanceof TooManyTokensError) return badRequest(prompt, error.message, 'context_length_exceeded');
   if (error instanceof UnsupportedError) return badRequest(null, error.message, 'unsupported');
   if (error instanceof ModelsError && Object.hasOwn(CONVERSATION_FAULTS, error.code)) {
     const field = parameterName(CONVERSATION_FAULTS[error.code] ?? '', names);

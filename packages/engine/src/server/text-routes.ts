@@ -6,9 +6,9 @@
 import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import { z } from 'zod';
-import type { ScoreInput } from '../request.ts';
+import type { PromptRequest, ScoreInput } from '../request.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, DETOKENIZE_FIELDS, scoreFields, toOpenAiError } from './openai-error.ts';
+import { badRequest, DETOKENIZE_FIELDS, scoreFields, TOKENIZE_TEXT_FIELDS, toOpenAiError } from './openai-error.ts';
 import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
 import { listOf, upTo } from './schemas/first-fault.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
@@ -23,24 +23,41 @@ const tokenizeRequest = z.object({
   reasoning_effort: reasoningEffort.nullish(),
 });
 
-/** `{prompt}` or `{messages}` to `{count, max_model_len, tokens}`. Special tokens in a prompt's text are letters. */
+/** The engine's request; null for an empty text, which has no tokens. @throws OpenAiError 400 */
+function toPromptRequest({
+  prompt,
+  messages,
+  tools,
+  reasoning_effort: effort,
+}: z.output<typeof tokenizeRequest>): PromptRequest | null {
+  if ((prompt === undefined) === (messages === undefined)) {
+    throw badRequest('prompt', 'Give exactly one of prompt and messages');
+  }
+  if (messages === undefined) return prompt === undefined || prompt === '' ? null : { prompt };
+  return {
+    messages: toHarmonyMessages(messages),
+    tools: toHarmonyTools((tools ?? []).map((tool) => tool.function)),
+    ...(effort != null ? { reasoningEffort: toReasoningEffort(effort) } : {}),
+  };
+}
+
+/**
+ * `{prompt}` or `{messages}` to `{count, max_model_len, tokens}`, at most as many as the context holds. Special tokens in
+ * a prompt's text are letters.
+ */
 export function tokenize(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, tokenizeRequest);
     const { engine } = serving.holder;
-    if ((body.prompt === undefined) === (body.messages === undefined)) {
-      throw badRequest('prompt', 'Give exactly one of prompt and messages');
+    const request = toPromptRequest(body);
+    const maxTokens = engine.model.contextLength;
+    let tokens: number[] = [];
+    try {
+      if (request !== null) tokens = engine.tokenize(request, { maxTokens });
+    } catch (error) {
+      throw toOpenAiError(error, body.messages === undefined ? TOKENIZE_TEXT_FIELDS : []);
     }
-    const tokens = engine.tokenize(
-      body.messages === undefined
-        ? { prompt: body.prompt ?? '' }
-        : {
-            messages: toHarmonyMessages(body.messages),
-            tools: toHarmonyTools((body.tools ?? []).map((tool) => tool.function)),
-            ...(body.reasoning_effort != null ? { reasoningEffort: toReasoningEffort(body.reasoning_effort) } : {}),
-          },
-    );
-    return context.json({ count: tokens.length, max_model_len: engine.model.contextLength, tokens });
+    return context.json({ count: tokens.length, max_model_len: maxTokens, tokens });
   };
 }
 

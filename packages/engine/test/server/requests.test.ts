@@ -101,6 +101,7 @@ describe('requests', () => {
 
   it('that are wrong hear which field is, and what it may be', async () => {
     const format = (response_format: unknown): object => chat('x', { response_format });
+    const biases = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, id) => [id, 1]));
     const cases: readonly [path: string, body: unknown, param: string | null, message: RegExp][] = [
       [CHAT, chat('x', { tool_choice: 'sometimes' }), 'tool_choice', /give one of "none", "auto", "required", object/],
       [CHAT, format({ type: 'json' }), 'response_format.type', /give one of "text", "json_object", "json_schema"/],
@@ -137,6 +138,13 @@ describe('requests', () => {
       ['/v1/completions', { prompt: 'x', suffix: 'y' }, 'suffix', /not supported/],
       ['/v1/completions', { prompt: 'x', best_of: 3 }, 'best_of', /n choices/],
       ['/detokenize', { tokens: [1, 9999] }, 'tokens[1]', /0 to 4095/],
+      ['/tokenize', { prompt: 'a '.repeat(140_000) }, 'prompt', /too long: found more than 131072 tokens/],
+      ['/tokenize', { messages: [{ role: 'user', content: 'a '.repeat(140_000) }] }, 'messages', /too long/],
+      ['/tokenize', {}, 'prompt', /exactly one/],
+      [CHAT, chat('x', { logit_bias: biases(1025) }), 'logit_bias', /found 1025 entries, give at most 1024/],
+      [CHAT, chat('x', { logit_bias: { word: 1 } }), 'logit_bias.word', /keys are token ids/],
+      [CHAT, chat('x', { logit_bias: [1] }), 'logit_bias', /object/],
+      ['/v1/responses', { input: 'x', metadata: biases(17) }, 'metadata', /at most 16/],
       ['/tokenize', { prompt: 'a', messages: [{ role: 'user', content: 'x' }] }, 'prompt', /exactly one/],
       [CHAT, 7, null, /expected object/],
     ];
@@ -147,6 +155,13 @@ describe('requests', () => {
       assert.equal(error.param, param, error.message);
       assert.match(error.message, message);
     }
+  });
+
+  it('may have no text to turn into tokens, and as many biases as allowed', async () => {
+    const none = await post(server, '/tokenize', { prompt: '' });
+    assert.deepEqual(await none.json(), { count: 0, max_model_len: 131_072, tokens: [] });
+    const logit_bias = Object.fromEntries(Array.from({ length: 1024 }, (_, id) => [id, 0.5]));
+    assert.equal((await post(server, CHAT, chat(scripted(`${FINAL}fine`), { logit_bias }))).status, 200);
   });
 
   it('with a schema that takes too long to compile get 400, and hold nobody back meanwhile', async () => {

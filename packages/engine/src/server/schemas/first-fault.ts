@@ -19,9 +19,15 @@ export function listOf<Item extends z.ZodType>(item: Item) {
   });
 }
 
-/** A map with keys and values that follow schemas. */
-export function mapOf<Value extends z.ZodType>(key: z.ZodType<string>, value: Value) {
-  return z.record(z.string(), z.unknown()).transform((map, context): Record<string, z.output<Value>> => {
+/** A map of at most `most` entries with keys and values that follow schemas. */
+export function mapOf<Value extends z.ZodType>(key: z.ZodType<string>, value: Value, most: number) {
+  // Not z.record(): it looks at every entry before the first is refused.
+  return z.custom<object>(isMap, 'expected an object').transform((map, context): Record<string, z.output<Value>> => {
+    const { length } = Object.keys(map);
+    if (length > most) {
+      context.addIssue(`found ${length} entries, give at most ${most}`);
+      return z.NEVER;
+    }
     const entries: [string, z.output<Value>][] = [];
     for (const [name, content] of Object.entries(map)) {
       const parsedKey = key.safeParse(name);
@@ -33,6 +39,8 @@ export function mapOf<Value extends z.ZodType>(key: z.ZodType<string>, value: Va
     return Object.fromEntries(entries);
   });
 }
+
+const isMap = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function fail(context: z.core.ParsePayload, error: z.ZodError, place: PropertyKey, input: unknown): never {
   for (const issue of error.issues) {

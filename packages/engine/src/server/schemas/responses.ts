@@ -23,6 +23,9 @@ import {
   toToolChoice,
 } from './tools.ts';
 
+/** Entries of `metadata`, at most: OpenAI's limit. */
+const MOST_METADATA = 16;
+
 const messageItem = z.object({
   type: z.literal('message').optional(),
   role: z.enum(['system', 'developer', 'user', 'assistant']),
@@ -52,7 +55,7 @@ export const responsesRequest = z.object({
   input: z.union([z.string().min(1), someOf(inputItem)]),
   instructions: z.string().nullish(),
   max_output_tokens: z.number().int().min(1).nullish(),
-  metadata: mapOf(z.string(), z.string()).nullish(),
+  metadata: mapOf(z.string(), z.string(), MOST_METADATA).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   previous_response_id: z.null('this server keeps no responses: send the earlier items in `input` instead').optional(),
   conversation: z.null('this server keeps no conversations: send the earlier items in `input` instead').optional(),

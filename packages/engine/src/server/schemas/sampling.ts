@@ -10,6 +10,9 @@ import { mapOf, upTo } from './first-fault.ts';
 /** OpenAI's default. The engine's own default is greedy. */
 export const DEFAULT_TEMPERATURE = 1;
 
+/** Entries of `logit_bias`, at most: the sampler goes through them for every token. */
+const MOST_BIASES = 1024;
+
 /** A token id as a key of `logit_bias`. */
 const tokenIdKey = z.string().regex(/^\d{1,9}$/, 'keys are token ids');
 
@@ -24,7 +27,7 @@ export const samplingFields = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).max(10).nullish(),
-  logit_bias: mapOf(tokenIdKey, z.number().min(-100).max(100)).nullish(),
+  logit_bias: mapOf(tokenIdKey, z.number().min(-100).max(100), MOST_BIASES).nullish(),
   stop: z.union([z.string().min(1), upTo(16, z.string().min(1))]).nullish(),
   stop_token_ids: upTo(64, z.number().int().min(0)).nullish(),
   ignore_eos: z.boolean().nullish(),
