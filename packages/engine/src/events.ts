@@ -101,11 +101,13 @@ export interface ToolCallDeltaEvent {
   readonly text: string;
 }
 
-/** A call is complete. */
+/** A call is over. */
 export interface ToolCallEndEvent {
   readonly type: 'tool-call-end';
   readonly index: number;
   readonly call: HarmonyToolCall;
+  /** False where the answer ended within the arguments: they are cut short. */
+  readonly complete: boolean;
 }
 
 /** What the routers chose for a run of positions of this request. Only with `traceRouting`. */

@@ -107,9 +107,10 @@ export class HarmonyReader implements AnswerReader {
     if (event.kind === 'tool-call') {
       const call = this.#calls.get(event.index);
       if (call === undefined) return;
-      if (event.end !== 'stream') this.#hasToolCall = true;
+      const complete = event.end !== 'stream';
+      if (complete) this.#hasToolCall = true;
       const { index, id, name, text } = call;
-      out.push({ type: 'tool-call-end', index, call: { id, name, arguments: text } });
+      out.push({ type: 'tool-call-end', index, call: { id, name, arguments: text }, complete });
       return;
     }
     if (event.kind === 'final' || event.kind === 'preamble') this.#emit(event.kind, this.#filter.flush(), out);

@@ -114,7 +114,8 @@ function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly st
 export async function serveCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const path = values.text('model') ?? embeddedCheckpointPath();
   const logger = jsonLogger(values.text('log-level') ?? 'info', terminal);
-  const load = (): Promise<Engine> => Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger });
+  const load = (signal: AbortSignal): Promise<Engine> =>
+    Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger, signal });
   const options = serverOptions(values);
   const signals = firstSignal();
   const server = await startServer(load, basename(path), { ...options, logger });

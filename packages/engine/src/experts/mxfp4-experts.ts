@@ -1,7 +1,7 @@
 import { readTensorBytes } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
 import type { DispatchPlan } from '@switchyard/router-kernel';
-import { ACTIVATION_BYTES, MOST_ROWS, RESERVED_BYTES, loadMxfp4Kernel } from './mxfp4-kernel.ts';
+import { ACTIVATION_BYTES, MOST_ROWS, RESERVED_BYTES, TILE, loadMxfp4Kernel } from './mxfp4-kernel.ts';
 import type { KernelMemory, Mxfp4Kernel } from './mxfp4-kernel.ts';
 
 /** The sizes of a model's mixture-of-experts layers. */
@@ -15,14 +15,21 @@ export type ReadF32 = (tensor: Tensor) => Float32Array;
 
 /** Where the weights of one linear part of all experts of a layer lie. */
 interface Linear {
-  /** u8 [experts, outputs, blocks, 16]. */
+  /** u8 [experts * outputs / 8, blocks, 128], in the kernel's tiles. */
   readonly codes: number;
-  /** f32 [experts, outputs, blocks], of half units. */
+  /** f32 [experts * outputs / 8, blocks, 8], of half units. */
   readonly scales: number;
   /** f32 [experts, outputs]. */
   readonly bias: number;
   readonly outputs: number;
   readonly blocks: number;
+}
+
+/** Where activations lie as the kernel takes them, with their steps. */
+interface QuantizedRows {
+  readonly values: number;
+  /** f32. */
+  readonly steps: number;
 }
 
 /** Where the activations of a step lie. T = tokens, S = T * K. */
@@ -31,6 +38,10 @@ interface StepRegion {
   /** f32 [T, hidden]: what goes in, and what comes out. */
   readonly input: number;
   readonly output: number;
+  /** The input as the kernel takes it. */
+  readonly quantized: QuantizedRows;
+  /** i32 [S]: the token of each row of the plan. */
+  readonly rowTokens: number;
   /** f32 [S, hidden]: the experts' results in the plan's order. */
   readonly results: number;
   /** i32 [T, K]: where in `results` each token's slots lie. */
@@ -42,6 +53,7 @@ interface StepRegion {
 const BLOCK = 32;
 const BLOCK_BYTES = 16;
 const F32_BYTES = 4;
+const I32_BYTES = 4;
 const PAGE_BYTES = 65536;
 const ALIGNMENT = 64;
 
@@ -55,10 +67,10 @@ export class Mxfp4Experts {
   readonly #memory: KernelMemory;
   readonly #kernel: Mxfp4Kernel;
   readonly #layers: { readonly gateUp: Linear; readonly down: Linear }[] = [];
-  /** Room for the activations of `MOST_ROWS` rows: quantized ones with their steps, and gate and up. */
-  readonly #quantized: number;
-  readonly #steps: number;
+  /** Room for `MOST_ROWS` rows within an expert: gate and up, what comes of them, and i32 0, 1, 2, 3, their indices. */
   readonly #gateUp: number;
+  readonly #activated: QuantizedRows;
+  readonly #indices: number;
   #end = RESERVED_BYTES;
   #step: StepRegion | null = null;
 
@@ -68,10 +80,9 @@ export class Mxfp4Experts {
     const { kernel, memory } = loadMxfp4Kernel();
     this.#kernel = kernel;
     this.#memory = memory;
-    const blocks = (MOST_ROWS * Math.max(shape.hiddenSize, shape.intermediateSize)) / BLOCK;
-    this.#quantized = this.#allocate(blocks * ACTIVATION_BYTES);
-    this.#steps = this.#allocate(blocks * F32_BYTES);
     this.#gateUp = this.#allocate(MOST_ROWS * 2 * shape.intermediateSize * F32_BYTES);
+    this.#activated = this.#allocateQuantized(MOST_ROWS * shape.intermediateSize);
+    this.#indices = this.#copy(Int32Array.from({ length: MOST_ROWS }, (_, row) => row));
   }
 
   /** Bytes of weights held. */
@@ -99,19 +110,9 @@ export class Mxfp4Experts {
     const memory = this.#memory.buffer;
     new Float32Array(memory, step.input, input.length).set(input);
     new Float32Array(memory, step.weights, weights.length).set(weights);
+    this.#quantize(step.input, step.quantized, input.length);
     this.#dispatch(layer, step, plan);
-    const rowBytes = hiddenSize * F32_BYTES;
-    for (let token = 0; token < tokens; token++) {
-      const slots = token * expertsPerToken * F32_BYTES;
-      this.#kernel.combine(
-        step.results,
-        step.positions + slots,
-        step.weights + slots,
-        step.output + token * rowBytes,
-        expertsPerToken,
-        hiddenSize,
-      );
-    }
+    this.#kernel.combine(step.results, step.positions, step.weights, step.output, tokens, expertsPerToken, hiddenSize);
     return new Float32Array(memory, step.output, input.length).slice();
   }
 
@@ -138,44 +139,60 @@ export class Mxfp4Experts {
     return this.#allocate(bytes);
   }
 
-  /** Each expert's own rows, a few at a time: gate_up, SwiGLU, down. */
+  /** Each expert's own rows, a few at a time. */
   #dispatch(layer: number, step: StepRegion, { expertOffsets, sortedSlots }: DispatchPlan): void {
     const { experts, expertsPerToken, hiddenSize } = this.#shape;
-    const positions = new Int32Array(this.#memory.buffer, step.positions, step.tokens * expertsPerToken);
+    const slots = sortedSlots.length;
+    const positions = new Int32Array(this.#memory.buffer, step.positions, slots);
+    const rowTokens = new Int32Array(this.#memory.buffer, step.rowTokens, slots);
+    for (let position = 0; position < slots; position++) {
+      const slot = sortedSlots[position] as number;
+      positions[slot] = position;
+      rowTokens[position] = Math.floor(slot / expertsPerToken);
+    }
     for (let expert = 0; expert < experts; expert++) {
       const end = expertOffsets[expert + 1] as number;
       for (let first = expertOffsets[expert] as number; first < end; first += MOST_ROWS) {
         const rows = Math.min(MOST_ROWS, end - first);
-        for (let row = 0; row < rows; row++) {
-          const slot = sortedSlots[first + row] as number;
-          positions[slot] = first + row;
-          const token = Math.floor(slot / expertsPerToken);
-          this.#quantize(step.input + token * hiddenSize * F32_BYTES, row, hiddenSize);
-        }
-        this.#computeExpert(layer, expert, rows, step.results + first * hiddenSize * F32_BYTES);
+        const results = step.results + first * hiddenSize * F32_BYTES;
+        this.#computeExpert(layer, expert, step.quantized, step.rowTokens + first * I32_BYTES, rows, results);
       }
     }
   }
 
-  #computeExpert(layer: number, expert: number, rows: number, results: number): void {
-    const { intermediateSize, swigluLimit } = this.#shape;
-    this.#linearOf(layer, 'gateUp', expert, rows, this.#gateUp);
-    for (let row = 0; row < rows; row++) {
-      const gateUp = this.#gateUp + row * 2 * intermediateSize * F32_BYTES;
-      this.#kernel.swiglu(gateUp, gateUp, intermediateSize, swigluLimit);
-      this.#quantize(gateUp, row, intermediateSize);
-    }
-    this.#linearOf(layer, 'down', expert, rows, results);
+  /** gate_up, SwiGLU and down of the rows of `input` that i32 [rows] `indices` names. */
+  #computeExpert(
+    layer: number,
+    expert: number,
+    input: QuantizedRows,
+    indices: number,
+    rows: number,
+    results: number,
+  ): void {
+    const columns = rows * this.#shape.intermediateSize;
+    this.#linearOf(layer, 'gateUp', expert, input, indices, rows, this.#gateUp);
+    this.#kernel.swiglu(this.#gateUp, this.#gateUp, columns, this.#shape.swigluLimit);
+    this.#quantize(this.#gateUp, this.#activated, columns);
+    this.#linearOf(layer, 'down', expert, this.#activated, this.#indices, rows, results);
   }
 
-  #linearOf(layer: number, part: 'gateUp' | 'down', expert: number, rows: number, output: number): void {
+  #linearOf(
+    layer: number,
+    part: 'gateUp' | 'down',
+    expert: number,
+    input: QuantizedRows,
+    indices: number,
+    rows: number,
+    output: number,
+  ): void {
     const { codes, scales, bias, outputs, blocks } = this.#linear(layer, part);
     this.#kernel.linear(
       codes + expert * outputs * blocks * BLOCK_BYTES,
       scales + expert * outputs * blocks * F32_BYTES,
       bias + expert * outputs * F32_BYTES,
-      this.#quantized,
-      this.#steps,
+      input.values,
+      input.steps,
+      indices,
       output,
       outputs,
       blocks,
@@ -183,11 +200,9 @@ export class Mxfp4Experts {
     );
   }
 
-  /** Makes f32 [columns] at `input` row `row` of the kernel's input. */
-  #quantize(input: number, row: number, columns: number): void {
-    const blocks = columns / BLOCK;
-    const first = row * blocks;
-    this.#kernel.quantize(input, this.#quantized + first * ACTIVATION_BYTES, this.#steps + first * F32_BYTES, blocks);
+  /** Makes the kernel's input of `length` f32 values, whole rows on end. */
+  #quantize(values: number, target: QuantizedRows, length: number): void {
+    this.#kernel.quantize(values, target.values, target.steps, length / BLOCK);
   }
 
   #linear(layer: number, part: 'gateUp' | 'down'): Linear {
@@ -207,12 +222,13 @@ export class Mxfp4Experts {
       throw new TypeError(`Experts as ${weight.kind} · MXFP4 is needed here · compute them with ONNX Runtime`);
     }
     const [, outputs, columns] = weight.shape;
-    const codes = this.#copy(readTensorBytes(weight.blocks));
-    const scales = this.#copy(halfScales(weight));
-    return { codes, scales, bias: this.#copy(readF32(bias)), outputs, blocks: columns / BLOCK };
+    const blocks = columns / BLOCK;
+    const codes = this.#copy(tiledCodes(weight, blocks));
+    const scales = this.#copy(tiledScales(weight, blocks));
+    return { codes, scales, bias: this.#copy(readF32(bias)), outputs, blocks };
   }
 
-  #copy(values: Uint8Array | Float32Array): number {
+  #copy(values: Uint32Array | Int32Array | Float32Array): number {
     const start = this.#allocate(values.byteLength);
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     new Uint8Array(this.#memory.buffer, start, values.byteLength).set(bytes);
@@ -232,11 +248,18 @@ export class Mxfp4Experts {
       tokens: room,
       input: this.#allocate(rows),
       output: this.#allocate(rows),
+      quantized: this.#allocateQuantized(room * hiddenSize),
+      rowTokens: this.#allocate(slots * I32_BYTES),
       results: this.#allocate(rows * expertsPerToken),
-      positions: this.#allocate(slots * Int32Array.BYTES_PER_ELEMENT),
+      positions: this.#allocate(slots * I32_BYTES),
       weights: this.#allocate(slots * F32_BYTES),
     };
     return this.#step;
+  }
+
+  #allocateQuantized(length: number): QuantizedRows {
+    const blocks = length / BLOCK;
+    return { values: this.#allocate(blocks * ACTIVATION_BYTES), steps: this.#allocate(blocks * F32_BYTES) };
   }
 
   #allocate(bytes: number): number {
@@ -250,14 +273,42 @@ export class Mxfp4Experts {
   }
 }
 
+/** Words of a block's codes. */
+const WORDS = BLOCK_BYTES / 4;
+
 /** Half the value of each E8M0 scale (OCP Microscaling Formats 1.0), for half units: 2^(byte - 128), NaN for 255. */
 const HALF_SCALES = Float32Array.from({ length: 256 }, (_, byte) => (byte === 255 ? NaN : 2 ** (byte - 128)));
 
-function halfScales({ scales }: Mxfp4Tensor): Float32Array {
+/** The scales in the kernel's tiles: f32 [rows / 8, blocks, 8]. */
+function tiledScales({ scales }: Mxfp4Tensor, blocks: number): Float32Array {
   const bytes = readTensorBytes(scales);
   const values = new Float32Array(bytes.length);
-  for (let index = 0; index < bytes.length; index++) {
-    values[index] = HALF_SCALES[bytes[index] as number] as number;
+  for (let row = 0; row < bytes.length / blocks; row++) {
+    const tile = row - (row % TILE);
+    for (let block = 0; block < blocks; block++) {
+      values[tile * blocks + block * TILE + (row % TILE)] = HALF_SCALES[
+        bytes[row * blocks + block] as number
+      ] as number;
+    }
   }
   return values;
+}
+
+/** The codes in the kernel's tiles, four bytes (8 columns of a row) a word. */
+function tiledCodes({ blocks: codes }: Mxfp4Tensor, blocks: number): Uint32Array {
+  const bytes = readTensorBytes(codes);
+  const tiled = new Uint32Array(bytes.length / 4);
+  const tileWords = TILE * blocks * WORDS;
+  const tile = new Uint32Array(tileWords);
+  for (let start = 0; start < tiled.length; start += tileWords) {
+    new Uint8Array(tile.buffer).set(bytes.subarray(start * 4, (start + tileWords) * 4));
+    for (let row = 0; row < TILE; row++) {
+      const place = start + (row >> 2) * WORDS * 4 + (row & 3);
+      for (let word = 0; word < blocks * WORDS; word++) {
+        const block = Math.floor(word / WORDS);
+        tiled[place + block * TILE * WORDS + (word % WORDS) * 4] = tile[row * blocks * WORDS + word] as number;
+      }
+    }
+  }
+  return tiled;
 }

@@ -19,27 +19,45 @@ declare const WebAssembly: {
 
 /** The functions of kernels/mxfp4_experts.c. Pointers are byte offsets into the memory, multiples of 16. */
 export interface Mxfp4Kernel {
-  /** f32 [rows, outputs] from MXFP4 weights [outputs, blocks * 32] and 1 to 4 quantized rows. */
+  /**
+   * f32 [rows, outputs] from MXFP4 weights [outputs, blocks * 32] in tiles (`TILE`) and 1 to 4 of the quantized rows at
+   * `input`, which i32 [rows] `indices` names.
+   */
   linear(
     codes: number,
     scales: number,
     bias: number,
     input: number,
     steps: number,
+    indices: number,
     output: number,
     outputs: number,
     blocks: number,
     rows: number,
   ): void;
-  /** One row of activations f32 [blocks * 32] as `linear` takes it: `ACTIVATION_BYTES` a block, and f32 steps. */
+  /** Rows of activations f32 [blocks * 32] on end as `linear` takes them: `ACTIVATION_BYTES` a block, and f32 steps. */
   quantize(input: number, output: number, steps: number, blocks: number): void;
-  /** The clamped SwiGLU of one row, interleaved gate and up [2 * columns] to [columns]. */
+  /** The clamped SwiGLU of rows on end, interleaved gate and up [2 * columns] to [columns]. */
   swiglu(input: number, output: number, columns: number, limit: number): void;
-  /** Adds `terms` rows of `values`, each times its weight. */
-  combine(values: number, positions: number, weights: number, output: number, terms: number, columns: number): void;
+  /** For each token adds `terms` rows of `values`, each times its weight. */
+  combine(
+    values: number,
+    positions: number,
+    weights: number,
+    output: number,
+    tokens: number,
+    terms: number,
+    columns: number,
+  ): void;
   /** MXFP4 weights as f32 [outputs, blocks * 32]; with `halves` = 1 the rows of even index come first. */
   unpack(codes: number, scales: number, output: number, outputs: number, blocks: number, halves: number): void;
 }
+
+/**
+ * Outputs of a tile. Codes lie as u8 [outputs / 8, blocks, 2, 4, 4, 4]: of each tile and block, outputs 0 to 3 and then 4
+ * to 7; of those, four times 8 columns; of those, the four outputs' 4 bytes. Scales lie as f32 [outputs / 8, blocks, 8].
+ */
+export const TILE = 8;
 
 /** Bytes of a quantized block of activations. */
 export const ACTIVATION_BYTES = 128;

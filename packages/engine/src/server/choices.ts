@@ -8,7 +8,7 @@ import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
-import { type EventStream, streamEvents } from './event-stream.ts';
+import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
 import { type FieldNames, toOpenAiError } from './openai-error.ts';
 import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
 
@@ -44,15 +44,13 @@ export interface ChoiceApi {
 
 /** Answers a request. @throws OpenAiError */
 export async function answerChoices(context: Context, serving: Serving, api: ChoiceApi): Promise<Response> {
-  const abort = new AbortController();
+  const abort = abortWithClient(context);
   // Every choice listens to the same signal.
   setMaxListeners(MAX_CHOICES, abort.signal);
-  const disconnected = (): void => abort.abort();
-  context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
   const generations = await startTogether(serving, api.requests(abort.signal), abort, api.names);
   const head = { id: newId(api.idPrefix), created: unixSeconds(), model: serving.modelId };
   if (api.stream) {
-    return streamEvents(context, serving, disconnected, async (events) => {
+    return streamEvents(context, serving, abort, async (events) => {
       try {
         await sendChunks(events, { ...head, object: api.chunkObject }, api, generations);
       } catch (error) {

@@ -11,7 +11,7 @@ import { answerChoices, MAX_CHOICES } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
 import { badRequest, COMPLETION_FIELDS } from './openai-error.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
-import { samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
+import { refusedFields, samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
 /** OpenAI's default. */
@@ -19,6 +19,7 @@ const DEFAULT_MAX_TOKENS = 16;
 
 const completionRequest = z.object({
   ...samplingFields,
+  ...refusedFields,
   model: z.string().nullish(),
   prompt: promptInput,
   max_tokens: z.number().int().min(1).nullish(),
@@ -27,6 +28,7 @@ const completionRequest = z.object({
   echo: z.literal(false, 'echo is not supported: use /v1/score for the log-probabilities of a prompt').nullish(),
   suffix: z.literal('', 'suffix is not supported: the model continues a prompt, it fills no gaps').nullish(),
   best_of: z.literal(1, 'best_of is not supported: ask for n choices with logprobs and choose').nullish(),
+  response_format: z.null('not supported here: send messages to /v1/chat/completions').optional(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
 });

@@ -26,7 +26,7 @@ const LONGEST_RETRY_MS = 30_000;
 
 /** Loads the engine, hands it to requests, and loads another one when its worker crashes. */
 export class EngineHolder implements AsyncDisposable {
-  readonly #load: () => Promise<Engine>;
+  readonly #load: (signal: AbortSignal) => Promise<Engine>;
   readonly #events: EngineHolderEvents;
   readonly #disposal = new AbortController();
   #engine: Engine | null = null;
@@ -34,8 +34,8 @@ export class EngineHolder implements AsyncDisposable {
   #failure: unknown = null;
   #loading: Promise<void>;
 
-  /** @param load Loads one engine; called at once, and again after a crash. */
-  constructor(load: () => Promise<Engine>, events: EngineHolderEvents = {}) {
+  /** @param load Loads one engine, until its signal fires; called at once, and again after a crash. */
+  constructor(load: (signal: AbortSignal) => Promise<Engine>, events: EngineHolderEvents = {}) {
     this.#load = load;
     this.#events = events;
     this.#loading = this.#loadFirst();
@@ -69,7 +69,7 @@ export class EngineHolder implements AsyncDisposable {
     return this.#engine;
   }
 
-  /** Takes no new requests from now on; those under way go on. */
+  /** Takes no new requests from now on; those under way go on. An engine that is being loaded is given up. */
   drain(): void {
     this.#state = 'draining';
     this.#disposal.abort();
@@ -89,7 +89,7 @@ export class EngineHolder implements AsyncDisposable {
 
   async #loadFirst(): Promise<void> {
     try {
-      await this.#take(await this.#load());
+      await this.#take(await this.#load(this.#disposal.signal));
     } catch (error) {
       this.#fail(error);
     }
@@ -99,7 +99,7 @@ export class EngineHolder implements AsyncDisposable {
   async #reload(): Promise<void> {
     for (let pause = FIRST_RETRY_MS; !this.#disposal.signal.aborted; pause = Math.min(2 * pause, LONGEST_RETRY_MS)) {
       try {
-        await this.#take(await this.#load());
+        await this.#take(await this.#load(this.#disposal.signal));
         return;
       } catch (error) {
         this.#fail(error);

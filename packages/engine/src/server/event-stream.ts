@@ -22,17 +22,26 @@ export interface EventStream {
   done(): Promise<void>;
 }
 
+/** A controller that aborts when the client goes away before it has its answer, at once where it has gone already. */
+export function abortWithClient(context: Context): AbortController {
+  const abort = new AbortController();
+  const { signal } = context.req.raw;
+  if (signal.aborted) abort.abort();
+  else signal.addEventListener('abort', () => abort.abort(), { once: true });
+  return abort;
+}
+
 /**
  * Answers with a stream of events. While `produce` is silent, a comment goes out every `keepAliveMs`, so that proxies
  * do not close the connection during a long prefill.
  *
- * @param onDisconnect Called once if the client goes away before the end.
+ * @param abort Aborted if the client goes away before the end.
  * @param produce Sends the events; must not throw (a stream has no status left to change).
  */
 export function streamEvents(
   context: Context,
   serving: Serving,
-  onDisconnect: () => void,
+  abort: AbortController,
   produce: (events: EventStream) => Promise<void>,
 ): Response {
   context.header('content-type', 'text/event-stream; charset=utf-8');
@@ -41,7 +50,7 @@ export function streamEvents(
   context.header('x-accel-buffering', 'no');
   const response = outgoingOf(context);
   response.writeHead(200, Object.fromEntries(context.body(null).headers));
-  const events = new ResponseEvents(response, serving, onDisconnect);
+  const events = new ResponseEvents(response, serving, abort);
   void produce(events).finally(() => events.end());
   return RESPONSE_ALREADY_SENT;
 }
@@ -64,16 +73,18 @@ class ResponseEvents implements EventStream {
   #lastWrite = performance.now();
   #ended = false;
 
-  constructor(response: ServerResponse, serving: Serving, onDisconnect: () => void) {
+  constructor(response: ServerResponse, serving: Serving, abort: AbortController) {
     this.#response = response;
     this.#serving = serving;
     this.#keepAlive = setInterval(() => this.#sendComment(), serving.keepAliveMs);
-    response.once('close', () => {
+    const closed = (): void => {
       clearInterval(this.#keepAlive);
       if (this.#ended) return;
       this.#ended = true;
-      onDisconnect();
-    });
+      abort.abort();
+    };
+    response.once('close', closed);
+    if (response.destroyed) closed();
     // The headers go out even where the first event takes long.
     this.#flushSoon();
   }

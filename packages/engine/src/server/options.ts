@@ -10,7 +10,7 @@ export interface ServerOptions {
   readonly host?: string;
   /** 0 to 65535; 0 takes a free one. Defaults to 8000. */
   readonly port?: number;
-  /** Clients must send it as `Authorization: Bearer KEY`, except to `/health`. Defaults to none. */
+  /** Clients must send it as `Authorization: Bearer KEY`, except to `/health` and for the page. Defaults to none. */
   readonly apiKey?: string;
   /** The model's name in answers. Defaults to the checkpoint folder's name. */
   readonly modelId?: string;

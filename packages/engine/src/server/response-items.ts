@@ -12,14 +12,16 @@ export interface ResponseEvent {
   readonly [field: string]: unknown;
 }
 
+type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
+
 type OutputItem =
-  | { readonly type: 'reasoning'; readonly id: string; text: string; status: 'in_progress' | 'completed' }
+  | { readonly type: 'reasoning'; readonly id: string; text: string; status: ItemStatus }
   | {
       readonly type: 'message';
       readonly id: string;
       text: string;
       readonly logprobs: SampledTokenLogprob[];
-      status: 'in_progress' | 'completed';
+      status: ItemStatus;
     }
   | {
       readonly type: 'function_call';
@@ -27,7 +29,7 @@ type OutputItem =
       readonly callId: string;
       readonly name: string;
       text: string;
-      status: 'in_progress' | 'completed';
+      status: ItemStatus;
     };
 
 function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object[] {
@@ -138,7 +140,7 @@ export class ResponseItems {
         return [{ type: 'response.function_call_arguments.delta', ...this.#place(item), delta: event.text }];
       }
       case 'tool-call-end':
-        return this.finish();
+        return this.finish(event.complete ? 'completed' : 'incomplete');
       case 'queued':
       case 'routing':
       case 'done':
@@ -148,12 +150,12 @@ export class ResponseItems {
     }
   }
 
-  /** Closes the open item. */
-  finish(): ResponseEvent[] {
+  /** Closes the open item; `'incomplete'` where the answer was cut within it. */
+  finish(status: Exclude<ItemStatus, 'in_progress'> = 'completed'): ResponseEvent[] {
     const item = this.#open;
     if (item === null) return [];
     this.#open = null;
-    item.status = 'completed';
+    item.status = status;
     const place = this.#place(item);
     const done: ResponseEvent[] = [];
     if (item.type === 'reasoning') {

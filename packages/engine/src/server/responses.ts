@@ -5,7 +5,7 @@
  */
 import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
-import { type EventStream, streamEvents } from './event-stream.ts';
+import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
 import { RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
 import { type ResponseEvent, ResponseItems } from './response-items.ts';
@@ -71,6 +71,9 @@ function toJson(
 const finalStatus = (done: DoneEvent | null): Status =>
   done === null ? 'failed' : done.finishReason === 'length' ? 'incomplete' : 'completed';
 
+/** Of the item that was open at the end. */
+const itemStatus = (status: Status): 'completed' | 'incomplete' => (status === 'completed' ? status : 'incomplete');
+
 async function sendEvents(events: EventStream, head: ResponseHead, generation: StartedGeneration): Promise<void> {
   const items = new ResponseItems();
   let sequence = 0;
@@ -88,8 +91,8 @@ async function sendEvents(events: EventStream, head: ResponseHead, generation: S
       if (event.type === 'done') done = event;
       for (const next of items.push(event)) await send(next);
     }
-    for (const next of items.finish()) await send(next);
     const status = finalStatus(done);
+    for (const next of items.finish(itemStatus(status))) await send(next);
     await send({ type: `response.${status}`, response: state(status, done) });
   } catch (error) {
     const { message, code } = toOpenAiError(error);
@@ -101,9 +104,7 @@ async function sendEvents(events: EventStream, head: ResponseHead, generation: S
 export function responses(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, responsesRequest);
-    const abort = new AbortController();
-    const disconnected = (): void => abort.abort();
-    context.req.raw.signal.addEventListener('abort', disconnected, { once: true });
+    const abort = abortWithClient(context);
     const request = toGenerateRequest(body, abort.signal);
     const started = await startGeneration(serving, request).catch((error: unknown) => {
       throw toOpenAiError(error, RESPONSES_FIELDS);
@@ -111,7 +112,7 @@ export function responses(serving: Serving) {
     const generation = body.parallel_tool_calls === false ? withOneCall(started) : started;
     const head: ResponseHead = { id: newId('resp'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
-      return streamEvents(context, serving, disconnected, (events) => sendEvents(events, head, generation));
+      return streamEvents(context, serving, abort, (events) => sendEvents(events, head, generation));
     }
     const items = new ResponseItems();
     let done: DoneEvent | null = null;
@@ -119,7 +120,8 @@ export function responses(serving: Serving) {
       if (event.type === 'done') done = event;
       items.push(event);
     }
-    items.finish();
-    return context.json(toJson(head, finalStatus(done), items, done, null));
+    const status = finalStatus(done);
+    items.finish(itemStatus(status));
+    return context.json(toJson(head, status, items, done, null));
   };
 }

@@ -7,7 +7,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
-import { LoadError } from '../errors.ts';
+import { DisposedError, LoadError } from '../errors.ts';
 import { SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
 import { EngineHolder, type ServerState } from './engine-holder.ts';
@@ -22,7 +22,7 @@ export interface RunningServer extends AsyncDisposable {
   /** Such as `http://127.0.0.1:8000`. */
   readonly url: string;
   readonly state: ServerState;
-  /** The first engine, once it is loaded; rejects where it cannot be. */
+  /** The first engine, once it is loaded; rejects where it cannot be, or where the server is closed before. */
   readonly ready: Promise<Engine>;
   /** Takes no new requests, waits for those under way (at most `drainMs`), and frees the engine. */
   close(): Promise<void>;
@@ -120,12 +120,13 @@ async function drain(server: Server, drainMs: number): Promise<void> {
 /**
  * Listens at once and answers 503 until `load` has an engine.
  *
- * @param load Loads the engine; called again when the worker of the last one crashed.
+ * @param load Loads the engine; called again when the worker of the last one crashed. Its signal fires when the server
+ * closes: `Engine.load` takes it.
  * @param modelName The checkpoint's folder, for the model's name.
  * @throws LoadError `CANNOT_LISTEN` where the port is taken or the address is not this machine's.
  */
 export async function startServer(
-  load: () => Promise<Engine>,
+  load: (signal: AbortSignal) => Promise<Engine>,
   modelName: string,
   options: ServerOptions = {},
 ): Promise<RunningServer> {
@@ -190,6 +191,7 @@ export async function startServer(
     await drain(server, drainMs);
     // What is still open now gets an error from the engine's disposal, then the socket goes.
     await holder.dispose();
+    settleReady?.reject(new DisposedError());
     server.closeAllConnections();
   };
   const urlHost = host.includes(':') ? `[${host}]` : host;

@@ -26,9 +26,12 @@ function expectedOf(issue: Issue): string[] {
 
 const isOtherType = (issue: Issue): boolean => issue.code === 'invalid_value' && issue.path.at(-1) === 'type';
 const isOtherKind = (issue: Issue): boolean => ['invalid_type', 'invalid_value'].includes(issue.code);
+/** How many items of a list were taken before the complaint. */
+const reach = (issues: readonly Issue[]): number =>
+  Number(issues[0]?.path.find((part) => typeof part === 'number') ?? 0);
 const depth = (issues: readonly Issue[]): number => Math.max(0, ...issues.map(({ path }) => path.length));
 
-/** A union complains for each of its options: the option that the value is most like says best what is wrong with it. */
+/** A union complains for each of its options: the option that the value is most like, and goes along with longest, says best what is wrong with it. */
 function explainUnion(issue: Issue & { code: 'invalid_union' }, path: readonly PropertyKey[]): Explanation {
   const options = issue.errors.filter((complaints) => complaints.length > 0);
   const inside = options.filter((complaints) => depth(complaints) > 0);
@@ -37,7 +40,7 @@ function explainUnion(issue: Issue & { code: 'invalid_union' }, path: readonly P
     return { field: fieldPath([...path, 'type']), message: `give one of ${[...new Set(types)].join(', ')}` };
   }
   const sameType = inside.filter((complaints) => !complaints.some(isOtherType));
-  const [likeliest] = sameType.toSorted((a, b) => depth(b) - depth(a));
+  const [likeliest] = sameType.toSorted((a, b) => depth(b) - depth(a) || reach(b) - reach(a));
   const sameKind = options.flat().find((inner) => inner.path.length === 0 && !isOtherKind(inner));
   const best = likeliest?.toSorted((a, b) => b.path.length - a.path.length)[0] ?? sameKind ?? inside[0]?.[0];
   if (best !== undefined) return explain(best, path);

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { connect, Socket } from 'node:net';
+import type { Context } from 'hono';
+import { abortWithClient, streamEvents } from '../../src/server/event-stream.ts';
+import type { Serving } from '../../src/server/serving.ts';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { metric, post, scripted, startScriptedServer, untilMetric } from './test-server.ts';
 
@@ -94,6 +98,37 @@ describe('clients that go away', () => {
       await untilMetric(server, 'vllm:num_requests_running', 0);
       assert.ok((await steps()) < before + 200, 'it went on without its reader');
     }
+  });
+});
+
+describe('a client that had gone before it was heard of', () => {
+  const serving = { keepAliveMs: 10, metrics: { blockedStreams: () => undefined } } as unknown as Serving;
+
+  /** What the HTTP server passes for a connection that is closed. */
+  const closedContext = (): Context => {
+    const response = new ServerResponse(new IncomingMessage(new Socket()));
+    response.destroy();
+    return {
+      req: { raw: { signal: AbortSignal.abort() } },
+      env: { outgoing: response },
+      header: () => undefined,
+      body: () => new Response(null),
+    } as unknown as Context;
+  };
+
+  it('has its generation aborted at once, and nothing is written to it', async () => {
+    const context = closedContext();
+    assert.equal(abortWithClient(context).signal.aborted, true);
+    const abort = new AbortController();
+    const sent = new Promise<void>((resolve) => {
+      streamEvents(context, serving, abort, async (events) => {
+        await events.send({});
+        await events.done();
+        resolve();
+      });
+    });
+    await sent;
+    assert.equal(abort.signal.aborted, true);
   });
 });
 

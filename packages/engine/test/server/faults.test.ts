@@ -305,6 +305,17 @@ describe('a server whose worker fails', () => {
     assert.equal((await fetch(`${server.url}/health`)).status, 200);
   });
 
+  it('gives up loading when it is closed', async () => {
+    // Were it to load to the end, the test would run out of time.
+    const runner = new URL('./scripted-runner.ts', import.meta.url);
+    const load = (signal: AbortSignal): Promise<Engine> =>
+      Engine.load(undefined, { runnerModule: runner, runnerOptions: { loadMs: 600_000 }, signal });
+    const server = await startServer(load, 'scripted', { port: 0 });
+    const ready = assert.rejects(server.ready, { code: 'DISPOSED' });
+    await server.close();
+    await ready;
+  });
+
   it('reports a crash to the requests under way, restarts, and goes on', async () => {
     await using server = await startScriptedServer();
     await server.ready;

@@ -148,6 +148,35 @@ describe('malformed answers', () => {
     for (const read of reads) checkClean(read);
   });
 
+  it('cut by max_output_tokens say which item was cut, and no item before it', async () => {
+    const answer =
+      '<|channel|>analysis<|message|>I need it.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>';
+    const length = snapshot.tokenizer.encodeWithSpecialTokens(answer).length;
+    const ask = (max_output_tokens: number) => ({
+      model: 'scripted',
+      input: scripted(answer),
+      temperature: 0,
+      max_output_tokens,
+    });
+    for (let most = 1; most < length; most += 1) {
+      const response = await client.responses.create(ask(most));
+      assert.deepEqual([response.status, response.usage?.output_tokens], ['incomplete', most]);
+      const stream = client.responses.stream(ask(most));
+      const streamed = await stream.finalResponse();
+      for (const { output } of [response, streamed]) {
+        const statuses = output.map((item) => ('status' in item ? item.status : 'none'));
+        assert.deepEqual(
+          statuses,
+          output.map((_, index) => (index === output.length - 1 ? 'incomplete' : 'completed')),
+          JSON.stringify(output),
+        );
+      }
+    }
+    const whole = await client.responses.create(ask(length));
+    assert.equal(whole.status, 'completed');
+    for (const item of whole.output) assert.equal('status' in item && item.status, 'completed');
+  });
+
   it('leave responses well-formed as well', async () => {
     for (const [answer, { content, calls: made }] of BROKEN) {
       const response = await client.responses.create({ model: 'scripted', input: scripted(answer), temperature: 0 });

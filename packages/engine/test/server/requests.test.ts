@@ -131,7 +131,15 @@ describe('requests', () => {
       ['/v1/score', { input: [9999] }, 'input[0]', /0 to 4095/],
       ['/v1/score', { input: [[1], [2, 9999]] }, 'input[1][1]', /0 to 4095/],
       ['/v1/score', { text: 'x' }, 'input', /give one of string, array/],
+      ['/v1/score', { input: ['a', ''] }, 'input[1]', /Too small/],
+      ['/v1/score', { input: [[1], 'a'] }, 'input[1]', /array/],
       [CHAT, chat('x', { functions: [] }), 'functions', /tools/],
+      [CHAT, chat('x', { guided_json: { type: 'object' } }), 'guided_json', /response_format/],
+      [CHAT, chat('x', { structured_outputs: { choice: ['a'] } }), 'structured_outputs', /response_format/],
+      [CHAT, chat('x', { min_tokens: 5 }), 'min_tokens', /ignore_eos/],
+      ['/v1/completions', { prompt: 'x', prompt_logprobs: 1 }, 'prompt_logprobs', /score/],
+      ['/v1/completions', { prompt: 'x', use_beam_search: true }, 'use_beam_search', /choose/],
+      ['/v1/completions', { prompt: 'x', response_format: { type: 'json_object' } }, 'response_format', /chat/],
       [CHAT, chat('x', { function_call: 'auto' }), 'function_call', /tool_choice/],
       ['/v1/responses', { input: 'x', conversation: 'conv_1' }, 'conversation', /input/],
       ['/v1/responses', { input: 'x', background: true }, 'background', /stream/],
@@ -155,6 +163,12 @@ describe('requests', () => {
       assert.equal(error.param, param, error.message);
       assert.match(error.message, message);
     }
+  });
+
+  it('may leave out what is not supported by its usual defaults', async () => {
+    const unset = { guided_json: null, min_tokens: 0, prompt_logprobs: null, use_beam_search: false };
+    assert.equal((await post(server, CHAT, chat(scripted(`${FINAL}fine`), unset))).status, 200);
+    assert.equal((await post(server, '/v1/completions', { prompt: 'x', max_tokens: 1, ...unset })).status, 200);
   });
 
   it('may have no text to turn into tokens, and as many biases as allowed', async () => {

@@ -11,7 +11,7 @@ import { MAX_CHOICES } from '../choices.ts';
 import { badRequest } from '../openai-error.ts';
 import { content, plainText } from './content.ts';
 import { listOf, someOf, upTo } from './first-fault.ts';
-import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
+import { refusedFields, samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
 import {
   chatResponseFormat,
   chatTool,
@@ -47,6 +47,7 @@ const message = z.discriminatedUnion('role', [
 
 export const chatRequest = z.object({
   ...samplingFields,
+  ...refusedFields,
   model: z.string().nullish(),
   messages: someOf(message),
   max_tokens: z.number().int().min(1).nullish(),

@@ -33,6 +33,21 @@ export const samplingFields = {
   ignore_eos: z.boolean().nullish(),
 };
 
+const refused = (advice: string) => z.null(advice).optional();
+const SCHEMA_ADVICE = 'not supported: send a JSON schema as response_format to /v1/chat/completions instead';
+
+/** What vLLM's users send and what would change the answer, were it not left out here: refused, not ignored. */
+export const refusedFields = {
+  guided_json: refused(SCHEMA_ADVICE),
+  guided_regex: refused(SCHEMA_ADVICE),
+  guided_choice: refused(SCHEMA_ADVICE),
+  guided_grammar: refused(SCHEMA_ADVICE),
+  structured_outputs: refused(SCHEMA_ADVICE),
+  min_tokens: z.literal(0, 'not supported: ignore_eos goes on until max_tokens').nullish(),
+  prompt_logprobs: refused('not supported: use /v1/score for the log-probabilities of a prompt'),
+  use_beam_search: z.literal(false, 'not supported: ask for n choices with logprobs and choose').nullish(),
+};
+
 const samplingSchema = z.object(samplingFields);
 type SamplingFields = z.output<typeof samplingSchema>;
 
