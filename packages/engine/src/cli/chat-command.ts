@@ -1,42 +1,33 @@
 /** `switchyard chat`. */
 import { createInterface } from 'node:readline/promises';
-import type { HarmonyMessage } from '@switchyard/models';
+import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
 import { Engine } from '../engine.ts';
-import { AbortedError } from '../errors.ts';
+import { AbortedError, ContextLengthError, ForwardError } from '../errors.ts';
+import type { GenerateRequest } from '../request.ts';
 import type { OptionValues } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { dim, type Terminal } from './terminal.ts';
 
 export async function chatCommand(values: OptionValues, terminal: Terminal): Promise<void> {
-  const conversation = await conversationOptions(values);
-  const sampling = samplingOptions(values);
+  const options = { ...(await conversationOptions(values)), ...samplingOptions(values) };
   await using engine = await Engine.load(values.text('model'), engineOptions(values));
-  const messages: HarmonyMessage[] = [];
+  const chat = new Chat(engine, options, terminal);
   const lines = createInterface({ input: terminal.input, output: terminal.output, terminal: terminal.color });
-  let answering: AbortController | null = null;
   // Ctrl-C stops the answer; at the prompt it ends the chat.
   const interrupt = (): void => {
-    if (answering === null) lines.close();
-    else answering.abort();
+    if (!chat.stop()) lines.close();
   };
   lines.on('SIGINT', interrupt);
   process.on('SIGINT', interrupt);
-  try {
-    lines.setPrompt('> ');
+  const prompt = (): void => {
+    lines.setPrompt(chat.prompt);
     lines.prompt();
+  };
+  try {
+    prompt();
     for await (const line of lines) {
-      if (line.trim() !== '') {
-        messages.push({ role: 'user', content: line });
-        answering = new AbortController();
-        const answer = await printAnswer(
-          engine,
-          { ...conversation, ...sampling, messages, signal: answering.signal },
-          terminal,
-        );
-        answering = null;
-        messages.push({ role: 'assistant', content: answer });
-      }
-      lines.prompt();
+      await chat.say(line);
+      prompt();
     }
   } finally {
     process.off('SIGINT', interrupt);
@@ -45,26 +36,97 @@ export async function chatCommand(values: OptionValues, terminal: Terminal): Pro
   }
 }
 
-/** Streams one answer and returns its content, cut short where it was stopped. */
-async function printAnswer(
-  engine: Engine,
-  request: Parameters<Engine['generate']>[0],
-  terminal: Terminal,
-): Promise<string> {
-  let content = '';
-  let last: string | null = null;
-  try {
-    for await (const event of engine.generate(request)) {
-      if (event.type !== 'analysis' && event.type !== 'content') continue;
-      if (last !== null && last !== event.type) terminal.output.write('\n');
-      last = event.type;
-      if (event.type === 'content') content += event.text;
-      terminal.output.write(event.type === 'analysis' ? dim(terminal, event.text) : event.text);
-    }
-  } catch (error) {
-    if (!(error instanceof AbortedError)) throw error;
-    terminal.output.write(' [stopped]');
+/** A conversation, line by line. */
+class Chat {
+  readonly #engine: Engine;
+  readonly #options: Omit<GenerateRequest, 'messages' | 'prompt' | 'promptIds'>;
+  readonly #terminal: Terminal;
+  readonly #messages: HarmonyMessage[] = [];
+  /** Calls whose results are still to be given. */
+  #calls: HarmonyToolCall[] = [];
+  #answering: AbortController | null = null;
+
+  constructor(engine: Engine, options: Omit<GenerateRequest, 'messages' | 'prompt' | 'promptIds'>, terminal: Terminal) {
+    this.#engine = engine;
+    this.#options = options;
+    this.#terminal = terminal;
   }
-  terminal.output.write('\n');
-  return content;
+
+  /** What the next line is: a message, or the result of a call. */
+  get prompt(): string {
+    const [call] = this.#calls;
+    return call === undefined ? '> ' : `result of ${call.name}> `;
+  }
+
+  /** Ends the answer in progress; false where there is none. */
+  stop(): boolean {
+    this.#answering?.abort();
+    return this.#answering !== null;
+  }
+
+  /** Takes a line and prints the answer, once every call has its result. */
+  async say(line: string): Promise<void> {
+    const call = this.#calls.shift();
+    if (call !== undefined) {
+      this.#messages.push({ role: 'tool', name: call.name, toolCallId: call.id, content: line });
+      if (this.#calls.length > 0) return;
+    } else if (line.trim() === '') return;
+    else this.#messages.push({ role: 'user', content: line });
+    try {
+      await this.#answer();
+    } catch (error) {
+      if (!(error instanceof ContextLengthError || error instanceof ForwardError)) throw error;
+      this.#messages.length = 0;
+      this.#calls = [];
+      this.#terminal.error.write(`switchyard: ${error.message} [${error.code}]\nThe conversation starts anew.\n`);
+    }
+  }
+
+  /** Streams one answer and keeps it, cut short where it was stopped. */
+  async #answer(): Promise<void> {
+    const { output } = this.#terminal;
+    this.#answering = new AbortController();
+    const parts = { analysis: '', content: '' };
+    const calls: HarmonyToolCall[] = [];
+    let last: string | null = null;
+    const begin = (part: string): void => {
+      if (last !== null && last !== part) output.write('\n');
+      last = part;
+    };
+    try {
+      const request = { ...this.#options, messages: this.#messages, signal: this.#answering.signal };
+      for await (const event of this.#engine.generate(request)) {
+        if (event.type === 'analysis' || event.type === 'content') {
+          begin(event.type);
+          parts[event.type] += event.text;
+          output.write(event.type === 'analysis' ? dim(this.#terminal, event.text) : event.text);
+        } else if (event.type === 'tool-call-end' && event.complete) {
+          begin(event.call.id);
+          calls.push(event.call);
+          output.write(`${event.call.name}(${event.call.arguments})`);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof AbortedError)) throw error;
+      calls.length = 0;
+      output.write(' [stopped]');
+    } finally {
+      this.#answering = null;
+    }
+    output.write('\n');
+    this.#calls = [...calls];
+    this.#messages.push(assistantMessage(parts, calls));
+  }
+}
+
+function assistantMessage(
+  { analysis, content }: { readonly analysis: string; readonly content: string },
+  toolCalls: readonly HarmonyToolCall[],
+): HarmonyAssistantMessage {
+  return {
+    role: 'assistant',
+    ...(analysis === '' ? {} : { analysis }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+    ...(content === '' && toolCalls.length > 0 ? {} : { content }),
+  };
 }

@@ -6,7 +6,7 @@ import type { GenerateRequest, PromptInput } from '../request.ts';
 import { parseIds, readMessages } from './input-files.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
-import { RoutingTrace } from './routing-trace.ts';
+import { RoutingTrace, TraceFile } from './routing-trace.ts';
 import { dim, type Terminal } from './terminal.ts';
 
 async function promptInput(values: OptionValues): Promise<PromptInput> {
@@ -18,7 +18,6 @@ async function promptInput(values: OptionValues): Promise<PromptInput> {
   }
   if (ids !== undefined) return { promptIds: parseIds(ids) };
   if (messages !== undefined) return { messages: await readMessages(messages) };
-  if (prompt === '') throw new UsageError('--prompt is empty · found no text · give a question');
   return { messages: [{ role: 'user', content: prompt ?? '' }] };
 }
 
@@ -34,10 +33,9 @@ async function* print(events: AsyncIterable<GenerateEvent>, terminal: Terminal):
       if (last !== null) terminal.output.write('\n');
       terminal.output.write(`${event.call.name}(${event.call.arguments})`);
       last = event.type;
-    }
+    } else if (event.type === 'done' && last !== null) terminal.output.write('\n');
     yield event;
   }
-  if (last !== null) terminal.output.write('\n');
 }
 
 async function* tap(events: AsyncIterable<GenerateEvent>, trace: RoutingTrace): AsyncGenerator<GenerateEvent> {
@@ -55,12 +53,13 @@ export async function generateCommand(values: OptionValues, terminal: Terminal):
     ...samplingOptions(values),
     traceRouting: traceFile !== undefined,
   };
+  await using file = traceFile === undefined ? null : await TraceFile.create(traceFile);
   await using engine = await Engine.load(values.text('model'), engineOptions(values));
   const trace = new RoutingTrace();
   const events = tap(engine.generate(request), trace);
   const json = values.flag('json');
   const result = await collect(json ? events : print(events, terminal));
-  if (traceFile !== undefined) await trace.write(traceFile);
+  await file?.write(trace.layers);
   if (!json) return;
   const { ids, text, analysis, final, toolCalls, finishReason, usage, timings } = result;
   const { router } = engine.model;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { COMMANDS, type CommandRow, type OptionRow } from './option-table.ts';
+import { COMMANDS, type CommandRow, type OptionRow, rangeOf } from './option-table.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 runtime error, 2 wrong usage.';
 
@@ -12,14 +12,19 @@ function signature({ name, type, value, choices }: OptionRow): string {
   return `--${name} ${choices === undefined ? (value ?? 'VALUE') : choices.join('|')}`;
 }
 
+function meaning(row: OptionRow): string {
+  const range = rangeOf(row);
+  return range === null ? row.help : `${row.help} (${range})`;
+}
+
 const description = (row: OptionRow): string =>
-  row.default === undefined ? row.help : `${row.help}. Default: ${row.default}`;
+  row.default === undefined ? meaning(row) : `${meaning(row)}. Default: ${row.default}`;
 
 /** The help of the program. */
 export function programHelp(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));
   const commands = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n');
-  return `Usage: switchyard COMMAND [options]\n\nCommands:\n${commands}\n\nswitchyard COMMAND --help tells a command's options.\n${EXIT_CODES}\n`;
+  return `Usage: switchyard COMMAND [options]\n\nCommands:\n${commands}\n\nswitchyard COMMAND --help tells a command's options, switchyard --version the version.\n${EXIT_CODES}\n`;
 }
 
 /** The help of one command. */
@@ -35,7 +40,7 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 export function commandLineDocument(): string {
   const sections = COMMANDS.map((command) => {
     const rows = command.options.map(
-      (row) => `| \`${cell(signature(row))}\` | ${cell(row.help)} | ${cell(row.default ?? '')} |`,
+      (row) => `| \`${cell(signature(row))}\` | ${cell(meaning(row))} | ${cell(row.default ?? '')} |`,
     );
     return `## switchyard ${command.name}\n\n${command.summary}.\n\n| option | meaning | default |\n|---|---|---|\n${rows.join('\n')}\n`;
   });

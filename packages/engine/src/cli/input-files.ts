@@ -48,25 +48,25 @@ async function readObjects(path: string): Promise<Record<string, unknown>[]> {
   return value;
 }
 
-const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
+const OPENAI_FIELDS = ['tool_calls', 'tool_call_id', 'reasoning', 'reasoning_content'];
 
-/** A JSON array of harmony messages. */
+/** Whether a message has what only OpenAI's have: its field names, content in parts, or null for none. */
+const isOpenAi = (message: Record<string, unknown>): boolean =>
+  OPENAI_FIELDS.some((field) => field in message) || message['content'] === null || Array.isArray(message['content']);
+
+/** A JSON array of messages, harmony's or OpenAI's. The engine checks harmony's. */
 export async function readMessages(path: string): Promise<HarmonyMessage[]> {
   const messages = await readObjects(path);
-  messages.forEach((message, i) => {
-    const { role, content } = message;
-    if (typeof role !== 'string' || !ROLES.includes(role)) {
-      throw new InputFileError(
-        path,
-        `message ${i} with the role ${JSON.stringify(role)}`,
-        `give one of ${ROLES.join(', ')}`,
-      );
-    }
-    if (typeof content !== 'string' && !(role === 'assistant' && content === undefined)) {
-      throw new InputFileError(path, `message ${i} without text`, "give each message's content as a string");
-    }
-  });
-  return messages as unknown as HarmonyMessage[];
+  if (messages.length === 0) throw new InputFileError(path, 'no messages', 'give at least one');
+  if (!messages.some(isOpenAi)) return messages as unknown as HarmonyMessage[];
+  // Loaded when asked for: the schemas belong to the server.
+  const { readOpenAiMessages } = await import('../server/schemas/openai-messages.ts');
+  try {
+    return readOpenAiMessages(messages);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new InputFileError(path, found, "write the messages as OpenAI's API has them", error);
+  }
 }
 
 /** A JSON array of tools, plain or in OpenAI's `{type: 'function', function}` shape. */
@@ -78,15 +78,23 @@ export async function readTools(path: string): Promise<HarmonyTool[]> {
   return tools as unknown as HarmonyTool[];
 }
 
+const isIds = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && (id as number) >= 0);
+
 /** One JSON object a line, with `text` or `ids`. Empty lines are skipped. */
 export async function readScoreInputs(path: string): Promise<ScoreInput[]> {
   const inputs: ScoreInput[] = [];
   for (const [i, line] of (await readText(path)).split('\n').entries()) {
     if (line.trim() === '') continue;
-    const value = parseJson(path, line, `line ${i + 1}`);
-    if (isObject(value) && typeof value['text'] === 'string') inputs.push({ text: value['text'] });
-    else if (isObject(value) && Array.isArray(value['ids'])) inputs.push({ ids: value['ids'] as number[] });
-    else throw new InputFileError(path, `line ${i + 1} without text or ids`, 'give each line one of them');
+    const place = `line ${i + 1}`;
+    const value = parseJson(path, line, place);
+    const { text, ids } = isObject(value) ? value : {};
+    if (text === '' || (Array.isArray(ids) && ids.length === 0)) {
+      throw new InputFileError(path, `${place} without tokens`, 'give at least one character or id');
+    }
+    if (typeof text === 'string') inputs.push({ text });
+    else if (isIds(ids)) inputs.push({ ids });
+    else throw new InputFileError(path, `${place} without text or ids`, 'give each line a text or an array of ids');
   }
   return inputs;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readFile } from 'node:fs/promises';
 import { chatCommand } from './chat-command.ts';
 import { generateCommand } from './generate-command.ts';
 import { commandHelp, programHelp } from './help.ts';
@@ -22,10 +23,19 @@ const RUN: Readonly<Record<string, (values: OptionValues, terminal: Terminal) =>
   serve: async (values, terminal) => (await import('./serve-command.ts')).serveCommand(values, terminal),
 };
 
+async function version(): Promise<string> {
+  const manifest = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
 async function dispatch(words: readonly string[], terminal: Terminal): Promise<void> {
   const [name, ...rest] = words;
   if (name === '--help' || name === '-h' || name === 'help') {
     terminal.output.write(programHelp());
+    return;
+  }
+  if (name === '--version') {
+    terminal.output.write(`${await version()}\n`);
     return;
   }
   const command = COMMANDS.find((row) => row.name === name);

@@ -7,15 +7,25 @@
 /** One option. */
 export interface OptionRow {
   readonly name: string;
-  /** `'flag'` takes no value. Numbers and choices are checked before anything runs. */
-  readonly type: 'text' | 'number' | 'integer' | 'flag' | 'choice';
+  /** `'flag'` takes no value. The others are checked before anything runs: no text may be empty. */
+  readonly type: 'text' | 'number' | 'integer' | 'date' | 'flag' | 'choice';
   /** What stands for the value in the help, such as `DIR`. */
   readonly value?: string;
   readonly choices?: readonly string[];
   readonly minimum?: number;
+  /** Whether `minimum` itself is refused. */
+  readonly aboveMinimum?: boolean;
+  readonly maximum?: number;
   readonly help: string;
   /** What happens without the option, as words for the help. */
   readonly default?: string;
+}
+
+/** The numbers that an option takes, such as `from 0 to 100`; null where any will do. */
+export function rangeOf({ minimum, aboveMinimum, maximum }: OptionRow): string | null {
+  if (minimum === undefined) return null;
+  const range = `${aboveMinimum === true ? 'above' : 'from'} ${minimum}`;
+  return maximum === undefined ? range : `${range} to ${maximum}`;
 }
 
 /** One command. */
@@ -52,6 +62,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     minimum: 1,
+    maximum: 1024,
     help: 'Threads to compute with',
     default: "the runtime's choice",
   },
@@ -67,7 +78,7 @@ const CONVERSATION_OPTIONS: readonly OptionRow[] = [
   },
   {
     name: 'date',
-    type: 'text',
+    type: 'date',
     value: 'YYYY-MM-DD',
     help: 'Current date in the system message',
     default: 'today (UTC)',
@@ -89,14 +100,32 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
     help: 'The most tokens to generate',
     default: 'what the context leaves',
   },
-  { name: 'temperature', type: 'number', value: 'T', minimum: 0, help: '0 takes the likeliest token', default: '0' },
-  { name: 'top-p', type: 'number', value: 'P', minimum: 0, help: 'Nucleus sampling', default: '1 (off)' },
+  {
+    name: 'temperature',
+    type: 'number',
+    value: 'T',
+    minimum: 0,
+    maximum: 100,
+    help: '0 takes the likeliest token',
+    default: '0',
+  },
+  {
+    name: 'top-p',
+    type: 'number',
+    value: 'P',
+    minimum: 0,
+    aboveMinimum: true,
+    maximum: 1,
+    help: 'Nucleus sampling',
+    default: '1 (off)',
+  },
   { name: 'top-k', type: 'integer', value: 'K', minimum: 0, help: 'Keep the K likeliest tokens', default: '0 (off)' },
   {
     name: 'min-p',
     type: 'number',
     value: 'P',
     minimum: 0,
+    maximum: 1,
     help: 'Drop tokens less likely than this share of the likeliest',
     default: '0 (off)',
   },
@@ -112,7 +141,15 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     help: 'Address to listen on; 0.0.0.0 for every one of this machine',
     default: '127.0.0.1',
   },
-  { name: 'port', type: 'integer', value: 'N', minimum: 0, help: 'Port; 0 takes a free one', default: '8000' },
+  {
+    name: 'port',
+    type: 'integer',
+    value: 'N',
+    minimum: 0,
+    maximum: 65_535,
+    help: 'Port; 0 takes a free one',
+    default: '8000',
+  },
   {
     name: 'api-key',
     type: 'text',
@@ -133,6 +170,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     minimum: 1,
+    maximum: 1024,
     help: 'The most requests computed side by side',
     default: '64',
   },
@@ -141,6 +179,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     minimum: 0,
+    maximum: 1_000_000,
     help: 'The most requests that wait; the next ones get status 429',
     default: '256',
   },
@@ -149,6 +188,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     minimum: 1,
+    maximum: 65_536,
     help: 'The most prompt tokens computed in one step',
     default: '256',
   },
@@ -157,6 +197,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'number',
     value: 'MIB',
     minimum: 1,
+    maximum: 2 ** 30,
     help: 'KV memory in MiB',
     default: 'a quarter of the free memory, from 64 to 4096',
   },
@@ -165,6 +206,8 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'number',
     value: 'S',
     minimum: 0,
+    // Timers of Node cannot wait longer than 2^31 ms.
+    maximum: 2_000_000,
     help: 'How long requests under way may go on after SIGTERM or SIGINT; a second signal ends them at once',
     default: '90',
   },
@@ -195,7 +238,12 @@ export const COMMANDS: readonly CommandRow[] = [
     options: [
       { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message" },
       { name: 'prompt-ids', type: 'text', value: '1,2,3', help: 'Token ids to continue as they are' },
-      { name: 'messages', type: 'text', value: 'FILE', help: 'JSON array of messages: {role, content, …}' },
+      {
+        name: 'messages',
+        type: 'text',
+        value: 'FILE',
+        help: "JSON array of messages: {role, content, …}, in harmony's or OpenAI's shape",
+      },
       ...MODEL_OPTIONS,
       ...CONVERSATION_OPTIONS,
       ...SAMPLING_OPTIONS,
@@ -211,7 +259,8 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'chat',
-    summary: 'Talk to the model; Ctrl-C stops the answer, Ctrl-D ends the chat',
+    summary:
+      'Talk to the model; Ctrl-C stops the answer, Ctrl-D ends the chat. Where the model calls a tool, you give the result',
     options: [...MODEL_OPTIONS, ...CONVERSATION_OPTIONS, ...SAMPLING_OPTIONS, HELP_OPTION],
   },
   {
@@ -231,7 +280,7 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'inspect',
-    summary: 'Configuration, tensors, memory plan and router of a checkpoint',
+    summary: 'Configuration, tensors and memory plan of a checkpoint, and the devices found',
     options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
   },
   {

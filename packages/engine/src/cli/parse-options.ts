@@ -4,7 +4,7 @@
  * @module
  */
 import { parseArgs } from 'node:util';
-import type { CommandRow, OptionRow } from './option-table.ts';
+import { type CommandRow, type OptionRow, rangeOf } from './option-table.ts';
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
@@ -69,19 +69,28 @@ export function parseOptions(command: CommandRow, words: readonly string[]): Opt
 function convert(row: OptionRow, value: string): string | number {
   if (row.type === 'number' || row.type === 'integer') {
     const number = value.trim() === '' ? Number.NaN : Number(value);
-    const fits = Number.isFinite(number) && number >= (row.minimum ?? Number.NEGATIVE_INFINITY);
-    if (!fits || (row.type === 'integer' && !Number.isSafeInteger(number))) {
+    const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = row;
+    const above = row.aboveMinimum === true ? number > minimum : number >= minimum;
+    if (
+      !Number.isFinite(number) ||
+      !above ||
+      number > maximum ||
+      (row.type === 'integer' && !Number.isSafeInteger(number))
+    ) {
       const kind = row.type === 'integer' ? 'an integer' : 'a number';
-      throw new UsageError(
-        `--${row.name} is not valid · found ${JSON.stringify(value)} · give ${kind} from ${row.minimum ?? 0}`,
-      );
+      throw notValid(row, JSON.stringify(value), `give ${kind} ${rangeOf(row) ?? ''}`);
     }
     return number;
   }
+  if (value === '') throw notValid(row, 'an empty text', 'give one or leave it out');
+  if (row.type === 'date' && !/^\d{4}-\d{2}-\d{2}$/.test(value)) {
+    throw notValid(row, JSON.stringify(value), 'give a date as YYYY-MM-DD');
+  }
   if (row.type === 'choice' && row.choices?.includes(value) !== true) {
-    throw new UsageError(
-      `--${row.name} is not valid · found ${JSON.stringify(value)} · give one of ${row.choices?.join(', ') ?? ''}`,
-    );
+    throw notValid(row, JSON.stringify(value), `give one of ${row.choices?.join(', ') ?? ''}`);
   }
   return value;
 }
+
+const notValid = ({ name }: OptionRow, found: string, advice: string): UsageError =>
+  new UsageError(`--${name} is not valid · found ${found} · ${advice}`);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import type { RoutingEvent } from '../events.ts';
 
 /** One layer of a trace: rows are the prompt's tokens and then the generated ones. */
@@ -31,8 +31,59 @@ export class RoutingTrace {
   get layers(): readonly TracedLayer[] {
     return this.#layers;
   }
+}
 
-  async write(path: string): Promise<void> {
-    await writeFile(path, `${JSON.stringify(this.#layers)}\n`);
+/** A file named by an option cannot be written. */
+export class OutputFileError extends Error {
+  override readonly name = 'OutputFileError';
+  readonly code = 'OUTPUT_FILE';
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    super(`${path} cannot be written · found ${found} · give a path in a folder that may be written`, { cause });
+    this.path = path;
+  }
+}
+
+/**
+ * Where a trace goes. It is written beside its path and takes its place when it is whole, so that a run that fails
+ * leaves an earlier trace as it was; what is no plain file, such as a pipe, is written to as it is.
+ */
+export class TraceFile implements AsyncDisposable {
+  readonly #path: string;
+  readonly #written: string;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, written: string, handle: FileHandle) {
+    this.#path = path;
+    this.#written = written;
+    this.#handle = handle;
+  }
+
+  /** Throws OutputFileError before there is anything to write. */
+  static async create(path: string): Promise<TraceFile> {
+    try {
+      const there = await stat(path).catch(() => null);
+      const written = there === null || there.isFile() ? `${path}.${process.pid}.part` : path;
+      return new TraceFile(path, written, await open(written, 'w'));
+    } catch (error) {
+      throw new OutputFileError(path, error);
+    }
+  }
+
+  async write(layers: readonly TracedLayer[]): Promise<void> {
+    try {
+      await this.#handle.writeFile(`${JSON.stringify(layers)}\n`);
+      if (this.#written !== this.#path) await rename(this.#written, this.#path);
+    } catch (error) {
+      throw new OutputFileError(this.#path, error);
+    }
+  }
+
+  /** Closes the file and removes what was not written to its end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+    if (this.#written !== this.#path) await rm(this.#written, { force: true });
   }
 }

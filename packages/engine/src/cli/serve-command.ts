@@ -14,7 +14,6 @@ import type { Terminal } from './terminal.ts';
 
 /** The environment variable that `--api-key` overrides. */
 const API_KEY_VARIABLE = 'SWITCHYARD_API_KEY';
-const LAST_PORT = 65_535;
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
 const LOOPBACK = /^(?:127\.|localhost$|::1$)/;
@@ -48,25 +47,19 @@ function engineLimits(values: OptionValues): EngineOptions {
   });
 }
 
-/** A text option that may be left out but not empty: an empty key, say, would lock everyone out. */
+/** A text option that may be left out but not blank: a blank key, say, would lock everyone out. */
 function filledText(values: OptionValues, name: string): string | undefined {
   const value = values.text(name);
   if (value?.trim() === '')
-    throw new UsageError(`--${name} is not valid · found an empty text · give one or leave it out`);
+    throw new UsageError(`--${name} is not valid · found a blank text · give one or leave it out`);
   return value;
-}
-
-function portOf(values: OptionValues): number | undefined {
-  const port = values.number('port');
-  if (port === undefined || port <= LAST_PORT) return port;
-  throw new UsageError(`--port is not valid · found ${port} · give an integer from 0 to ${LAST_PORT}`);
 }
 
 function serverOptions(values: OptionValues): ServerOptions {
   const drainSeconds = values.number('drain-seconds');
   return present<ServerOptions>({
     host: filledText(values, 'host'),
-    port: portOf(values),
+    port: values.number('port'),
     // An empty variable is one that is not set.
     apiKey: filledText(values, 'api-key') ?? (process.env[API_KEY_VARIABLE] || undefined),
     modelId: filledText(values, 'model-id'),

@@ -27,8 +27,7 @@ function expectedOf(issue: Issue): string[] {
 const isOtherType = (issue: Issue): boolean => issue.code === 'invalid_value' && issue.path.at(-1) === 'type';
 const isOtherKind = (issue: Issue): boolean => ['invalid_type', 'invalid_value'].includes(issue.code);
 /** How many items of a list were taken before the complaint. */
-const reach = (issues: readonly Issue[]): number =>
-  Number(issues[0]?.path.find((part) => typeof part === 'number') ?? 0);
+const reach = (issues: readonly Issue[]): number => issues[0]?.path.find((part) => typeof part === 'number') ?? 0;
 const depth = (issues: readonly Issue[]): number => Math.max(0, ...issues.map(({ path }) => path.length));
 
 /** A union complains for each of its options: the option that the value is most like, and goes along with longest, says best what is wrong with it. */
