@@ -1,35 +1,22 @@
 import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
 import { denseConstant, joinedConstant, transposedConstant } from './dense-weights.ts';
 import { GraphBuilder, float } from './graph.ts';
-import type { Value } from './graph.ts';
-import { addAndNormalize } from './norm-nodes.ts';
+import { addAndNormalize, normalize } from './norm-nodes.ts';
 
 /**
- * One layer up to its router: residual and norm, QKV, rotary embedding, attention with sinks, output projection,
- * residual and norm, gate projection.
+ * One layer up to its router: norm, QKV, attention with rotary embedding and sinks, output projection, residual and norm,
+ * gate projection. A run costs microseconds for every node, input and output: so activations keep the shape
+ * [batch, length, .] throughout, and one matrix comes out, whose rows are laid out as `attentionColumns` says.
  *
- * What comes out is one vector, because each output costs a step ten microseconds: the residual and the experts' input
- * [tokens, hidden], the router logits [tokens, experts], and the new keys and values [batch, length, key width].
- *
- * The rotary embedding stands before the attention operator and not in it, so that the rotated keys come out as they
- * are, and so that a window's cache may start at any position.
+ * The keys that come out are not rotated: the attention operator hands out its rotated ones only together with all past
+ * ones. Positions are an input, so that a window's cache may start at any of them.
  */
 export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, index: number): GraphBuilder {
   const graph = new GraphBuilder(`attention-${index}`);
   const { headDim, attentionHeads, keyValueHeads, hiddenSize } = config;
   const type = config.layerTypes[index] ?? 'full';
-  const { normalized, sum: residual } = addAndNormalize(
-    graph,
-    config,
-    graph.input('mixture', 'float32', ['tokens', hiddenSize]),
-    graph.input('residual', 'float32', ['tokens', hiddenSize]),
-    layer.inputNorm,
-    'inputNorm',
-  );
-  const queryWidth = attentionHeads * headDim;
-  const keyWidth = keyValueHeads * headDim;
+  const residual = graph.input('residual', 'float32', ['batch', 'length', hiddenSize]);
   const past = ['batch', keyValueHeads, 'capacity', headDim];
-  const stepShape = graph.input('stepShape', 'int64', [3]);
   const positions = graph.input('positions', 'int64', ['batch', 'length']);
   const cosine = graph.input('cosine', 'float32', ['positions', headDim / 2]);
   const sine = graph.input('sine', 'float32', ['positions', headDim / 2]);
@@ -39,51 +26,72 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
   const totalLength = graph.input('totalLength', 'int32', []);
 
   const projections = [layer.query, layer.key, layer.value];
-  const fused = graph.op('Gemm', [
-    normalized,
-    graph.constant('qkv', transposedConstant(projections.map(({ weight }) => weight))),
+  const fused = graph.op('Add', [
+    graph.op('MatMul', [
+      normalize(graph, config, residual, layer.inputNorm, 'inputNorm'),
+      graph.constant('qkv', transposedConstant(projections.map(({ weight }) => weight))),
+    ]),
     graph.constant('qkvBias', joinedConstant(projections.map(({ bias }) => bias))),
   ]);
-  const shaped = graph.op('Reshape', [fused, stepShape]);
-  const [query = '', key = '', value = ''] = graph.split(
-    shaped,
-    graph.integers([queryWidth, keyWidth, keyWidth]),
-    3,
-    2,
-  );
-  const rotate = (heads: Value): Value =>
-    graph.contrib('RotaryEmbedding', [heads, positions, cosine, sine], { interleaved: 0 });
-  const rotatedKey = rotate(key);
   const attributes = {
     num_heads: attentionHeads,
     kv_num_heads: keyValueHeads,
     scale: float(1 / Math.sqrt(headDim)),
+    do_rotary: 1,
     ...(type === 'sliding' ? { local_window_size: config.slidingWindow } : {}),
   };
   const sinks = graph.constant('sinks', denseConstant(layer.sinks));
-  const inputs = [rotate(query), rotatedKey, value, pastKey, pastValue, lastIndex, totalLength, '', '', '', '', sinks];
+  const inputs = [fused, '', '', pastKey, pastValue, lastIndex, totalLength, cosine, sine, positions, '', sinks];
   // The present outputs must exist for the past to be read; only the new rows leave the graph.
   const [attended = ''] = graph.contribMany('GroupQueryAttention', inputs, 3, attributes);
-  const projected = graph.op('MatMul', [
-    graph.op('Reshape', [attended, graph.integers([-1, queryWidth])]),
-    graph.constant('output', transposedConstant([layer.output.weight])),
-  ]);
   const { normalized: experts, sum: residualSum } = addAndNormalize(
     graph,
     config,
-    projected,
+    graph.op('MatMul', [attended, graph.constant('output', transposedConstant([layer.output.weight]))]),
     residual,
     layer.postAttentionNorm,
     'postAttentionNorm',
     layer.output.bias,
   );
-  const gate = graph.op('Gemm', [
-    experts,
-    graph.constant('gate', transposedConstant([layer.router.weight])),
+  const gate = graph.op('Add', [
+    graph.op('MatMul', [experts, graph.constant('gate', transposedConstant([layer.router.weight]))]),
     graph.constant('gateBias', denseConstant(layer.router.bias)),
   ]);
-  const flat = (output: Value): Value => graph.op('Reshape', [output, graph.integers([-1])]);
-  const outputs = graph.op('Concat', [residualSum, experts, gate, rotatedKey, value].map(flat), { axis: 0 });
-  graph.output('outputs', outputs, 'float32', ['outputs']);
+  const outputs = graph.op('Concat', [residualSum, experts, gate, fused], { axis: 2 });
+  graph.output('outputs', outputs, 'float32', ['batch', 'length', 'outputs']);
   return graph;
+}
+
+/** Columns `start` to `end` - 1 of a matrix. */
+export interface Columns {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What a row (a token) of an attention graph's output holds. */
+export interface AttentionColumns {
+  readonly residual: Columns;
+  /** The experts' input. */
+  readonly experts: Columns;
+  /** The router logits. */
+  readonly gate: Columns;
+  /** Not rotated. */
+  readonly key: Columns;
+  readonly value: Columns;
+  /** Columns of all, queries included. */
+  readonly width: number;
+}
+
+/** The layout of the attention graphs' output. */
+export function attentionColumns(config: GptOssConfig): AttentionColumns {
+  const { hiddenSize, experts, attentionHeads, keyValueHeads, headDim } = config;
+  let width = 0;
+  const take = (columns: number): Columns => {
+    width += columns;
+    return { start: width - columns, end: width };
+  };
+  const [residual, input, gate] = [take(hiddenSize), take(hiddenSize), take(experts)];
+  take(attentionHeads * headDim);
+  const [key, value] = [take(keyValueHeads * headDim), take(keyValueHeads * headDim)];
+  return { residual, experts: input, gate, key, value, width };
 }

@@ -1,22 +1,16 @@
 import type { GptOssConfig, GptOssWeights } from '@switchyard/models';
 import { transposedConstant } from './dense-weights.ts';
 import { GraphBuilder } from './graph.ts';
-import { addAndNormalize } from './norm-nodes.ts';
+import { normalize } from './norm-nodes.ts';
 
-/** After the last layer, for the rows whose logits are wanted: residual and final norm, LM head. */
+/** After the last layer, for the rows whose logits are wanted: final norm, LM head. */
 export function headGraph(
   config: GptOssConfig,
   { finalNorm, lmHead }: Pick<GptOssWeights, 'finalNorm' | 'lmHead'>,
 ): GraphBuilder {
   const graph = new GraphBuilder('head');
-  const { normalized } = addAndNormalize(
-    graph,
-    config,
-    graph.input('mixture', 'float32', ['tokens', config.hiddenSize]),
-    graph.input('residual', 'float32', ['tokens', config.hiddenSize]),
-    finalNorm,
-    'finalNorm',
-  );
+  const residual = graph.input('residual', 'float32', ['tokens', config.hiddenSize]);
+  const normalized = normalize(graph, config, residual, finalNorm, 'finalNorm');
   const logits = graph.op('MatMul', [normalized, graph.constant('lmHead', transposedConstant([lmHead]))]);
   graph.output('logits', logits, 'float32', ['tokens', config.vocabularySize]);
   return graph;

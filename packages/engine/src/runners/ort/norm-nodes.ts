@@ -3,6 +3,15 @@ import { denseConstant } from './dense-weights.ts';
 import { float } from './graph.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 
+/** RMSNorm. */
+export function normalize(graph: GraphBuilder, config: GptOssConfig, value: Value, norm: Tensor, name: string): Value {
+  return graph.op('SimplifiedLayerNormalization', [value, graph.constant(name, denseConstant(norm))], {
+    axis: -1,
+    epsilon: float(config.rmsNormEpsilon),
+    stash_type: 1,
+  });
+}
+
 /** RMSNorm of (value + bias) + residual, and that sum. */
 export function addAndNormalize(
   graph: GraphBuilder,
@@ -11,13 +20,13 @@ export function addAndNormalize(
   residual: Value,
   norm: Tensor,
   name: string,
-  bias?: Tensor,
+  bias: Tensor,
 ): { readonly normalized: Value; readonly sum: Value } {
   const inputs = [
     value,
     residual,
     graph.constant(name, denseConstant(norm)),
-    ...(bias === undefined ? [] : [graph.constant(`${name}Bias`, denseConstant(bias))]),
+    graph.constant(`${name}Bias`, denseConstant(bias)),
   ];
   const [normalized = '', , , sum = ''] = graph.contribMany('SkipSimplifiedLayerNormalization', inputs, 4, {
     epsilon: float(config.rmsNormEpsilon),

@@ -1,9 +1,12 @@
 import type { GptOssConfig } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
 import type { RouterOutput } from '@switchyard/router-kernel';
+import type { Tensor } from 'onnxruntime-node';
 import type { LayerPipeline } from '../../moe-layer.ts';
+import { attentionColumns } from './attention-graph.ts';
+import type { AttentionColumns, Columns } from './attention-graph.ts';
 import { f32Output, f32Tensor, i32Tensor, i64Tensor } from './graph-session.ts';
-import type { Feeds, GraphSession } from './graph-session.ts';
+import type { GraphSession } from './graph-session.ts';
 import type { KvView, NewRows } from './kv-cache.ts';
 import type { OrtModel } from './load-model.ts';
 import { selectRows } from './plan-inputs.ts';
@@ -32,12 +35,15 @@ export class OrtPipeline implements LayerPipeline {
   readonly #config: GptOssConfig;
   readonly #model: OrtModel;
   readonly #step: RectangularStep;
-  readonly #stepFeeds: Feeds;
-  readonly #typeFeeds: Readonly<Record<'sliding' | 'full', Feeds>>;
+  readonly #rotary: RotaryTables;
+  readonly #columns: AttentionColumns;
+  /** i32 [batch * length]. */
+  readonly #positions: Int32Array;
+  readonly #stepFeeds: Readonly<Record<'positions' | 'cosine' | 'sine', Tensor>>;
+  readonly #typeFeeds: Readonly<Record<'sliding' | 'full', LengthFeeds>>;
   readonly #newRows: NewRows[] = [];
-  /** The residual stream is the sum of these two, f32 [rows, hidden]: what came in, and the last layer's experts. */
+  /** The residual stream, f32 [rows, hidden]. */
   #residual: Float32Array;
-  #mixture: Float32Array;
   #expertInput: Float32Array = new Float32Array(0);
 
   constructor(config: GptOssConfig, model: OrtModel, rotary: RotaryTables, step: RectangularStep) {
@@ -49,7 +55,8 @@ export class OrtPipeline implements LayerPipeline {
     this.#model = model;
     this.#step = step;
     this.#residual = embeddings;
-    this.#mixture = new Float32Array(embeddings.length);
+    this.#rotary = rotary;
+    this.#columns = attentionColumns(config);
     const positions = new Int32Array(this.tokens);
     view.lengths.forEach((past, sequence) => {
       for (let offset = 0; offset < length; offset++) {
@@ -57,9 +64,8 @@ export class OrtPipeline implements LayerPipeline {
       }
     });
     rotary.reserve(Math.max(...view.lengths) + length);
-    const width = (config.attentionHeads + 2 * config.keyValueHeads) * config.headDim;
+    this.#positions = positions;
     this.#stepFeeds = {
-      stepShape: i64Tensor([batch, length, width], [3]),
       positions: i64Tensor(positions, [batch, length]),
       cosine: f32Tensor(rotary.cosine, [rotary.rows, config.headDim / 2]),
       sine: f32Tensor(rotary.sine, [rotary.rows, config.headDim / 2]),
@@ -71,22 +77,28 @@ export class OrtPipeline implements LayerPipeline {
   }
 
   async attend(layer: number): Promise<Float32Array> {
-    const { hiddenSize, experts, keyValueHeads, headDim, layerTypes } = this.#config;
+    const { hiddenSize, layerTypes } = this.#config;
+    const { positions, cosine, sine } = this.#stepFeeds;
+    const { lastIndex, totalLength } = this.#typeFeeds[layerTypes[layer] ?? 'full'];
     const past = this.#step.view.past(layer);
     const outputs = await (this.#model.attention[layer] as GraphSession).run({
-      ...this.#stepFeeds,
-      ...this.#typeFeeds[layerTypes[layer] ?? 'full'],
-      residual: f32Tensor(this.#residual, [this.tokens, hiddenSize]),
-      mixture: f32Tensor(this.#mixture, [this.tokens, hiddenSize]),
+      residual: f32Tensor(this.#residual, [this.tokens / this.#step.length, this.#step.length, hiddenSize]),
+      positions,
+      cosine,
+      sine,
       pastKey: f32Tensor(past.key, past.shape),
       pastValue: f32Tensor(past.value, past.shape),
+      lastIndex,
+      totalLength,
     });
-    const take = takeRows(f32Output(outputs, 'outputs'), this.tokens);
-    this.#residual = take(hiddenSize);
-    this.#expertInput = take(hiddenSize);
-    const gateLogits = take(experts);
-    this.#newRows.push({ key: take(keyValueHeads * headDim), value: take(keyValueHeads * headDim) });
-    return gateLogits;
+    const rows = f32Output(outputs, 'outputs');
+    const { residual, experts, gate, key, value } = this.#columns;
+    this.#residual = this.#take(rows, residual);
+    this.#expertInput = this.#take(rows, experts);
+    const newRows = { key: this.#take(rows, key), value: this.#take(rows, value) };
+    this.#rotary.rotate(newRows.key, this.#positions);
+    this.#newRows.push(newRows);
+    return this.#take(rows, gate);
   }
 
   async mixExperts(layer: number, routing: RouterOutput): Promise<void> {
@@ -108,41 +120,50 @@ export class OrtPipeline implements LayerPipeline {
       return;
     }
     const phase = rows === 1 || this.#step.length === 1 ? 'decode' : 'prefill';
-    this.#mixture = await this.#model.experts.mix({ layer, phase, input: this.#expertInput, ids, weights, plan });
+    const mixture = await this.#model.experts.mix({ layer, phase, input: this.#expertInput, ids, weights, plan });
+    for (let index = 0; index < mixture.length; index++) {
+      this.#residual[index] = (this.#residual[index] as number) + (mixture[index] as number);
+    }
   }
 
   async finish(): Promise<void> {
     const { hiddenSize, vocabularySize } = this.#config;
     const wanted = this.#step.wantedRows.length;
-    const logits = new Float32Array(wanted * vocabularySize);
     const rowsPerRun = Math.max(1, Math.floor(LOGITS_PER_RUN / vocabularySize));
-    for (let first = 0; first < wanted; first += rowsPerRun) {
-      const count = Math.min(rowsPerRun, wanted - first);
-      const rows = (values: Float32Array): Float32Array =>
-        values.subarray(first * hiddenSize, (first + count) * hiddenSize);
-      const outputs = await this.#model.head.run({
-        residual: f32Tensor(rows(this.#residual), [count, hiddenSize]),
-        mixture: f32Tensor(rows(this.#mixture), [count, hiddenSize]),
-      });
-      logits.set(f32Output(outputs, 'logits'), first * vocabularySize);
+    const logitsOf = async (first: number, count: number): Promise<Float32Array> => {
+      const rows = this.#residual.subarray(first * hiddenSize, (first + count) * hiddenSize);
+      return f32Output(await this.#model.head.run({ residual: f32Tensor(rows, [count, hiddenSize]) }), 'logits');
+    };
+    if (wanted > rowsPerRun) {
+      this.logits = new Float32Array(wanted * vocabularySize);
+      for (let first = 0; first < wanted; first += rowsPerRun) {
+        this.logits.set(await logitsOf(first, Math.min(rowsPerRun, wanted - first)), first * vocabularySize);
+      }
+    } else if (wanted > 0) {
+      this.logits = await logitsOf(0, wanted);
     }
-    this.logits = logits;
     // Only now, so that a step that fails leaves every sequence as it was.
     this.#step.view.append(this.#newRows);
   }
+
+  /** Some columns of f32 [tokens, `#columns.width`], as a matrix of their own: copied, except for a single row. */
+  #take(rows: Float32Array, { start, end }: Columns): Float32Array {
+    if (this.tokens === 1) {
+      return rows.subarray(start, end);
+    }
+    const taken = new Float32Array(this.tokens * (end - start));
+    for (let row = 0; row < this.tokens; row++) {
+      const from = row * this.#columns.width;
+      taken.set(rows.subarray(from + start, from + end), row * (end - start));
+    }
+    return taken;
+  }
 }
 
-/** Takes matrices of `rows` rows off the front of `values`, one after the other, not copied. */
-function takeRows(values: Float32Array, rows: number): (columns: number) => Float32Array {
-  let start = 0;
-  return (columns) => {
-    start += rows * columns;
-    return values.subarray(start - rows * columns, start);
-  };
-}
+type LengthFeeds = Readonly<Record<'lastIndex' | 'totalLength', Tensor>>;
 
 /** What the attention operator wants to know of lengths: each sequence's last row, and the longest. */
-function lengthFeeds(rows: readonly number[], length: number): Feeds {
+function lengthFeeds(rows: readonly number[], length: number): LengthFeeds {
   return {
     lastIndex: i32Tensor(
       Int32Array.from(rows, (past) => past + length - 1),

@@ -58,6 +58,30 @@ export class RotaryTables {
     this.#sine = sine;
     return true;
   }
+
+  /**
+   * Rotates keys in place: of each head, the first half of the elements with the second.
+   *
+   * @param keys f32 [positions.length, heads * headDim].
+   * @param positions below `rows`.
+   */
+  rotate(keys: Float32Array, positions: Int32Array): void {
+    const pairs = this.#frequencies.length;
+    const width = keys.length / positions.length;
+    for (let row = 0; row < positions.length; row++) {
+      const angle = (positions[row] as number) * pairs;
+      for (let head = row * width; head < (row + 1) * width; head += 2 * pairs) {
+        for (let pair = 0; pair < pairs; pair++) {
+          const cosine = this.#cosine[angle + pair] as number;
+          const sine = this.#sine[angle + pair] as number;
+          const first = keys[head + pair] as number;
+          const second = keys[head + pairs + pair] as number;
+          keys[head + pair] = first * cosine - second * sine;
+          keys[head + pairs + pair] = second * cosine + first * sine;
+        }
+      }
+    }
+  }
 }
 
 /** Rotations per position, in radians, f32 [headDim / 2]. */
