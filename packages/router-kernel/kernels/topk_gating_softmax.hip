@@ -7,8 +7,8 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
-static_assert(!kSearchesChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
-                                   kKept % kLanes == 0),
+static_assert(!kHasChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
+                              (kSearchesChunks || kSearchesValues)),
               "chunks need whole loads and a share of the best chunks for each lane");
 // With more winners than this, moving lists up costs more than merging them.
 constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kTopK <= 16;
@@ -88,15 +88,18 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
 
   u32 words[kWords];
   load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
+  if constexpr (ROUTER_EARLY_TRIGGER) let_kernel_after_begin();
 
   i32 winners[kTopK];
   float winnerLogits[kTopK];
   RowSums sums = {0.0f, 0.0f};
-  bool areKnown = false;
-  if constexpr (kSearchesValues) areKnown = best_by_value<kKept>(rowLogits, words, lane, winnerLogits, winners);
-  if (!areKnown) {
+  // Whether each lane holds some of the winners, or every lane all of them.
+  bool areHeld = false;
+  Held held;
+  if constexpr (kSearchesValues) areHeld = best_by_value(rowLogits, words, lane, winnerLogits, held);
+  if (!areHeld) {
     // Read again where that spares holding the row in registers until here.
-    if constexpr (kSearchesValues) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
+    if constexpr (kSearchesValues && kHasChunks) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
     sums = best_by_key(rowLogits, words, correctionBias, lane, thread / kLanes, winnerLogits, winners);
   }
   float bestLogit = winnerLogits[0];
@@ -107,10 +110,18 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     sums = sums_of_row(words, lane, bestLogit);
   }
 
-  if (lane != 0 || token >= tokens) return;
+  if ((lane != 0 && !areHeld) || token >= tokens) return;
+  const bool isPadding = is_padding(paddingMask, rowCount, row);
+  if (areHeld) {
+#pragma unroll
+    for (int k = 0; k < kTopK; k++) {
+      const i32 expert = expert_held(held, winnerLogits[k]);
+      if (expert >= 0) store_id(ids, static_cast<u64>(row) * kTopK + k, isPadding ? -1 : expert);
+    }
+    if (lane != 0) return;
+  }
   float winnerWeights[kTopK];
   weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
-  const bool isPadding = is_padding(paddingMask, rowCount, row);
 #pragma unroll
   for (int k = 0; k < kTopK; k++) {
     bool isDropped = isPadding;
@@ -121,7 +132,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
   }
   store_weights(weights, row, winnerWeights);
-  store_ids(ids, row, winners);
+  if (!areHeld) store_ids(ids, row, winners);
 #if ROUTER_TOKEN_EXPERT_INDICES
   store_token_expert_indices(tokenExpertIndices, row, tokens);
 #endif

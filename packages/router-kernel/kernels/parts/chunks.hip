@@ -7,6 +7,8 @@ namespace ROUTER_NAMESPACE {
 
 // Lists are as long as the next power of two, which sorting networks want.
 constexpr int kKept = kNextPowerOfTwo<kTopK>;
+// By keys, each lane reads whole chunks.
+constexpr bool kSearchesChunks = kHasChunks && kKept % kLanes == 0;
 constexpr int kCandidates = kSearchesChunks ? kLoads : kSlots;
 constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNextPowerOfTwo<kCandidates>;
 

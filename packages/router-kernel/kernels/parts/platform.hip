@@ -73,16 +73,32 @@ ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, va
 
 // A launch may ask to begin while the kernel before it in the stream still runs (NVIDIA's programmatic dependent launch,
 // from compute capability 9). Then nothing that another kernel wrote may be read, and nothing written, until the kernel
-// before is done; an address may be computed meanwhile. The kernel after this one may begin as soon as this one waits.
-// Where a launch does not ask, and on AMD, which has nothing of the kind, kernels of a stream follow each other.
+// before is done; an address may be computed meanwhile. The kernel after this one may begin when the blocks of this one
+// end, or as soon as each has said so. Where a launch does not ask, and on AMD, which has nothing of the kind, kernels of
+// a stream follow each other.
 #if ROUTER_NVIDIA && __CUDA_ARCH__ >= 900
 ROUTER_INLINE const u8* once_kernel_before_is_done(const u8* address) {
-  asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" : "+l"(address) : : "memory");
+  asm volatile("griddepcontrol.wait;" : "+l"(address) : : "memory");
   __builtin_assume(__isGlobal(address));
   return address;
 }
+ROUTER_INLINE void let_kernel_after_begin() { asm volatile("griddepcontrol.launch_dependents;" : : : "memory"); }
 #else
 ROUTER_INLINE const u8* once_kernel_before_is_done(const u8* address) { return address; }
+ROUTER_INLINE void let_kernel_after_begin() {}
+#endif
+
+// Part of a row. On NVIDIA the cache brings the rest of its line along, which neighbouring lanes are about to ask for.
+#if ROUTER_NVIDIA
+ROUTER_INLINE Words4 load_words4(const u8* address) {
+  Words4 words;
+  asm volatile("ld.global.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+               : "l"(address));
+  return words;
+}
+#else
+ROUTER_INLINE Words4 load_words4(const u8* address) { return *reinterpret_cast<const Words4*>(address); }
 #endif
 
 template <class T>

@@ -15,8 +15,8 @@ constexpr bool kHasBias = ROUTER_CORRECTION_BIAS;
 // Whether the ranking is by the choice score; otherwise it is by the logit.
 constexpr bool kRanksByChoice = kHasBias || kGroups > 1;
 
-// Whether a lane's part of the row is searched in chunks of one load first, or for experts at once.
-constexpr bool kSearchesChunks = ROUTER_CHUNKS;
+// Whether chunks of one load are ranked first, and then the experts of the best ones.
+constexpr bool kHasChunks = ROUTER_CHUNKS;
 
 constexpr int kLogitBytes = kDtype == Dtype::f32 ? 4 : 2;
 constexpr int kLoadBytes = ROUTER_LOAD_BYTES;
@@ -62,7 +62,7 @@ ROUTER_INLINE void load_row(const u8* first, u32 lane, u32* words) {
     const bool isInRow = is_in_row(lane, load * kLoadWidth);
     if constexpr (kLoadBytes == 16) {
       Words4 loaded = {0, 0, 0, 0};
-      if (isInRow) loaded = *reinterpret_cast<const Words4*>(address);
+      if (isInRow) loaded = load_words4(address);
       target[0] = loaded.x;
       target[1] = loaded.y;
       target[2] = loaded.z;
@@ -105,7 +105,7 @@ using Key = KeyOf<kRanksByChoice || kDtype == Dtype::f32>::type;
 
 // Whether a lane's keys name experts as the others do. Where the lane has many of them its first expert is left out,
 // which does not matter to the lane's own order, and is added to the few keys that leave the lane.
-constexpr bool kKeysHoldLane = kHasWaveReduction && kSlots <= 8 && !kRanksByChoice && !kSearchesChunks;
+constexpr bool kKeysHoldLane = kHasWaveReduction && kSlots <= 8 && !kRanksByChoice && !kHasChunks;
 
 // A lane's keys where the ranking is by the logit.
 ROUTER_INLINE void keys_of_logits(const u32* words, u32 lane, Key* keys) {

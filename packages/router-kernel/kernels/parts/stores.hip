@@ -1,4 +1,4 @@
-// One lane of a token writes its K results, in stores as wide as K allows.
+// One lane of a token writes its K results, in stores as wide as K allows; ids may come from the lanes that hold them.
 
 namespace ROUTER_NAMESPACE {
 
@@ -39,6 +39,15 @@ ROUTER_INLINE void store_ids(void* target, u64 row, const i32* ids) {
     if constexpr (kWordsPerId == 2) words[2 * k + 1] = static_cast<u32>(ids[k] >> 31);
   }
   store_words<kTopK * kWordsPerId>(static_cast<u32*>(target) + row * (kTopK * kWordsPerId), words);
+}
+
+// One id, where the lanes that hold a row's winners store them.
+ROUTER_INLINE void store_id(void* target, u64 slot, i32 id) {
+  if constexpr (ROUTER_IDS_BYTES == 8) {
+    static_cast<i64*>(target)[slot] = id;
+  } else {
+    static_cast<i32*>(target)[slot] = id;
+  }
 }
 
 ROUTER_INLINE void store_token_expert_indices(i32* target, u32 row, u32 tokens) {

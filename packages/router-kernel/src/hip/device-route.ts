@@ -7,7 +7,7 @@ import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './dri
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/kernel-arguments.ts';
 import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';
-import { logitsAlignment, overlapsKernelBefore, specialize } from './kernel/specialization.ts';
+import { logitsAlignment, specialize } from './kernel/specialization.ts';
 import type { KernelLibrary } from './kernel-library.ts';
 
 /** Where a call's rows and results lie in device memory. Output addresses are multiples of 16. */
@@ -174,7 +174,7 @@ export class DeviceRoute {
         paddingMask,
         rowCount,
       });
-      form.launch.overlapsKernelBefore = this.#mayOverlap && overlapsKernelBefore(form.specialization, tokens);
+      form.launch.overlapsKernelBefore = this.#mayOverlap;
       form.launch.gridSize = gridSize(form.specialization, tokens);
       form.launch.launch(stream);
     }

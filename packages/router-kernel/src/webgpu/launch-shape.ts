@@ -28,6 +28,8 @@ export interface LaunchShape {
   readonly tokensPerWorkgroup: number;
   /** Logits in one load. 1: scalars; 4 or 8: a vec4<u32>. */
   readonly logitsPerLoad: number;
+  /** Whether chunks of one load are ranked first, and then the experts of the best ones. */
+  readonly searchesChunks: boolean;
 }
 
 /** Workgroup memory that every WebGPU device has, in bytes. */
@@ -36,6 +38,12 @@ const WORKGROUP_MEMORY = 16384;
 /** The tokens from which the shapes for many and for most tokens pay: the GPU is full without more lanes a token. */
 const MANY_TOKENS = 2048;
 const MOST_TOKENS = 4096;
+
+/** E and K between which ranking chunks first pays. */
+const LEAST_CHUNKED_EXPERTS = 128;
+const MOST_CHUNKED_TOP_K = 8;
+/** Chunks that a lane ranks, unrolled. */
+const MOST_CHUNKS_PER_LANE = 16;
 
 /** Logits that a lane takes in one round, unrolled. At least MAX_TOP_K, so that the first round fills a list of K. */
 const LOGITS_PER_ROUND = 32;
@@ -64,6 +72,8 @@ export function logitsPerVector(config: ResolvedRouterConfig): number {
 /** Lays out a dispatch. */
 export function launchShape(config: ResolvedRouterConfig, options: LaunchOptions): LaunchShape {
   const { experts } = config;
+  const inChunks = options.tokenRange === 'most' && options.isAligned ? chunkShape(config, options) : null;
+  if (inChunks !== null) return inChunks;
   const logitsPerLoad = options.isAligned && hasVectorLoads(config) ? logitsPerVector(config) : 1;
   const logitsPerLane = { few: 8, many: 16, most: 32 }[options.tokenRange];
   const widest = options.path === 'subgroups' ? Math.min(32, options.minSubgroupSize) : 32;
@@ -73,7 +83,33 @@ export function launchShape(config: ResolvedRouterConfig, options: LaunchOptions
   while (workgroupSize > lanes && memoryOf(config, lanes, workgroupSize, options.path) > WORKGROUP_MEMORY) {
     workgroupSize /= 2;
   }
-  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad };
+  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: false };
+}
+
+/** Best chunks of a row that are searched for experts: a number that divides among the lanes. */
+export function chunksKept(config: ResolvedRouterConfig): number {
+  return powerOfTwoFrom(config.topK);
+}
+
+/** Whether the chunks of a row divide among so many lanes, and the best ones again. */
+export function canSearchChunks(config: ResolvedRouterConfig, lanes: number): boolean {
+  const chunks = config.experts / logitsPerVector(config);
+  const kept = chunksKept(config);
+  return hasVectorLoads(config) && chunks % lanes === 0 && kept % lanes === 0 && chunks >= 2 * kept;
+}
+
+function chunkShape(config: ResolvedRouterConfig, options: LaunchOptions): LaunchShape | null {
+  const { experts, topK } = config;
+  if (experts < LEAST_CHUNKED_EXPERTS || topK > MOST_CHUNKED_TOP_K) return null;
+  const logitsPerLoad = logitsPerVector(config);
+  const widest = options.path === 'subgroups' ? options.minSubgroupSize : 32;
+  const lanes = [4, 8, 2, 1].find(
+    (count) =>
+      count <= widest && canSearchChunks(config, count) && experts / logitsPerLoad / count <= MOST_CHUNKS_PER_LANE,
+  );
+  if (lanes === undefined) return null;
+  const workgroupSize = 64;
+  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: true };
 }
 
 /** How a lane takes its part of a row: in rounds of so many loads. The last round may reach past the row's end. */
@@ -81,6 +117,13 @@ export function selectionRounds(config: ResolvedRouterConfig, shape: LaunchShape
   const needed = Math.ceil(config.experts / (shape.lanes * shape.logitsPerLoad));
   const loads = Math.min(needed, LOGITS_PER_ROUND / shape.logitsPerLoad);
   return { loads, rounds: Math.ceil(needed / loads) };
+}
+
+/** Whether some lane's loads reach past the end of a row. */
+export function isPartial(config: ResolvedRouterConfig, shape: LaunchShape): boolean {
+  if (shape.searchesChunks) return false;
+  const { loads, rounds } = selectionRounds(config, shape);
+  return loads * rounds * shape.lanes * shape.logitsPerLoad !== config.experts;
 }
 
 /** Bytes of one key in a shader: the packed 16-bit order and id, or a 32-bit order beside the id. */

@@ -1,9 +1,11 @@
 /** The router's WGSL for one configuration and launch shape. */
 
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { keyBytes, ranksByChoice, selectionRounds } from './launch-shape.ts';
+import { selectInChunks } from './chunk-selection-code.ts';
+import { chunksKept, isPartial, keyBytes, ranksByChoice } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
-import { mergeLanes, selectInLane } from './selection-code.ts';
+import { makesKeysUnchecked, mergeLanes, selectInLane } from './selection-code.ts';
+import { indent } from './sorted-list-code.ts';
 import { expandTemplate } from './template.ts';
 import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl/topk-gating-softmax.ts';
 
@@ -36,7 +38,8 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
   const hasRange = expertRange[0] > 0 || expertRange[1] < experts;
   const hasRowSum = isSoftmax && (!renormalize || isChoice);
   const isF16Order = logitsDtype === 'f16' && !isChoice;
-  const selection = selectInLane(config, shape);
+  const selection = shape.searchesChunks ? selectInChunks(config, shape, path) : selectInLane(config, shape);
+  const merging = mergeLanes(config, shape, path, selection.length);
   const outputs = outputRows(config);
   const elementOf = (buffer: string): string => {
     const row = outputs.find((output) => output.buffer === buffer);
@@ -60,6 +63,8 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       WIDENED_F16: logitsDtype === 'f16' && isChoice,
       HALVES: logitsDtype !== 'f32',
       VECTORS: isVector,
+      UNCHECKED_KEYS: makesKeysUnchecked(config, shape),
+      CHUNKS: shape.searchesChunks,
       PARTIAL_ROWS: isPartial(config, shape),
       SOFTMAX: isSoftmax,
       SIGMOID: scoring === 'sigmoid',
@@ -83,12 +88,12 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       LOGITS_PER_LOAD: shape.logitsPerLoad,
       NEGATIVE_INFINITY_ORDER: isF16Order ? '0x04000000' : '0x00800000',
       POSITIVE_INFINITY_ORDER: isF16Order ? '0xFC000000' : '0xFF800000',
-      EXCHANGE_SIZE: shape.workgroupSize * config.topK,
+      EXCHANGE_SIZE: shape.workgroupSize * (shape.searchesChunks ? chunksKept(config) : config.topK),
       EXP: isChoice ? 'accurate_exp' : 'exp',
       GROUP_SIZE: experts / groups,
       TOP_K_GROUPS: topKGroups,
-      SELECT_IN_LANE: selection.code,
-      MERGE_LANES: mergeLanes(config, shape, path, selection.length),
+      SELECT_IN_LANE: indent(selection.code, 1),
+      MERGE_LANES: indent([...merging.code, ...merging.list.map((key, k) => `let winner_${k} = ${key};`)], 1),
       SCALE: f32Literal(config.routedScalingFactor),
       IS_EMPTY: [
         ...(hasPadding ? ['is_padding'] : []),
@@ -109,12 +114,6 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
 export function wordsPerStore(config: ResolvedRouterConfig, isAligned: boolean): { weights: number; ids: number } {
   const idWords = config.idsDtype === 'i64' ? 2 * config.topK : config.topK;
   return { weights: storeWidth(config.topK, isAligned), ids: storeWidth(idWords, isAligned) };
-}
-
-/** Whether some lane's loads reach past the end of a row. */
-function isPartial(config: ResolvedRouterConfig, shape: LaunchShape): boolean {
-  const { loads, rounds } = selectionRounds(config, shape);
-  return loads * rounds * shape.lanes * shape.logitsPerLoad !== config.experts;
 }
 
 function outputRows(config: ResolvedRouterConfig): OutputRow[] {

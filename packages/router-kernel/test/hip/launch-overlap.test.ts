@@ -1,28 +1,25 @@
 import assert from 'node:assert/strict';
 import { resolveRouterConfig } from '../../src/contract.ts';
-import { gridSize, overlapsKernelBefore, specialize } from '../../src/hip/kernel/specialization.ts';
+import { specialize } from '../../src/hip/kernel/specialization.ts';
 
-const TARGET = { vendor: 'nvidia', architecture: 'sm_90', waveSize: 32 } as const;
+const NVIDIA = { vendor: 'nvidia', architecture: 'sm_90', waveSize: 32 } as const;
+const AMD = { vendor: 'amd', architecture: 'gfx942', waveSize: 64 } as const;
 
-describe('launches that overlap the kernel before', () => {
-  const formOf = (experts: number, topK: number, logitsDtype: 'bf16' | 'f32', tokens: number) =>
-    specialize(resolveRouterConfig({ experts, topK, logitsDtype }), TARGET, { tokens });
+describe('when the kernel after may begin', () => {
+  const config = resolveRouterConfig({ experts: 128, topK: 4, logitsDtype: 'bf16' });
 
-  it('are small ones', () => {
-    for (const tokens of [1, 128, 1024]) {
-      assert.ok(overlapsKernelBefore(formOf(128, 4, 'bf16', tokens), tokens), `T = ${tokens}`);
-    }
-    for (const tokens of [16384, 65536]) {
-      assert.ok(!overlapsKernelBefore(formOf(128, 4, 'bf16', tokens), tokens), `T = ${tokens}`);
-    }
-    const form = formOf(128, 4, 'f32', 1024);
-    assert.ok(gridSize(form, 1024) * form.threadsPerBlock > 512 * 32);
-    assert.ok(!overlapsKernelBefore(form, 1024));
+  it('is told in a symbol of its own, since the code differs', () => {
+    const early = specialize(config, NVIDIA, { tokens: 128 });
+    assert.equal(early.defines['ROUTER_EARLY_TRIGGER'], 1);
+    assert.match(early.symbol, /_trigger_/);
+    const late = specialize(config, NVIDIA, { tokens: 1024 });
+    assert.equal(late.defines['ROUTER_EARLY_TRIGGER'], 0);
+    assert.doesNotMatch(late.symbol, /trigger/);
   });
 
-  it('do not read rows twice', () => {
-    const form = formOf(384, 8, 'bf16', 4096);
-    assert.ok(form.searchesChunks);
-    assert.ok(!overlapsKernelBefore(form, 64));
+  it('does not concern AMD, which has nothing of the kind', () => {
+    for (const tokens of [1, 128, 1024, 65536]) {
+      assert.equal(specialize(config, AMD, { tokens }).defines['ROUTER_EARLY_TRIGGER'], 0, `T = ${tokens}`);
+    }
   });
 });

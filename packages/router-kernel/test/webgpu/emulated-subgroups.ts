@@ -29,14 +29,14 @@ export function emulateSubgroups(code: string, { size, laneFlip }: EmulatedSubgr
        subgroup_lane_of_invocation = subgroup_lane;\n`,
     )
     .replaceAll('subgroupMin(local)', 'subgroup_base')
-    .replaceAll(/subgroupShuffleXor\((w\d+), (\w+)\)/g, (_, key: string, distance: string) =>
-      isPacked ? word(key, distance) : exchange(key, distance),
-    )
     .replaceAll(
       /result \+= subgroupShuffleXor\(result, (\w+)\)/g,
       (_, distance: string) => `result += bitcast<f32>(${word('bitcast<u32>(result)', distance)})`,
     )
-    .replaceAll(/subgroupShuffleXor\(result, (\w+)\)/g, (_, distance: string) => word('result', distance));
+    .replaceAll(/subgroupShuffleXor\(result, (\w+)\)/g, (_, distance: string) => word('result', distance))
+    .replaceAll(/subgroupShuffleXor\((\w+), (\w+)\)/g, (_, key: string, distance: string) =>
+      isPacked ? word(key, distance) : exchange(key, distance),
+    );
   assert.doesNotMatch(rewritten, /\bsubgroup[A-Z]/, 'the shader has a subgroup operation that is not emulated');
   return `${rewritten}
 var<private> subgroup_base: u32;

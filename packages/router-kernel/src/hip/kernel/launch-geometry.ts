@@ -12,6 +12,11 @@ export interface LaunchGeometry {
   readonly loadBytes: number;
   /** Whether chunks of one load are ranked first, and then the experts of the best ones. */
   readonly searchesChunks: boolean;
+  /**
+   * Whether the kernel after this one may begin once every block has read its rows, and not only when they end (NVIDIA,
+   * where that launch asks to overlap). It helps launches that are short or long, and hurts those between.
+   */
+  readonly triggersEarly: boolean;
 }
 
 /** Chooses the geometry. `loadBytes` is the most that the alignment of rows allows one load to bring. */
@@ -61,10 +66,11 @@ function amdForm(
     threadsPerBlock: launch.tokens < 4096 ? 64 : 128,
     loadBytes: launch.loadBytes,
     searchesChunks: false,
+    triggersEarly: false,
   };
 }
 
-/** For NVIDIA, as measured on an H200. */
+/** For NVIDIA, as measured on an H100. */
 function measuredForm(
   config: ResolvedRouterConfig,
   launch: { readonly tokens: number; readonly loadBytes: number },
@@ -76,10 +82,12 @@ function measuredForm(
     threadsPerBlock,
     loadBytes,
     searchesChunks: false,
+    triggersEarly: tokens <= 128 && topK <= 4,
   });
   const inChunks = (lanesPerToken: number, threadsPerBlock: number): LaunchGeometry => ({
     ...form(lanesPerToken, threadsPerBlock),
     searchesChunks: true,
+    triggersEarly: tokens >= 32768,
   });
   const fewest = experts / mostPerLane(config);
   const isWide = hasWideKeys(config);
@@ -87,22 +95,21 @@ function measuredForm(
     return form(Math.max(tokens < 4096 ? 16 : 8, fewest), 128);
   }
   const isLong = experts >= 128;
-  // Two rows a wave keep the launch small enough to overlap the kernel before it.
-  if (tokens >= 1024 && tokens < 4096 && experts === 128 && topK <= 4 && !isWide) return form(16, 64);
   if (tokens < 1024 || (tokens < 4096 && (isLong || isWide))) {
-    const threads = tokens <= 128 && !isWide ? 256 : 128;
+    const threads = tokens <= 128 && topK <= 4 && !isWide ? 256 : 128;
     return { ...form(32, threads), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
   }
   if (tokens < 4096) return form(8, 128);
-  // Where values alone decide (chunks_by_value.hip), four lanes are faster with f32 as well.
-  const laneChoices = tokens >= 16384 && isWide && experts > 128 && experts <= 256 ? [2, 4] : [4, 8];
-  const chunkLanes = laneChoices.find((lanes) => experts / lanes <= 128 && canSearchChunks(config, lanes, loadBytes));
   if (tokens < 16384) {
-    return isLong && chunkLanes !== undefined ? inChunks(chunkLanes, 64) : form(Math.max(4, fewest / 2), 64);
+    if (isLong && canSearchValues(config, 8, loadBytes)) return inChunks(8, 128);
+    const lanes = [4, 8].find((count) => canSearchChunks(config, count, loadBytes));
+    return isLong && lanes !== undefined ? inChunks(lanes, 64) : form(Math.max(4, fewest / 2), 64);
   }
   if (!isLong) return form(experts < 64 ? 2 : 1, 128);
   if (!isWide && topK > 4 && experts < 256) return form(1, 64);
-  return chunkLanes !== undefined ? inChunks(chunkLanes, 256) : form(Math.max(4, fewest / 2), 256);
+  const choices = isWide && experts > 128 && experts <= 256 ? [2, 4] : [4, 8];
+  const lanes = choices.find((count) => experts / count <= 128 && canSearchChunks(config, count, loadBytes));
+  return lanes !== undefined ? inChunks(lanes, 512) : form(Math.max(4, fewest / 2), 256);
 }
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */
@@ -110,6 +117,24 @@ function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes:
   const loadsPerRow = (config.experts * logitBytes(config)) / 16;
   const kept = nextPowerOfTwo(config.topK);
   return loadBytes === 16 && loadsPerRow % lanes === 0 && kept % lanes === 0 && kept <= loadsPerRow;
+}
+
+/** Whether chunks of f32 rows can be searched by value (by_value.hip), where lanes may share a chunk. */
+function canSearchValues(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
+  const { experts, topK, logitsDtype, expertRange } = config;
+  const loadsPerRow = experts / 4;
+  const kept = nextPowerOfTwo(topK);
+  const keepsAll = expertRange[0] === 0 && expertRange[1] === experts;
+  return (
+    logitsDtype === 'f32' &&
+    keepsAll &&
+    topK <= 8 &&
+    loadBytes === 16 &&
+    loadsPerRow <= 32 &&
+    loadsPerRow % lanes === 0 &&
+    kept <= loadsPerRow &&
+    (kept * 4) % lanes === 0
+  );
 }
 
 /** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */

@@ -15,7 +15,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly string[]>> = {
     'parts/scores.hip',
     'parts/expert_groups.hip',
     'parts/chunks.hip',
-    'parts/chunks_by_value.hip',
+    'parts/by_value.hip',
     'parts/stores.hip',
     'topk_gating_softmax.hip',
   ],

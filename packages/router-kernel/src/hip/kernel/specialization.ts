@@ -92,6 +92,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     `load${loadBytes}`,
     `lanes${geometry.lanesPerToken}`,
     ...(geometry.searchesChunks ? ['chunks'] : []),
+    ...(geometry.triggersEarly ? ['trigger'] : []),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -115,6 +116,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_LOAD_BYTES: loadBytes,
       ROUTER_LANES: geometry.lanesPerToken,
       ROUTER_CHUNKS: Number(geometry.searchesChunks),
+      ROUTER_EARLY_TRIGGER: Number(geometry.triggersEarly),
       ROUTER_THREADS: geometry.threadsPerBlock,
     },
     source: 'topk_gating_softmax',
@@ -124,18 +126,6 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     loadBytes,
     searchesChunks: geometry.searchesChunks,
   };
-}
-
-/** Up to which a launch gains from overlapping the kernel before it, as measured on an H200. */
-const MOST_OVERLAPPING = { waves: 512, tokens: 4096 } as const;
-
-/**
- * Whether a launch over T tokens is to begin while the kernel before it still runs. Large launches, and those that read
- * rows twice, lose by it: their blocks take room and time from that kernel's.
- */
-export function overlapsKernelBefore(specialization: KernelSpecialization, tokens: number): boolean {
-  const waves = (gridSize(specialization, tokens) * specialization.threadsPerBlock) / 32;
-  return !specialization.searchesChunks && tokens <= MOST_OVERLAPPING.tokens && waves <= MOST_OVERLAPPING.waves;
 }
 
 /** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */

@@ -7,6 +7,7 @@ export const TOPK_GATING_SOFTMAX_WGSL = `// Fused top-k gating softmax: logits [
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
 // larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
 
 #if SUBGROUPS
 enable subgroups;
@@ -146,12 +147,73 @@ fn load_vector(row: u32, index: u32) -> vec4<u32> {
 #end
 }
 
-#if HALVES
-// to_unchecked_order for the two 16-bit floats of each word at once. No carry leaves a half.
+// to_unchecked_order for each logit of a vector.
 fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
+#if HALVES
+  // Both floats of a word at once. No carry leaves a half.
   let signs = (words >> vec4<u32>(15u)) & vec4<u32>(0x00010001u);
   let flips = ((signs << vec4<u32>(16u)) - signs) | vec4<u32>(0x80008000u);
   return (words ^ flips) + signs;
+#else
+  return select(words ^ vec4<u32>(0x80000000u), vec4<u32>(0u) - words, words >= vec4<u32>(0x80000000u));
+#end
+}
+#if UNCHECKED_KEYS
+
+// One logit of a vector; a 16-bit one in the upper half.
+fn bits_of(words: vec4<u32>, index: u32) -> u32 {
+#if HALVES
+  let word = words[index >> 1u];
+  return select(word << 16u, word & 0xFFFF0000u, (index & 1u) == 1u);
+#else
+  return words[index];
+#end
+}
+
+#if PACKED_KEYS
+fn key_of(order: u32, id: u32) -> Key {
+  return order | (0xFFFFu - id);
+}
+
+// Whether a sorted list of keys of unchecked orders has a NaN at either end.
+fn shows_nan(best: Key, least: Key) -> bool {
+  return (best > (POSITIVE_INFINITY_ORDER | 0xFFFFu)) | (least < NEGATIVE_INFINITY_ORDER);
+}
+#else
+fn key_of(order: u32, id: u32) -> Key {
+  return Key(order, id);
+}
+
+// Whether a sorted list of keys of unchecked orders has a NaN at either end.
+fn shows_nan(best: Key, least: Key) -> bool {
+  return (best.x > POSITIVE_INFINITY_ORDER) | (least.x < NEGATIVE_INFINITY_ORDER);
+}
+#end
+#end
+#if CHUNKS
+
+// The unchecked order of the largest logit of a vector. Floats of one sign order like their bits as integers, negative
+// ones backwards: it is the largest integer or, where all are negative, the least. A positive NaN passes for the
+// largest; a negative one is taken only where there is nothing else. An upper half has the lower one's bits below it,
+// which decide nothing between different floats, and are dropped in the end.
+fn best_of_chunk(words: vec4<u32>) -> u32 {
+#if HALVES
+  let upper = bitcast<vec4<i32>>(words);
+  let lower = bitcast<vec4<i32>>(words << vec4<u32>(16u));
+  let large = max(upper, lower);
+  let small = min(upper, lower);
+  let largest = max(max(large.x, large.y), max(large.z, large.w));
+  let smallest = min(min(small.x, small.y), min(small.z, small.w));
+  let of_negative = 0u - (bitcast<u32>(smallest) & 0xFFFF0000u);
+  let of_positive = (bitcast<u32>(largest) & 0xFFFF0000u) ^ 0x80000000u;
+#else
+  let values = bitcast<vec4<i32>>(words);
+  let largest = max(max(values.x, values.y), max(values.z, values.w));
+  let smallest = min(min(values.x, values.y), min(values.z, values.w));
+  let of_negative = 0u - bitcast<u32>(smallest);
+  let of_positive = bitcast<u32>(largest) ^ 0x80000000u;
+#end
+  return select(of_negative, of_positive, largest >= 0);
 }
 #end
 #else
@@ -438,14 +500,14 @@ fn route(
 
 #repeat k
 #if PACKED_KEYS
-  let id_$k = 0xFFFFu - (w$k & 0xFFFFu);
-  let order_$k = w$k & 0xFFFF0000u;
+  let id_$k = ~winner_$k & 0xFFFFu;
+  let order_$k = winner_$k & 0xFFFF0000u;
 #else
-  let id_$k = w$k.y;
+  let id_$k = winner_$k.y;
 #if CHOICE
   let order_$k = load_order(row, id_$k);
 #else
-  let order_$k = w$k.x;
+  let order_$k = winner_$k.x;
 #end
 #end
 #end

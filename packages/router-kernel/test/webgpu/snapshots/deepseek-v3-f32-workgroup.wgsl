@@ -6,6 +6,7 @@
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
 // larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
 
 // Offsets and strides count elements of the arrays below: vectors where the arrays hold vectors.
 struct Call {
@@ -281,14 +282,14 @@ fn route(
   exchange[384u + position] = w6;
   exchange[448u + position] = w7;
   workgroupBarrier();
-  let p1_0 = exchange[0u + (position ^ 1u)];
-  let p1_1 = exchange[64u + (position ^ 1u)];
-  let p1_2 = exchange[128u + (position ^ 1u)];
-  let p1_3 = exchange[192u + (position ^ 1u)];
-  let p1_4 = exchange[256u + (position ^ 1u)];
-  let p1_5 = exchange[320u + (position ^ 1u)];
-  let p1_6 = exchange[384u + (position ^ 1u)];
-  let p1_7 = exchange[448u + (position ^ 1u)];
+  var p1_0 = exchange[0u + (position ^ 1u)];
+  var p1_1 = exchange[64u + (position ^ 1u)];
+  var p1_2 = exchange[128u + (position ^ 1u)];
+  var p1_3 = exchange[192u + (position ^ 1u)];
+  var p1_4 = exchange[256u + (position ^ 1u)];
+  var p1_5 = exchange[320u + (position ^ 1u)];
+  var p1_6 = exchange[384u + (position ^ 1u)];
+  var p1_7 = exchange[448u + (position ^ 1u)];
   workgroupBarrier();
   w0 = larger(w0, p1_7);
   w1 = larger(w1, p1_6);
@@ -319,14 +320,14 @@ fn route(
   exchange[384u + position] = w6;
   exchange[448u + position] = w7;
   workgroupBarrier();
-  let p2_0 = exchange[0u + (position ^ 2u)];
-  let p2_1 = exchange[64u + (position ^ 2u)];
-  let p2_2 = exchange[128u + (position ^ 2u)];
-  let p2_3 = exchange[192u + (position ^ 2u)];
-  let p2_4 = exchange[256u + (position ^ 2u)];
-  let p2_5 = exchange[320u + (position ^ 2u)];
-  let p2_6 = exchange[384u + (position ^ 2u)];
-  let p2_7 = exchange[448u + (position ^ 2u)];
+  var p2_0 = exchange[0u + (position ^ 2u)];
+  var p2_1 = exchange[64u + (position ^ 2u)];
+  var p2_2 = exchange[128u + (position ^ 2u)];
+  var p2_3 = exchange[192u + (position ^ 2u)];
+  var p2_4 = exchange[256u + (position ^ 2u)];
+  var p2_5 = exchange[320u + (position ^ 2u)];
+  var p2_6 = exchange[384u + (position ^ 2u)];
+  var p2_7 = exchange[448u + (position ^ 2u)];
   workgroupBarrier();
   w0 = larger(w0, p2_7);
   w1 = larger(w1, p2_6);
@@ -357,14 +358,14 @@ fn route(
   exchange[384u + position] = w6;
   exchange[448u + position] = w7;
   workgroupBarrier();
-  let p4_0 = exchange[0u + (position ^ 4u)];
-  let p4_1 = exchange[64u + (position ^ 4u)];
-  let p4_2 = exchange[128u + (position ^ 4u)];
-  let p4_3 = exchange[192u + (position ^ 4u)];
-  let p4_4 = exchange[256u + (position ^ 4u)];
-  let p4_5 = exchange[320u + (position ^ 4u)];
-  let p4_6 = exchange[384u + (position ^ 4u)];
-  let p4_7 = exchange[448u + (position ^ 4u)];
+  var p4_0 = exchange[0u + (position ^ 4u)];
+  var p4_1 = exchange[64u + (position ^ 4u)];
+  var p4_2 = exchange[128u + (position ^ 4u)];
+  var p4_3 = exchange[192u + (position ^ 4u)];
+  var p4_4 = exchange[256u + (position ^ 4u)];
+  var p4_5 = exchange[320u + (position ^ 4u)];
+  var p4_6 = exchange[384u + (position ^ 4u)];
+  var p4_7 = exchange[448u + (position ^ 4u)];
   workgroupBarrier();
   w0 = larger(w0, p4_7);
   w1 = larger(w1, p4_6);
@@ -395,14 +396,14 @@ fn route(
   exchange[384u + position] = w6;
   exchange[448u + position] = w7;
   workgroupBarrier();
-  let p8_0 = exchange[0u + (position ^ 8u)];
-  let p8_1 = exchange[64u + (position ^ 8u)];
-  let p8_2 = exchange[128u + (position ^ 8u)];
-  let p8_3 = exchange[192u + (position ^ 8u)];
-  let p8_4 = exchange[256u + (position ^ 8u)];
-  let p8_5 = exchange[320u + (position ^ 8u)];
-  let p8_6 = exchange[384u + (position ^ 8u)];
-  let p8_7 = exchange[448u + (position ^ 8u)];
+  var p8_0 = exchange[0u + (position ^ 8u)];
+  var p8_1 = exchange[64u + (position ^ 8u)];
+  var p8_2 = exchange[128u + (position ^ 8u)];
+  var p8_3 = exchange[192u + (position ^ 8u)];
+  var p8_4 = exchange[256u + (position ^ 8u)];
+  var p8_5 = exchange[320u + (position ^ 8u)];
+  var p8_6 = exchange[384u + (position ^ 8u)];
+  var p8_7 = exchange[448u + (position ^ 8u)];
   workgroupBarrier();
   w0 = larger(w0, p8_7);
   w1 = larger(w1, p8_6);
@@ -433,14 +434,14 @@ fn route(
   exchange[384u + position] = w6;
   exchange[448u + position] = w7;
   workgroupBarrier();
-  let p16_0 = exchange[0u + (position ^ 16u)];
-  let p16_1 = exchange[64u + (position ^ 16u)];
-  let p16_2 = exchange[128u + (position ^ 16u)];
-  let p16_3 = exchange[192u + (position ^ 16u)];
-  let p16_4 = exchange[256u + (position ^ 16u)];
-  let p16_5 = exchange[320u + (position ^ 16u)];
-  let p16_6 = exchange[384u + (position ^ 16u)];
-  let p16_7 = exchange[448u + (position ^ 16u)];
+  var p16_0 = exchange[0u + (position ^ 16u)];
+  var p16_1 = exchange[64u + (position ^ 16u)];
+  var p16_2 = exchange[128u + (position ^ 16u)];
+  var p16_3 = exchange[192u + (position ^ 16u)];
+  var p16_4 = exchange[256u + (position ^ 16u)];
+  var p16_5 = exchange[320u + (position ^ 16u)];
+  var p16_6 = exchange[384u + (position ^ 16u)];
+  var p16_7 = exchange[448u + (position ^ 16u)];
   w0 = larger(w0, p16_7);
   w1 = larger(w1, p16_6);
   w2 = larger(w2, p16_5);
@@ -461,22 +462,30 @@ fn route(
   sort_pair(&w2, &w3);
   sort_pair(&w4, &w5);
   sort_pair(&w6, &w7);
+  let winner_0 = w0;
+  let winner_1 = w1;
+  let winner_2 = w2;
+  let winner_3 = w3;
+  let winner_4 = w4;
+  let winner_5 = w5;
+  let winner_6 = w6;
+  let winner_7 = w7;
 
-  let id_0 = w0.y;
+  let id_0 = winner_0.y;
   let order_0 = load_order(row, id_0);
-  let id_1 = w1.y;
+  let id_1 = winner_1.y;
   let order_1 = load_order(row, id_1);
-  let id_2 = w2.y;
+  let id_2 = winner_2.y;
   let order_2 = load_order(row, id_2);
-  let id_3 = w3.y;
+  let id_3 = winner_3.y;
   let order_3 = load_order(row, id_3);
-  let id_4 = w4.y;
+  let id_4 = winner_4.y;
   let order_4 = load_order(row, id_4);
-  let id_5 = w5.y;
+  let id_5 = winner_5.y;
   let order_5 = load_order(row, id_5);
-  let id_6 = w6.y;
+  let id_6 = winner_6.y;
   let order_6 = load_order(row, id_6);
-  let id_7 = w7.y;
+  let id_7 = winner_7.y;
   let order_7 = load_order(row, id_7);
 
   let is_row_empty = row_top <= NEGATIVE_INFINITY_ORDER;

@@ -6,6 +6,7 @@
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
 // larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
 
 enable subgroups;
 
@@ -83,11 +84,27 @@ fn load_vector(row: u32, index: u32) -> vec4<u32> {
   return logits[row + index];
 }
 
-// to_unchecked_order for the two 16-bit floats of each word at once. No carry leaves a half.
+// to_unchecked_order for each logit of a vector.
 fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
+  // Both floats of a word at once. No carry leaves a half.
   let signs = (words >> vec4<u32>(15u)) & vec4<u32>(0x00010001u);
   let flips = ((signs << vec4<u32>(16u)) - signs) | vec4<u32>(0x80008000u);
   return (words ^ flips) + signs;
+}
+
+// One logit of a vector; a 16-bit one in the upper half.
+fn bits_of(words: vec4<u32>, index: u32) -> u32 {
+  let word = words[index >> 1u];
+  return select(word << 16u, word & 0xFFFF0000u, (index & 1u) == 1u);
+}
+
+fn key_of(order: u32, id: u32) -> Key {
+  return order | (0xFFFFu - id);
+}
+
+// Whether a sorted list of keys of unchecked orders has a NaN at either end.
+fn shows_nan(best: Key, least: Key) -> bool {
+  return (best > (POSITIVE_INFINITY_ORDER | 0xFFFFu)) | (least < NEGATIVE_INFINITY_ORDER);
 }
 
 // `order` is unchecked and in the upper half.
@@ -121,14 +138,14 @@ fn route(
   let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
 
   let v0 = to_unchecked_orders(load_vector(row, 0u + lane));
-  var c0 = to_key(v0.x << 16u, 65535u);
-  var c1 = to_key(v0.x & 0xFFFF0000u, 65534u);
-  var c2 = to_key(v0.y << 16u, 65533u);
-  var c3 = to_key(v0.y & 0xFFFF0000u, 65532u);
-  var c4 = to_key(v0.z << 16u, 65531u);
-  var c5 = to_key(v0.z & 0xFFFF0000u, 65530u);
-  var c6 = to_key(v0.w << 16u, 65529u);
-  var c7 = to_key(v0.w & 0xFFFF0000u, 65528u);
+  var c0 = (v0.x << 16u) | 65535u;
+  var c1 = (v0.x & 0xFFFF0000u) | 65534u;
+  var c2 = (v0.y << 16u) | 65533u;
+  var c3 = (v0.y & 0xFFFF0000u) | 65532u;
+  var c4 = (v0.z << 16u) | 65531u;
+  var c5 = (v0.z & 0xFFFF0000u) | 65530u;
+  var c6 = (v0.w << 16u) | 65529u;
+  var c7 = (v0.w & 0xFFFF0000u) | 65528u;
   sort_pair(&c0, &c2);
   sort_pair(&c1, &c3);
   sort_pair(&c0, &c1);
@@ -147,15 +164,31 @@ fn route(
   sort_pair(&c1, &c3);
   sort_pair(&c0, &c1);
   sort_pair(&c2, &c3);
+  if (shows_nan(c0, c3)) {
+    c0 = LOWEST_KEY;
+    c1 = LOWEST_KEY;
+    c2 = LOWEST_KEY;
+    c3 = LOWEST_KEY;
+    for (var load = 0u; load < 1u; load++) {
+      let words = load_vector(row, load * 16u + lane);
+      for (var i = 0u; i < LOGITS_PER_LOAD; i++) {
+        var key = key_of(to_order(bits_of(words, i)), load * 128u + i);
+        sort_pair(&c0, &key);
+        sort_pair(&c1, &key);
+        sort_pair(&c2, &key);
+        sort_pair(&c3, &key);
+      }
+    }
+  }
   var w0 = c0 - lane * 8u;
   var w1 = c1 - lane * 8u;
   var w2 = c2 - lane * 8u;
   var w3 = c3 - lane * 8u;
 
-  let p1_0 = subgroupShuffleXor(w0, 1u);
-  let p1_1 = subgroupShuffleXor(w1, 1u);
-  let p1_2 = subgroupShuffleXor(w2, 1u);
-  let p1_3 = subgroupShuffleXor(w3, 1u);
+  var p1_0 = subgroupShuffleXor(w0, 1u);
+  var p1_1 = subgroupShuffleXor(w1, 1u);
+  var p1_2 = subgroupShuffleXor(w2, 1u);
+  var p1_3 = subgroupShuffleXor(w3, 1u);
   w0 = larger(w0, p1_3);
   w1 = larger(w1, p1_2);
   w2 = larger(w2, p1_1);
@@ -164,10 +197,10 @@ fn route(
   sort_pair(&w1, &w3);
   sort_pair(&w0, &w1);
   sort_pair(&w2, &w3);
-  let p2_0 = subgroupShuffleXor(w0, 2u);
-  let p2_1 = subgroupShuffleXor(w1, 2u);
-  let p2_2 = subgroupShuffleXor(w2, 2u);
-  let p2_3 = subgroupShuffleXor(w3, 2u);
+  var p2_0 = subgroupShuffleXor(w0, 2u);
+  var p2_1 = subgroupShuffleXor(w1, 2u);
+  var p2_2 = subgroupShuffleXor(w2, 2u);
+  var p2_3 = subgroupShuffleXor(w3, 2u);
   w0 = larger(w0, p2_3);
   w1 = larger(w1, p2_2);
   w2 = larger(w2, p2_1);
@@ -176,10 +209,10 @@ fn route(
   sort_pair(&w1, &w3);
   sort_pair(&w0, &w1);
   sort_pair(&w2, &w3);
-  let p4_0 = subgroupShuffleXor(w0, 4u);
-  let p4_1 = subgroupShuffleXor(w1, 4u);
-  let p4_2 = subgroupShuffleXor(w2, 4u);
-  let p4_3 = subgroupShuffleXor(w3, 4u);
+  var p4_0 = subgroupShuffleXor(w0, 4u);
+  var p4_1 = subgroupShuffleXor(w1, 4u);
+  var p4_2 = subgroupShuffleXor(w2, 4u);
+  var p4_3 = subgroupShuffleXor(w3, 4u);
   w0 = larger(w0, p4_3);
   w1 = larger(w1, p4_2);
   w2 = larger(w2, p4_1);
@@ -188,10 +221,10 @@ fn route(
   sort_pair(&w1, &w3);
   sort_pair(&w0, &w1);
   sort_pair(&w2, &w3);
-  let p8_0 = subgroupShuffleXor(w0, 8u);
-  let p8_1 = subgroupShuffleXor(w1, 8u);
-  let p8_2 = subgroupShuffleXor(w2, 8u);
-  let p8_3 = subgroupShuffleXor(w3, 8u);
+  var p8_0 = subgroupShuffleXor(w0, 8u);
+  var p8_1 = subgroupShuffleXor(w1, 8u);
+  var p8_2 = subgroupShuffleXor(w2, 8u);
+  var p8_3 = subgroupShuffleXor(w3, 8u);
   w0 = larger(w0, p8_3);
   w1 = larger(w1, p8_2);
   w2 = larger(w2, p8_1);
@@ -200,15 +233,19 @@ fn route(
   sort_pair(&w1, &w3);
   sort_pair(&w0, &w1);
   sort_pair(&w2, &w3);
+  let winner_0 = w0;
+  let winner_1 = w1;
+  let winner_2 = w2;
+  let winner_3 = w3;
 
-  let id_0 = 0xFFFFu - (w0 & 0xFFFFu);
-  let order_0 = w0 & 0xFFFF0000u;
-  let id_1 = 0xFFFFu - (w1 & 0xFFFFu);
-  let order_1 = w1 & 0xFFFF0000u;
-  let id_2 = 0xFFFFu - (w2 & 0xFFFFu);
-  let order_2 = w2 & 0xFFFF0000u;
-  let id_3 = 0xFFFFu - (w3 & 0xFFFFu);
-  let order_3 = w3 & 0xFFFF0000u;
+  let id_0 = ~winner_0 & 0xFFFFu;
+  let order_0 = winner_0 & 0xFFFF0000u;
+  let id_1 = ~winner_1 & 0xFFFFu;
+  let order_1 = winner_1 & 0xFFFF0000u;
+  let id_2 = ~winner_2 & 0xFFFFu;
+  let order_2 = winner_2 & 0xFFFF0000u;
+  let id_3 = ~winner_3 & 0xFFFFu;
+  let order_3 = winner_3 & 0xFFFF0000u;
   let row_top = order_0;
 
   var top = order_0;

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { resolveRouterConfig } from '../../src/contract.ts';
+import type { RouterConfig } from '../../src/contract.ts';
+import { canSearchChunks, launchShape, logitsPerVector } from '../../src/webgpu/launch-shape.ts';
+import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts';
+import { adversarialRows } from './adversarial-rows.ts';
+import { emulateSubgroups } from './emulated-subgroups.ts';
+import { problemsOfRun } from './shader-run.ts';
+import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
+
+const DTYPES = ['bf16', 'f16', 'f32'] as const;
+const CONFIGS: readonly RouterConfig[] = [
+  ...DTYPES.map((logitsDtype) => ({ experts: 128, topK: 4, logitsDtype })),
+  { experts: 128, topK: 8, logitsDtype: 'bf16' },
+  { experts: 256, topK: 8, logitsDtype: 'f16', renormalize: false },
+  { experts: 256, topK: 8, logitsDtype: 'f32' },
+  { experts: 160, topK: 6, logitsDtype: 'bf16' },
+  { experts: 384, topK: 3, logitsDtype: 'f16' },
+  { experts: 144, topK: 1, logitsDtype: 'f32', scoring: 'sigmoid' },
+  { experts: 192, topK: 2, logitsDtype: 'bf16', scoring: 'sqrtsoftplus' },
+];
+
+/** Routers search chunks from 4096 tokens on; here the shader does with a few hundred, in every number of lanes. */
+describe('WebGPU router, rows searched in chunks', function () {
+  this.timeout(300_000);
+  let device: GPUDevice | null = null;
+
+  before(async function () {
+    await skipWithoutWebGpu.call(this);
+    device = await requestSoftwareDevice();
+  });
+  after(() => device?.destroy());
+
+  for (const path of ['subgroups', 'workgroup'] as const) {
+    for (const given of CONFIGS) {
+      const config = resolveRouterConfig(given);
+      const { experts, topK, logitsDtype } = config;
+      const lanes = [1, 2, 4, 8].filter((count) => canSearchChunks(config, count));
+      it(`${path}: E ${experts}, K ${topK}, ${logitsDtype}, by ${lanes.join(', ')} lanes a token`, async () => {
+        assert.ok(device !== null);
+        const logits = adversarialRows(config);
+        for (const count of lanes) {
+          const shape = shapeOf(config, count);
+          // SwiftShader's own subgroups have 4 invocations.
+          const emulate = (code: string): string => emulateSubgroups(code, { size: 32, laneFlip: 5 });
+          const rewriteCode = path === 'subgroups' && count > 4 ? { rewriteCode: emulate } : {};
+          assert.deepEqual(
+            await problemsOfRun({ device, config, shape, path, ...rewriteCode }, logits),
+            [],
+            `${count}`,
+          );
+        }
+      });
+    }
+  }
+
+  it('is the shape of routers for many tokens where it applies', () => {
+    const chosen = (config: RouterConfig, tokenRange: 'many' | 'most', path: ExchangePath, isAligned = true): boolean =>
+      launchShape(resolveRouterConfig(config), { path, minSubgroupSize: 32, tokenRange, isAligned }).searchesChunks;
+    for (const path of ['subgroups', 'workgroup'] as const) {
+      for (const logitsDtype of DTYPES) {
+        assert.ok(chosen({ experts: 128, topK: 4, logitsDtype }, 'most', path));
+        assert.ok(chosen({ experts: 256, topK: 8, logitsDtype }, 'most', path));
+      }
+      assert.ok(!chosen({ experts: 128, topK: 4 }, 'many', path));
+      assert.ok(!chosen({ experts: 128, topK: 4 }, 'most', path, false));
+      assert.ok(!chosen({ experts: 64, topK: 4 }, 'most', path));
+      assert.ok(!chosen({ experts: 128, topK: 9 }, 'most', path));
+      assert.ok(!chosen({ experts: 256, topK: 8, correctionBias: new Float32Array(256) }, 'most', path));
+      assert.ok(!chosen({ experts: 129, topK: 4 }, 'most', path));
+    }
+  });
+
+  for (const path of ['subgroups', 'workgroup'] as const) {
+    it(`the search without chunks, path ${path}, gives the same of the same rows`, async () => {
+      assert.ok(device !== null);
+      for (const logitsDtype of DTYPES) {
+        const config = resolveRouterConfig({ experts: 128, topK: 4, logitsDtype });
+        for (const tokenRange of ['few', 'most'] as const) {
+          const launch = { path, minSubgroupSize: 4, tokenRange, isAligned: true };
+          const shape: LaunchShape = launchShape(resolveRouterConfig({ experts: 128, topK: 9, logitsDtype }), launch);
+          assert.ok(!shape.searchesChunks);
+          assert.deepEqual(await problemsOfRun({ device, config, shape, path }, adversarialRows(config)), []);
+        }
+      }
+    });
+  }
+});
+
+function shapeOf(config: ReturnType<typeof resolveRouterConfig>, lanes: number): LaunchShape {
+  const workgroupSize = 64;
+  const logitsPerLoad = logitsPerVector(config);
+  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: true };
+}
