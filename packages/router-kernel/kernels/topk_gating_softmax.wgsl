@@ -12,6 +12,10 @@
 enable subgroups;
 
 #end
+#if CONTIGUOUS
+// Rows follow each other without gaps, and every binding holds its array and nothing else: the constants below and the
+// length of the outputs say all that there is to know of the call. Reading it first would delay the logits.
+#else
 // Offsets and strides count elements of the arrays below: vectors where the arrays hold vectors.
 struct Call {
   tokens: u32,
@@ -30,6 +34,7 @@ struct Call {
 }
 
 @group(0) @binding(0) var<uniform> call: Call;
+#end
 @group(0) @binding(1) var<storage, read> logits: array<{{LOGITS_ELEMENT}}>;
 @group(0) @binding(2) var<storage, read_write> weights: array<{{WEIGHTS_ELEMENT}}>;
 @group(0) @binding(3) var<storage, read_write> ids: array<{{IDS_ELEMENT}}>;
@@ -468,9 +473,17 @@ fn route(
 #end
   let lane = position % LANES;
   let token = (workgroup.y * workgroups.x + workgroup.x) * TOKENS_PER_WORKGROUP + position / LANES;
+#if CONTIGUOUS
+  // Every invocation stays to the end, for barriers and shuffles: those past the last token read whatever WebGPU gives
+  // them there, and write nothing.
+  let tokens = arrayLength(&weights) / {{WEIGHT_STORES}}u;
+  let is_token = token < tokens;
+  let row = token * LOADS_PER_ROW;
+#else
   // Every invocation stays to the end, for barriers and shuffles: those past the last token repeat it, unwritten.
   let is_token = token < call.tokens;
   let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
+#end
 
 #if CHOICE
   let slot = position / LANES;
@@ -529,8 +542,21 @@ fn route(
 #else
   let top = row_top;
 #end
+#if SORTED_SHARES
+  var share_0 = 1.0;
+#repeat k 1
+  var share_$k = {{EXP}}(logit_of(order_$k) - logit_of(top));
+#end
+  // The orders fall: all of them are of finite numbers where the first and the last are.
+  if ((top >= POSITIVE_INFINITY_ORDER) | ({{LAST_ORDER}} <= NEGATIVE_INFINITY_ORDER)) {
+#repeat k 1
+    share_$k = share(order_$k, top);
+#end
+  }
+#else
 #repeat k
   let share_$k = share(order_$k, top);
+#end
 #end
 #else
   let is_row_empty = row_top <= NEGATIVE_INFINITY_ORDER;

@@ -103,38 +103,44 @@ export class DispatchEncoder implements PlanScratch {
 
     const areOutputsAligned = [weights, ids, indices].every((bound) => bound === undefined || bound.lead % 16 === 0);
     const isVector = hasVectorLoads(config) && areRowsAligned(config, logits.lead, call.rowStride);
+    const hasPadding =
+      call.rowCount < call.tokens || buffers.paddingMask !== undefined || buffers.rowCount !== undefined;
+    const isWhole = count === call.tokens && [logits, weights, ids, indices].every((bound) => (bound?.lead ?? 0) === 0);
     const key: RoutePipelineKey = {
       tokenRange: tokenRangeOf(count),
       isAligned: areOutputsAligned && isVector === hasVectorLoads(config),
-      hasPadding: call.rowCount < call.tokens || buffers.paddingMask !== undefined || buffers.rowCount !== undefined,
+      hasPadding,
+      isContiguous: isWhole && call.rowStride === config.experts && !hasPadding,
     };
     const pipeline = this.#pipelines.route(key);
     const { shape } = pipeline;
-    const width = wordsPerStore(config, key.isAligned);
-    const idWords = idBytes(config) / 4;
-    const uniform = uniforms.put(
-      new Uint32Array([
-        count,
-        call.rowStride / shape.logitsPerLoad,
-        call.rowCount,
-        logits.lead / logitBytes(config) / shape.logitsPerLoad,
-        (weights.lead / 4 + first * config.topK) / width.weights,
-        (ids.lead / 4 + first * config.topK * idWords) / width.ids,
-        ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
-        Number(buffers.paddingMask !== undefined),
-        mask.lead + first,
-        Number(buffers.rowCount !== undefined),
-        rowCount.lead / 4,
-        first,
-        call.tokens,
-      ]),
-    );
     const entries: [number, GPUBufferBinding][] = [
-      [ROUTE_BINDING.call, uniform],
       [ROUTE_BINDING.logits, logits.binding],
       [ROUTE_BINDING.weights, weights.binding],
       [ROUTE_BINDING.ids, ids.binding],
     ];
+    if (!key.isContiguous) {
+      const width = wordsPerStore(config, key.isAligned);
+      const idWords = idBytes(config) / 4;
+      const uniform = uniforms.put(
+        new Uint32Array([
+          count,
+          call.rowStride / shape.logitsPerLoad,
+          call.rowCount,
+          logits.lead / logitBytes(config) / shape.logitsPerLoad,
+          (weights.lead / 4 + first * config.topK) / width.weights,
+          (ids.lead / 4 + first * config.topK * idWords) / width.ids,
+          ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
+          Number(buffers.paddingMask !== undefined),
+          mask.lead + first,
+          Number(buffers.rowCount !== undefined),
+          rowCount.lead / 4,
+          first,
+          call.tokens,
+        ]),
+      );
+      entries.push([ROUTE_BINDING.call, uniform]);
+    }
     if (indices !== undefined) entries.push([ROUTE_BINDING.tokenExpertIndices, indices.binding]);
     if (this.#bias !== null) entries.push([ROUTE_BINDING.correctionBias, { buffer: this.#bias }]);
     if (key.hasPadding) {

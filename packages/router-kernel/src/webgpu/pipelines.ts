@@ -14,6 +14,8 @@ export interface RoutePipelineKey {
   readonly tokenRange: TokenRange;
   readonly isAligned: boolean;
   readonly hasPadding: boolean;
+  /** See `RouterShaderOptions.isContiguous`. */
+  readonly isContiguous: boolean;
 }
 
 /** A pipeline that routes, and how to dispatch it. */
@@ -105,17 +107,17 @@ export class RouterPipelines {
   }
 
   #routeCode(key: RoutePipelineKey): { shape: LaunchShape; code: string } {
-    const { isAligned, hasPadding, tokenRange } = key;
+    const { isAligned, hasPadding, isContiguous, tokenRange } = key;
     const path = this.#path;
     const { minSubgroupSize } = this.#device;
     const shape = launchShape(this.#config, { path, minSubgroupSize, tokenRange, isAligned });
-    return { shape, code: routerShader(this.#config, { shape, path, isAligned, hasPadding }) };
+    return { shape, code: routerShader(this.#config, { shape, path, isAligned, hasPadding, isContiguous }) };
   }
 
   #routeBindings(key: RoutePipelineKey): PipelineDescription['bindings'] {
     const { tokenExpertIndices, correctionBias } = this.#config;
     const bindings: [binding: number, type: GPUBufferBindingType, isUsed: boolean][] = [
-      [ROUTE_BINDING.call, 'uniform', true],
+      [ROUTE_BINDING.call, 'uniform', !key.isContiguous],
       [ROUTE_BINDING.logits, 'read-only-storage', true],
       [ROUTE_BINDING.weights, 'storage', true],
       [ROUTE_BINDING.ids, 'storage', true],
@@ -129,5 +131,6 @@ export class RouterPipelines {
 }
 
 function nameOf(key: RoutePipelineKey): string {
-  return `${key.tokenRange}${key.isAligned ? ' aligned' : ''}${key.hasPadding ? ' padded' : ''}`;
+  const { tokenRange, isAligned, isContiguous, hasPadding } = key;
+  return `${tokenRange}${isAligned ? ' aligned' : ''}${isContiguous ? ' contiguous' : ''}${hasPadding ? ' padded' : ''}`;
 }

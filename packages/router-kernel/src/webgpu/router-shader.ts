@@ -17,11 +17,17 @@ export interface RouterShaderOptions {
   readonly hasPadding: boolean;
   /** Whether outputs are written as vectors where their rows allow it. */
   readonly isAligned: boolean;
+  /**
+   * Whether rows of logits follow each other without gaps, and every binding holds its array and nothing else. The
+   * shader then has no binding `call`. Not with padding. Defaults to false.
+   */
+  readonly isContiguous?: boolean;
 }
 
 /** The words of one row of an output, and how they are written. */
 interface OutputRow {
   readonly buffer: string;
+  /** Where the output starts in its binding, with a plus sign behind it; empty where that is at 0. */
   readonly start: string;
   readonly scalar: 'u32' | 'f32' | 'i32';
   /** The row's words as expressions. */
@@ -30,7 +36,7 @@ interface OutputRow {
 
 /** Generates the WGSL of the entry point `route`. */
 export function routerShader(config: ResolvedRouterConfig, options: RouterShaderOptions): string {
-  const { shape, path, hasPadding, isAligned } = options;
+  const { shape, path, hasPadding, isAligned, isContiguous = false } = options;
   const { scoring, renormalize, logitsDtype, experts, expertRange, groups, topKGroups } = config;
   const isChoice = ranksByChoice(config);
   const isSoftmax = scoring === 'softmax';
@@ -40,7 +46,7 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
   const isF16Order = logitsDtype === 'f16' && !isChoice;
   const selection = shape.searchesChunks ? selectInChunks(config, shape, path) : selectInLane(config, shape);
   const merging = mergeLanes(config, shape, path, selection.length);
-  const outputs = outputRows(config);
+  const outputs = outputRows(config, isContiguous);
   const elementOf = (buffer: string): string => {
     const row = outputs.find((output) => output.buffer === buffer);
     return row === undefined ? 'u32' : elementType(row, isAligned);
@@ -52,6 +58,7 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       SUBGROUPS: path === 'subgroups',
       TOKEN_EXPERT_INDICES: config.tokenExpertIndices,
       BIAS: config.correctionBias !== null,
+      CONTIGUOUS: isContiguous,
       PADDING: hasPadding,
       SLOTS_CAN_BE_EMPTY: hasPadding || hasRange,
       PACKED_KEYS: keyBytes(config) === 4,
@@ -70,6 +77,7 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       SIGMOID: scoring === 'sigmoid',
       SQRTSOFTPLUS: scoring === 'sqrtsoftplus',
       RENORMALIZE: renormalize,
+      SORTED_SHARES: isSoftmax && renormalize && !isChoice,
       INFINITE_SCORES: scoring === 'sqrtsoftplus' && renormalize,
       ROW_SUM: hasRowSum,
       CHOICE: isChoice,
@@ -94,6 +102,8 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       TOP_K_GROUPS: topKGroups,
       SELECT_IN_LANE: indent(selection.code, 1),
       MERGE_LANES: indent([...merging.code, ...merging.list.map((key, k) => `let winner_${k} = ${key};`)], 1),
+      WEIGHT_STORES: config.topK / storeWidth(config.topK, isAligned),
+      LAST_ORDER: `order_${config.topK - 1}`,
       SCALE: f32Literal(config.routedScalingFactor),
       IS_EMPTY: [
         ...(hasPadding ? ['is_padding'] : []),
@@ -116,25 +126,26 @@ export function wordsPerStore(config: ResolvedRouterConfig, isAligned: boolean):
   return { weights: storeWidth(config.topK, isAligned), ids: storeWidth(idWords, isAligned) };
 }
 
-function outputRows(config: ResolvedRouterConfig): OutputRow[] {
+function outputRows(config: ResolvedRouterConfig, isContiguous: boolean): OutputRow[] {
   const slots = Array.from({ length: config.topK }, (_, k) => k);
   const ids = slots.flatMap((k) => {
     if (config.idsDtype !== 'i64') return [`final_id_${k}`];
     // The upper word of an i64: the sign of the lower one.
     return [`final_id_${k}`, `u32(i32(final_id_${k}) >> 31u)`];
   });
+  const startOf = (name: string): string => (isContiguous ? '' : `call.${name}_start + `);
+  const token = isContiguous ? 'token' : 'call.first_token + token';
+  const tokens = isContiguous ? 'tokens' : 'call.all_tokens';
   const rows: OutputRow[] = [
-    { buffer: 'weights', start: 'call.weights_start', scalar: 'f32', words: slots.map((k) => `weight_${k}`) },
-    { buffer: 'ids', start: 'call.ids_start', scalar: 'u32', words: ids },
+    { buffer: 'weights', start: startOf('weights'), scalar: 'f32', words: slots.map((k) => `weight_${k}`) },
+    { buffer: 'ids', start: startOf('ids'), scalar: 'u32', words: ids },
   ];
   if (config.tokenExpertIndices) {
     rows.push({
       buffer: 'token_expert_indices',
-      start: 'call.indices_start',
+      start: startOf('indices'),
       scalar: 'u32',
-      words: slots.map((k) =>
-        k === 0 ? 'call.first_token + token' : `call.first_token + token + ${k}u * call.all_tokens`,
-      ),
+      words: slots.map((k) => (k === 0 ? token : `${token} + ${k}u * ${tokens}`)),
     });
   }
   return rows;
@@ -161,7 +172,7 @@ function storeRows(shape: LaunchShape, rows: readonly OutputRow[], isAligned: bo
     for (let i = 0; i < stores; i++) {
       const words = row.words.slice(i * width, (i + 1) * width);
       const value = width === 1 ? words[0] : `${elementType(row, isAligned)}(${words.join(', ')})`;
-      const at = `${row.start} + token * ${stores}u + ${i}u`;
+      const at = `${row.start}token * ${stores}u + ${i}u`;
       byLane[store % shape.lanes]?.push(`${row.buffer}[${at}] = ${value};`);
       store++;
     }

@@ -88,7 +88,7 @@ export class WebGpuRouter implements Router {
     routerDevice.checkAlive('createWebGpuRouter');
     const chosen = path === 'auto' ? (hasSubgroups ? 'subgroups' : 'workgroup') : path;
     const pipelines = new RouterPipelines(resolved, routerDevice, chosen);
-    await pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false });
+    await pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false, isContiguous: true });
     const { gpuDevice } = routerDevice;
     gpuDevice.pushErrorScope('out-of-memory');
     const router = new WebGpuRouter(resolved, routerDevice, chosen);
@@ -123,7 +123,7 @@ export class WebGpuRouter implements Router {
 
   /**
    * Writes the router's dispatches into a compute pass of the caller, for logits that are on the GPU already. The
-   * first call of a kind (few or many tokens, aligned or not, with padding or without) compiles its shader. The pass is
+   * first call of a kind (few or many tokens, aligned or not, with gaps, padding or neither) compiles its shader. The pass is
    * left with the router's pipeline and bind group 0 set. Dispose of the router only after the pass was submitted.
    *
    * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, OutOfDeviceMemoryError

@@ -6,6 +6,7 @@ import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts
 import { adversarialRows } from './adversarial-rows.ts';
 import { emulateSubgroups } from './emulated-subgroups.ts';
 import { problemsOfRun } from './shader-run.ts';
+import type { ShaderRun } from './shader-run.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
 const DTYPES = ['bf16', 'f16', 'f32'] as const;
@@ -42,13 +43,10 @@ describe('WebGPU router, rows searched in chunks', function () {
         for (const count of lanes) {
           const shape = shapeOf(config, count);
           // SwiftShader's own subgroups have 4 invocations.
-          const emulate = (code: string): string => emulateSubgroups(code, { size: 32, laneFlip: 5 });
-          const rewriteCode = path === 'subgroups' && count > 4 ? { rewriteCode: emulate } : {};
-          assert.deepEqual(
-            await problemsOfRun({ device, config, shape, path, ...rewriteCode }, logits),
-            [],
-            `${count}`,
-          );
+          const rewriteCode = (code: string): string =>
+            count > 4 ? emulateSubgroups(code, { size: 32, laneFlip: 5 }) : code;
+          const run: ShaderRun = { device, config, shape, path, isContiguous: count % 3 === 1, rewriteCode };
+          assert.deepEqual(await problemsOfRun(run, logits), [], `${count} lanes`);
         }
       });
     }
@@ -80,7 +78,8 @@ describe('WebGPU router, rows searched in chunks', function () {
           const launch = { path, minSubgroupSize: 4, tokenRange, isAligned: true };
           const shape: LaunchShape = launchShape(resolveRouterConfig({ experts: 128, topK: 9, logitsDtype }), launch);
           assert.ok(!shape.searchesChunks);
-          assert.deepEqual(await problemsOfRun({ device, config, shape, path }, adversarialRows(config)), []);
+          const run: ShaderRun = { device, config, shape, path, isContiguous: tokenRange === 'few' };
+          assert.deepEqual(await problemsOfRun(run, adversarialRows(config)), []);
         }
       }
     });

@@ -7,6 +7,7 @@ import { createWebGpuRouter } from '../../src/webgpu/index.ts';
 import type { RouterGpuBuffers, WebGpuRouter } from '../../src/webgpu/index.ts';
 import { PlacedCall, rangeBytes } from './encoded-call.ts';
 import type { CallInput, Placement, RangeName } from './encoded-call.ts';
+import { ObservedDevice } from './observed-device.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
 /** What a binding's offset is a multiple of on every device. */
@@ -94,6 +95,35 @@ describe('WebGPU encode', function () {
       assert.deepEqual(await call.problems(), []);
       call.destroy();
     }
+  });
+
+  it('needs no numbers of the call where rows and outputs are all that their bindings hold', async () => {
+    assert.ok(device !== null);
+    const routing: string[] = [];
+    const { device: observed } = new ObservedDevice(device, {
+      rewriteCode: (code) => {
+        if (code.includes('fn route(')) routing.push(code);
+        return code;
+      },
+    });
+    for (const config of [...CONFIGS, { experts: 128, topK: 8, logitsDtype: 'bf16' } as const]) {
+      await using router = await createWebGpuRouter(config, { device: observed });
+      for (const [tokens, base] of [
+        [1, 0],
+        [3, BINDING_ALIGNMENT],
+        [37, 3 * BINDING_ALIGNMENT],
+        [4099, 0],
+      ] as const) {
+        const input = someCall(config, tokens);
+        const places = { ...sharedPlaces(router, input, base), logits: { buffer: 'logits', offset: base } };
+        const call = new PlacedCall(router, input, places);
+        call.submit();
+        assert.deepEqual(await call.problems(), []);
+        call.destroy();
+      }
+    }
+    assert.ok(routing.length >= 2 * CONFIGS.length, `${routing.length} shaders`);
+    for (const code of routing) assert.doesNotMatch(code, /var<uniform>/);
   });
 
   it('reads the row count when the commands run, not when they are encoded', async () => {

@@ -19,16 +19,17 @@ export interface ShaderRun {
   readonly config: ResolvedRouterConfig;
   readonly shape: LaunchShape;
   readonly path: ExchangePath;
+  readonly isContiguous: boolean;
   /** Changes the shader on its way to the compiler. */
   readonly rewriteCode?: (code: string) => string;
 }
 
 /** Routes T rows. */
 export async function runShader(run: ShaderRun, logits: Logits): Promise<RouterOutput> {
-  const { device, config, shape, path, rewriteCode } = run;
+  const { device, config, shape, path, isContiguous, rewriteCode } = run;
   const { experts, topK } = config;
   const tokens = logits.length / experts;
-  const code = routerShader(config, { shape, path, hasPadding: false, isAligned: true });
+  const code = routerShader(config, { shape, path, hasPadding: false, isAligned: true, isContiguous });
   const module = device.createShaderModule({ code: rewriteCode?.(code) ?? code });
   const pipeline = await device.createComputePipelineAsync({
     layout: 'auto',
@@ -55,7 +56,9 @@ export async function runShader(run: ShaderRun, logits: Logits): Promise<RouterO
     0,
     device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
-      entries: [uniform, input, weights, ids].map((bound, binding) => ({ binding, resource: { buffer: bound } })),
+      entries: [uniform, input, weights, ids]
+        .map((bound, binding) => ({ binding, resource: { buffer: bound } }))
+        .slice(isContiguous ? 1 : 0),
     }),
   );
   pass.dispatchWorkgroups(Math.ceil(tokens / shape.tokensPerWorkgroup));

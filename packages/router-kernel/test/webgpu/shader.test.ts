@@ -9,10 +9,10 @@ import { planShader } from '../../src/webgpu/plan-shader.ts';
 import { routerShader } from '../../src/webgpu/router-shader.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
-function shaderOf(config: RouterConfig, options: LaunchOptions, hasPadding: boolean): string {
+function shaderOf(config: RouterConfig, options: LaunchOptions, hasPadding: boolean, isContiguous = false): string {
   const resolved = resolveRouterConfig(config);
   const shape = launchShape(resolved, options);
-  return routerShader(resolved, { shape, path: options.path, isAligned: options.isAligned, hasPadding });
+  return routerShader(resolved, { shape, path: options.path, isAligned: options.isAligned, hasPadding, isContiguous });
 }
 
 /** Compares with a file that is checked in. Set UPDATE_SNAPSHOTS=1 to write it anew, and read the difference. */
@@ -29,6 +29,14 @@ describe('generated WGSL', () => {
     assertSnapshot(
       'gpt-oss-120b-bf16-subgroups.wgsl',
       shaderOf({ experts: 128, topK: 4, logitsDtype: 'bf16' }, options, false),
+    );
+  });
+
+  it('is the checked-in text for gpt-oss-120b, bf16, by subgroups, of many contiguous rows', () => {
+    const options = { path: 'subgroups', minSubgroupSize: 32, tokenRange: 'most', isAligned: true } as const;
+    assertSnapshot(
+      'gpt-oss-120b-bf16-subgroups-chunks.wgsl',
+      shaderOf({ experts: 128, topK: 4, logitsDtype: 'bf16' }, options, false, true),
     );
   });
 
@@ -70,7 +78,9 @@ describe('generated WGSL', () => {
           const path = minSubgroupSize === 1 ? 'workgroup' : 'subgroups';
           const tokenRange = (['few', 'many', 'most'] as const)[(index + minSubgroupSize) % 3] ?? 'few';
           for (const isAligned of [true, false]) {
-            codes.push(shaderOf(config, { path, minSubgroupSize, tokenRange, isAligned }, index % 2 === 0));
+            const options = { path, minSubgroupSize, tokenRange, isAligned } as const;
+            const hasPadding = index % 2 === 0;
+            codes.push(shaderOf(config, options, hasPadding, isAligned && !hasPadding));
           }
         }
         for (const code of codes.filter((text) => !known.has(text))) {

@@ -249,10 +249,16 @@ fn route(
   let row_top = order_0;
 
   var top = order_0;
-  let share_0 = share(order_0, top);
-  let share_1 = share(order_1, top);
-  let share_2 = share(order_2, top);
-  let share_3 = share(order_3, top);
+  var share_0 = 1.0;
+  var share_1 = exp(logit_of(order_1) - logit_of(top));
+  var share_2 = exp(logit_of(order_2) - logit_of(top));
+  var share_3 = exp(logit_of(order_3) - logit_of(top));
+  // The orders fall: all of them are of finite numbers where the first and the last are.
+  if ((top >= POSITIVE_INFINITY_ORDER) | (order_3 <= NEGATIVE_INFINITY_ORDER)) {
+    share_1 = share(order_1, top);
+    share_2 = share(order_2, top);
+    share_3 = share(order_3, top);
+  }
   var total = share_0;
   total += share_1;
   total += share_2;

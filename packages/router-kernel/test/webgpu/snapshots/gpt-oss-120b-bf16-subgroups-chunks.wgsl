@@ -1,0 +1,320 @@
+// Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
+//
+// A template (src/webgpu/template.ts): lines of #if, #else, #repeat and #end are resolved, and names in double braces
+// filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set of options.
+//
+// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
+// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
+// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
+
+enable subgroups;
+
+// Rows follow each other without gaps, and every binding holds its array and nothing else: the constants below and the
+// length of the outputs say all that there is to know of the call. Reading it first would delay the logits.
+@group(0) @binding(1) var<storage, read> logits: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> ids: array<vec4<u32>>;
+
+const EXPERTS = 128u;
+const TOP_K = 4u;
+const LANES = 4u;
+const WORKGROUP_SIZE = 64u;
+const TOKENS_PER_WORKGROUP = WORKGROUP_SIZE / LANES;
+// Logits in one element of the logits array or, where those are packed scalars, in one load.
+const LOGITS_PER_LOAD = 8u;
+const LOADS_PER_ROW = EXPERTS / LOGITS_PER_LOAD;
+// Where -Infinity and +Infinity lie in the order of to_order. Below the one and above the other is only NaN, as 0.
+const NEGATIVE_INFINITY_ORDER = 0x00800000u;
+const POSITIVE_INFINITY_ORDER = 0xFF800000u;
+const LARGEST_F32 = 0x1.fffffep+127f;
+
+// The order of a 16-bit logit above 0xFFFF - id: one unsigned comparison knows the value, the id and the tie rule.
+alias Key = u32;
+const LOWEST_KEY = 0u;
+
+fn larger(a: Key, b: Key) -> Key {
+  return max(a, b);
+}
+
+fn sort_pair(a: ptr<function, Key>, b: ptr<function, Key>) {
+  let above = max(*a, *b);
+  *b = min(*a, *b);
+  *a = above;
+}
+
+// The bits of a float (f32, or a 16-bit float in the upper half) as an unsigned number that orders like its value:
+// 0x80000000 plus or minus the magnitude, so that -0 and +0 are equal. NaN is left where it falls.
+fn to_unchecked_order(bits: u32) -> u32 {
+  return select(bits ^ 0x80000000u, 0u - bits, bits >= 0x80000000u);
+}
+
+// The same with NaN below everything, at 0.
+fn to_order(bits: u32) -> u32 {
+  let order = to_unchecked_order(bits);
+  return select(0u, order, order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER);
+}
+
+fn from_order(order: u32) -> u32 {
+  return select(0u - order, order ^ 0x80000000u, order >= 0x80000000u);
+}
+
+fn logit_of(order: u32) -> f32 {
+  return bitcast<f32>(from_order(order));
+}
+
+// One vector of a row. Past the row's end every bit is set: NaN in every format, with ids that lose every tie.
+fn load_vector(row: u32, index: u32) -> vec4<u32> {
+  return logits[row + index];
+}
+
+// to_unchecked_order for each logit of a vector.
+fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
+  // Both floats of a word at once. No carry leaves a half.
+  let signs = (words >> vec4<u32>(15u)) & vec4<u32>(0x00010001u);
+  let flips = ((signs << vec4<u32>(16u)) - signs) | vec4<u32>(0x80008000u);
+  return (words ^ flips) + signs;
+}
+
+// One logit of a vector; a 16-bit one in the upper half.
+fn bits_of(words: vec4<u32>, index: u32) -> u32 {
+  let word = words[index >> 1u];
+  return select(word << 16u, word & 0xFFFF0000u, (index & 1u) == 1u);
+}
+
+fn key_of(order: u32, id: u32) -> Key {
+  return order | (0xFFFFu - id);
+}
+
+// Whether a sorted list of keys of unchecked orders has a NaN at either end.
+fn shows_nan(best: Key, least: Key) -> bool {
+  return (best > (POSITIVE_INFINITY_ORDER | 0xFFFFu)) | (least < NEGATIVE_INFINITY_ORDER);
+}
+
+// The unchecked order of the largest logit of a vector. Floats of one sign order like their bits as integers, negative
+// ones backwards: it is the largest integer or, where all are negative, the least. A positive NaN passes for the
+// largest; a negative one is taken only where there is nothing else. An upper half has the lower one's bits below it,
+// which decide nothing between different floats, and are dropped in the end.
+fn best_of_chunk(words: vec4<u32>) -> u32 {
+  let upper = bitcast<vec4<i32>>(words);
+  let lower = bitcast<vec4<i32>>(words << vec4<u32>(16u));
+  let large = max(upper, lower);
+  let small = min(upper, lower);
+  let largest = max(max(large.x, large.y), max(large.z, large.w));
+  let smallest = min(min(small.x, small.y), min(small.z, small.w));
+  let of_negative = 0u - (bitcast<u32>(smallest) & 0xFFFF0000u);
+  let of_positive = (bitcast<u32>(largest) & 0xFFFF0000u) ^ 0x80000000u;
+  return select(of_negative, of_positive, largest >= 0);
+}
+
+// `order` is unchecked and in the upper half.
+fn to_key(order: u32, tag: u32) -> Key {
+  let is_number = order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER;
+  return select(tag, order | tag, is_number);
+}
+
+// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
+// and 0 else; with nothing above -Infinity, 1.
+fn share(order: u32, top: u32) -> f32 {
+  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn route(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+  // A subgroup holds neighbouring invocations, yet WGSL does not say in which order.
+  let position = subgroupMin(local) + subgroup_lane;
+  let lane = position % LANES;
+  let token = (workgroup.y * workgroups.x + workgroup.x) * TOKENS_PER_WORKGROUP + position / LANES;
+  // Every invocation stays to the end, for barriers and shuffles: those past the last token read whatever WebGPU gives
+  // them there, and write nothing.
+  let tokens = arrayLength(&weights) / 1u;
+  let is_token = token < tokens;
+  let row = token * LOADS_PER_ROW;
+
+  let v0 = load_vector(row, 0u + lane);
+  let v1 = load_vector(row, 4u + lane);
+  let v2 = load_vector(row, 8u + lane);
+  let v3 = load_vector(row, 12u + lane);
+  var b0 = key_of(best_of_chunk(v0), 0u);
+  var b1 = key_of(best_of_chunk(v1), 4u);
+  var b2 = key_of(best_of_chunk(v2), 8u);
+  var b3 = key_of(best_of_chunk(v3), 12u);
+  sort_pair(&b0, &b2);
+  sort_pair(&b1, &b3);
+  sort_pair(&b0, &b1);
+  sort_pair(&b2, &b3);
+  sort_pair(&b1, &b2);
+  if (shows_nan(b0, b3)) {
+    b0 = LOWEST_KEY;
+    b1 = LOWEST_KEY;
+    b2 = LOWEST_KEY;
+    b3 = LOWEST_KEY;
+    for (var load = 0u; load < 4u; load++) {
+      let words = load_vector(row, load * 4u + lane);
+      var order = 0u;
+      for (var i = 0u; i < LOGITS_PER_LOAD; i++) {
+        order = max(order, to_order(bits_of(words, i)));
+      }
+      var key = key_of(order, load * 4u);
+      sort_pair(&b0, &key);
+      sort_pair(&b1, &key);
+      sort_pair(&b2, &key);
+      sort_pair(&b3, &key);
+    }
+  }
+  b0 -= lane;
+  b1 -= lane;
+  b2 -= lane;
+  b3 -= lane;
+  var q1_0 = subgroupShuffleXor(b0, 1u);
+  var q1_1 = subgroupShuffleXor(b1, 1u);
+  var q1_2 = subgroupShuffleXor(b2, 1u);
+  var q1_3 = subgroupShuffleXor(b3, 1u);
+  b0 = larger(b0, q1_3);
+  b1 = larger(b1, q1_2);
+  b2 = larger(b2, q1_1);
+  b3 = larger(b3, q1_0);
+  sort_pair(&b0, &b2);
+  sort_pair(&b1, &b3);
+  sort_pair(&b0, &b1);
+  sort_pair(&b2, &b3);
+  let own_0 = select(b0, b1, (lane & 1u) != 0u);
+  let sent_0 = select(b3, b2, (lane & 1u) != 0u);
+  var met_0 = subgroupShuffleXor(sent_0, 2u);
+  let best_0 = larger(own_0, met_0);
+  let chunk_0 = ~best_0 & 0xFFFFu;
+  let u0 = to_unchecked_orders(load_vector(row, chunk_0));
+  var c0 = (u0.x << 16u) | 65535u;
+  var c1 = (u0.x & 0xFFFF0000u) | 65534u;
+  var c2 = (u0.y << 16u) | 65533u;
+  var c3 = (u0.y & 0xFFFF0000u) | 65532u;
+  var c4 = (u0.z << 16u) | 65531u;
+  var c5 = (u0.z & 0xFFFF0000u) | 65530u;
+  var c6 = (u0.w << 16u) | 65529u;
+  var c7 = (u0.w & 0xFFFF0000u) | 65528u;
+  sort_pair(&c0, &c2);
+  sort_pair(&c1, &c3);
+  sort_pair(&c0, &c1);
+  sort_pair(&c2, &c3);
+  sort_pair(&c1, &c2);
+  sort_pair(&c4, &c6);
+  sort_pair(&c5, &c7);
+  sort_pair(&c4, &c5);
+  sort_pair(&c6, &c7);
+  sort_pair(&c5, &c6);
+  c0 = larger(c0, c7);
+  c1 = larger(c1, c6);
+  c2 = larger(c2, c5);
+  c3 = larger(c3, c4);
+  sort_pair(&c0, &c2);
+  sort_pair(&c1, &c3);
+  sort_pair(&c0, &c1);
+  sort_pair(&c2, &c3);
+  c0 -= chunk_0 * 8u;
+  c1 -= chunk_0 * 8u;
+  c2 -= chunk_0 * 8u;
+  c3 -= chunk_0 * 8u;
+  if (shows_nan(c0, c3)) {
+    c0 = LOWEST_KEY;
+    c1 = LOWEST_KEY;
+    c2 = LOWEST_KEY;
+    c3 = LOWEST_KEY;
+    for (var load = 0u; load < 1u; load++) {
+      let words = load_vector(row, chunk_0);
+      for (var i = 0u; i < LOGITS_PER_LOAD; i++) {
+        var key = key_of(to_order(bits_of(words, i)), chunk_0 * 8u + i);
+        sort_pair(&c0, &key);
+        sort_pair(&c1, &key);
+        sort_pair(&c2, &key);
+        sort_pair(&c3, &key);
+      }
+    }
+  }
+  var w0 = c0;
+  var w1 = c1;
+  var w2 = c2;
+  var w3 = c3;
+
+  var p1_0 = subgroupShuffleXor(w0, 1u);
+  var p1_1 = subgroupShuffleXor(w1, 1u);
+  var p1_2 = subgroupShuffleXor(w2, 1u);
+  var p1_3 = subgroupShuffleXor(w3, 1u);
+  w0 = larger(w0, p1_3);
+  w1 = larger(w1, p1_2);
+  w2 = larger(w2, p1_1);
+  w3 = larger(w3, p1_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+  var p2_0 = subgroupShuffleXor(w0, 2u);
+  var p2_1 = subgroupShuffleXor(w1, 2u);
+  var p2_2 = subgroupShuffleXor(w2, 2u);
+  var p2_3 = subgroupShuffleXor(w3, 2u);
+  w0 = larger(w0, p2_3);
+  w1 = larger(w1, p2_2);
+  w2 = larger(w2, p2_1);
+  w3 = larger(w3, p2_0);
+  sort_pair(&w0, &w2);
+  sort_pair(&w1, &w3);
+  sort_pair(&w0, &w1);
+  sort_pair(&w2, &w3);
+  let winner_0 = w0;
+  let winner_1 = w1;
+  let winner_2 = w2;
+  let winner_3 = w3;
+
+  let id_0 = ~winner_0 & 0xFFFFu;
+  let order_0 = winner_0 & 0xFFFF0000u;
+  let id_1 = ~winner_1 & 0xFFFFu;
+  let order_1 = winner_1 & 0xFFFF0000u;
+  let id_2 = ~winner_2 & 0xFFFFu;
+  let order_2 = winner_2 & 0xFFFF0000u;
+  let id_3 = ~winner_3 & 0xFFFFu;
+  let order_3 = winner_3 & 0xFFFF0000u;
+  let row_top = order_0;
+
+  var top = order_0;
+  var share_0 = 1.0;
+  var share_1 = exp(logit_of(order_1) - logit_of(top));
+  var share_2 = exp(logit_of(order_2) - logit_of(top));
+  var share_3 = exp(logit_of(order_3) - logit_of(top));
+  // The orders fall: all of them are of finite numbers where the first and the last are.
+  if ((top >= POSITIVE_INFINITY_ORDER) | (order_3 <= NEGATIVE_INFINITY_ORDER)) {
+    share_1 = share(order_1, top);
+    share_2 = share(order_2, top);
+    share_3 = share(order_3, top);
+  }
+  var total = share_0;
+  total += share_1;
+  total += share_2;
+  total += share_3;
+  let unit = 1.0f / total;
+
+  let final_id_0 = id_0;
+  let weight_0 = share_0 * unit;
+  let final_id_1 = id_1;
+  let weight_1 = share_1 * unit;
+  let final_id_2 = id_2;
+  let weight_2 = share_2 * unit;
+  let final_id_3 = id_3;
+  let weight_3 = share_3 * unit;
+
+  if (!is_token) {
+    return;
+  }
+  if (lane == 0u) {
+    weights[token * 1u + 0u] = vec4<f32>(weight_0, weight_1, weight_2, weight_3);
+  }
+  if (lane == 1u) {
+    ids[token * 1u + 0u] = vec4<u32>(final_id_0, final_id_1, final_id_2, final_id_3);
+  }
+}
