@@ -4,6 +4,7 @@
  * @module
  */
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
   AbortedError,
@@ -20,6 +21,7 @@ import type { LayerRouting } from '../runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from './serialized-error.ts';
+import { guardExit, ThreadGate } from './thread-gate.ts';
 
 /** Gets what happens to one job. Called from the message handler: has to be quick and must not throw. */
 export interface JobListener {
@@ -33,7 +35,7 @@ export interface JobListener {
 
 /** How to start a worker. */
 export interface StartOptions {
-  readonly data: WorkerData;
+  readonly data: Omit<WorkerData, 'gate'>;
   readonly logger: Logger;
   readonly onProgress: (fraction: number) => void;
   readonly signal: AbortSignal | undefined;
@@ -41,6 +43,25 @@ export interface StartOptions {
 
 const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
 const WORKER_URL = new URL(RUNS_FROM_SOURCE ? './from-source.mjs' : './model-worker.js', import.meta.url);
+
+/** What a thread whose load has failed or was given up may take to end, in milliseconds: at most, and when it is idle. */
+const LONGEST_LOAD_STEP_MS = 30_000;
+const SHORT_WAIT_MS = 1000;
+const POLL_MS = 5;
+
+/** Resolves when the thread has ended by itself, or has been ended where it could be. */
+async function ended(worker: Worker, gate: ThreadGate, longest: number): Promise<void> {
+  const start = performance.now();
+  // An exited worker has no thread id.
+  while (worker.threadId !== -1) {
+    const waited = performance.now() - start;
+    if (waited > longest || (waited > SHORT_WAIT_MS && gate.idle)) {
+      await worker.terminate();
+      return;
+    }
+    await delay(POLL_MS);
+  }
+}
 
 /** A running model worker. */
 export class WorkerClient {
@@ -79,7 +100,10 @@ export class WorkerClient {
   /** Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError. */
   static async start({ data, logger, onProgress, signal }: StartOptions): Promise<WorkerClient> {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
-    const worker = new Worker(WORKER_URL, { workerData: data, name: 'switchyard-model' });
+    const gate = new ThreadGate();
+    const workerData: WorkerData = { ...data, gate: gate.shared };
+    const worker = new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
+    worker.once('exit', guardExit(gate));
     const stop = new AbortController();
     const until = { signal: stop.signal };
     try {
@@ -105,7 +129,8 @@ export class WorkerClient {
       });
       return new WorkerClient(worker, info, logger);
     } catch (error) {
-      await worker.terminate();
+      gate.stop();
+      await ended(worker, gate, data.runnerModule === null ? LONGEST_LOAD_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {
       stop.abort();

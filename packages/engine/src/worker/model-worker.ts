@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot, type Snapshot } from '@switchyard/models';
-import { InvalidRequestError, QueueFullError } from '../errors.ts';
+import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { ModelRunner } from '../runner.ts';
 import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
@@ -16,6 +16,7 @@ import { ConstraintFactory } from './create-constraint.ts';
 import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
 import { releaseFreeMemory } from './release-free-memory.ts';
 import { serializeError } from './serialized-error.ts';
+import { ThreadGate } from './thread-gate.ts';
 
 async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
   if (url !== null) return (await import(url)) as RunnerModule;
@@ -64,16 +65,18 @@ class ModelWorker {
   readonly #runner: ModelRunner;
   readonly #snapshot: Snapshot;
   readonly #constraints: ConstraintFactory;
+  readonly #gate: ThreadGate;
   /** Jobs whose grammars are being compiled: not yet in the queue. */
   readonly #preparing = new Set<number>();
   #stepping = false;
   #disposed = false;
 
-  constructor(port: MessagePort, snapshot: Snapshot, runner: ModelRunner, data: WorkerData) {
+  constructor(port: MessagePort, snapshot: Snapshot, runner: ModelRunner, data: WorkerData, gate: ThreadGate) {
     const { layers, experts, expertsPerToken } = snapshot.config;
     this.#port = port;
     this.#snapshot = snapshot;
     this.#runner = runner;
+    this.#gate = gate;
     this.#constraints = new ConstraintFactory(snapshot, runner.vocabularySize);
     this.#scheduler = new Scheduler({
       ...data.limits,
@@ -181,7 +184,10 @@ class ModelWorker {
     if (this.#stepping || this.#disposed) return;
     this.#stepping = true;
     while (this.#scheduler.hasWork && !this.#disposed) {
+      // The process is about to end.
+      if (!this.#gate.enter()) return;
       const report = await this.#scheduler.step();
+      this.#gate.leave();
       // Before the step's results: who has an answer has heard of all its routing.
       const layers = this.#scheduler.routingLog.takeAll();
       if (layers.length > 0) this.#post({ type: 'routed', layers });
@@ -197,7 +203,9 @@ class ModelWorker {
 
   async #dispose(): Promise<void> {
     this.#constraints[Symbol.dispose]();
+    if (!this.#gate.enter()) return;
     await this.#runner.dispose();
+    this.#gate.leave();
     this.#snapshot.dispose();
     this.#port.close();
   }
@@ -210,8 +218,10 @@ class ModelWorker {
 
 async function serve(port: MessagePort, data: WorkerData): Promise<void> {
   const post = (message: FromWorker): void => port.postMessage(message);
+  const gate = new ThreadGate(data.gate);
   let snapshot: Snapshot | null = null;
   try {
+    if (!gate.enter()) throw new AbortedError('Loading');
     const module = await loadRunnerModule(data.runnerModule);
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
     snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
@@ -221,14 +231,19 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       threads: data.threads,
       router: data.router,
       logger: portLogger(post),
-      onProgress: (fraction) => post({ type: 'progress', fraction }),
+      onProgress: (fraction) => {
+        if (gate.stopping) throw new AbortedError('Loading');
+        post({ type: 'progress', fraction });
+      },
       runnerOptions: data.runnerOptions,
     };
     const runner = await module.createRunner(options);
     releaseFreeMemory();
-    const worker = new ModelWorker(port, snapshot, runner, data);
+    gate.leave();
+    const worker = new ModelWorker(port, snapshot, runner, data, gate);
     port.on('message', (message: ToWorker) => worker.receive(message));
   } catch (error) {
+    gate.leave();
     snapshot?.dispose();
     post({ type: 'load-failed', error: serializeError(error) });
     port.close();

@@ -22,6 +22,8 @@ export interface WorkerData {
   /** URL of a RunnerModule; null for ONNX Runtime. */
   readonly runnerModule: string | null;
   readonly runnerOptions: unknown;
+  /** Of a ThreadGate. */
+  readonly gate: SharedArrayBuffer;
 }
 
 /** Facts about the loaded model. */

@@ -1,0 +1,77 @@
+/**
+ * When a worker's thread may be ended: ONNX Runtime's binding ends the whole process (SIGABRT) where its thread is ended
+ * within one of its calls, by `worker.terminate()` or by `process.exit()`.
+ *
+ * @module
+ */
+
+/** Words of the shared memory: whether the thread is at work, and whether it should stop. */
+const STATE = 0;
+const STOP = 1;
+const IDLE = 0;
+const BUSY = 1;
+
+/** Shared by the thread and its owner. */
+export class ThreadGate {
+  readonly shared: SharedArrayBuffer;
+  readonly #words: Int32Array;
+
+  /** @param shared The owner's `shared`, where this is the thread's side. */
+  constructor(shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)) {
+    this.shared = shared;
+    this.#words = new Int32Array(shared);
+  }
+
+  /** The thread begins work that must not be cut off; false where it should not begin. */
+  enter(): boolean {
+    Atomics.store(this.#words, STATE, BUSY);
+    if (!this.stopping) return true;
+    this.leave();
+    return false;
+  }
+
+  /** The thread has done its work. */
+  leave(): void {
+    Atomics.store(this.#words, STATE, IDLE);
+    Atomics.notify(this.#words, STATE);
+  }
+
+  /** Whether the owner wants the thread to stop. */
+  get stopping(): boolean {
+    return Atomics.load(this.#words, STOP) === 1;
+  }
+
+  /** From now on the thread begins nothing. */
+  stop(): void {
+    Atomics.store(this.#words, STOP, 1);
+  }
+
+  get idle(): boolean {
+    return Atomics.load(this.#words, STATE) === IDLE;
+  }
+
+  /** Blocks the owner's thread until the other is idle, at most this long. */
+  waitUntilIdle(milliseconds: number): void {
+    Atomics.wait(this.#words, STATE, BUSY, milliseconds);
+  }
+}
+
+/** The most that an exiting process waits for a step, in milliseconds. */
+const LONGEST_STEP_MS = 30_000;
+
+const guarded = new Set<ThreadGate>();
+
+const letThemEnd = (): void => {
+  for (const gate of guarded) gate.stop();
+  for (const gate of guarded) gate.waitUntilIdle(LONGEST_STEP_MS);
+};
+
+/** Until the returned function is called, a process that exits waits for the gate's thread to come out of its step. */
+export function guardExit(gate: ThreadGate): () => void {
+  if (guarded.size === 0) process.on('exit', letThemEnd);
+  guarded.add(gate);
+  return () => {
+    guarded.delete(gate);
+    if (guarded.size === 0) process.off('exit', letThemEnd);
+  };
+}
