@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { commandLineDocument } from '../../src/cli/help.ts';
 import { COMMANDS } from '../../src/cli/option-table.ts';
 import { reference } from '../golden/reference.ts';
-import { switchyard } from './switchyard.ts';
+import { BIN, cutOff, switchyard } from './switchyard.ts';
 
 describe('switchyard', () => {
   let folder: string;
@@ -123,6 +123,12 @@ describe('switchyard', () => {
       answer.toolCalls.map(({ name, arguments: text }) => [name, text]),
       [['get_weather', '{"location":"Paris"}']],
     );
+  });
+
+  it('ends in peace where its reader goes away', async () => {
+    for (let time = 0; time < 3; time++) {
+      assert.deepEqual(await cutOff(BIN, 'generate', '--prompt', 'What is a lighthouse?'), [0, null, '']);
+    }
   });
 
   it('ends at --stop and --max-tokens, and draws the same with the same --seed', async () => {

@@ -1,7 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const BIN = fileURLToPath(new URL('../../bin/switchyard.mjs', import.meta.url));
+export const BIN = fileURLToPath(new URL('../../bin/switchyard.mjs', import.meta.url));
 
 /** Runs the built command. */
 export function switchyard(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -10,4 +11,16 @@ export function switchyard(...words: string[]): Promise<{ code: number; stdout: 
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });
+}
+
+/** Runs a program whose reader goes away at the first bytes, as `head -c 1` does; gives exit code, signal and noise. */
+export async function cutOff(program: string, ...words: string[]): Promise<[number | null, string | null, string]> {
+  const child = spawn(process.execPath, [program, ...words]);
+  let noise = '';
+  child.stderr.on('data', (data: Buffer) => {
+    noise += data.toString();
+  });
+  child.stdout.once('data', () => child.stdout.destroy());
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  return [code, signal, noise];
 }
