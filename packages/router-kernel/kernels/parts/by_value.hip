@@ -151,7 +151,8 @@ ROUTER_INLINE bool best_by_value(const u8* row, const u32* words, u32 lane, floa
     i32 best[kTopK];
 #pragma unroll
     for (int slot = 0; slot < kSlots; slot++) {
-      held.logits[slot] = logit_of_slot(words, lane, slot);
+      // A NaN equals no winner.
+      held.logits[slot] = bits_to_float(is_in_row(lane, slot) ? words[slot] : 0x7fffffffu);
       held.experts[slot] = first_expert(lane) + expert_offset(slot);
       keys[slot] = order_of_float(held.logits[slot]);
     }

@@ -107,16 +107,26 @@ function tokenCases(level: SuiteLevel): ContractCase[] {
   const configs: RouterConfig[] = [
     { experts: 128, topK: 4, logitsDtype: 'bf16', dispatchPlan: true, tokenExpertIndices: true },
     { experts: 32, topK: 4, logitsDtype: 'f32' },
+    { experts: 128, topK: 4, logitsDtype: 'f32', tokenExpertIndices: true },
     ...(level === 'smoke' ? [] : [{ experts: 256, topK: 8, logitsDtype: 'f16', renormalize: false } as const]),
   ];
   const cases = configs.map((config) =>
     makeCase(
       'token counts',
       config,
-      tokens.map((count) => (count > 4096 ? plain(config, count) : patterned(config, count, count))),
+      tokens.map((count) => (count > 16384 ? plain(config, count) : patterned(config, count, count))),
     ),
   );
   if (level === 'full') {
+    // Rows of f32 and of eight winners in the forms for many tokens.
+    for (const more of [
+      { experts: 128, topK: 8, logitsDtype: 'f32', renormalize: false },
+      { experts: 64, topK: 1, logitsDtype: 'f32', idsDtype: 'i64' },
+      { experts: 128, topK: 3, logitsDtype: 'f32', expertRange: [17, 90] },
+      { experts: 256, topK: 8, logitsDtype: 'bf16' },
+    ] as const satisfies readonly RouterConfig[]) {
+      cases.push(makeCase('token counts', more, [patterned(more, 4096, 1), patterned(more, 16384, 2)]));
+    }
     const config: RouterConfig = { experts: 256, topK: 8, logitsDtype: 'bf16' };
     cases.push(makeCase('token counts', config, [plain(config, 163840)]));
   }
