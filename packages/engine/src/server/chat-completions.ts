@@ -150,7 +150,7 @@ export function chatCompletions(serving: Serving) {
     const calls = (generation: StartedGeneration): StartedGeneration =>
       body.parallel_tool_calls === false ? withOneCall(generation) : generation;
     return await answerChoices(context, serving, {
-      idPrefix: 'chatcmpl',
+      idPrefix: 'chatcmpl-',
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: CHAT_FIELDS,

@@ -95,7 +95,7 @@ export function completions(serving: Serving) {
     }
     const wantsLogprobs = body.logprobs != null;
     return await answerChoices(context, serving, {
-      idPrefix: 'cmpl',
+      idPrefix: 'cmpl-',
       object: 'text_completion',
       chunkObject: 'text_completion',
       names: COMPLETION_FIELDS,

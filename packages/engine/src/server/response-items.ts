@@ -127,7 +127,7 @@ export class ResponseItems {
       case 'tool-call-start':
         return this.#start({
           type: 'function_call',
-          id: newId('fc'),
+          id: newId('fc_'),
           callId: event.id,
           name: event.name,
           text: '',
@@ -191,8 +191,8 @@ export class ResponseItems {
     if (this.#open?.type === type) return { opened: [], item: this.#open };
     const item: OutputItem =
       type === 'reasoning'
-        ? { type, id: newId('rs'), text: '', status: 'in_progress' }
-        : { type, id: newId('msg'), text: '', logprobs: [], status: 'in_progress' };
+        ? { type, id: newId('rs_'), text: '', status: 'in_progress' }
+        : { type, id: newId('msg_'), text: '', logprobs: [], status: 'in_progress' };
     return { opened: this.#start(item), item };
   }
 

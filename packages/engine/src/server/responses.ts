@@ -110,7 +110,7 @@ export function responses(serving: Serving) {
       throw toOpenAiError(error, RESPONSES_FIELDS);
     });
     const generation = body.parallel_tool_calls === false ? withOneCall(started) : started;
-    const head: ResponseHead = { id: newId('resp'), createdAt: unixSeconds(), body, model: serving.modelId };
+    const head: ResponseHead = { id: newId('resp_'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
       return streamEvents(context, serving, abort, (events) => sendEvents(events, head, generation));
     }

@@ -41,9 +41,9 @@ export interface StartedGeneration {
   readonly events: AsyncIterable<GenerateEvent>;
 }
 
-/** An id as OpenAI makes them: a prefix and letters. */
+/** An id as OpenAI makes them: a prefix, such as `chatcmpl-` or `resp_`, and letters. */
 export function newId(prefix: string): string {
-  return `${prefix}-${randomUUID().replaceAll('-', '')}`;
+  return `${prefix}${randomUUID().replaceAll('-', '')}`;
 }
 
 /** Unix time in whole seconds. */
