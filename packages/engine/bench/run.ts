@@ -7,12 +7,20 @@ import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { measureEmbeddedModel } from './embedded-model.ts';
+import { measureEngine } from './engine.ts';
 import { rounded, summary } from './summary.ts';
 import { measureLayer } from './synthetic-layer.ts';
 
 const require = createRequire(import.meta.url);
 
+const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8' }).trimEnd();
+const about = {
+  commit: git('rev-parse', '--short', 'HEAD'),
+  // Paths that the run depends on: documents may differ.
+  changedSinceCommit: git('status', '--porcelain', '--', '..').split('\n').filter(Boolean),
+};
 const embedded = await measureEmbeddedModel();
+const engine = { decodeTokensPerSecond: await measureEngine() };
 const layers: Record<string, unknown> = {};
 for (const [name, form] of [
   ['int4', 'blocks4'],
@@ -33,8 +41,8 @@ const report = {
     loadAverage: loadavg()[0],
   },
   versions: { node: process.versions.node, onnxruntime: require('onnxruntime-node/package.json').version as string },
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
+  ...about,
   date: new Date().toISOString(),
-  figures: { embedded, gptOss20bMoeLayer: layers },
+  figures: { embedded, engine, gptOss20bMoeLayer: layers },
 };
 console.log(JSON.stringify(report, null, 2));
