@@ -1,19 +1,30 @@
 /** The HIP router beside `bench --backend webgpu`: the same logits, on the same GPU. */
 
 import { resolveRouterConfig } from '../contract.ts';
-import type { Logits, RouterConfig } from '../contract.ts';
+import type { Logits, ResolvedRouterConfig, RouterConfig } from '../contract.ts';
 import { measureLaunches, uploadBytes } from '../hip/benchmark/measure.ts';
 import { DeviceRoute } from '../hip/device-route.ts';
-import type { DeviceBuffer } from '../hip/driver/gpu-driver.ts';
+import type { DeviceBuffer, GpuDriver, GpuStream } from '../hip/driver/gpu-driver.ts';
 import { openGpuDriver } from '../hip/driver/open-driver.ts';
+import { BASELINE_ARGUMENTS, baselineKernel } from '../hip/kernel/baselines.ts';
+import { placeKernelArguments } from '../hip/kernel/kernel-arguments.ts';
 import { KernelLibrary } from '../hip/kernel-library.ts';
+
+/** Median times of one launch among many in a captured graph, in microseconds, with the logits [T, E] on the GPU. */
+export interface HipTimes {
+  /** Each launch waits for the one before it, as WebGPU's dispatches do. */
+  readonly ordinaryMicroseconds: number;
+  /** Each begins while the one before it ends, where the GPU can. */
+  readonly overlappedMicroseconds: number;
+}
 
 /** Times the HIP router's kernel. */
 export interface HipTimer {
   /** The GPU's name. */
   readonly device: string;
-  /** The median time of one launch among many in a captured graph, in microseconds, with the logits [T, E] on the GPU. */
-  measure(logits: Logits, tokens: number): Promise<number>;
+  /** What a launch of one block that does nothing takes in the same way, in microseconds. */
+  readonly emptyLaunchMicroseconds: number;
+  measure(logits: Logits, tokens: number): Promise<HipTimes>;
   dispose(): void;
 }
 
@@ -32,9 +43,12 @@ export async function openHipTimer(config: RouterConfig): Promise<HipTimer> {
   };
   try {
     const { topK } = config;
-    const route = await DeviceRoute.create(driver, library, resolveRouterConfig(config), 0n);
+    const resolved = resolveRouterConfig(config);
+    const ordinary = await DeviceRoute.create(driver, library, resolved, 0n, false);
+    const overlapped = await DeviceRoute.create(driver, library, resolved, 0n, true);
     return {
       device: driver.info.name,
+      emptyLaunchMicroseconds: await measureEmptyLaunch(driver, library, stream, resolved),
       measure: async (logits, tokens) => {
         const buffers: DeviceBuffer[] = [];
         const allocate = (bytes: number): DeviceBuffer => {
@@ -52,9 +66,11 @@ export async function openHipTimer(config: RouterConfig): Promise<HipTimer> {
             weights: allocate(tokens * topK * 4).pointer,
             ids: allocate(tokens * topK * 4).pointer,
           };
-          await route.prepare({ tokens });
-          const { median } = await measureLaunches(driver, stream, MEASURE, () => route.enqueue(stream, call));
-          return median;
+          const time = async (route: DeviceRoute): Promise<number> => {
+            await route.prepare({ tokens });
+            return (await measureLaunches(driver, stream, MEASURE, () => route.enqueue(stream, call))).median;
+          };
+          return { ordinaryMicroseconds: await time(ordinary), overlappedMicroseconds: await time(overlapped) };
         } finally {
           for (const buffer of buffers) buffer.free();
         }
@@ -65,4 +81,18 @@ export async function openHipTimer(config: RouterConfig): Promise<HipTimer> {
     dispose();
     throw error;
   }
+}
+
+async function measureEmptyLaunch(
+  driver: GpuDriver,
+  library: KernelLibrary,
+  stream: GpuStream,
+  config: ResolvedRouterConfig,
+): Promise<number> {
+  const empty = baselineKernel('empty', config, library.target);
+  if (empty === null) return Number.NaN;
+  const kernel = await library.loadText('empty', empty.source, empty.defines, empty.symbol);
+  const launch = driver.prepareLaunch(kernel, empty.threadsPerBlock, placeKernelArguments(BASELINE_ARGUMENTS).bytes);
+  launch.gridSize = 1;
+  return (await measureLaunches(driver, stream, MEASURE, () => launch.launch(stream))).median;
 }

@@ -8,6 +8,8 @@ export interface OrtTimes {
   readonly runMicroseconds: number;
   /** One Softmax, TopK and the Add that chains it, inside a graph: without transfers. */
   readonly operatorMicroseconds: number;
+  /** Whether every operator ran on the WebGPU provider: a session that refuses to leave any to the CPU could be made. */
+  readonly isAllOnGpu: boolean;
 }
 
 /** Copies of the operators in the long graph; its time less that of the graph with one, over the rest, is one's time. */
@@ -29,12 +31,21 @@ export async function measureOrt(
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const tokens = logits.length / experts;
   const feeds = { logits: new Tensor('float32', logits, [tokens, experts]) };
-  const runOf = async (copies: number): Promise<number> => {
-    const session: InferenceSession = await InferenceSession.create(routerModel(experts, topK, copies), {
+  const createSession = (copies: number, fallback: '0' | '1'): Promise<InferenceSession> =>
+    InferenceSession.create(routerModel(experts, topK, copies), {
       executionProviders: ['webgpu'],
       logSeverityLevel: 3,
-      extra: { session: { force_spinning_stop: '1' } },
+      extra: { session: { force_spinning_stop: '1', disable_cpu_ep_fallback: fallback } },
     });
+  const isAllOnGpu = await createSession(COPIES, '1').then(
+    async (session) => {
+      await session.release();
+      return true;
+    },
+    () => false,
+  );
+  const runOf = async (copies: number): Promise<number> => {
+    const session = await createSession(copies, '0');
     try {
       return await time(() => session.run(feeds));
     } finally {
@@ -43,7 +54,7 @@ export async function measureOrt(
   };
   const one = await runOf(1);
   const many = await runOf(COPIES);
-  return { runMicroseconds: one, operatorMicroseconds: (many - one) / (COPIES - 1) };
+  return { runMicroseconds: one, operatorMicroseconds: (many - one) / (COPIES - 1), isAllOnGpu };
 }
 
 /** An ONNX model: `copies` times Softmax and TopK of the logits, each fed by the one before, as protobuf bytes. */

@@ -7,7 +7,7 @@ import type { ExchangePath, WebGpuRouter } from '../webgpu/index.ts';
 import { measureOrt } from './bench-webgpu-ort.ts';
 import type { OrtTimes } from './bench-webgpu-ort.ts';
 import { openHipTimer } from './bench-webgpu-hip.ts';
-import type { HipTimer } from './bench-webgpu-hip.ts';
+import type { HipTimer, HipTimes } from './bench-webgpu-hip.ts';
 
 /** What is measured. */
 export interface WebGpuBenchOptions {
@@ -36,8 +36,8 @@ export interface WebGpuBenchRow {
   readonly tokens: number;
   /** GPU time of one dispatch among many in one pass, by timestamp queries; null without that feature. */
   readonly kernelMicroseconds: number | null;
-  /** GPU time of one launch of the HIP kernel among many in a captured graph; null where HIP did not start. */
-  readonly hipKernelMicroseconds: number | null;
+  /** The HIP kernel on the same logits; null where HIP did not start. */
+  readonly hip: HipTimes | null;
   /** `route()` from host arrays to host arrays, one call at a time, with the logits in ONNX Runtime's dtype, f32. */
   readonly routeF32Microseconds: number;
   /** ONNX Runtime's WebGPU provider; null where it was not measured. */
@@ -51,8 +51,15 @@ export interface WebGpuBenchReport {
   readonly experts: number;
   readonly topK: number;
   readonly logitsDtype: LogitsDtype;
+  /**
+   * GPU time of a dispatch of one workgroup that stores one word, among many of one pass: what WebGPU takes from one
+   * dispatch to the next, which is part of every kernelMicroseconds. Null without timestamp queries.
+   */
+  readonly emptyDispatchMicroseconds: number | null;
   /** The GPU that the HIP kernel ran on; null where it was not measured. */
   readonly hipDevice: string | null;
+  /** What a HIP launch of one block that does nothing takes, which is part of every ordinaryMicroseconds. */
+  readonly hipEmptyLaunchMicroseconds: number | null;
   readonly rows: readonly WebGpuBenchRow[];
 }
 
@@ -96,35 +103,51 @@ export async function runWebGpuBench(options: WebGpuBenchOptions = {}): Promise<
   const hip: HipTimer | null = wantsHip ? await openHipTimer(config).catch((error) => explain('HIP', error)) : null;
   let measuresOrt = wantsOrt;
   onLine?.(`${router.device}, path ${router.path}, E ${experts}, K ${topK}, ${logitsDtype}`);
+  const emptyDispatchMicroseconds = await measureEmptyDispatch(router.gpuDevice);
+  const hipEmptyLaunchMicroseconds = hip?.emptyLaunchMicroseconds ?? null;
+  onLine?.(`empty dispatch ${us(emptyDispatchMicroseconds)}, empty HIP launch ${us(hipEmptyLaunchMicroseconds)}`);
   try {
     for (const count of tokens) {
       const f32Logits = logitsOf(experts, count);
       const logits = encodeLogits(f32Logits, logitsDtype);
       const kernelMicroseconds = await measureKernel(router, logits, count);
-      const hipKernelMicroseconds = hip === null ? null : await hip.measure(logits, count);
+      const hipTimes = hip === null ? null : await hip.measure(logits, count);
       const routeF32Microseconds = await medianCall(() => f32Router.route(f32Logits));
       let ort: OrtTimes | null = null;
       if (measuresOrt) {
         ort = await measureOrt(f32Logits, experts, topK, medianCall).catch((error) => explain('ONNX Runtime', error));
         measuresOrt = ort !== null;
       }
-      const row = { tokens: count, kernelMicroseconds, hipKernelMicroseconds, routeF32Microseconds, ort };
+      const row = { tokens: count, kernelMicroseconds, hip: hipTimes, routeF32Microseconds, ort };
       rows.push(row);
       onLine?.(describe(row));
     }
   } finally {
     hip?.dispose();
   }
-  return { device: router.device, path: router.path, experts, topK, logitsDtype, hipDevice: hip?.device ?? null, rows };
+  return {
+    device: router.device,
+    path: router.path,
+    experts,
+    topK,
+    logitsDtype,
+    emptyDispatchMicroseconds,
+    hipDevice: hip?.device ?? null,
+    hipEmptyLaunchMicroseconds,
+    rows,
+  };
 }
 
-function describe(row: WebGpuBenchRow): string {
-  const us = (value: number | null | undefined): string => (value == null ? '-' : `${value.toFixed(2)} us`);
+function us(value: number | null | undefined): string {
+  return value == null ? '-' : `${value.toFixed(2)} us`;
+}
+
+function describe({ tokens, kernelMicroseconds, hip, routeF32Microseconds, ort }: WebGpuBenchRow): string {
   return [
-    `T ${row.tokens}: dispatch ${us(row.kernelMicroseconds)}`,
-    `HIP kernel ${us(row.hipKernelMicroseconds)}`,
-    `route() of f32 ${us(row.routeF32Microseconds)}`,
-    `ONNX Runtime run ${us(row.ort?.runMicroseconds)}, operators ${us(row.ort?.operatorMicroseconds)}`,
+    `T ${tokens}: dispatch ${us(kernelMicroseconds)}`,
+    `HIP ${us(hip?.ordinaryMicroseconds)}, overlapping ${us(hip?.overlappedMicroseconds)}`,
+    `route() of f32 ${us(routeF32Microseconds)}`,
+    `ONNX Runtime run ${us(ort?.runMicroseconds)}, operators ${us(ort?.operatorMicroseconds)}`,
   ].join(', ');
 }
 
@@ -144,10 +167,38 @@ async function measureKernel(router: WebGpuRouter, logits: Logits, tokens: numbe
     weights: { buffer: buffers.weights },
     ids: { buffer: buffers.ids },
   };
+  const microseconds = await medianDispatch(gpuDevice, (pass) => router.encode(pass, ranges, { tokens }));
+  for (const buffer of Object.values(buffers)) buffer.destroy();
+  return microseconds;
+}
+
+/** GPU time of a dispatch that does nothing but follow the one before it, in microseconds. */
+async function measureEmptyDispatch(gpuDevice: GPUDevice): Promise<number | null> {
+  if (!gpuDevice.features.has('timestamp-query')) return null;
+  const code = `@group(0) @binding(0) var<storage, read_write> word: array<u32>;
+    @compute @workgroup_size(1) fn main() { word[0] = 1u; }`;
+  const pipeline = gpuDevice.createComputePipeline({
+    layout: 'auto',
+    compute: { module: gpuDevice.createShaderModule({ code }), entryPoint: 'main' },
+  });
+  const buffer = gpuDevice.createBuffer({ size: 16, usage: STORAGE });
+  const layout = pipeline.getBindGroupLayout(0);
+  const bindGroup = gpuDevice.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer } }] });
+  const microseconds = await medianDispatch(gpuDevice, (pass) => {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(1);
+  });
+  buffer.destroy();
+  return microseconds;
+}
+
+/** The median GPU time of one of many dispatches of a pass, in microseconds. */
+async function medianDispatch(gpuDevice: GPUDevice, encode: (pass: GPUComputePassEncoder) => void): Promise<number> {
   const timer = new PassTimer(gpuDevice);
   const time = (dispatches: number): Promise<number> =>
     timer.measure((pass) => {
-      for (let i = 0; i < dispatches; i++) router.encode(pass, ranges, { tokens });
+      for (let i = 0; i < dispatches; i++) encode(pass);
     });
   await time(2);
   const estimate = Math.max((await time(20)) / 20, 0.1);
@@ -157,7 +208,6 @@ async function measureKernel(router: WebGpuRouter, logits: Logits, tokens: numbe
   const times: number[] = [];
   for (let repeat = 0; repeat < REPEATS; repeat++) times.push((await time(dispatches)) / dispatches);
   timer.destroy();
-  for (const buffer of Object.values(buffers)) buffer.destroy();
   return median(times);
 }
 
