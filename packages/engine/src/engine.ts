@@ -122,7 +122,7 @@ export class Engine implements AsyncDisposable {
   /**
    * Starts a generation and returns its events. A request that is wrong in itself throws here and at once:
    * InvalidRequestError, EmptyPromptError, ContextLengthError, DisposedError, WorkerCrashedError. Later failures throw
-   * from the iterator: QueueFullError, AbortedError, ForwardError, WorkerCrashedError, DisposedError.
+   * from the iterator: QueueFullError, AbortedError, ForwardError, InvalidLogitsError, WorkerCrashedError, DisposedError.
    * Leaving the `for await` loop, or calling `return()`, cancels the request at the next step.
    */
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {

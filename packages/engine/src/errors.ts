@@ -119,6 +119,17 @@ export class ForwardError extends EngineError {
   }
 }
 
+/** The model computed no numbers: its weights are damaged, or its runner is wrong. */
+export class InvalidLogitsError extends EngineError {
+  override readonly name = 'InvalidLogitsError';
+  readonly code = 'INVALID_LOGITS';
+  constructor() {
+    super(
+      "The model computed no numbers · found NaN among its logits · the checkpoint's weights are probably damaged: download it again",
+    );
+  }
+}
+
 /** The request asks for something that this engine cannot do. */
 export class UnsupportedError extends EngineError {
   override readonly name = 'UnsupportedError';

@@ -14,7 +14,7 @@
  * @module
  */
 import type { TokenConstraint } from '../constraint.ts';
-import { ForwardError, QueueFullError } from '../errors.ts';
+import { ForwardError, InvalidLogitsError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type {
@@ -395,6 +395,7 @@ export class Scheduler {
 
     if (state.constraint !== null) await state.constraint.ready;
     const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
+    if (Number.isNaN(logits[token])) throw new InvalidLogitsError();
     state.constraint?.accept(token);
     state.awaitMask();
     state.answer.push(token);
@@ -426,7 +427,9 @@ export class Scheduler {
     for (let row = 0; row < step.tokens.length; row++) {
       const position = state.computed + row;
       const next = state.job.prompt[position + 1] ?? 0;
-      state.logprobs[position] = logprobOf(logits.subarray(row * width, (row + 1) * width), next);
+      const logprob = logprobOf(logits.subarray(row * width, (row + 1) * width), next);
+      if (Number.isNaN(logprob)) throw new InvalidLogitsError();
+      state.logprobs[position] = logprob;
     }
     this.#promptTokens += step.tokens.length;
     state.computed += step.tokens.length;

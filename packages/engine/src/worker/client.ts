@@ -11,6 +11,7 @@ import {
   DisposedError,
   type EngineError,
   ForwardError,
+  InvalidLogitsError,
   InvalidRequestError,
   LoadError,
   QueueFullError,
@@ -237,6 +238,7 @@ function errorOf(failure: JobFailure): Error {
   if (failure.kind === 'queue-full') return new QueueFullError(failure.waiting);
   if (failure.kind === 'invalid-request') return new InvalidRequestError(failure.field, failure.found, failure.advice);
   const error = deserializeError(failure.error);
+  if (error.name === 'InvalidLogitsError') return new InvalidLogitsError();
   if (error.name !== 'ForwardError') return error;
   return new ForwardError(error.cause instanceof Error ? error.cause.message : error.message, error.cause);
 }
