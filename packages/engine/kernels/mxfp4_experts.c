@@ -48,17 +48,16 @@ typedef struct {
 /* Blocks whose largest magnitude is below count as zero: their step would have no reciprocal in f32. */
 #define SMALLEST_MAGNITUDE 1e-29f
 
-/* A vector of codes as half units: [0] the columns of even index, [1] those of odd index. */
-INLINE void half_units(const uint8_t *codes, v128_t values[2]) {
+/* Codes as half units: [0] the columns of even index, [1] those of odd index. */
+INLINE void half_units(v128_t codes, v128_t values[2]) {
   const v128_t nibble = wasm_i8x16_const_splat(15);
-  const v128_t pairs = wasm_v128_load(codes);
-  values[0] = wasm_i8x16_swizzle(HALF_UNITS, wasm_v128_and(pairs, nibble));
+  values[0] = wasm_i8x16_swizzle(HALF_UNITS, wasm_v128_and(codes, nibble));
   /* A shift of 16-bit lanes and a mask: one instruction each, which a shift of bytes is not. */
-  values[1] = wasm_i8x16_swizzle(HALF_UNITS, wasm_v128_and(wasm_u16x8_shr(pairs, 4), nibble));
+  values[1] = wasm_i8x16_swizzle(HALF_UNITS, wasm_v128_and(wasm_u16x8_shr(codes, 4), nibble));
 }
 
 /* 256 times the weights, two columns of each of four outputs: those of columns 0, 4; 2, 6; 1, 5; 3, 7. */
-INLINE void weights_of(const uint8_t *codes, v128_t weights[4]) {
+INLINE void weights_of(v128_t codes, v128_t weights[4]) {
   v128_t values[2];
   half_units(codes, values);
   /* A byte in the upper half of a 16-bit lane: one instruction, where an extension of the bytes would be two or three. */
@@ -106,7 +105,7 @@ INLINE void linear_rows(const uint8_t *codes, const float *scales, const float *
       KEEP_LOOP for (int column = 0; column < BLOCK; column += COLUMNS) {
         UNROLL for (int half = 0; half < HALVES; half++) {
           v128_t weights[4];
-          weights_of(codes + half * (TILE_BYTES / HALVES) + column / COLUMNS * 16, weights);
+          weights_of(wasm_v128_load(codes + half * (TILE_BYTES / HALVES) + column / COLUMNS * 16), weights);
           UNROLL for (int row = 0; row < rows; row++) {
             const Activations *x = row_input[row] + block;
             high[row][half] = add_products(high[row][half], weights, wasm_v128_load(x->high + column));
@@ -253,31 +252,36 @@ INLINE void store_values(v128_t units, v128_t scale, float *output) {
   wasm_v128_store(output + 4, wasm_f32x4_mul(wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(units)), scale));
 }
 
+/* One output's codes of a block, as the checkpoint has them, from the vectors of a tile. */
+INLINE v128_t codes_of_output(const uint8_t *bytes) {
+  v128_t codes = wasm_v128_load32_zero(bytes);
+  codes = wasm_v128_load32_lane(bytes + 16, codes, 1);
+  codes = wasm_v128_load32_lane(bytes + 32, codes, 2);
+  return wasm_v128_load32_lane(bytes + 48, codes, 3);
+}
+
 /*
  * Weights as f32 [outputs][blocks * 32]. With `halves` the outputs of even index come first and those of odd index
  * after them: gate and up, which GPT-OSS interleaves.
  */
 void EXPORT(unpack)(const uint8_t *codes, const float *scales, float *output, int outputs, int blocks, int halves) {
-  const int columns = blocks * BLOCK;
-  for (int out = 0; out < outputs; out += LANES) {
-    const uint8_t *half_tile = codes + out / TILE * blocks * TILE_BYTES + out % TILE / LANES * (TILE_BYTES / 2);
-    const float *tile_scales = scales + out / TILE * blocks * TILE + out % TILE;
-    float *rows[LANES];
-    for (int lane = 0; lane < LANES; lane++) {
-      const int target = halves ? (out + lane) / 2 + lane % 2 * (outputs / 2) : out + lane;
-      rows[lane] = output + target * columns;
-    }
-    for (int column = 0; column < columns; column += COLUMNS) {
-      const float *scale = tile_scales + column / BLOCK * TILE;
+  for (int out = 0; out < outputs; out++) {
+    const int target = halves ? out / 2 + out % 2 * (outputs / 2) : out;
+    const uint8_t *tile = codes + out / TILE * blocks * TILE_BYTES;
+    const uint8_t *bytes = tile + out % TILE / LANES * (TILE_BYTES / 2) + out % LANES * 4;
+    const float *scale = scales + out / TILE * blocks * TILE + out % TILE;
+    float *row = output + target * blocks * BLOCK;
+    for (int block = 0; block < blocks; block++, bytes += TILE_BYTES, scale += TILE, row += BLOCK) {
       v128_t values[2];
-      half_units(half_tile + column / BLOCK * TILE_BYTES + column % BLOCK / COLUMNS * 16, values);
+      half_units(codes_of_output(bytes), values);
       const v128_t a = wasm_i8x16_shuffle(values[0], values[1], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
       const v128_t b =
           wasm_i8x16_shuffle(values[0], values[1], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-      store_values(wasm_i16x8_extend_low_i8x16(a), wasm_v128_load32_splat(scale), rows[0] + column);
-      store_values(wasm_i16x8_extend_high_i8x16(a), wasm_v128_load32_splat(scale + 1), rows[1] + column);
-      store_values(wasm_i16x8_extend_low_i8x16(b), wasm_v128_load32_splat(scale + 2), rows[2] + column);
-      store_values(wasm_i16x8_extend_high_i8x16(b), wasm_v128_load32_splat(scale + 3), rows[3] + column);
+      const v128_t factor = wasm_v128_load32_splat(scale);
+      store_values(wasm_i16x8_extend_low_i8x16(a), factor, row);
+      store_values(wasm_i16x8_extend_high_i8x16(a), factor, row + 8);
+      store_values(wasm_i16x8_extend_low_i8x16(b), factor, row + 16);
+      store_values(wasm_i16x8_extend_high_i8x16(b), factor, row + 24);
     }
   }
 }

@@ -109,7 +109,7 @@ function append(cache: KvCache, model: Model, members: readonly number[], count:
       );
     return Float32Array.from(values);
   };
-  view.append([0, 1].map((layer) => ({ key: rows(layer, 0), value: rows(layer, 1) })));
+  view.append([0, 1].map((layer) => ({ key: rows(layer, 0), value: rows(layer, 1), stride: HEADS * HEAD_DIM })));
   view.order.forEach((index, row) => model.get(members[index] as number)?.push(...(added[row] ?? [])));
 }
 

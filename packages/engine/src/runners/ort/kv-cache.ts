@@ -14,6 +14,8 @@ export interface KvShape {
 export interface NewRows {
   readonly key: Float32Array;
   readonly value: Float32Array;
+  /** Elements from a row to the next. */
+  readonly stride: number;
 }
 
 /** One layer's cache of an arena: f32 [slots, heads, capacity, headDim] each. */
@@ -320,8 +322,8 @@ export class KvView {
         const cache = sequence.arena.layers[layer] as LayerCache;
         const oldStart = layerTypes[layer] === 'full' ? 0 : sequence.windowStart;
         const newStart = layerTypes[layer] === 'full' ? 0 : windowStart;
-        this.#write(cache.key, cache.capacity, sequence, batch, rows.key, oldStart, newStart);
-        this.#write(cache.value, cache.capacity, sequence, batch, rows.value, oldStart, newStart);
+        this.#write(cache.key, cache.capacity, sequence, batch, rows.key, rows.stride, oldStart, newStart);
+        this.#write(cache.value, cache.capacity, sequence, batch, rows.value, rows.stride, oldStart, newStart);
       });
       sequence.length = length;
       sequence.windowStart = windowStart;
@@ -335,6 +337,7 @@ export class KvView {
     sequence: Sequence,
     batch: number,
     added: Float32Array,
+    stride: number,
     oldStart: number,
     newStart: number,
   ): void {
@@ -346,7 +349,7 @@ export class KvView {
         cache.copyWithin(base, from, base + (sequence.length - oldStart) * headDim);
       }
       for (let row = Math.max(0, newStart - sequence.length); row < this.#more; row++) {
-        let source = ((batch * this.#more + row) * keyValueHeads + head) * headDim;
+        let source = (batch * this.#more + row) * stride + head * headDim;
         let target = base + (sequence.length + row - newStart) * headDim;
         for (const end = source + headDim; source < end; source++, target++) {
           cache[target] = added[source] as number;

@@ -42,9 +42,10 @@ export class OrtPipeline implements LayerPipeline {
   readonly #stepFeeds: Readonly<Record<'positions' | 'cosine' | 'sine', Tensor>>;
   readonly #typeFeeds: Readonly<Record<'sliding' | 'full', LengthFeeds>>;
   readonly #newRows: NewRows[] = [];
-  /** The residual stream, f32 [rows, hidden]. */
+  /** The residual stream, f32 [rows, hidden]; over the embeddings, which are not needed again. */
   #residual: Float32Array;
-  #expertInput: Float32Array = new Float32Array(0);
+  #expertInput: Float32Array;
+  readonly #gateLogits: Float32Array;
 
   constructor(config: GptOssConfig, model: OrtModel, rotary: RotaryTables, step: RectangularStep) {
     const { view, length, embeddings } = step;
@@ -55,6 +56,8 @@ export class OrtPipeline implements LayerPipeline {
     this.#model = model;
     this.#step = step;
     this.#residual = embeddings;
+    this.#expertInput = new Float32Array(embeddings.length);
+    this.#gateLogits = new Float32Array(this.tokens * config.experts);
     this.#rotary = rotary;
     this.#columns = attentionColumns(config);
     const positions = new Int32Array(this.tokens);
@@ -92,13 +95,13 @@ export class OrtPipeline implements LayerPipeline {
       totalLength,
     });
     const rows = f32Output(outputs, 'outputs');
-    const { residual, experts, gate, key, value } = this.#columns;
-    this.#residual = this.#take(rows, residual);
-    this.#expertInput = this.#take(rows, experts);
-    const newRows = { key: this.#take(rows, key), value: this.#take(rows, value) };
-    this.#rotary.rotate(newRows.key, this.#positions);
-    this.#newRows.push(newRows);
-    return this.#take(rows, gate);
+    const { residual, experts, gate, key, value, width } = this.#columns;
+    this.#copyColumns(rows, residual, this.#residual);
+    this.#copyColumns(rows, experts, this.#expertInput);
+    this.#copyColumns(rows, gate, this.#gateLogits);
+    this.#rotary.rotate(rows, key, width, this.#positions);
+    this.#newRows.push({ key: rows.subarray(key.start), value: rows.subarray(value.start), stride: width });
+    return this.#gateLogits;
   }
 
   async mixExperts(layer: number, routing: RouterOutput): Promise<void> {
@@ -121,8 +124,9 @@ export class OrtPipeline implements LayerPipeline {
     }
     const phase = rows === 1 || this.#step.length === 1 ? 'decode' : 'prefill';
     const mixture = await this.#model.experts.mix({ layer, phase, input: this.#expertInput, ids, weights, plan });
+    const residual = this.#residual;
     for (let index = 0; index < mixture.length; index++) {
-      this.#residual[index] = (this.#residual[index] as number) + (mixture[index] as number);
+      residual[index] = (residual[index] as number) + (mixture[index] as number);
     }
   }
 
@@ -146,17 +150,12 @@ export class OrtPipeline implements LayerPipeline {
     this.#step.view.append(this.#newRows);
   }
 
-  /** Some columns of f32 [tokens, `#columns.width`], as a matrix of their own: copied, except for a single row. */
-  #take(rows: Float32Array, { start, end }: Columns): Float32Array {
-    if (this.tokens === 1) {
-      return rows.subarray(start, end);
-    }
-    const taken = new Float32Array(this.tokens * (end - start));
+  /** Copies some columns of f32 [tokens, `#columns.width`] into a matrix of their own. */
+  #copyColumns(rows: Float32Array, { start, end }: Columns, target: Float32Array): void {
     for (let row = 0; row < this.tokens; row++) {
       const from = row * this.#columns.width;
-      taken.set(rows.subarray(from + start, from + end), row * (end - start));
+      target.set(rows.subarray(from + start, from + end), row * (end - start));
     }
-    return taken;
   }
 }
 

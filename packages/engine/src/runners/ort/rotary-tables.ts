@@ -1,4 +1,5 @@
 import type { GptOssConfig } from '@switchyard/models';
+import type { Columns } from './attention-graph.ts';
 
 /**
  * Cosine and sine tables of the rotary position embedding, with YaRN scaling (Peng et al. 2023, "YaRN: Efficient Context
@@ -60,24 +61,25 @@ export class RotaryTables {
   }
 
   /**
-   * Rotates keys in place: of each head, the first half of the elements with the second.
+   * Rotates heads in place: of each, the first half of the elements with the second.
    *
-   * @param keys f32 [positions.length, heads * headDim].
+   * @param rows f32 [positions.length, stride].
+   * @param columns where in a row the heads lie, `headDim` wide each.
    * @param positions below `rows`.
    */
-  rotate(keys: Float32Array, positions: Int32Array): void {
+  rotate(rows: Float32Array, columns: Columns, stride: number, positions: Int32Array): void {
     const pairs = this.#frequencies.length;
-    const width = keys.length / positions.length;
     for (let row = 0; row < positions.length; row++) {
       const angle = (positions[row] as number) * pairs;
-      for (let head = row * width; head < (row + 1) * width; head += 2 * pairs) {
+      const end = row * stride + columns.end;
+      for (let head = row * stride + columns.start; head < end; head += 2 * pairs) {
         for (let pair = 0; pair < pairs; pair++) {
           const cosine = this.#cosine[angle + pair] as number;
           const sine = this.#sine[angle + pair] as number;
-          const first = keys[head + pair] as number;
-          const second = keys[head + pairs + pair] as number;
-          keys[head + pair] = first * cosine - second * sine;
-          keys[head + pairs + pair] = second * cosine + first * sine;
+          const first = rows[head + pair] as number;
+          const second = rows[head + pairs + pair] as number;
+          rows[head + pair] = first * cosine - second * sine;
+          rows[head + pairs + pair] = second * cosine + first * sine;
         }
       }
     }
