@@ -32,8 +32,10 @@ export const gateThenUp: RowOrder = (row, rows) => (row < rows / 2 ? 2 * row : 2
 /** One expert's matrix as f32 [columns, rows], ready for `x @ W`. */
 export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: RowOrder): Constant {
   const [, rows, columns] = weight.shape;
-  const values = new Float32Array(rows * columns);
-  const source = readF32(weight.tensor, expert * rows * columns, rows * columns);
+  const stored = readF32(weight.tensor, expert * rows * columns, rows * columns);
+  // As bits: JavaScript may change a signaling NaN that passes through a number.
+  const source = new Uint32Array(stored.buffer, stored.byteOffset, stored.length);
+  const values = new Uint32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     const from = order(row, rows);
     for (let column = 0; column < columns; column++) {
@@ -41,7 +43,7 @@ export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: Row
       values[column * rows + row] = source[index] as number;
     }
   }
-  return f32Constant(values, [columns, rows]);
+  return f32Constant(new Float32Array(values.buffer), [columns, rows]);
 }
 
 /** One expert's matrix as MatMulNBits takes it: B u8 [rows, blocks, bytes a block] and f32 scales [rows * blocks]. */
