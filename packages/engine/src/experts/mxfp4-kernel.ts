@@ -17,7 +17,10 @@ declare const WebAssembly: {
   ) => { readonly exports: unknown };
 };
 
-/** The functions of kernels/mxfp4_experts.c. Pointers are byte offsets into the memory, multiples of 16. */
+/**
+ * The functions of kernels/mxfp4_experts.c. Pointers are byte offsets into the memory: `indices`, `positions` and
+ * `weights` multiples of 4, all others of 16.
+ */
 export interface Mxfp4Kernel {
   /**
    * f32 [rows, outputs] from MXFP4 weights [outputs, blocks * 32] in tiles (`TILE`) and 1 to 4 of the quantized rows at

@@ -65,7 +65,7 @@ export class RotaryTables {
    *
    * @param rows f32 [positions.length, stride].
    * @param columns where in a row the heads lie, `headDim` wide each.
-   * @param positions below `rows`.
+   * @param positions each below `this.rows`.
    */
   rotate(rows: Float32Array, columns: Columns, stride: number, positions: Int32Array): void {
     const pairs = this.#frequencies.length;
