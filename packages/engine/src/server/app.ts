@@ -13,7 +13,7 @@ import { completions } from './completions.ts';
 import { outgoingOf } from './event-stream.ts';
 import { OpenAiError, toOpenAiError } from './openai-error.ts';
 import { responses } from './responses.ts';
-import { requireModel, type Serving } from './serving.ts';
+import { logFailure, REQUEST_ID, requireModel, type Serving } from './serving.ts';
 import { detokenize, score, tokenize } from './text-routes.ts';
 
 /** What the app needs beside the engine. */
@@ -33,8 +33,9 @@ function requestId(given: string | undefined): string {
   return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
-function answerError(context: Context, thrown: unknown): Response {
+function answerError(serving: Serving, context: Context, thrown: unknown): Response {
   const error = toOpenAiError(thrown);
+  logFailure(serving, context, error);
   if (error.retryAfter !== null) context.header('retry-after', String(error.retryAfter));
   if (error.status === 401) context.header('www-authenticate', 'Bearer');
   return new Response(JSON.stringify(error.body), {
@@ -62,6 +63,7 @@ function logRequests(logger: Logger): MiddlewareHandler {
   return async (context, next) => {
     const id = requestId(context.req.header('x-request-id'));
     const started = performance.now();
+    context.set(REQUEST_ID, id);
     context.header('x-request-id', id);
     const response = outgoingOf(context);
     // A stream's handler is done long before its answer is.
@@ -136,9 +138,10 @@ function expertLoad(serving: Serving) {
 /** The whole HTTP interface. */
 export function createApp(serving: Serving, options: AppOptions): Hono {
   const app = new Hono();
-  app.onError((error, context) => answerError(context, error));
+  app.onError((error, context) => answerError(serving, context, error));
   app.notFound((context) =>
     answerError(
+      serving,
       context,
       new OpenAiError(404, `There is no ${context.req.method} ${context.req.path} · see /v1/models for a start`, {
         code: 'unknown_url',
@@ -156,7 +159,7 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   });
 
   const guarded = new Hono();
-  guarded.onError((error, context) => answerError(context, error));
+  guarded.onError((error, context) => answerError(serving, context, error));
   if (options.apiKey !== null) guarded.use(requireApiKey(options.apiKey));
   const routes: readonly (readonly [method: 'GET' | 'POST', path: string, handler: Handler])[] = [
     ['GET', '/metrics', metrics(serving)],

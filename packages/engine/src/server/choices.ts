@@ -10,7 +10,15 @@ import type { DoneEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
 import { type FieldNames, toOpenAiError } from './openai-error.ts';
-import { newId, openAiUsage, type Serving, type StartedGeneration, startTogether, unixSeconds } from './serving.ts';
+import {
+  logFailure,
+  newId,
+  openAiUsage,
+  type Serving,
+  type StartedGeneration,
+  startTogether,
+  unixSeconds,
+} from './serving.ts';
 
 /** Choices of one request, at most. */
 export const MAX_CHOICES = 16;
@@ -55,7 +63,9 @@ export async function answerChoices(context: Context, serving: Serving, api: Cho
         await sendChunks(events, { ...head, object: api.chunkObject }, api, generations);
       } catch (error) {
         abort.abort();
-        await events.send(toOpenAiError(error, api.names).body);
+        const failure = toOpenAiError(error, api.names);
+        logFailure(serving, context, failure);
+        await events.send(failure.body);
       }
       await events.done();
     });

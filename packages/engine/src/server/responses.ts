@@ -7,10 +7,18 @@ import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
-import { RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
+import { type OpenAiError, RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
 import { type ResponseEvent, ResponseItems } from './response-items.ts';
 import { type ResponsesRequest, responsesRequest, toGenerateRequest } from './schemas/responses.ts';
-import { newId, type Serving, type StartedGeneration, startGeneration, unixSeconds, withOneCall } from './serving.ts';
+import {
+  logFailure,
+  newId,
+  type Serving,
+  type StartedGeneration,
+  startGeneration,
+  unixSeconds,
+  withOneCall,
+} from './serving.ts';
 
 type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
@@ -74,7 +82,12 @@ const finalStatus = (done: DoneEvent | null): Status =>
 /** Of the item that was open at the end. */
 const itemStatus = (status: Status): 'completed' | 'incomplete' => (status === 'completed' ? status : 'incomplete');
 
-async function sendEvents(events: EventStream, head: ResponseHead, generation: StartedGeneration): Promise<void> {
+async function sendEvents(
+  events: EventStream,
+  head: ResponseHead,
+  generation: StartedGeneration,
+  onFailure: (failure: OpenAiError) => void,
+): Promise<void> {
   const items = new ResponseItems();
   let sequence = 0;
   const send = async (event: ResponseEvent): Promise<void> => {
@@ -95,7 +108,9 @@ async function sendEvents(events: EventStream, head: ResponseHead, generation: S
     for (const next of items.finish(itemStatus(status))) await send(next);
     await send({ type: `response.${status}`, response: state(status, done) });
   } catch (error) {
-    const { message, code } = toOpenAiError(error);
+    const failure = toOpenAiError(error);
+    onFailure(failure);
+    const { message, code } = failure;
     await send({ type: 'response.failed', response: state('failed', null, { code, message }) });
   }
 }
@@ -112,7 +127,9 @@ export function responses(serving: Serving) {
     const generation = body.parallel_tool_calls === false ? withOneCall(started) : started;
     const head: ResponseHead = { id: newId('resp_'), createdAt: unixSeconds(), body, model: serving.modelId };
     if (body.stream === true) {
-      return streamEvents(context, serving, abort, (events) => sendEvents(events, head, generation));
+      return streamEvents(context, serving, abort, (events) =>
+        sendEvents(events, head, generation, (failure) => logFailure(serving, context, failure)),
+      );
     }
     const items = new ResponseItems();
     let done: DoneEvent | null = null;

@@ -5,8 +5,10 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
+import type { Context } from 'hono';
 import type { DoneEvent, GenerateEvent, Usage } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
+import type { Logger } from '../logger.ts';
 import type { EngineHolder } from './engine-holder.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { type FieldNames, OpenAiError, toOpenAiError } from './openai-error.ts';
@@ -23,6 +25,17 @@ export interface Serving {
   readonly maxBodyBytes: number;
   /** When the model was loaded, in Unix seconds. */
   readonly created: number;
+  readonly logger: Logger;
+}
+
+/** Under which name a request's context has its id. */
+export const REQUEST_ID = 'requestId';
+
+/** Logs a failure that is the server's own, for whoever runs it: its client hears of it anyway. */
+export function logFailure({ logger }: Serving, context: Context, error: OpenAiError): void {
+  if (error.status !== 500) return;
+  const requestId: unknown = context.get(REQUEST_ID);
+  logger.error('request failed', { requestId, path: context.req.path, code: error.code, reason: error.message });
 }
 
 /** A request may name the model or leave it out. @throws OpenAiError 404 for any other name. */

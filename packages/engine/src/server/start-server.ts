@@ -140,6 +140,7 @@ export async function startServer(
   server.headersTimeout = requestTimeout;
   const port = await listen(server, host, options.port ?? SERVER_DEFAULTS.port);
   answerBrokenRequests(server);
+  server.on('error', (error) => logger.error('server error', { reason: String(error) }));
 
   const metrics = new ServerMetrics(modelId, async () => {
     // A worker that crashes meanwhile has nothing to report.
@@ -173,6 +174,7 @@ export async function startServer(
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
     maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     created: unixSeconds(),
+    logger,
   };
   const app = createApp(serving, {
     apiKey: options.apiKey ?? null,

@@ -76,6 +76,29 @@ describe('what a server logs', () => {
     assert.doesNotMatch(JSON.stringify(entries), /SCRIPT|REPEAT/);
   });
 
+  it('is an error where a request fails through no fault of its client', async () => {
+    const { logger, entries } = recorder();
+    await using server = await startScriptedServer({ logger });
+    await server.ready;
+    const fail = { messages: [{ role: 'user', content: 'FAIL' }] };
+    for (const [path, body] of [
+      [CHAT, fail],
+      [CHAT, { ...fail, stream: true }],
+      ['/v1/responses', { input: 'FAIL', stream: true }],
+      [CHAT, {}],
+    ] as const) {
+      await (
+        await post(server, path, body, { headers: { 'content-type': 'application/json', 'x-request-id': 'mine' } })
+      ).text();
+    }
+    const failures = entries.filter(({ message }) => message === 'request failed');
+    assert.deepEqual(
+      failures.map(({ level, fields: { requestId, path, code } }) => [level, requestId, path, code]),
+      [CHAT, CHAT, '/v1/responses'].map((path) => ['error', 'mine', path, 'forward_failed']),
+    );
+    for (const { fields } of failures) assert.match(String(fields['reason']), /the script says so/);
+  });
+
   it('is an error where the worker crashes or a model cannot be loaded', async () => {
     const { logger, entries } = recorder();
     await using server = await startScriptedServer({ logger });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
@@ -32,6 +33,22 @@ function postChunked(
     call.end();
   });
 }
+
+describe('a server', () => {
+  it('listens on loopback unless told otherwise, and refuses a port that is taken', async () => {
+    await using server = await startScriptedServer();
+    await server.ready;
+    assert.equal(server.host, '127.0.0.1');
+    for (const { address, family, internal } of Object.values(networkInterfaces()).flatMap((list) => list ?? [])) {
+      if (internal || family !== 'IPv4') continue;
+      await assert.rejects(fetch(`http://${address}:${server.port}/health`), { message: 'fetch failed' });
+    }
+    await assert.rejects(startScriptedServer({ port: server.port }), {
+      code: 'CANNOT_LISTEN',
+      message: /choose another port with --port$/,
+    });
+  });
+});
 
 describe('requests', () => {
   let server: RunningServer;
