@@ -5,7 +5,7 @@
  */
 import type { HarmonyMessage, HarmonyTool, JsonSchema, ReasoningEffort } from '@switchyard/models';
 
-/** How the next token is chosen. Every field has a default in `DEFAULT_SAMPLING` (defaults.ts). */
+/** How the next token is chosen. Their defaults: `DEFAULT_SAMPLING` (sampling/parameters.ts). */
 export interface SamplingOptions {
   /** Divides the logits; 0 takes the largest one (greedy). 0 to 100. Defaults to 0. */
   readonly temperature?: number;

@@ -17,8 +17,6 @@ const API_KEY_VARIABLE = 'SWITCHYARD_API_KEY';
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
 const LOOPBACK = /^(?:127\.|localhost$|::1$)/;
-/** What a shell reports for a process that SIGINT or SIGTERM ended. */
-const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /** JSON lines on the terminal's error stream: standard output stays for the plan and the URL. */
 function jsonLogger(level: string, terminal: Terminal): Logger {
@@ -81,13 +79,18 @@ function memoryPlan({ plan, runner, router, experts, expertsPerToken, layers }: 
   ].join('\n');
 }
 
-/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once. */
+/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once, as it does without a handler. */
 function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly stop: () => void } {
   let receive: (signal: NodeJS.Signals) => void = () => undefined;
   const arrived = new Promise<NodeJS.Signals>((resolve) => {
     let drains = false;
     receive = (signal) => {
-      if (drains) process.exit(signal === 'SIGINT' ? SIGNAL_EXIT_CODES.SIGINT : SIGNAL_EXIT_CODES.SIGTERM);
+      if (drains) {
+        // Not process.exit(): that would wait for the step in progress, which may hang.
+        process.off(signal, receive);
+        process.kill(process.pid, signal);
+        return;
+      }
       drains = true;
       resolve(signal);
     };

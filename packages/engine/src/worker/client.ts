@@ -45,8 +45,8 @@ export interface StartOptions {
 const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
 const WORKER_URL = new URL(RUNS_FROM_SOURCE ? './from-source.mjs' : './model-worker.js', import.meta.url);
 
-/** What a thread whose load has failed or was given up may take to end, in milliseconds: at most, and when it is idle. */
-const LONGEST_LOAD_STEP_MS = 30_000;
+/** What a thread may take to end by itself, in milliseconds: at most, and when it is idle or no runner of ours. */
+const LONGEST_STEP_MS = 30_000;
 const SHORT_WAIT_MS = 1000;
 const POLL_MS = 5;
 
@@ -131,7 +131,7 @@ export class WorkerClient {
       return new WorkerClient(worker, info, logger);
     } catch (error) {
       gate.stop();
-      await ended(worker, gate, data.runnerModule === null ? LONGEST_LOAD_STEP_MS : SHORT_WAIT_MS);
+      await ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {
       stop.abort();
@@ -175,14 +175,20 @@ export class WorkerClient {
     });
   }
 
-  /** Fails open jobs with DisposedError, frees the model and ends the thread. */
-  async dispose(): Promise<void> {
+  /**
+   * Fails open jobs with DisposedError, frees the model and ends the thread, which may finish its step.
+   *
+   * @param longestStepMs What it may take for that: then the thread is ended as it is.
+   */
+  async dispose(longestStepMs = LONGEST_STEP_MS): Promise<void> {
     if (!this.#disposing) {
       this.#disposing = true;
       this.#failAll(new DisposedError());
       this.#send({ type: 'dispose' });
     }
+    const hangs = setTimeout(() => void this.#worker.terminate(), longestStepMs);
     await this.closed;
+    clearTimeout(hangs);
   }
 
   #send(message: ToWorker): void {
