@@ -201,19 +201,17 @@ fn shows_nan(best: Key, least: Key) -> bool {
 // largest; a negative one is taken only where there is nothing else. An upper half has the lower one's bits below it,
 // which decide nothing between different floats, and are dropped in the end.
 fn best_of_chunk(words: vec4<u32>) -> u32 {
+  // Each pair of comparisons in a row is one instruction where a GPU compares three integers at once.
+  let a = bitcast<vec4<i32>>(words);
 #if HALVES
-  let upper = bitcast<vec4<i32>>(words);
-  let lower = bitcast<vec4<i32>>(words << vec4<u32>(16u));
-  let large = max(upper, lower);
-  let small = min(upper, lower);
-  let largest = max(max(large.x, large.y), max(large.z, large.w));
-  let smallest = min(min(small.x, small.y), min(small.z, small.w));
+  let b = bitcast<vec4<i32>>(words << vec4<u32>(16u));
+  let largest = max(max(max(max(max(max(max(a.x, b.x), a.y), b.y), a.z), b.z), a.w), b.w);
+  let smallest = min(min(min(min(min(min(min(a.x, b.x), a.y), b.y), a.z), b.z), a.w), b.w);
   let of_negative = 0u - (bitcast<u32>(smallest) & 0xFFFF0000u);
   let of_positive = (bitcast<u32>(largest) & 0xFFFF0000u) ^ 0x80000000u;
 #else
-  let values = bitcast<vec4<i32>>(words);
-  let largest = max(max(values.x, values.y), max(values.z, values.w));
-  let smallest = min(min(values.x, values.y), min(values.z, values.w));
+  let largest = max(max(max(a.x, a.y), a.z), a.w);
+  let smallest = min(min(min(a.x, a.y), a.z), a.w);
   let of_negative = 0u - bitcast<u32>(smallest);
   let of_positive = bitcast<u32>(largest) ^ 0x80000000u;
 #end
@@ -259,7 +257,7 @@ fn to_key(order: u32, tag: u32) -> Key {
 }
 
 #end
-#if CELLS
+#if CHOICE
 // The largest of a token's lanes' values, in all of its lanes.
 fn lanes_max(value: u32, position: u32) -> u32 {
 #if SUBGROUPS
@@ -280,6 +278,8 @@ fn lanes_max(value: u32, position: u32) -> u32 {
 #end
 }
 
+#end
+#if CELLS
 // The sum of a token's lanes' values, in all of its lanes, in the same order on every path.
 fn lanes_sum(value: f32, position: u32) -> f32 {
   var result = value;
@@ -525,7 +525,7 @@ fn route(
 #end
 #if CHOICE
 #else
-  let row_top = order_0;
+  let row_top = {{TOP_ORDER}};
 #if ROW_SUM
   let row_sum = lanes_sum(lane_share_sum(row, lane, row_top), position);
 #end
@@ -533,23 +533,24 @@ fn route(
 
 #if SOFTMAX
 #if RENORMALIZE
-  var top = order_0;
 #if CHOICE
+  var top = order_0;
 #repeat k
   top = max(top, order_$k);
 #end
+#else
+  let top = row_top;
 #end
 #else
   let top = row_top;
 #end
 #if SORTED_SHARES
-  var share_0 = 1.0;
-#repeat k 1
+#repeat k
   var share_$k = {{EXP}}(logit_of(order_$k) - logit_of(top));
 #end
   // The orders fall: all of them are of finite numbers where the first and the last are.
-  if ((top >= POSITIVE_INFINITY_ORDER) | ({{LAST_ORDER}} <= NEGATIVE_INFINITY_ORDER)) {
-#repeat k 1
+  if ((top >= POSITIVE_INFINITY_ORDER) | (order_{{LAST_SLOT}} <= NEGATIVE_INFINITY_ORDER)) {
+#repeat k
     share_$k = share(order_$k, top);
 #end
   }
@@ -578,6 +579,9 @@ fn route(
   var total = share_0;
 #repeat k 1
   total += share_$k;
+#end
+#if SLOTS_BY_LANE
+  total = lanes_sum(total, position);
 #end
 #if SOFTMAX
   let unit = {{SCALE}} / total;

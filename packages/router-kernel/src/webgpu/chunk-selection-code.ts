@@ -8,7 +8,7 @@
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { chunksKept, keyBytes, logitsPerVector } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
-import { exchangeKeys, mergeLists, mergeWithPartner, names, selectBest } from './sorted-list-code.ts';
+import { exchangeKeys, mergeLists, mergeWithPartner, names, pickByLane, selectBest } from './sorted-list-code.ts';
 import { keysOfVector, keysPerVector, ordersOfVector, searchWithCare } from './vector-keys-code.ts';
 
 /** The WGSL that leaves the best keys of a lane's share of the best chunks, sorted, in w0, w1, …, and how many they are. */
@@ -105,18 +105,4 @@ function bestChunks(
     ...share.map((_, i) => `let best_${i} = larger(own_${i}, met_${i});`),
   );
   return { code, share: names('best_', share.length) };
-}
-
-/** The value of the lane's number, in as many of its lower bits as the values need. */
-function pickByLane(values: readonly string[], bit = 1): string {
-  if (values.length === 1) return values[0] as string;
-  const even = pickByLane(
-    values.filter((_, i) => i % 2 === 0),
-    bit * 2,
-  );
-  const odd = pickByLane(
-    values.filter((_, i) => i % 2 === 1),
-    bit * 2,
-  );
-  return `select(${even}, ${odd}, (lane & ${bit}u) != 0u)`;
 }

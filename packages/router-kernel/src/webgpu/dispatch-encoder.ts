@@ -120,7 +120,7 @@ export class DispatchEncoder implements PlanScratch {
       [ROUTE_BINDING.ids, ids.binding],
     ];
     if (!key.isContiguous) {
-      const width = wordsPerStore(config, key.isAligned);
+      const width = wordsPerStore(config, shape, key.isAligned);
       const idWords = idBytes(config) / 4;
       const uniform = uniforms.put(
         new Uint32Array([

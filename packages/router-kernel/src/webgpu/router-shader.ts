@@ -5,7 +5,7 @@ import { selectInChunks } from './chunk-selection-code.ts';
 import { chunksKept, isPartial, keyBytes, ranksByChoice } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
 import { makesKeysUnchecked, mergeLanes, selectInLane } from './selection-code.ts';
-import { indent } from './sorted-list-code.ts';
+import { indent, pickByLane } from './sorted-list-code.ts';
 import { expandTemplate } from './template.ts';
 import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl/topk-gating-softmax.ts';
 
@@ -30,7 +30,7 @@ interface OutputRow {
   /** Where the output starts in its binding, with a plus sign behind it; empty where that is at 0. */
   readonly start: string;
   readonly scalar: 'u32' | 'f32' | 'i32';
-  /** The row's words as expressions. */
+  /** The words that a lane writes, as expressions: the whole row's, or those of its own slots. */
   readonly words: readonly string[];
 }
 
@@ -46,14 +46,16 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
   const isF16Order = logitsDtype === 'f16' && !isChoice;
   const selection = shape.searchesChunks ? selectInChunks(config, shape, path) : selectInLane(config, shape);
   const merging = mergeLanes(config, shape, path, selection.length);
-  const outputs = outputRows(config, isContiguous);
+  const slots = slotsPerLane(config, shape);
+  const hasSlotsByLane = slots < config.topK;
+  const outputs = outputRows(config, slots, isContiguous);
   const elementOf = (buffer: string): string => {
     const row = outputs.find((output) => output.buffer === buffer);
     return row === undefined ? 'u32' : elementType(row, isAligned);
   };
 
   return expandTemplate(TOPK_GATING_SOFTMAX_WGSL, {
-    repeats: config.topK,
+    repeats: slots,
     flags: {
       SUBGROUPS: path === 'subgroups',
       TOKEN_EXPERT_INDICES: config.tokenExpertIndices,
@@ -63,8 +65,8 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       SLOTS_CAN_BE_EMPTY: hasPadding || hasRange,
       PACKED_KEYS: keyBytes(config) === 4,
       EXCHANGE_THROUGH_MEMORY: path === 'workgroup' && shape.lanes > 1,
-      CELLS: isChoice || hasRowSum,
-      CELLS_IN_MEMORY: path === 'workgroup' && (isChoice || hasRowSum),
+      CELLS: isChoice || hasRowSum || hasSlotsByLane,
+      CELLS_IN_MEMORY: path === 'workgroup' && (isChoice || hasRowSum || hasSlotsByLane),
       F16: logitsDtype === 'f16',
       F16_ORDER: isF16Order,
       WIDENED_F16: logitsDtype === 'f16' && isChoice,
@@ -77,7 +79,8 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       SIGMOID: scoring === 'sigmoid',
       SQRTSOFTPLUS: scoring === 'sqrtsoftplus',
       RENORMALIZE: renormalize,
-      SORTED_SHARES: isSoftmax && renormalize && !isChoice,
+      SORTED_SHARES: hasSortedShares(config),
+      SLOTS_BY_LANE: hasSlotsByLane,
       INFINITE_SCORES: scoring === 'sqrtsoftplus' && renormalize,
       ROW_SUM: hasRowSum,
       CHOICE: isChoice,
@@ -101,9 +104,10 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       GROUP_SIZE: experts / groups,
       TOP_K_GROUPS: topKGroups,
       SELECT_IN_LANE: indent(selection.code, 1),
-      MERGE_LANES: indent([...merging.code, ...merging.list.map((key, k) => `let winner_${k} = ${key};`)], 1),
-      WEIGHT_STORES: config.topK / storeWidth(config.topK, isAligned),
-      LAST_ORDER: `order_${config.topK - 1}`,
+      MERGE_LANES: indent([...merging.code, ...winnersOfLane(merging.list, slots)], 1),
+      WEIGHT_STORES: config.topK / storeWidth(slots, isAligned),
+      TOP_ORDER: hasSlotsByLane ? orderOf(config, merging.list[0]) : 'order_0',
+      LAST_SLOT: slots - 1,
       SCALE: f32Literal(config.routedScalingFactor),
       IS_EMPTY: [
         ...(hasPadding ? ['is_padding'] : []),
@@ -115,19 +119,49 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
         scoring === 'sqrtsoftplus' && !renormalize
           ? 'clamp(share_$k * unit, -LARGEST_F32, LARGEST_F32)'
           : 'share_$k * unit',
-      STORES: storeRows(shape, outputs, isAligned),
+      STORES: storeRows(config, shape, outputs, isAligned),
     },
   }).replaceAll(/\n{3,}/g, '\n\n');
 }
 
 /** The 32-bit words that one store of each output writes. Starts are counted in these. */
-export function wordsPerStore(config: ResolvedRouterConfig, isAligned: boolean): { weights: number; ids: number } {
-  const idWords = config.idsDtype === 'i64' ? 2 * config.topK : config.topK;
-  return { weights: storeWidth(config.topK, isAligned), ids: storeWidth(idWords, isAligned) };
+export function wordsPerStore(
+  config: ResolvedRouterConfig,
+  shape: LaunchShape,
+  isAligned: boolean,
+): { weights: number; ids: number } {
+  const slots = slotsPerLane(config, shape);
+  const idWords = config.idsDtype === 'i64' ? 2 * slots : slots;
+  return { weights: storeWidth(slots, isAligned), ids: storeWidth(idWords, isAligned) };
 }
 
-function outputRows(config: ResolvedRouterConfig, isContiguous: boolean): OutputRow[] {
-  const slots = Array.from({ length: config.topK }, (_, k) => k);
+/**
+ * The slots of a token whose weights one lane computes and writes: all K where every lane computes all, for one of them
+ * to write; where instructions count and K divides among the lanes, a lane's share.
+ */
+function slotsPerLane(config: ResolvedRouterConfig, shape: LaunchShape): number {
+  const isShared = shape.searchesChunks && hasSortedShares(config) && config.topK % shape.lanes === 0;
+  return isShared ? config.topK / shape.lanes : config.topK;
+}
+
+/** Whether the shares of the winners fall from the first to the last, and need nothing else of the row. */
+function hasSortedShares(config: ResolvedRouterConfig): boolean {
+  return config.scoring === 'softmax' && config.renormalize && !ranksByChoice(config);
+}
+
+function winnersOfLane(winners: readonly string[], slots: number): string[] {
+  return Array.from({ length: slots }, (_, k) => {
+    const ofLanes = winners.filter((_winner, slot) => slot % slots === k);
+    return `let winner_${k} = ${slots < winners.length ? pickByLane(ofLanes) : winners[k]};`;
+  });
+}
+
+function orderOf(config: ResolvedRouterConfig, key: string | undefined): string {
+  return keyBytes(config) === 4 ? `${key} & 0xFFFF0000u` : `${key}.x`;
+}
+
+function outputRows(config: ResolvedRouterConfig, slotsOfLane: number, isContiguous: boolean): OutputRow[] {
+  const slots = Array.from({ length: slotsOfLane }, (_, k) => k);
   const ids = slots.flatMap((k) => {
     if (config.idsDtype !== 'i64') return [`final_id_${k}`];
     // The upper word of an i64: the sign of the lower one.
@@ -136,6 +170,7 @@ function outputRows(config: ResolvedRouterConfig, isContiguous: boolean): Output
   const startOf = (name: string): string => (isContiguous ? '' : `call.${name}_start + `);
   const token = isContiguous ? 'token' : 'call.first_token + token';
   const tokens = isContiguous ? 'tokens' : 'call.all_tokens';
+  const slot = (k: number): string => (slotsOfLane < config.topK ? `(lane * ${slotsOfLane}u + ${k}u)` : `${k}u`);
   const rows: OutputRow[] = [
     { buffer: 'weights', start: startOf('weights'), scalar: 'f32', words: slots.map((k) => `weight_${k}`) },
     { buffer: 'ids', start: startOf('ids'), scalar: 'u32', words: ids },
@@ -145,7 +180,7 @@ function outputRows(config: ResolvedRouterConfig, isContiguous: boolean): Output
       buffer: 'token_expert_indices',
       start: startOf('indices'),
       scalar: 'u32',
-      words: slots.map((k) => (k === 0 ? token : `${token} + ${k}u * ${tokens}`)),
+      words: slots.map((k) => `${token} + ${slot(k)} * ${tokens}`),
     });
   }
   return rows;
@@ -162,26 +197,32 @@ function elementType(row: OutputRow, isAligned: boolean): string {
   return width === 1 ? row.scalar : `vec${width}<${row.scalar}>`;
 }
 
-/** Each store goes to another lane in turn, so that one instruction of the wave writes many of them. */
-function storeRows(shape: LaunchShape, rows: readonly OutputRow[], isAligned: boolean): string {
-  const byLane = Array.from({ length: shape.lanes }, (): string[] => []);
-  let store = 0;
-  for (const row of rows) {
+/**
+ * The stores of a lane's slots. Where all lanes have the same ones each store goes to another lane in turn, so that one
+ * instruction of the wave writes many of them.
+ */
+function storeRows(
+  config: ResolvedRouterConfig,
+  shape: LaunchShape,
+  rows: readonly OutputRow[],
+  isAligned: boolean,
+): string {
+  const hasOwnSlots = slotsPerLane(config, shape) < config.topK;
+  const statements = rows.flatMap((row) => {
     const width = storeWidth(row.words.length, isAligned);
     const stores = row.words.length / width;
-    for (let i = 0; i < stores; i++) {
+    return Array.from({ length: stores }, (_, i) => {
       const words = row.words.slice(i * width, (i + 1) * width);
       const value = width === 1 ? words[0] : `${elementType(row, isAligned)}(${words.join(', ')})`;
-      const at = `${row.start}token * ${stores}u + ${i}u`;
-      byLane[store % shape.lanes]?.push(`${row.buffer}[${at}] = ${value};`);
-      store++;
-    }
-  }
-  if (shape.lanes === 1) return (byLane[0] ?? []).map((line) => `  ${line}`).join('\n');
-  return byLane
+      const first = hasOwnSlots ? `(token * LANES + lane) * ${stores}u` : `token * ${stores}u`;
+      return `${row.buffer}[${row.start}${first} + ${i}u] = ${value};`;
+    });
+  });
+  if (hasOwnSlots || shape.lanes === 1) return indent(statements, 1);
+  return Array.from({ length: shape.lanes }, (_, lane) => statements.filter((_store, i) => i % shape.lanes === lane))
     .map((lines, lane) => ({ lines, lane }))
     .filter(({ lines }) => lines.length > 0)
-    .map(({ lines, lane }) => [`  if (lane == ${lane}u) {`, ...lines.map((line) => `    ${line}`), '  }'].join('\n'))
+    .map(({ lines, lane }) => [`  if (lane == ${lane}u) {`, indent(lines, 2), '  }'].join('\n'))
     .join('\n');
 }
 

@@ -99,6 +99,20 @@ export function mergeWithPartner(
   };
 }
 
+/** The value of the lane's number, in as many of its lower bits as the values need. */
+export function pickByLane(values: readonly string[], bit = 1): string {
+  if (values.length === 1) return values[0] as string;
+  const even = pickByLane(
+    values.filter((_, i) => i % 2 === 0),
+    bit * 2,
+  );
+  const odd = pickByLane(
+    values.filter((_, i) => i % 2 === 1),
+    bit * 2,
+  );
+  return `select(${even}, ${odd}, (lane & ${bit}u) != 0u)`;
+}
+
 /** `stem0`, `stem1`, … */
 export function names(stem: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${stem}${i}`);

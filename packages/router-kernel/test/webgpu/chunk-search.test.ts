@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { resolveRouterConfig } from '../../src/contract.ts';
-import type { RouterConfig } from '../../src/contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../../src/contract.ts';
+import type { Logits, RouteOptions, RouterConfig } from '../../src/contract.ts';
+import { compareOutput } from '../../src/suite/index.ts';
+import { createWebGpuRouter } from '../../src/webgpu/index.ts';
 import { canSearchChunks, launchShape, logitsPerVector } from '../../src/webgpu/launch-shape.ts';
 import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts';
 import { adversarialRows } from './adversarial-rows.ts';
@@ -19,6 +21,13 @@ const CONFIGS: readonly RouterConfig[] = [
   { experts: 384, topK: 3, logitsDtype: 'f16' },
   { experts: 144, topK: 1, logitsDtype: 'f32', scoring: 'sigmoid' },
   { experts: 192, topK: 2, logitsDtype: 'bf16', scoring: 'sqrtsoftplus' },
+];
+
+const TOKENS = 4100;
+const ROUTERS: readonly RouterConfig[] = [
+  { experts: 128, topK: 4, logitsDtype: 'bf16', idsDtype: 'i64', tokenExpertIndices: true, dispatchPlan: true },
+  { experts: 128, topK: 8, logitsDtype: 'f32', idsDtype: 'u32', tokenExpertIndices: true, expertRange: [30, 90] },
+  { experts: 160, topK: 6, logitsDtype: 'f16', renormalize: false, tokenExpertIndices: true, dispatchPlan: true },
 ];
 
 /** Routers search chunks from 4096 tokens on; here the shader does with a few hundred, in every number of lanes. */
@@ -47,6 +56,44 @@ describe('WebGPU router, rows searched in chunks', function () {
             count > 4 ? emulateSubgroups(code, { size: 32, laneFlip: 5 }) : code;
           const run: ShaderRun = { device, config, shape, path, isContiguous: count % 3 === 1, rewriteCode };
           assert.deepEqual(await problemsOfRun(run, logits), [], `${count} lanes`);
+        }
+      });
+    }
+  }
+
+  for (const path of ['subgroups', 'workgroup'] as const) {
+    for (const given of ROUTERS) {
+      const { experts, topK, logitsDtype } = given;
+      it(`${path}: a router of E ${experts}, K ${topK}, ${logitsDtype}, with every layout of a call`, async () => {
+        assert.ok(device !== null);
+        await using router = await createWebGpuRouter(given, { device, path });
+        const rows = adversarialRows(router.config);
+        // The rows over and over, from one row to the next `rowStride` elements.
+        const spread = (rowStride: number): Logits => {
+          const logits =
+            rows instanceof Float32Array ? new Float32Array(TOKENS * rowStride) : new Uint16Array(TOKENS * rowStride);
+          for (let token = 0; token < TOKENS; token++) {
+            const start = (token * experts) % rows.length;
+            logits.set(rows.subarray(start, start + experts), token * rowStride);
+          }
+          return logits;
+        };
+        const mask = Uint8Array.from({ length: TOKENS }, (_, token) => (token % 5 === 3 ? 1 : 0));
+        const calls: readonly RouteOptions[] = [
+          {},
+          { paddingMask: mask },
+          { rowCount: 4001 },
+          { rowStride: experts + 8 },
+        ];
+        for (const options of calls) {
+          const logits = spread(options.rowStride ?? experts);
+          const output = await router.route(logits, options);
+          const call = checkRouteArguments(router.config, logits, options);
+          assert.deepEqual(
+            compareOutput(router.config, logits, call, output).problems,
+            [],
+            JSON.stringify(Object.keys(options)),
+          );
         }
       });
     }

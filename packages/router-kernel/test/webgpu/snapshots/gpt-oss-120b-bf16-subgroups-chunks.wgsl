@@ -13,8 +13,8 @@ enable subgroups;
 // Rows follow each other without gaps, and every binding holds its array and nothing else: the constants below and the
 // length of the outputs say all that there is to know of the call. Reading it first would delay the logits.
 @group(0) @binding(1) var<storage, read> logits: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> ids: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(3) var<storage, read_write> ids: array<u32>;
 
 const EXPERTS = 128u;
 const TOP_K = 4u;
@@ -96,12 +96,11 @@ fn shows_nan(best: Key, least: Key) -> bool {
 // largest; a negative one is taken only where there is nothing else. An upper half has the lower one's bits below it,
 // which decide nothing between different floats, and are dropped in the end.
 fn best_of_chunk(words: vec4<u32>) -> u32 {
-  let upper = bitcast<vec4<i32>>(words);
-  let lower = bitcast<vec4<i32>>(words << vec4<u32>(16u));
-  let large = max(upper, lower);
-  let small = min(upper, lower);
-  let largest = max(max(large.x, large.y), max(large.z, large.w));
-  let smallest = min(min(small.x, small.y), min(small.z, small.w));
+  // Each pair of comparisons in a row is one instruction where a GPU compares three integers at once.
+  let a = bitcast<vec4<i32>>(words);
+  let b = bitcast<vec4<i32>>(words << vec4<u32>(16u));
+  let largest = max(max(max(max(max(max(max(a.x, b.x), a.y), b.y), a.z), b.z), a.w), b.w);
+  let smallest = min(min(min(min(min(min(min(a.x, b.x), a.y), b.y), a.z), b.z), a.w), b.w);
   let of_negative = 0u - (bitcast<u32>(smallest) & 0xFFFF0000u);
   let of_positive = (bitcast<u32>(largest) & 0xFFFF0000u) ^ 0x80000000u;
   return select(of_negative, of_positive, largest >= 0);
@@ -111,6 +110,15 @@ fn best_of_chunk(words: vec4<u32>) -> u32 {
 fn to_key(order: u32, tag: u32) -> Key {
   let is_number = order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER;
   return select(tag, order | tag, is_number);
+}
+
+// The sum of a token's lanes' values, in all of its lanes, in the same order on every path.
+fn lanes_sum(value: f32, position: u32) -> f32 {
+  var result = value;
+  for (var distance = 1u; distance < LANES; distance *= 2u) {
+    result += subgroupShuffleXor(result, distance);
+  }
+  return result;
 }
 
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
@@ -135,7 +143,7 @@ fn route(
   let token = (workgroup.y * workgroups.x + workgroup.x) * TOKENS_PER_WORKGROUP + position / LANES;
   // Every invocation stays to the end, for barriers and shuffles: those past the last token read whatever WebGPU gives
   // them there, and write nothing.
-  let tokens = arrayLength(&weights) / 1u;
+  let tokens = arrayLength(&weights) / 4u;
   let is_token = token < tokens;
   let row = token * LOADS_PER_ROW;
 
@@ -267,54 +275,28 @@ fn route(
   sort_pair(&w1, &w3);
   sort_pair(&w0, &w1);
   sort_pair(&w2, &w3);
-  let winner_0 = w0;
-  let winner_1 = w1;
-  let winner_2 = w2;
-  let winner_3 = w3;
+  let winner_0 = select(select(w0, w2, (lane & 2u) != 0u), select(w1, w3, (lane & 2u) != 0u), (lane & 1u) != 0u);
 
   let id_0 = ~winner_0 & 0xFFFFu;
   let order_0 = winner_0 & 0xFFFF0000u;
-  let id_1 = ~winner_1 & 0xFFFFu;
-  let order_1 = winner_1 & 0xFFFF0000u;
-  let id_2 = ~winner_2 & 0xFFFFu;
-  let order_2 = winner_2 & 0xFFFF0000u;
-  let id_3 = ~winner_3 & 0xFFFFu;
-  let order_3 = winner_3 & 0xFFFF0000u;
-  let row_top = order_0;
+  let row_top = w0 & 0xFFFF0000u;
 
-  var top = order_0;
-  var share_0 = 1.0;
-  var share_1 = exp(logit_of(order_1) - logit_of(top));
-  var share_2 = exp(logit_of(order_2) - logit_of(top));
-  var share_3 = exp(logit_of(order_3) - logit_of(top));
+  let top = row_top;
+  var share_0 = exp(logit_of(order_0) - logit_of(top));
   // The orders fall: all of them are of finite numbers where the first and the last are.
-  if ((top >= POSITIVE_INFINITY_ORDER) | (order_3 <= NEGATIVE_INFINITY_ORDER)) {
-    share_1 = share(order_1, top);
-    share_2 = share(order_2, top);
-    share_3 = share(order_3, top);
+  if ((top >= POSITIVE_INFINITY_ORDER) | (order_0 <= NEGATIVE_INFINITY_ORDER)) {
+    share_0 = share(order_0, top);
   }
   var total = share_0;
-  total += share_1;
-  total += share_2;
-  total += share_3;
+  total = lanes_sum(total, position);
   let unit = 1.0f / total;
 
   let final_id_0 = id_0;
   let weight_0 = share_0 * unit;
-  let final_id_1 = id_1;
-  let weight_1 = share_1 * unit;
-  let final_id_2 = id_2;
-  let weight_2 = share_2 * unit;
-  let final_id_3 = id_3;
-  let weight_3 = share_3 * unit;
 
   if (!is_token) {
     return;
   }
-  if (lane == 0u) {
-    weights[token * 1u + 0u] = vec4<f32>(weight_0, weight_1, weight_2, weight_3);
-  }
-  if (lane == 1u) {
-    ids[token * 1u + 0u] = vec4<u32>(final_id_0, final_id_1, final_id_2, final_id_3);
-  }
+  weights[(token * LANES + lane) * 1u + 0u] = weight_0;
+  ids[(token * LANES + lane) * 1u + 0u] = final_id_0;
 }

@@ -248,13 +248,14 @@ fn route(
   let order_3 = winner_3 & 0xFFFF0000u;
   let row_top = order_0;
 
-  var top = order_0;
-  var share_0 = 1.0;
+  let top = row_top;
+  var share_0 = exp(logit_of(order_0) - logit_of(top));
   var share_1 = exp(logit_of(order_1) - logit_of(top));
   var share_2 = exp(logit_of(order_2) - logit_of(top));
   var share_3 = exp(logit_of(order_3) - logit_of(top));
   // The orders fall: all of them are of finite numbers where the first and the last are.
   if ((top >= POSITIVE_INFINITY_ORDER) | (order_3 <= NEGATIVE_INFINITY_ORDER)) {
+    share_0 = share(order_0, top);
     share_1 = share(order_1, top);
     share_2 = share(order_2, top);
     share_3 = share(order_3, top);
