@@ -7,6 +7,7 @@ import type { ExchangePath, LaunchShape } from './launch-shape.ts';
 import { makesKeysUnchecked, mergeLanes, selectInLane } from './selection-code.ts';
 import { indent, pickByLane } from './sorted-list-code.ts';
 import { expandTemplate } from './template.ts';
+import { SCORES_WGSL } from './wgsl/scores.ts';
 import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl/topk-gating-softmax.ts';
 
 /** What the shader depends on beside the configuration. */
@@ -54,7 +55,7 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
     return row === undefined ? 'u32' : elementType(row, isAligned);
   };
 
-  return expandTemplate(TOPK_GATING_SOFTMAX_WGSL, {
+  return expandTemplate(`${TOPK_GATING_SOFTMAX_WGSL}\n${SCORES_WGSL}`, {
     repeats: slots,
     flags: {
       SUBGROUPS: path === 'subgroups',

@@ -1,7 +1,8 @@
 // Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
 //
-// A template (src/webgpu/template.ts): lines of #if, #else, #repeat and #end are resolved, and names in double braces
-// filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set of options.
+// A template (src/webgpu/template.ts), which scores.wgsl continues: lines of #if, #else, #repeat and #end are resolved,
+// and names in double braces filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set
+// of options.
 //
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
@@ -124,34 +125,6 @@ fn lanes_sum(value: f32, position: u32) -> f32 {
     workgroupBarrier();
   }
   return result;
-}
-
-// e^x within 2 ulp for x <= 0 (exp promises 3 + 2 |x|): choice scores are compared, so their errors must stay small.
-// x = n ln 2 + r, |r| <= ln 2 / 2, by Cody and Waite's split of ln 2; e^r by its Taylor series.
-fn accurate_exp(x: f32) -> f32 {
-  let clamped = max(x, -103.0);
-  let n = round(clamped * 1.442695041);
-  let r = fma(n, 2.12194440e-4, fma(n, -0.693359375, clamped));
-  var series = 1.0 / 5040.0;
-  series = fma(series, r, 1.0 / 720.0);
-  series = fma(series, r, 1.0 / 120.0);
-  series = fma(series, r, 1.0 / 24.0);
-  series = fma(series, r, 1.0 / 6.0);
-  series = fma(series, r, 0.5);
-  series = fma(series, r, 1.0);
-  series = fma(series, r, 1.0);
-  // Two factors, since 2^n itself may be too small for an f32.
-  let half = i32(n) / 2;
-  let rest = i32(n) - half;
-  return series * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
-}
-
-fn score(order: u32) -> f32 {
-  let x = logit_of(order);
-  let e = accurate_exp(-abs(x));
-  let of_finite = select(e, 1.0, x >= 0.0) / (1.0 + e);
-  let of_number = select(of_finite, 1.0, order >= POSITIVE_INFINITY_ORDER);
-  return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
 // The orders of the choice scores of the workgroup's tokens; 0 for an expert whose group does not stay.
@@ -563,3 +536,35 @@ fn route(
     ids[call.ids_start + token * 4u + 3u] = vec4<u32>(final_id_6, u32(i32(final_id_6) >> 31u), final_id_7, u32(i32(final_id_7) >> 31u));
   }
 }
+
+// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
+// continues topk_gating_softmax.wgsl.
+
+// e^x within 2 ulp for x <= 0 (exp promises 3 + 2 |x|): choice scores are compared, so their errors must stay small.
+// x = n ln 2 + r, |r| <= ln 2 / 2, by Cody and Waite's split of ln 2; e^r by its Taylor series.
+fn accurate_exp(x: f32) -> f32 {
+  let clamped = max(x, -103.0);
+  let n = round(clamped * 1.442695041);
+  let r = fma(n, 2.12194440e-4, fma(n, -0.693359375, clamped));
+  var series = 1.0 / 5040.0;
+  series = fma(series, r, 1.0 / 720.0);
+  series = fma(series, r, 1.0 / 120.0);
+  series = fma(series, r, 1.0 / 24.0);
+  series = fma(series, r, 1.0 / 6.0);
+  series = fma(series, r, 0.5);
+  series = fma(series, r, 1.0);
+  series = fma(series, r, 1.0);
+  // Two factors, since 2^n itself may be too small for an f32.
+  let half = i32(n) / 2;
+  let rest = i32(n) - half;
+  return series * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
+}
+
+fn score(order: u32) -> f32 {
+  let x = logit_of(order);
+  let e = accurate_exp(-abs(x));
+  let of_finite = select(e, 1.0, x >= 0.0) / (1.0 + e);
+  let of_number = select(of_finite, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
+}
+

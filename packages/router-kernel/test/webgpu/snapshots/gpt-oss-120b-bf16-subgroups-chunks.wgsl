@@ -1,7 +1,8 @@
 // Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
 //
-// A template (src/webgpu/template.ts): lines of #if, #else, #repeat and #end are resolved, and names in double braces
-// filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set of options.
+// A template (src/webgpu/template.ts), which scores.wgsl continues: lines of #if, #else, #repeat and #end are resolved,
+// and names in double braces filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set
+// of options.
 //
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
@@ -119,15 +120,6 @@ fn lanes_sum(value: f32, position: u32) -> f32 {
     result += subgroupShuffleXor(result, distance);
   }
   return result;
-}
-
-// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
-// and 0 else; with nothing above -Infinity, 1.
-fn share(order: u32, top: u32) -> f32 {
-  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
-  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
-  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
-  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -300,3 +292,16 @@ fn route(
   weights[(token * LANES + lane) * 1u + 0u] = weight_0;
   ids[(token * LANES + lane) * 1u + 0u] = final_id_0;
 }
+
+// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
+// continues topk_gating_softmax.wgsl.
+
+// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
+// and 0 else; with nothing above -Infinity, 1.
+fn share(order: u32, top: u32) -> f32 {
+  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
+}
+

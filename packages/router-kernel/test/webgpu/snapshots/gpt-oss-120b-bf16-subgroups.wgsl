@@ -1,7 +1,8 @@
 // Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
 //
-// A template (src/webgpu/template.ts): lines of #if, #else, #repeat and #end are resolved, and names in double braces
-// filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set of options.
+// A template (src/webgpu/template.ts), which scores.wgsl continues: lines of #if, #else, #repeat and #end are resolved,
+// and names in double braces filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set
+// of options.
 //
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
@@ -111,15 +112,6 @@ fn shows_nan(best: Key, least: Key) -> bool {
 fn to_key(order: u32, tag: u32) -> Key {
   let is_number = order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER;
   return select(tag, order | tag, is_number);
-}
-
-// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
-// and 0 else; with nothing above -Infinity, 1.
-fn share(order: u32, top: u32) -> f32 {
-  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
-  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
-  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
-  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -285,3 +277,16 @@ fn route(
     ids[call.ids_start + token * 1u + 0u] = vec4<u32>(final_id_0, final_id_1, final_id_2, final_id_3);
   }
 }
+
+// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
+// continues topk_gating_softmax.wgsl.
+
+// A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
+// and 0 else; with nothing above -Infinity, 1.
+fn share(order: u32, top: u32) -> f32 {
+  let of_finite = select(exp(logit_of(order) - logit_of(top)), 0.0, order <= NEGATIVE_INFINITY_ORDER);
+  let of_infinite = select(0.0, 1.0, order >= POSITIVE_INFINITY_ORDER);
+  let of_number = select(of_finite, of_infinite, top >= POSITIVE_INFINITY_ORDER);
+  return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
+}
+
