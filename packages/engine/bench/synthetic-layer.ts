@@ -47,7 +47,8 @@ export async function measureLayer(form: ExpertForm): Promise<LayerFigures> {
     const plan = buildDispatchPlan(ids, EXPERTS);
     const phase = tokens === 1 ? 'decode' : 'prefill';
     const start = performance.now();
-    const output = await experts.mix({ layer: 0, phase, input, ids, weights, plan });
+    const residual = new Float32Array(input.length);
+    const output = await experts.mix({ layer: 0, phase, input, residual, ids, weights, plan });
     return { elapsed: performance.now() - start, output, input, ids };
   };
   checkOneToken(layer, await run(1, 0), form === 'blocks4' ? 0.25 : 1e-3);

@@ -52,6 +52,7 @@ describe('expert block: dispatch, experts, combine', () => {
       layer: 0,
       phase,
       input: Float32Array.from(input),
+      residual: Float32Array.from(input, (value) => Math.cos(value)),
       ids: Int32Array.from(ids),
       weights: Float32Array.from(ids, (_, slot) => [0.4, 0.3, 0.2, 0.1][slot % 4] as number),
       plan: buildDispatchPlan(Int32Array.from(ids), experts),
@@ -59,10 +60,11 @@ describe('expert block: dispatch, experts, combine', () => {
   }
 
   async function assertAgrees(block: ExpertBlock, phase: ExpertStep['phase'], bound: number): Promise<void> {
-    const { input, ids, weights } = step(phase);
+    const { input, residual, ids, weights } = step(phase);
     const found = await block.mix(step(phase));
-    const expected = referenceExperts(snapshot.config, layer, readF32, input, ids, weights);
-    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const mixture = referenceExperts(snapshot.config, layer, readF32, input, ids, weights);
+    const expected = mixture.map((value, index) => value + (residual[index] as number));
+    const largest = mixture.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     assert.equal(found.length, expected.length);
     found.forEach((value, index) => {
       assert.ok(Math.abs(value - (expected[index] as number)) <= bound * largest, `value ${index}`);

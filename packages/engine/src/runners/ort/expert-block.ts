@@ -7,6 +7,8 @@ export interface ExpertStep {
   readonly phase: 'prefill' | 'decode';
   /** f32 [T, hidden]. */
   readonly input: Float32Array;
+  /** The residual stream, f32 [T, hidden]. May be written over. */
+  readonly residual: Float32Array;
   /** i32 [T, K]. */
   readonly ids: Int32Array;
   /** f32 [T, K]. */
@@ -14,11 +16,11 @@ export interface ExpertStep {
   readonly plan: DispatchPlan;
 }
 
-/** The experts of all layers: dispatch by the plan, the experts' products, combine by the weights. */
+/** The experts of all layers: dispatch by the plan, the experts' products, combine by the weights, residual. */
 export interface ExpertBlock {
   /** Bytes of weights held. */
   readonly weightBytes: number;
-  /** Returns f32 [T, hidden], each token's experts weighted and summed. */
+  /** Returns the residual stream after the layer, f32 [T, hidden]: each token's experts, weighted and summed, added. */
   mix(step: ExpertStep): Promise<Float32Array>;
   release(): Promise<void>;
 }

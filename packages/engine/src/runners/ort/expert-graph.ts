@@ -19,8 +19,8 @@ export type ExpertPart = 'gateUp' | 'down';
 /**
  * One layer's experts with the weights inside: dispatch and combine by the plan inputs of plan-inputs.ts. Rows are
  * gathered in the plan's order, each expert multiplies its own block of rows (none, for most experts of a small step: a
- * multiplication of no rows costs about a microsecond), and the results go back to their tokens, weighted. Output:
- * mixture [tokens, 1, hidden].
+ * multiplication of no rows costs about a microsecond), and the results go back to their tokens, weighted, and onto the
+ * residual stream. Output: residualSum [tokens, 1, hidden].
  */
 export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, form: ExpertForm): GraphBuilder {
   const graph = new GraphBuilder('experts');
@@ -56,7 +56,8 @@ export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, for
     weights,
     graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]),
   ]);
-  graph.output('mixture', mixture, 'float32', ['tokens', 1, hiddenSize]);
+  const residual = graph.input('residual', 'float32', ['tokens', 1, hiddenSize]);
+  graph.output('residualSum', graph.op('Add', [residual, mixture]), 'float32', ['tokens', 1, hiddenSize]);
   return graph;
 }
 

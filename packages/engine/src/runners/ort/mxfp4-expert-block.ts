@@ -62,7 +62,7 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
     if (step.phase === 'decode') {
       const mixture = this.#experts.compute(step.layer, step.input, step.weights, step.plan);
       this.#clock.experts += performance.now() - started;
-      return mixture;
+      return addTo(step.residual, mixture);
     }
     this.#unpack(step.layer, step.plan);
     this.#clock.experts += performance.now() - started;
@@ -72,8 +72,9 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
       ...this.#biases[step.layer],
       ...planInputs(step.ids, step.weights, step.plan, expertsPerToken),
       expertInput: f32Tensor(step.input, [step.input.length / hiddenSize, hiddenSize]),
+      residual: f32Tensor(step.residual, [step.input.length / hiddenSize, 1, hiddenSize]),
     });
-    return f32Output(outputs, 'mixture');
+    return f32Output(outputs, 'residualSum');
   }
 
   async release(): Promise<void> {
@@ -102,4 +103,11 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
       }
     }
   }
+}
+
+function addTo(target: Float32Array, added: Float32Array): Float32Array {
+  for (let index = 0; index < added.length; index++) {
+    target[index] = (target[index] as number) + (added[index] as number);
+  }
+  return target;
 }

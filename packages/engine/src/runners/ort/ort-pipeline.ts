@@ -123,11 +123,8 @@ export class OrtPipeline implements LayerPipeline {
       return;
     }
     const phase = rows === 1 || this.#step.length === 1 ? 'decode' : 'prefill';
-    const mixture = await this.#model.experts.mix({ layer, phase, input: this.#expertInput, ids, weights, plan });
-    const residual = this.#residual;
-    for (let index = 0; index < mixture.length; index++) {
-      residual[index] = (residual[index] as number) + (mixture[index] as number);
-    }
+    const [input, residual] = [this.#expertInput, this.#residual];
+    this.#residual = await this.#model.experts.mix({ layer, phase, input, residual, ids, weights, plan });
   }
 
   async finish(): Promise<void> {

@@ -27,14 +27,15 @@ export class SessionExperts implements ExpertBlock {
     this.#sessions.push(await GraphSession.create(expertGraph(this.#config, layer, this.#form), options));
   }
 
-  async mix({ layer, input, ids, weights, plan }: ExpertStep): Promise<Float32Array> {
+  async mix({ layer, input, residual, ids, weights, plan }: ExpertStep): Promise<Float32Array> {
     const { hiddenSize, expertsPerToken } = this.#config;
     const outputs = await (this.#sessions[layer] as GraphSession).run({
       ...planInputs(ids, weights, plan, expertsPerToken),
       planExperts: i32Tensor(rowExperts(plan), [ids.length]),
       expertInput: f32Tensor(input, [input.length / hiddenSize, hiddenSize]),
+      residual: f32Tensor(residual, [input.length / hiddenSize, 1, hiddenSize]),
     });
-    return f32Output(outputs, 'mixture');
+    return f32Output(outputs, 'residualSum');
   }
 
   async release(): Promise<void> {

@@ -47,6 +47,7 @@ export function unpackedExpertGraph(config: GptOssConfig): GraphBuilder {
     weights,
     graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]),
   ]);
-  graph.output('mixture', mixture, 'float32', ['tokens', 1, hiddenSize]);
+  const residual = graph.input('residual', 'float32', ['tokens', 1, hiddenSize]);
+  graph.output('residualSum', graph.op('Add', [residual, mixture]), 'float32', ['tokens', 1, hiddenSize]);
   return graph;
 }
