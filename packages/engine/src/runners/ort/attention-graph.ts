@@ -6,7 +6,8 @@ import { addAndNormalize, normalize } from './norm-nodes.ts';
 /**
  * One layer up to its router: norm, QKV, attention with rotary embedding and sinks, output projection, residual and norm,
  * gate projection. A run costs microseconds for every node, input and output: so activations keep the shape
- * [batch, length, .] throughout, and one matrix comes out, whose rows are laid out as `attentionColumns` says.
+ * [batch, length, .] throughout, and one matrix comes out, whose rows are laid out as `attentionColumns` says. The queries
+ * stay inside: every byte that comes out is copied by the binding and is garbage a layer later.
  *
  * The keys that come out are not rotated: the attention operator hands out its rotated ones only together with all past
  * ones. Positions are an input, so that a window's cache may start at any of them.
@@ -57,7 +58,14 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
     graph.op('MatMul', [experts, graph.constant('gate', transposedConstant([layer.router.weight]))]),
     graph.constant('gateBias', denseConstant(layer.router.bias)),
   ]);
-  const outputs = graph.op('Concat', [residualSum, experts, gate, fused], { axis: 2 });
+  const queryWidth = attentionHeads * headDim;
+  const keysAndValues = graph.op('Slice', [
+    fused,
+    graph.integers([queryWidth]),
+    graph.integers([queryWidth + 2 * keyValueHeads * headDim]),
+    graph.integers([2]),
+  ]);
+  const outputs = graph.op('Concat', [residualSum, experts, gate, keysAndValues], { axis: 2 });
   graph.output('outputs', outputs, 'float32', ['batch', 'length', 'outputs']);
   return graph;
 }
@@ -78,20 +86,19 @@ export interface AttentionColumns {
   /** Not rotated. */
   readonly key: Columns;
   readonly value: Columns;
-  /** Columns of all, queries included. */
+  /** Columns of all. */
   readonly width: number;
 }
 
 /** The layout of the attention graphs' output. */
 export function attentionColumns(config: GptOssConfig): AttentionColumns {
-  const { hiddenSize, experts, attentionHeads, keyValueHeads, headDim } = config;
+  const { hiddenSize, experts, keyValueHeads, headDim } = config;
   let width = 0;
   const take = (columns: number): Columns => {
     width += columns;
     return { start: width - columns, end: width };
   };
   const [residual, input, gate] = [take(hiddenSize), take(hiddenSize), take(experts)];
-  take(attentionHeads * headDim);
   const [key, value] = [take(keyValueHeads * headDim), take(keyValueHeads * headDim)];
   return { residual, experts: input, gate, key, value, width };
 }

@@ -349,11 +349,9 @@ export class KvView {
         cache.copyWithin(base, from, base + (sequence.length - oldStart) * headDim);
       }
       for (let row = Math.max(0, newStart - sequence.length); row < this.#more; row++) {
-        let source = (batch * this.#more + row) * stride + head * headDim;
-        let target = base + (sequence.length + row - newStart) * headDim;
-        for (const end = source + headDim; source < end; source++, target++) {
-          cache[target] = added[source] as number;
-        }
+        const source = (batch * this.#more + row) * stride + head * headDim;
+        const target = base + (sequence.length + row - newStart) * headDim;
+        cache.set(added.subarray(source, source + headDim), target);
       }
     }
   }
