@@ -90,15 +90,17 @@ export class CpuRouter implements Router {
   createOutputs(tokens: number): RouterOutput {
     const { experts, topK, tokenExpertIndices, dispatchPlan } = this.config;
     const slots = tokens * topK;
-    const output = { tokens, ids: this.#createIds(slots), weights: new Float32Array(slots) };
-    if (!tokenExpertIndices && !dispatchPlan) return output;
-    return {
-      ...output,
-      ...(tokenExpertIndices && { tokenExpertIndices: new Int32Array(slots) }),
-      ...(dispatchPlan && {
-        dispatchPlan: { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(slots) },
-      }),
+    // Assigned and not spread, which takes microseconds in each step of a decode loop.
+    const output: { -readonly [Field in keyof RouterOutput]: RouterOutput[Field] } = {
+      tokens,
+      ids: this.#createIds(slots),
+      weights: new Float32Array(slots),
     };
+    if (tokenExpertIndices) output.tokenExpertIndices = new Int32Array(slots);
+    if (dispatchPlan) {
+      output.dispatchPlan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(slots) };
+    }
+    return output;
   }
 
   async dispose(): Promise<void> {
