@@ -10,6 +10,9 @@ import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 /** GPUBufferUsage.STORAGE, whose global Node does not have. */
 const STORAGE = 0x80;
 const IN_FLIGHT = 4;
+/** Together the 60,000 calls behind the first 40,000. */
+const WINDOWS = 5;
+const CALLS_PER_WINDOW = 12_000;
 
 /** Collects garbage until nothing more goes: WebGPU objects hold on to one another. */
 async function collectGarbage(): Promise<void> {
@@ -58,18 +61,25 @@ describe('WebGPU router over many calls', function () {
     };
     // Until then the allocator takes memory that it keeps.
     await routeMany(40_000);
-    const before = { buffers: observed.count('buffer'), bytes: await residentBytes() };
-    await routeMany(60_000);
-    const after = { buffers: observed.count('buffer'), bytes: await residentBytes() };
-    assert.deepEqual(after.buffers, before.buffers);
+    const before = observed.count('buffer');
+    // What leaks grows in every window. The allocator's own doing shows in one or the other.
+    const grown: number[] = [];
+    let bytes = await residentBytes();
+    for (let window = 0; window < WINDOWS; window++) {
+      await routeMany(CALLS_PER_WINDOW);
+      const now = await residentBytes();
+      grown.push((now - bytes) / CALLS_PER_WINDOW);
+      bytes = now;
+    }
+    assert.deepEqual(observed.count('buffer'), before);
     assert.equal(observed.count('command encoder').made, 100_000);
     assert.equal(observed.count('bind group').made, 100_000);
     for (const kind of ['bind group', 'command encoder', 'compute pass'] as const) {
       // The engine's last frames may still hold those of the calls that ended last.
       assert.ok(observed.count(kind).alive <= 2 * IN_FLIGHT, `${observed.count(kind).alive} of kind ${kind} live on`);
     }
-    const grown = (after.bytes - before.bytes) / 60_000;
-    assert.ok(grown < 250, `memory grew by ${grown.toFixed(0)} bytes a call`);
+    const usual = grown.toSorted((one, other) => one - other)[WINDOWS >> 1] ?? Number.NaN;
+    assert.ok(usual < 250, `memory grew by ${grown.map((growth) => growth.toFixed(0)).join(', ')} bytes a call`);
     await router.dispose();
     assert.equal(observed.count('buffer').alive, 0);
   });
