@@ -22,7 +22,7 @@ import type { LayerRouting } from '../runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from './serialized-error.ts';
-import { guardExit, ThreadGate } from './thread-gate.ts';
+import { guardExit, LONGEST_STEP_MS, ThreadGate } from './thread-gate.ts';
 
 /** Gets what happens to one job. Called from the message handler: has to be quick and must not throw. */
 export interface JobListener {
@@ -45,8 +45,7 @@ export interface StartOptions {
 const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
 const WORKER_URL = new URL(RUNS_FROM_SOURCE ? './from-source.mjs' : './model-worker.js', import.meta.url);
 
-/** What a thread may take to end by itself, in milliseconds: at most, and when it is idle or no runner of ours. */
-const LONGEST_STEP_MS = 30_000;
+/** What a thread that is idle, or no runner of ours, may take to end by itself, in milliseconds. */
 const SHORT_WAIT_MS = 1000;
 const POLL_MS = 5;
 

@@ -56,8 +56,8 @@ export class ThreadGate {
   }
 }
 
-/** The most that an exiting process waits for a step, in milliseconds. */
-const LONGEST_STEP_MS = 30_000;
+/** The most that anyone waits for a step of a thread that is to end, in milliseconds. */
+export const LONGEST_STEP_MS = 30_000;
 
 const guarded = new Set<ThreadGate>();
 

@@ -28,10 +28,9 @@ ROUTER_INLINE ValueKey from_other_half(ValueKey key) {
   return {from_other_half<STEP>(key.logit)};
 }
 
-// What a lane holds of a row when the best values are known: some experts and their logits.
-constexpr int kChunkLogits = 4;
-static_assert(!kSearchesValues || !kHasChunks || kKept * kChunkLogits % kLanes == 0, "every lane holds as much");
-constexpr int kHeld = kHasChunks ? (kKept * kChunkLogits + kLanes - 1) / kLanes : kSlots;
+// What a lane holds of a row when the best values are known: some experts and their logits. A logit is a word here.
+static_assert(!kSearchesValues || !kHasChunks || kKept * kWordsPerChunk % kLanes == 0, "every lane holds as much");
+constexpr int kHeld = kHasChunks ? (kKept * kWordsPerChunk + kLanes - 1) / kLanes : kSlots;
 struct Held {
   float logits[kHeld];
   u32 experts[kHeld];
@@ -94,23 +93,23 @@ ROUTER_INLINE u32 chunk_after(u32 bits, u32 skipped, u32 most) {
 
 // A lane's share of the chosen chunks, read again: part of a chunk, or several.
 ROUTER_INLINE void hold_share(const u8* row, u32 lane, u32 chosen, Held& held) {
-  if constexpr (kHeld >= kChunkLogits) {
-    constexpr int kChunks = kHeld / kChunkLogits;
+  if constexpr (kHeld >= kWordsPerChunk) {
+    constexpr int kChunks = kHeld / kWordsPerChunk;
 #pragma unroll
     for (int i = 0; i < kChunks; i++) {
-      const u32 first = chunk_after(chosen, lane + i * kLanes, (i + 1) * kLanes - 1) * kChunkLogits;
+      const u32 first = chunk_after(chosen, lane + i * kLanes, (i + 1) * kLanes - 1) * kWordsPerChunk;
       const Words4 chunk = *reinterpret_cast<const Words4*>(row + first * kLogitBytes);
-      const u32 four[kChunkLogits] = {chunk.x, chunk.y, chunk.z, chunk.w};
+      const u32 four[kWordsPerChunk] = {chunk.x, chunk.y, chunk.z, chunk.w};
 #pragma unroll
-      for (int j = 0; j < kChunkLogits; j++) {
-        held.logits[i * kChunkLogits + j] = bits_to_float(four[j]);
-        held.experts[i * kChunkLogits + j] = first + j;
+      for (int j = 0; j < kWordsPerChunk; j++) {
+        held.logits[i * kWordsPerChunk + j] = bits_to_float(four[j]);
+        held.experts[i * kWordsPerChunk + j] = first + j;
       }
     }
   } else {
     constexpr int kSharers = kLanes / kKept;
     const u32 first =
-        chunk_after(chosen, lane / kSharers, kKept - 1) * kChunkLogits + lane % kSharers * kHeld;
+        chunk_after(chosen, lane / kSharers, kKept - 1) * kWordsPerChunk + lane % kSharers * kHeld;
     if constexpr (kHeld == 2) {
       const Words2 two = *reinterpret_cast<const Words2*>(row + first * kLogitBytes);
       held.logits[0] = bits_to_float(two.x);

@@ -2,12 +2,11 @@
 
 import { resolveRouterConfig } from '../contract.ts';
 import type { Logits, ResolvedRouterConfig, RouterConfig } from '../contract.ts';
+import { baselineContender } from '../hip/benchmark/contenders.ts';
 import { measureLaunches, uploadBytes } from '../hip/benchmark/measure.ts';
 import { DeviceRoute } from '../hip/device-route.ts';
 import type { DeviceBuffer, GpuDriver, GpuStream } from '../hip/driver/gpu-driver.ts';
 import { openGpuDriver } from '../hip/driver/open-driver.ts';
-import { BASELINE_ARGUMENTS, baselineKernel } from '../hip/kernel/baselines.ts';
-import { placeKernelArguments } from '../hip/kernel/kernel-arguments.ts';
 import { KernelLibrary } from '../hip/kernel-library.ts';
 
 /** Median times of one launch among many in a captured graph, in microseconds, with the logits [T, E] on the GPU. */
@@ -87,12 +86,10 @@ async function measureEmptyLaunch(
   driver: GpuDriver,
   library: KernelLibrary,
   stream: GpuStream,
-  config: ResolvedRouterConfig,
+  { experts, topK, logitsDtype: dtype }: ResolvedRouterConfig,
 ): Promise<number> {
-  const empty = baselineKernel('empty', config, library.target);
+  const empty = await baselineContender('empty', { experts, topK, dtype }, driver, library);
   if (empty === null) return Number.NaN;
-  const kernel = await library.loadText('empty', empty.source, empty.defines, empty.symbol);
-  const launch = driver.prepareLaunch(kernel, empty.threadsPerBlock, placeKernelArguments(BASELINE_ARGUMENTS).bytes);
-  launch.gridSize = 1;
-  return (await measureLaunches(driver, stream, MEASURE, () => launch.launch(stream))).median;
+  const nothing = { logits: 0n, weights: 0n, ids: 0n };
+  return (await measureLaunches(driver, stream, MEASURE, () => empty.enqueue(stream, 1, nothing))).median;
 }

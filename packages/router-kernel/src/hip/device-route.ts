@@ -104,7 +104,7 @@ export class DeviceRoute {
     bias: DevicePointer,
     mayOverlap = true,
   ): Promise<DeviceRoute> {
-    const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }));
+    const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }), mayOverlap);
     return new DeviceRoute(driver, library, config, bias, form, mayOverlap);
   }
 
@@ -120,7 +120,8 @@ export class DeviceRoute {
   async prepare(shape: RouteShape): Promise<void> {
     const specialization = this.#specialize(shape);
     if (!this.#forms.has(specialization.symbol)) {
-      this.#forms.set(specialization.symbol, await loadForm(this.#driver, this.#library, specialization));
+      const form = await loadForm(this.#driver, this.#library, specialization, this.#mayOverlap);
+      this.#forms.set(specialization.symbol, form);
     }
     if (!this.#config.dispatchPlan) return;
     const plan = planDispatchLaunches(this.#config, this.#library.target, shape.tokens);
@@ -174,7 +175,6 @@ export class DeviceRoute {
         paddingMask,
         rowCount,
       });
-      form.launch.overlapsKernelBefore = this.#mayOverlap;
       form.launch.gridSize = gridSize(form.specialization, tokens);
       form.launch.launch(stream);
     }
@@ -228,9 +228,11 @@ async function loadForm(
   driver: GpuDriver,
   library: KernelLibrary,
   specialization: KernelSpecialization,
+  mayOverlap: boolean,
 ): Promise<LoadedForm> {
   const kernel = await library.load(specialization, specialization.symbol);
   const launch = driver.prepareLaunch(kernel, specialization.threadsPerBlock, ROUTER_ARGUMENTS.bytes);
+  launch.overlapsKernelBefore = mayOverlap;
   return { specialization, launch };
 }
 

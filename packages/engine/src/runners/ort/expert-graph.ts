@@ -24,13 +24,12 @@ export type ExpertPart = 'gateUp' | 'down';
  */
 export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, form: ExpertForm): GraphBuilder {
   const graph = new GraphBuilder('experts');
-  const { hiddenSize, intermediateSize, experts, expertsPerToken } = config;
+  const { hiddenSize, intermediateSize, experts } = config;
   const input = graph.input('expertInput', 'float32', ['tokens', hiddenSize]);
   const rows = graph.input('planRows', 'int32', ['slots']);
   const ofExperts = graph.input('planExperts', 'int32', ['slots']);
   const counts = graph.input('planCounts', 'int64', [experts]);
   const inverse = graph.input('planInverse', 'int32', ['slots']);
-  const weights = graph.input('planWeights', 'float32', ['tokens', 1, expertsPerToken]);
 
   const terms = form === 'blocks8' ? 2 : 1;
   const partCounts = terms === 1 ? counts : graph.op('Add', [counts, counts]);
@@ -51,14 +50,20 @@ export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, for
   const gateUp = linear(gathered, 'gateUp', gateThenUp);
   const [gate = '', up = ''] = graph.split(gateUp, graph.integers([intermediateSize, intermediateSize]), 2, 1);
   const down = linear(clampedSwiglu(graph, config, gate, up), 'down', inOrder);
-  const bySlot = graph.op('Gather', [down, inverse], { axis: 0 });
-  const mixture = graph.op('MatMul', [
-    weights,
-    graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]),
-  ]);
-  const residual = graph.input('residual', 'float32', ['tokens', 1, hiddenSize]);
-  graph.output('residualSum', graph.op('Add', [residual, mixture]), 'float32', ['tokens', 1, hiddenSize]);
+  combine(graph, config, graph.op('Gather', [down, inverse], { axis: 0 }));
   return graph;
+}
+
+/**
+ * The end of a layer: each token's slots [tokens * K, hidden], weighted by the input planWeights and summed, onto the input
+ * residual. Output: residualSum [tokens, 1, hidden].
+ */
+export function combine(graph: GraphBuilder, { hiddenSize, expertsPerToken }: GptOssConfig, bySlot: Value): void {
+  const weights = graph.input('planWeights', 'float32', ['tokens', 1, expertsPerToken]);
+  const residual = graph.input('residual', 'float32', ['tokens', 1, hiddenSize]);
+  const slots = graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]);
+  const residualSum = graph.op('Add', [residual, graph.op('MatMul', [weights, slots])]);
+  graph.output('residualSum', residualSum, 'float32', ['tokens', 1, hiddenSize]);
 }
 
 /** GPT-OSS's activation: (up + 1) * gate * sigmoid(1.702 * gate), both clamped. */

@@ -123,8 +123,15 @@ export class OrtPipeline implements LayerPipeline {
       return;
     }
     const phase = rows === 1 || this.#step.length === 1 ? 'decode' : 'prefill';
-    const [input, residual] = [this.#expertInput, this.#residual];
-    this.#residual = await this.#model.experts.mix({ layer, phase, input, residual, ids, weights, plan });
+    this.#residual = await this.#model.experts.mix({
+      layer,
+      phase,
+      input: this.#expertInput,
+      residual: this.#residual,
+      ids,
+      weights,
+      plan,
+    });
   }
 
   async finish(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { GptOssConfig } from '@switchyard/models';
-import { clampedSwiglu } from './expert-graph.ts';
+import { clampedSwiglu, combine } from './expert-graph.ts';
 import type { ExpertPart } from './expert-graph.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Value } from './graph.ts';
@@ -15,12 +15,11 @@ import type { Value } from './graph.ts';
  */
 export function unpackedExpertGraph(config: GptOssConfig): GraphBuilder {
   const graph = new GraphBuilder('unpacked-experts');
-  const { hiddenSize, intermediateSize, experts, expertsPerToken } = config;
+  const { hiddenSize, intermediateSize, experts } = config;
   const input = graph.input('expertInput', 'float32', ['tokens', hiddenSize]);
   const rows = graph.input('planRows', 'int32', ['slots']);
   const counts = graph.input('planCounts', 'int64', [experts]);
   const inverse = graph.input('planInverse', 'int32', ['slots']);
-  const weights = graph.input('planWeights', 'float32', ['tokens', 1, expertsPerToken]);
 
   const linear = (
     part: ExpertPart,
@@ -43,11 +42,6 @@ export function unpackedExpertGraph(config: GptOssConfig): GraphBuilder {
   const activated = graph.split(clampedSwiglu(graph, config, gate, up), counts, experts, 1);
   const down = linear('down', activated, hiddenSize, intermediateSize, 0);
   const bySlot = graph.op('Gather', [graph.op('Transpose', [down], { perm: [1, 0] }), inverse], { axis: 0 });
-  const mixture = graph.op('MatMul', [
-    weights,
-    graph.op('Reshape', [bySlot, graph.integers([-1, expertsPerToken, hiddenSize])]),
-  ]);
-  const residual = graph.input('residual', 'float32', ['tokens', 1, hiddenSize]);
-  graph.output('residualSum', graph.op('Add', [residual, mixture]), 'float32', ['tokens', 1, hiddenSize]);
+  combine(graph, config, bySlot);
   return graph;
 }

@@ -76,7 +76,8 @@ async function ownContender(
   };
 }
 
-async function baselineContender(
+/** A baseline for a shape; null where the published kernel does not take it. */
+export async function baselineContender(
   baseline: Baseline,
   { experts, topK, dtype }: BenchmarkShape,
   driver: GpuDriver,

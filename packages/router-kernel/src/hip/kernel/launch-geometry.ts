@@ -114,27 +114,31 @@ function measuredForm(
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */
 function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
-  const loadsPerRow = (config.experts * logitBytes(config)) / 16;
-  const kept = nextPowerOfTwo(config.topK);
-  return loadBytes === 16 && loadsPerRow % lanes === 0 && kept % lanes === 0 && kept <= loadsPerRow;
+  return hasEnoughChunks(config, lanes, loadBytes) && nextPowerOfTwo(config.topK) % lanes === 0;
 }
 
 /** Whether chunks of f32 rows can be searched by value (by_value.hip), where lanes may share a chunk. */
 function canSearchValues(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
-  const { experts, topK, logitsDtype, expertRange } = config;
-  const loadsPerRow = experts / 4;
-  const kept = nextPowerOfTwo(topK);
-  const keepsAll = expertRange[0] === 0 && expertRange[1] === experts;
+  const { experts, topK, logitsDtype } = config;
   return (
     logitsDtype === 'f32' &&
-    keepsAll &&
+    !hasRange(config) &&
     topK <= 8 &&
-    loadBytes === 16 &&
-    loadsPerRow <= 32 &&
-    loadsPerRow % lanes === 0 &&
-    kept <= loadsPerRow &&
-    (kept * 4) % lanes === 0
+    experts <= 128 &&
+    hasEnoughChunks(config, lanes, loadBytes) &&
+    (nextPowerOfTwo(topK) * 4) % lanes === 0
   );
+}
+
+/** Whether the row's loads divide among the lanes, and are as many as winners are kept. */
+function hasEnoughChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
+  const loadsPerRow = (config.experts * logitBytes(config)) / 16;
+  return loadBytes === 16 && loadsPerRow % lanes === 0 && nextPowerOfTwo(config.topK) <= loadsPerRow;
+}
+
+/** Whether ids of some experts are dropped. */
+export function hasRange({ expertRange, experts }: ResolvedRouterConfig): boolean {
+  return expertRange[0] !== 0 || expertRange[1] !== experts;
 }
 
 /** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */

@@ -6,7 +6,7 @@
 
 import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
 import type { KernelSourceName } from './source.ts';
-import { chooseGeometry } from './launch-geometry.ts';
+import { chooseGeometry, hasRange } from './launch-geometry.ts';
 
 /** What a kernel is compiled for. */
 export interface KernelTarget {
@@ -72,7 +72,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes: mostLoadBytes });
   const { loadBytes } = geometry;
   const padding = hint.padding === true;
-  const isRanged = config.expertRange[0] !== 0 || config.expertRange[1] !== config.experts;
+  const isRanged = hasRange(config);
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
 
