@@ -8,7 +8,6 @@
 /** ln 2 in two parts: the first ends at 2^-32, so that k times it is exact for every k that occurs. */
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
-const ONE_OVER_LN2 = 1.4426950408889634;
 
 /** 1 / n! for n = 13 down to 0: within |r| <= ln(2) / 2 the terms that are left out are below 2^-57 of the sum. */
 const COEFFICIENTS = [
@@ -26,7 +25,7 @@ const LOWEST = -708;
  */
 export function exactExp(x: number): number {
   if (x < LOWEST) return 0;
-  const k = Math.floor(x * ONE_OVER_LN2 + 0.5);
+  const k = Math.floor(x * Math.LOG2E + 0.5);
   const r = x - k * LN2_HIGH - k * LN2_LOW;
   let sum = 0;
   for (const coefficient of COEFFICIENTS) sum = sum * r + coefficient;

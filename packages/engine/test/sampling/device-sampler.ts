@@ -92,7 +92,7 @@ export function deviceSample(logits: Float32Array, parameters: SamplingParameter
     return weight >= floor ? weight : 0;
   });
   const weightOf = (id: number): number => weights[id] as number;
-  let isKept = (_: number): boolean => true;
+  let isKept: (id: number) => boolean = () => true;
   if (topK > 0 && topK < logits.length) isKept = keep(keys, () => 1, topK);
   const byTopK = isKept;
   const left = (id: number): number => (byTopK(id) ? weightOf(id) : 0);
