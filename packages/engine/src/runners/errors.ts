@@ -15,6 +15,19 @@ export class UnknownSequenceError extends EngineError {
   }
 }
 
+/** A sampler number that this runner did not make, or that was closed, or none where one is needed. */
+export class UnknownSamplerError extends EngineError {
+  override readonly name = 'UnknownSamplerError';
+  readonly code = 'UNKNOWN_SAMPLER';
+  readonly sampler: number | undefined;
+  constructor(sampler: number | undefined) {
+    super(
+      `There is no such sampler · found ${sampler === undefined ? 'none' : `number ${sampler}`} · make one with openSampler(), and use none after closeSampler()`,
+    );
+    this.sampler = sampler;
+  }
+}
+
 /** A fork asks for a position whose keys and values a sliding-window layer has dropped. */
 export class KvHistoryGoneError extends EngineError {
   override readonly name = 'KvHistoryGoneError';
