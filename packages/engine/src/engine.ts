@@ -18,7 +18,7 @@ import { Generation } from './generation.ts';
 import { collect } from './collect.ts';
 import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
 import { checkRequest } from './conversation-checks.ts';
-import { SILENT_LOGGER } from './logger.ts';
+import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
@@ -59,16 +59,18 @@ export class Engine implements AsyncDisposable {
    * Throws InvalidRequestError, LoadError, AbortedError, WorkerCrashedError, or a ModelsError for a bad checkpoint.
    */
   static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
-    const { signal, logger = SILENT_LOGGER, onProgress, runnerModule, runnerOptions } = options;
+    const { signal, onProgress = () => undefined, runnerModule, runnerOptions } = options;
+    const logger = containedLogger(options.logger ?? SILENT_LOGGER);
+    const progress = containedCallback('onProgress', onProgress, logger);
     const resolved = resolveEngineOptions(options);
     if (path !== undefined && typeof path !== 'string') {
       throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
     }
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
-    onProgress?.({ phase: 'checkpoint', fraction: 0 });
+    progress({ phase: 'checkpoint', fraction: 0 });
     const snapshot = await openSnapshot(path);
     try {
-      onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE });
+      progress({ phase: 'model', fraction: CHECKPOINT_SHARE });
       const worker = await WorkerClient.start({
         data: {
           path: snapshot.path,
@@ -78,10 +80,10 @@ export class Engine implements AsyncDisposable {
         },
         logger,
         onProgress: (fraction) =>
-          onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE + (1 - CHECKPOINT_SHARE) * fraction }),
+          progress({ phase: 'model', fraction: CHECKPOINT_SHARE + (1 - CHECKPOINT_SHARE) * fraction }),
         signal,
       });
-      onProgress?.({ phase: 'ready', fraction: 1 });
+      progress({ phase: 'ready', fraction: 1 });
       const { plan } = worker.info;
       logger.info('model loaded', {
         path: snapshot.path,
@@ -128,11 +130,11 @@ export class Engine implements AsyncDisposable {
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {
     this.#checkOpen();
     checkRequest(request);
-    const { config, generation, tokenizer } = this.#snapshot;
-    const { vocabularySize } = config;
+    const { generation, tokenizer } = this.#snapshot;
+    const tokens = tokenizer.vocabularySize;
     const stops = checkStops(request.stop);
-    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], vocabularySize)];
-    const sampling = resolveSampling(request, vocabularySize, () => randomInt(RANDOM_SEED_LIMIT));
+    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], tokens)];
+    const sampling = resolveSampling(request, tokens, () => randomInt(RANDOM_SEED_LIMIT));
     const { ids, createReader } = this.#withinContext((limit) =>
       buildPrompt(request, this.#snapshot, stops, limit - 1),
     );
@@ -176,7 +178,10 @@ export class Engine implements AsyncDisposable {
   /** How likely texts are under the model; results in the order of the inputs. Throws as `generate` does. */
   async score(inputs: readonly ScoreInput[], options: { readonly signal?: AbortSignal } = {}): Promise<ScoreResult[]> {
     if (!Array.isArray(inputs)) throw new InvalidRequestError('inputs', describeValue(inputs), 'give an array');
-    return Promise.all(inputs.map((input, i) => this.#scoreOne(input, i, options.signal)));
+    this.#checkOpen();
+    // All of them before the first is handed over: a bad request starts nothing.
+    const texts = inputs.map((input: ScoreInput, index) => this.#scoredIds(input, index));
+    return Promise.all(texts.map((ids) => this.#scoreOne(ids, options.signal)));
   }
 
   /** The scheduler's counters and gauges. */
@@ -185,7 +190,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Called with what every layer's router chose in each step, all requests together; null (the default) for nobody.
+   * Called with what every layer's router chose in each step, all requests together; null (the default) for nobody. What
+   * it throws is logged, no more than once.
    * The rows of a single request come as its `routing` events.
    */
   get onRouting(): ((routing: LayerRouting) => void) | null {
@@ -213,10 +219,11 @@ export class Engine implements AsyncDisposable {
     return [...buildPrompt(request, this.#snapshot, [], maxTokens).ids];
   }
 
-  /** The text of token ids, special tokens included. Throws InvalidRequestError for ids outside the vocabulary. */
+  /** The text of token ids, special tokens included. Throws InvalidRequestError for ids that have no token. */
   detokenize(ids: ArrayLike<number>): string {
     this.#checkOpen();
-    return this.#snapshot.tokenizer.decode(checkIds('ids', ids, this.#snapshot.config.vocabularySize));
+    const { tokenizer } = this.#snapshot;
+    return tokenizer.decode(checkIds('ids', ids, tokenizer.vocabularySize));
   }
 
   /** Ends open requests with DisposedError, frees the model and ends the worker. Calling it again does nothing. */
@@ -234,9 +241,9 @@ export class Engine implements AsyncDisposable {
     await this.dispose();
   }
 
-  async #scoreOne(input: ScoreInput, index: number, signal: AbortSignal | undefined): Promise<ScoreResult> {
-    this.#checkOpen();
-    const { tokenizer, config } = this.#snapshot;
+  /** The ids of an input. Throws InvalidRequestError, EmptyPromptError, ContextLengthError. */
+  #scoredIds(input: ScoreInput, index: number): Int32Array {
+    const { tokenizer } = this.#snapshot;
     const field = `inputs[${index}]`;
     let ids: Int32Array;
     if (typeof input !== 'object' || input === null) {
@@ -245,10 +252,14 @@ export class Engine implements AsyncDisposable {
     if ('text' in input && typeof input.text === 'string') {
       const { text } = input;
       ids = Int32Array.from(this.#withinContext((limit) => tokenizer.encodeWithSpecialTokens(text, limit)));
-    } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, config.vocabularySize);
+    } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, tokenizer.vocabularySize);
     else throw new InvalidRequestError(field, describeValue(input), 'give an object with text or ids');
     if (ids.length === 0) throw new EmptyPromptError();
     this.#checkLength(ids.length - 1);
+    return ids;
+  }
+
+  async #scoreOne(ids: Int32Array, signal: AbortSignal | undefined): Promise<ScoreResult> {
     const logprobs = await this.#scoreIds(ids, signal);
     let nll = 0;
     for (const logprob of logprobs) nll -= logprob;

@@ -130,6 +130,18 @@ export class InvalidLogitsError extends EngineError {
   }
 }
 
+/** What reads the answer for the caller threw. The request ends here, others go on. */
+export class DeliveryError extends EngineError {
+  override readonly name = 'DeliveryError';
+  readonly code = 'DELIVERY_FAILED';
+  constructor(found: string, cause?: unknown) {
+    super(
+      `The answer could not be delivered · found ${found} · send the request again; if it happens again, report it with the cause`,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}
+
 /** The request asks for something that this engine cannot do. */
 export class UnsupportedError extends EngineError {
   override readonly name = 'UnsupportedError';

@@ -41,6 +41,7 @@ export interface EngineOptions {
   readonly runnerOptions?: unknown;
   /** Ends the load; `Engine.load` throws AbortedError. */
   readonly signal?: AbortSignal;
+  /** What it throws is logged, no more than once, and the load goes on: `signal` ends it. Defaults to nobody. */
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Defaults to silence. */
   readonly logger?: Logger;

@@ -14,6 +14,7 @@
  * @module
  */
 import type { TokenConstraint } from '../constraint.ts';
+import { reasonOf } from '../contain.ts';
 import { ForwardError, InvalidLogitsError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
@@ -52,6 +53,11 @@ export interface SchedulerLimits {
 export interface SchedulerOptions extends SchedulerLimits {
   readonly runner: ModelRunner;
   readonly routing: { readonly layers: number; readonly experts: number; readonly topK: number };
+  /**
+   * How many ids have a token, from 0 up: a model's vocabulary may be padded beyond them. No other id is ever chosen, and
+   * log-probabilities are those among the ids that can be. Defaults to all of the runner's vocabulary.
+   */
+  readonly tokens?: number;
   /** Makes a job's constraint; null for none. Defaults to none for every job. */
   readonly createConstraint?: (spec: unknown) => TokenConstraint | null;
   /** Milliseconds, never going back. Defaults to performance.timeOrigin + performance.now(). */
@@ -83,6 +89,8 @@ export class Scheduler {
   readonly routingLog: RoutingLog;
   readonly #runner: ModelRunner;
   readonly #limits: SchedulerLimits;
+  /** Logits that count, of each row. */
+  readonly #tokens: number;
   readonly #createConstraint: (spec: unknown) => TokenConstraint | null;
   readonly #now: () => number;
   readonly #waiting: JobState[] = [];
@@ -105,6 +113,7 @@ export class Scheduler {
     const { runner } = options;
     this.#runner = runner;
     this.#limits = options;
+    this.#tokens = Math.min(options.tokens ?? runner.vocabularySize, runner.vocabularySize);
     this.#createConstraint = options.createConstraint ?? (() => null);
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
@@ -183,7 +192,7 @@ export class Scheduler {
   async step(): Promise<StepReport> {
     const results: StepResults = { tokens: [], finished: [], scored: [], routing: [], failed: [] };
     this.#dropCancelled();
-    this.#admit();
+    this.#admit(results);
     const batch = this.#planBatch(results);
     if (batch.length === 0) {
       if (results.scored.length + results.finished.length + results.failed.length === 0) await this.#untilChange();
@@ -198,7 +207,7 @@ export class Scheduler {
     try {
       outputs = await this.#runner.forward(batch.map(({ step }) => step));
     } catch (cause) {
-      const error = new ForwardError(cause instanceof Error ? cause.message : String(cause), cause);
+      const error = new ForwardError(reasonOf(cause), cause);
       for (const { state } of batch) this.#fail(state, error, results);
       return results;
     }
@@ -249,7 +258,7 @@ export class Scheduler {
     for (const state of this.#open.values()) if (state.cancelled) this.#retire(state);
   }
 
-  #admit(): void {
+  #admit(results: StepResults): void {
     for (;;) {
       const index = this.#waiting.findIndex(({ paused }) => !paused);
       const state = this.#waiting[index];
@@ -261,7 +270,12 @@ export class Scheduler {
         continue;
       }
       this.#waiting.splice(index, 1);
-      this.#attachSequence(state);
+      try {
+        this.#attachSequence(state);
+      } catch (cause) {
+        this.#fail(state, new ForwardError(reasonOf(cause), cause), results);
+        continue;
+      }
       this.#running.push(state);
     }
   }
@@ -394,8 +408,9 @@ export class Scheduler {
     if (state.answer.length === 0) this.#prefixes.keepPrompt(state);
 
     if (state.constraint !== null) await state.constraint.ready;
-    const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
-    if (Number.isNaN(logits[token])) throw new InvalidLogitsError();
+    const row = logits.subarray(0, this.#tokens);
+    const token = state.sampler.sample(row, state.constraint?.mask() ?? null);
+    if (Number.isNaN(row[token] ?? Number.NaN)) throw new InvalidLogitsError();
     state.constraint?.accept(token);
     state.awaitMask();
     state.answer.push(token);
@@ -403,7 +418,7 @@ export class Scheduler {
     if (state.lastTokenAt !== null) this.#tokenIntervals.observe(at - state.lastTokenAt);
     state.lastTokenAt = at;
     const report: { -readonly [K in keyof TokenReport]: TokenReport[K] } = { id: job.id, token, at };
-    if (job.logprobs !== null) report.logprobs = logprobsOf(logits, token, job.logprobs);
+    if (job.logprobs !== null) report.logprobs = logprobsOf(row, token, job.logprobs);
     if (state.firstTokenAt === null) {
       state.firstTokenAt = at;
       const startedAt = state.startedAt ?? at;
@@ -427,7 +442,7 @@ export class Scheduler {
     for (let row = 0; row < step.tokens.length; row++) {
       const position = state.computed + row;
       const next = state.job.prompt[position + 1] ?? 0;
-      const logprob = logprobOf(logits.subarray(row * width, (row + 1) * width), next);
+      const logprob = logprobOf(logits.subarray(row * width, row * width + this.#tokens), next);
       if (Number.isNaN(logprob)) throw new InvalidLogitsError();
       state.logprobs[position] = logprob;
     }

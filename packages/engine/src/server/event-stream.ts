@@ -9,7 +9,9 @@
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
-import type { Serving } from './serving.ts';
+import { contain } from '../contain.ts';
+import { toOpenAiError } from './openai-error.ts';
+import { logFailure, type Serving } from './serving.ts';
 
 /** Writes one response's events. */
 export interface EventStream {
@@ -36,7 +38,8 @@ export function abortWithClient(context: Context): AbortController {
  * do not close the connection during a long prefill.
  *
  * @param abort Aborted if the client goes away before the end.
- * @param produce Sends the events; must not throw (a stream has no status left to change).
+ * @param produce Sends the events, its own failures among them: a stream has no status left to change. What it throws
+ * all the same is logged, and the stream ends.
  */
 export function streamEvents(
   context: Context,
@@ -51,7 +54,13 @@ export function streamEvents(
   const response = outgoingOf(context);
   response.writeHead(200, Object.fromEntries(context.body(null).headers));
   const events = new ResponseEvents(response, serving, abort);
-  void produce(events).finally(() => events.end());
+  contain(
+    () => produce(events).finally(() => events.end()),
+    (error) => {
+      abort.abort();
+      logFailure(serving, context, toOpenAiError(error));
+    },
+  );
   return RESPONSE_ALREADY_SENT;
 }
 

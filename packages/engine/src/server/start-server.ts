@@ -7,8 +7,9 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
+import { reasonOf } from '../contain.ts';
 import { DisposedError, LoadError } from '../errors.ts';
-import { SILENT_LOGGER } from '../logger.ts';
+import { containedLogger, type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
 import { EngineHolder, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
@@ -76,6 +77,13 @@ function answerBrokenRequests(server: Server): void {
   });
 }
 
+/** Without a listener, an error of one response's stream would end the process. The socket's end tells the rest. */
+function surviveBrokenResponses(server: Server, logger: Logger): void {
+  server.on('request', (_, response: ServerResponse) => {
+    response.on('error', (error) => logger.warn('response failed', { reason: reasonOf(error) }));
+  });
+}
+
 /** Closes connections whose client has read nothing for a while although something waits for it. */
 function cutOffStalledReaders(server: Server, stalledReaderMs: number, onStalled: () => void): void {
   server.on('request', (_, response: ServerResponse) => {
@@ -130,7 +138,7 @@ export async function startServer(
   modelName: string,
   options: ServerOptions = {},
 ): Promise<RunningServer> {
-  const logger = options.logger ?? SILENT_LOGGER;
+  const logger = containedLogger(options.logger ?? SILENT_LOGGER);
   const host = options.host ?? SERVER_DEFAULTS.host;
   const drainMs = options.drainMs ?? SERVER_DEFAULTS.drainMs;
   const modelId = options.modelId ?? basename(modelName);
@@ -181,6 +189,7 @@ export async function startServer(
     corsOrigin: options.corsOrigin ?? null,
     logger,
   });
+  surviveBrokenResponses(server, logger);
   cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>
     metrics.stalledReader(),
   );

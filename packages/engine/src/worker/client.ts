@@ -6,8 +6,10 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { contain, reasonOf } from '../contain.ts';
 import {
   AbortedError,
+  DeliveryError,
   DisposedError,
   type EngineError,
   ForwardError,
@@ -17,14 +19,17 @@ import {
   QueueFullError,
   WorkerCrashedError,
 } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import { containedCallback, containedLogger, type Logger } from '../logger.ts';
 import type { LayerRouting } from '../runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from './serialized-error.ts';
 import { guardExit, LONGEST_STEP_MS, ThreadGate } from './thread-gate.ts';
 
-/** Gets what happens to one job. Called from the message handler: has to be quick and must not throw. */
+/**
+ * Gets what happens to one job. Called from the message handler: has to be quick. A listener that throws ends its own
+ * job, with DeliveryError, and no other.
+ */
 export interface JobListener {
   queued(): void;
   token(report: TokenReport): void;
@@ -80,7 +85,7 @@ export class WorkerClient {
   private constructor(worker: Worker, info: ModelInfo, logger: Logger) {
     this.info = info;
     this.#worker = worker;
-    this.#logger = logger;
+    this.#logger = containedLogger(logger);
     let cause: unknown;
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => {
@@ -141,8 +146,8 @@ export class WorkerClient {
   submit(job: Job, listener: JobListener): void {
     if (this.#disposing) throw new DisposedError();
     if (this.#crash !== null) throw this.#crash;
-    this.#listeners.set(job.id, listener);
     this.#send({ type: 'submit', job });
+    this.#listeners.set(job.id, listener);
   }
 
   /** Ends a job at the next step. Its listener hears nothing more. */
@@ -157,9 +162,9 @@ export class WorkerClient {
     this.#send({ type: 'pause', id, paused });
   }
 
-  /** Hears what the routers choose, all requests together; null for nobody. */
+  /** Hears what the routers choose, all requests together; null for nobody. What it throws first is logged. */
   watchRouting(listener: ((routing: LayerRouting) => void) | null): void {
-    this.#routingListener = listener;
+    this.#routingListener = listener === null ? null : containedCallback('onRouting', listener, this.#logger);
     if (!this.#disposing && this.#crash === null) this.#send({ type: 'watch-routing', on: listener !== null });
   }
 
@@ -201,7 +206,7 @@ export class WorkerClient {
         this.#deliver(message);
         return;
       case 'queued':
-        this.#listeners.get(message.id)?.queued();
+        this.#tell(message.id, this.#listeners.get(message.id), (listener) => listener.queued());
         return;
       case 'report':
         this.#reports.get(message.call)?.resolve(message.report);
@@ -217,11 +222,35 @@ export class WorkerClient {
   }
 
   #deliver(step: StepMessage): void {
-    for (const report of step.routing) this.#listeners.get(report.id)?.routing(report);
-    for (const report of step.tokens) this.#listeners.get(report.id)?.token(report);
-    for (const report of step.finished) this.#takeListener(report.id)?.finished(report);
-    for (const report of step.scored) this.#takeListener(report.id)?.scored(report);
-    for (const { id, failure } of step.failed) this.#takeListener(id)?.failed(errorOf(failure));
+    const open = (id: number): JobListener | undefined => this.#listeners.get(id);
+    for (const report of step.routing) this.#tell(report.id, open(report.id), (listener) => listener.routing(report));
+    for (const report of step.tokens) this.#tell(report.id, open(report.id), (listener) => listener.token(report));
+    for (const report of step.finished) {
+      this.#tell(report.id, this.#takeListener(report.id), (listener) => listener.finished(report));
+    }
+    for (const report of step.scored) {
+      this.#tell(report.id, this.#takeListener(report.id), (listener) => listener.scored(report));
+    }
+    for (const { id, failure } of step.failed) {
+      this.#tell(id, this.#takeListener(id), (listener) => listener.failed(errorOf(failure)));
+    }
+  }
+
+  /** The border: what a listener throws ends its own job. Only by construction are the others, and the process, safe. */
+  #tell(id: number, listener: JobListener | undefined, tell: (listener: JobListener) => void): void {
+    if (listener === undefined) return;
+    contain(
+      () => tell(listener),
+      (cause) => {
+        const error = new DeliveryError(reasonOf(cause), cause);
+        this.#logger.error('an answer could not be delivered', { id, reason: error.message });
+        this.cancel(id);
+        contain(
+          () => listener.failed(error),
+          (again) => this.#logger.error('a request could not be failed', { id, reason: reasonOf(again) }),
+        );
+      },
+    );
   }
 
   #takeListener(id: number): JobListener | undefined {
@@ -231,9 +260,9 @@ export class WorkerClient {
   }
 
   #failAll(error: Error): void {
-    const listeners = [...this.#listeners.values()];
+    const listeners = [...this.#listeners];
     this.#listeners.clear();
-    for (const listener of listeners) listener.failed(error);
+    for (const [id, open] of listeners) this.#tell(id, open, (listener) => listener.failed(error));
     for (const { reject } of this.#reports.values()) reject(error);
     this.#reports.clear();
   }

@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot, type Snapshot } from '@switchyard/models';
+import { contain } from '../contain.ts';
 import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { ModelRunner } from '../runner.ts';
@@ -38,7 +39,11 @@ function portLogger(post: (message: FromWorker) => void): Logger {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields?: Readonly<Record<string, unknown>>): void =>
-      post({ type: 'log', level, message, fields });
+      contain(
+        () => post({ type: 'log', level, message, fields }),
+        // Fields that cannot be copied to another thread: the message alone, then.
+        () => post({ type: 'log', level, message, fields: undefined }),
+      );
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
@@ -81,6 +86,7 @@ class ModelWorker {
     this.#scheduler = new Scheduler({
       ...data.limits,
       runner,
+      tokens: snapshot.tokenizer.vocabularySize,
       routing: { layers, experts, topK: expertsPerToken },
       createConstraint: (specification) => this.#constraints.create(specification),
     });
