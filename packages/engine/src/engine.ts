@@ -22,7 +22,7 @@ import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
-import type { LayerRouting } from './runner.ts';
+import type { LayerRouting } from './runners/runner.ts';
 import { checkNumber, describeValue, resolveSampling } from './sampling/parameters.ts';
 import type { GenerateJob, SchedulerStats } from './scheduler/job.ts';
 import { WorkerClient } from './worker/client.ts';

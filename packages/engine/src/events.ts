@@ -4,7 +4,7 @@
  * @module
  */
 import type { HarmonyToolCall } from '@switchyard/models';
-import type { LayerRouting } from './runner.ts';
+import type { LayerRouting } from './runners/runner.ts';
 
 /** Why an answer ended. */
 export type FinishReason =

@@ -8,7 +8,7 @@ import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import type { ExpertPrecision, RouterChoice } from './runner-module.ts';
 import { checkNumber, describeValue } from './sampling/parameters.ts';
-import type { SchedulerLimits } from './scheduler/scheduler.ts';
+import type { SchedulerLimits } from './scheduler/limits.ts';
 
 /** What is being loaded, and how much of it is done. */
 export interface LoadProgress {

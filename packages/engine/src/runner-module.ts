@@ -5,7 +5,8 @@
  */
 import type { Snapshot } from '@switchyard/models';
 import type { Logger } from './logger.ts';
-import type { ModelRunner } from './runner.ts';
+import type { LogitsRunner } from './runners/logits-runner.ts';
+import type { ModelRunner } from './runners/runner.ts';
 
 /** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
 export type ExpertPrecision = 'exact' | 'int4';
@@ -30,5 +31,6 @@ export interface RunnerModuleOptions {
 
 /** What a runner module exports. */
 export interface RunnerModule {
-  createRunner(options: RunnerModuleOptions): Promise<ModelRunner>;
+  /** A runner that chooses its own tokens, or one that leaves its logits in host memory: then they are chosen there. */
+  createRunner(options: RunnerModuleOptions): Promise<ModelRunner | LogitsRunner>;
 }

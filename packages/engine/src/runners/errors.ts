@@ -28,23 +28,6 @@ export class UnknownSamplerError extends EngineError {
   }
 }
 
-/** A fork asks for a position whose keys and values a sliding-window layer has dropped. */
-export class KvHistoryGoneError extends EngineError {
-  override readonly name = 'KvHistoryGoneError';
-  readonly code = 'KV_HISTORY_GONE';
-  /** The length asked for. */
-  readonly length: number;
-  /** The shortest length that the sequence can still be forked at, 0 apart. */
-  readonly shortest: number;
-  constructor(length: number, shortest: number) {
-    super(
-      `The sequence cannot be forked there · found length ${length} where the window's history starts at ${shortest} · fork while the sequence is still near that length, or prefill anew`,
-    );
-    this.length = length;
-    this.shortest = shortest;
-  }
-}
-
 /** A forward step that is wrong in itself. Nothing was computed. */
 export class InvalidStepError extends EngineError {
   override readonly name = 'InvalidStepError';

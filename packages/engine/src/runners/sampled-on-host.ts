@@ -134,7 +134,10 @@ class SampledOnHost implements ModelRunner {
   }
 
   openSampler(parameters: SamplingParameters, prompt: Int32Array, answer: readonly number[] = []): number {
-    this.#samplers.set(this.#nextSampler, { sampler: new Sampler(parameters, prompt, answer), last: answer.at(-1) ?? -1 });
+    this.#samplers.set(this.#nextSampler, {
+      sampler: new Sampler(parameters, prompt, answer),
+      last: answer.at(-1) ?? -1,
+    });
     return this.#nextSampler++;
   }
 
@@ -172,7 +175,10 @@ class SampledOnHost implements ModelRunner {
   ): Promise<readonly SequenceOutput[]> {
     await before;
     if (failures !== this.#failures) {
-      throw new InvalidStepError('a failure of the step before it', 'submit it again, with what the sequences hold now');
+      throw new InvalidStepError(
+        'a failure of the step before it',
+        'submit it again, with what the sequences hold now',
+      );
     }
     try {
       return await this.#run(batch);
@@ -211,7 +217,8 @@ class SampledOnHost implements ModelRunner {
   #outputOf(step: SequenceStep, computed: LogitsOutput | undefined): SequenceOutput {
     const logits = computed?.logits ?? NO_LOGITS;
     const routing = step.traceRouting === true ? { routing: this.#routing.rowsOf(step.sequence) } : {};
-    const rows = step.want === 'last' || step.want === 'all' ? wantedRows(logits, step.want, this.vocabularySize) : NO_LOGITS;
+    const rows =
+      step.want === 'last' || step.want === 'all' ? wantedRows(logits, step.want, this.vocabularySize) : NO_LOGITS;
     try {
       return {
         token: -1,

@@ -20,7 +20,7 @@ import {
   WorkerCrashedError,
 } from '../errors.ts';
 import { containedCallback, containedLogger, type Logger } from '../logger.ts';
-import type { LayerRouting } from '../runner.ts';
+import type { LayerRouting } from '../runners/runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from './serialized-error.ts';

@@ -3,12 +3,11 @@
  *
  * @module
  */
-import type { LayerRouting, RunnerTimings } from '../runner.ts';
+import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
 import type { ExpertPrecision, RouterChoice } from '../runner-module.ts';
 import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { KvPlan } from '../scheduler/kv-budget.ts';
-import type { ExpertLoad } from '../scheduler/routing-log.ts';
-import type { SchedulerLimits } from '../scheduler/scheduler.ts';
+import type { SchedulerLimits } from '../scheduler/limits.ts';
 import type { SerializedError } from './serialized-error.ts';
 
 /** What the worker starts with. */

@@ -5,7 +5,9 @@ import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
 import { takeTurns } from '../../src/scheduler/prefill-turns.ts';
-import { Scheduler, type SchedulerLimits } from '../../src/scheduler/scheduler.ts';
+import type { SchedulerLimits } from '../../src/scheduler/limits.ts';
+import { Scheduler } from '../../src/scheduler/scheduler.ts';
+import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
 import { ScriptedRunner, type ScriptedOptions } from '../fixtures/scripted-runner.ts';
 
 const LIMITS: SchedulerLimits = {
@@ -38,14 +40,14 @@ function job(id: number, prompt: readonly number[], options: Partial<GenerateJob
 function create(
   limits: Partial<SchedulerLimits> = {},
   options: ScriptedOptions = {},
+  overlapsSteps = false,
 ): { runner: ScriptedRunner; scheduler: Scheduler } {
   const runner = new ScriptedRunner(options);
   let time = 0;
   const scheduler = new Scheduler({
     ...LIMITS,
     ...limits,
-    runner,
-    routing: { layers: 1, experts: 2, topK: 1 },
+    runner: sampledOnHost(runner, { routing: { layers: 1, experts: 2, topK: 1 }, overlapsSteps }),
     now: () => time++,
   });
   return { runner, scheduler };
@@ -77,10 +79,11 @@ describe('Scheduler', () => {
       maxSequences: fc.integer({ min: 1, max: 4 }),
       kvCacheBytes: fc.integer({ min: 64, max: 300 }),
       reproducible: fc.boolean(),
+      overlapsSteps: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(shape, async ({ prompts, reproducible, ...limits }) => {
-        const { scheduler } = create(limits);
+      fc.asyncProperty(shape, async ({ prompts, reproducible, overlapsSteps, ...limits }) => {
+        const { scheduler } = create(limits, {}, overlapsSteps);
         for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt, { reproducible }));
         const { answers } = await finish(scheduler);
         for (const [id, prompt] of prompts.entries()) {
@@ -256,8 +259,7 @@ describe('Scheduler', () => {
       const constraint = new SlowConstraint();
       const scheduler = new Scheduler({
         ...LIMITS,
-        runner: new ScriptedRunner(),
-        routing: { layers: 1, experts: 2, topK: 1 },
+        runner: sampledOnHost(new ScriptedRunner(), { routing: { layers: 1, experts: 2, topK: 1 } }),
         createConstraint: (specification) => (specification === null ? null : constraint),
       });
       return { scheduler, constraint };

@@ -4,15 +4,9 @@ import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-ker
 import { ContextLengthError, DisposedError } from '../../errors.ts';
 import { runLayers } from '../../moe-layer.ts';
 import type { StepClock } from '../../moe-layer.ts';
-import type {
-  LayerRouting,
-  MemoryPlan,
-  ModelRunner,
-  RunnerTimings,
-  SequenceOutput,
-  SequenceStep,
-} from '../../runner.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
@@ -55,7 +49,7 @@ export interface OrtRunnerOptions {
  *
  * @throws what the router throws where the named backend cannot start
  */
-export async function createOrtRunner(options: OrtRunnerOptions): Promise<ModelRunner> {
+export async function createOrtRunner(options: OrtRunnerOptions): Promise<LogitsRunner> {
   const { snapshot, expertPrecision = 'exact', threads, logger, onProgress } = options;
   const { config } = snapshot;
   const router = await startRouter(config, options.router ?? 'auto', logger);
@@ -91,13 +85,13 @@ async function startRouter(
   }
 }
 
-class OrtRunner implements ModelRunner {
+class OrtRunner implements LogitsRunner {
   readonly name = 'onnxruntime-cpu';
   readonly vocabularySize: number;
   readonly contextLength: number;
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
-  onRouting: ModelRunner['onRouting'] = null;
+  onRouting: LogitsRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #embedding: Tensor;
   readonly #model: OrtModel;
@@ -130,7 +124,7 @@ class OrtRunner implements ModelRunner {
     };
   }
 
-  get timings(): RunnerTimings {
+  get timings(): LogitsRunner['timings'] {
     const { compute, experts, router } = this.#clock;
     const overhead = Math.max(0, this.#total - compute - experts - router);
     return { steps: this.#steps, compute, experts, router, overhead };
@@ -141,16 +135,16 @@ class OrtRunner implements ModelRunner {
     return this.#cache.create();
   }
 
-  forkSequence(sequence: number, length: number): number {
+  forkSequence(sequence: number, length: number): number | null {
     this.#assertIdle('forkSequence');
-    const whole = this.#cache.length(sequence);
-    if (!Number.isInteger(length) || length < 0 || length > whole) {
-      throw new InvalidStepError(
-        `a fork at ${length} of a sequence of ${whole} tokens`,
-        `give a length from 0 to ${whole}`,
-      );
-    }
+    this.#checkLength(sequence, length);
     return this.#cache.fork(sequence, length);
+  }
+
+  truncate(sequence: number, length: number): boolean {
+    this.#assertIdle('truncate');
+    this.#checkLength(sequence, length);
+    return this.#cache.truncate(sequence, length);
   }
 
   length(sequence: number): number {
@@ -162,7 +156,7 @@ class OrtRunner implements ModelRunner {
     this.#cache.release(sequence);
   }
 
-  async forward(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
+  async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     this.#assertIdle('forward');
     this.#validate(batch);
     this.#busy = true;
@@ -202,7 +196,7 @@ class OrtRunner implements ModelRunner {
 
   async #runPieces(
     pieces: readonly Piece[],
-    batch: readonly SequenceStep[],
+    batch: readonly LogitsStep[],
     logits: readonly Float32Array[],
     routings: readonly LayerRouting[] | null,
   ): Promise<void> {
@@ -247,7 +241,7 @@ class OrtRunner implements ModelRunner {
     return embeddings;
   }
 
-  #emptyRoutings(batch: readonly SequenceStep[]): LayerRouting[] {
+  #emptyRoutings(batch: readonly LogitsStep[]): LayerRouting[] {
     const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * this.#config.expertsPerToken;
     return Array.from({ length: this.#config.layers }, (_, layer) => ({
       layer,
@@ -261,7 +255,7 @@ class OrtRunner implements ModelRunner {
     target: LayerRouting | undefined,
     routing: RouterOutput,
     pieces: readonly Piece[],
-    batch: readonly SequenceStep[],
+    batch: readonly LogitsStep[],
   ): void {
     const topK = this.#config.expertsPerToken;
     let from = 0;
@@ -274,7 +268,7 @@ class OrtRunner implements ModelRunner {
     }
   }
 
-  #validate(batch: readonly SequenceStep[]): void {
+  #validate(batch: readonly LogitsStep[]): void {
     const seen = new Set<number>();
     for (const { sequence, tokens } of batch) {
       const length = this.#cache.length(sequence) + tokens.length;
@@ -292,6 +286,16 @@ class OrtRunner implements ModelRunner {
       if (wrong !== undefined) {
         throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${this.vocabularySize - 1}`);
       }
+    }
+  }
+
+  #checkLength(sequence: number, length: number): void {
+    const whole = this.#cache.length(sequence);
+    if (!Number.isInteger(length) || length < 0 || length > whole) {
+      throw new InvalidStepError(
+        `a cut at ${length} of a sequence of ${whole} tokens`,
+        `give a length from 0 to ${whole}`,
+      );
     }
   }
 
