@@ -38,8 +38,8 @@ describe('what throws while answers are delivered', () => {
 
   it('in the reader of a token ends that request, after the text before it, and no other', async () => {
     const { tokenizer } = engine;
-    const { tokenBytes } = tokenizer;
-    tokenizer.tokenBytes = (id) => (id === 202 ? fails() : tokenBytes.call(tokenizer, id));
+    const tokenBytes = tokenizer.tokenBytes.bind(tokenizer);
+    tokenizer.tokenBytes = (id) => (id === 202 ? fails() : tokenBytes(id));
     const good = Array.from({ length: 10 }, () => engine.complete(saying([100, 101, 102])));
     let text = '';
     await assert.rejects(
@@ -65,8 +65,8 @@ describe('what throws while answers are delivered', () => {
 
   it('where the whole text is put together ends that request, and no other', async () => {
     const { tokenizer } = engine;
-    const { decode } = tokenizer;
-    tokenizer.decode = (ids) => (Array.from(ids).includes(202) ? fails() : decode.call(tokenizer, ids));
+    const decode = tokenizer.decode.bind(tokenizer);
+    tokenizer.decode = (ids) => (Array.from(ids).includes(202) ? fails() : decode(ids));
     const good = engine.complete(saying([100, 101]));
     await assert.rejects(engine.complete(saying([201, 202])), DeliveryError);
     tokenizer.decode = decode;
@@ -76,8 +76,8 @@ describe('what throws while answers are delivered', () => {
 
   it('in the log-probabilities ends that request, and no other', async () => {
     const { tokenizer } = engine;
-    const { tokenBytes } = tokenizer;
-    tokenizer.tokenBytes = (id) => (id === 202 ? fails() : tokenBytes.call(tokenizer, id));
+    const tokenBytes = tokenizer.tokenBytes.bind(tokenizer);
+    tokenizer.tokenBytes = (id) => (id === 202 ? fails() : tokenBytes(id));
     await assert.rejects(engine.complete({ ...saying([201, 202]), logprobs: 0 }), DeliveryError);
     tokenizer.tokenBytes = tokenBytes;
     assert.equal((await engine.complete({ ...saying([201, 202]), logprobs: 0 })).logprobs?.length, 2);
@@ -128,7 +128,7 @@ describe('what throws while answers are delivered', () => {
   it('before an answer is begun is thrown where the request is made', async () => {
     assert.throws(() => engine.generate({ promptIds: [4096] }), InvalidRequestError);
     const { tokenizer } = engine;
-    const { encode } = tokenizer;
+    const encode = tokenizer.encode.bind(tokenizer);
     tokenizer.encode = fails;
     assert.throws(() => engine.generate({ prompt: 'a' }), /not mine/);
     tokenizer.encode = encode;

@@ -29,7 +29,16 @@ const id = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...GOOD_IDS) },
   { weight: 1, arbitrary: fc.constantFrom(...EDGE_IDS) },
 );
-const ids = fc.array(id, { maxLength: 6 });
+const ids = fc.oneof(
+  { weight: 20, arbitrary: fc.array(id, { minLength: 1, maxLength: 4 }) },
+  { weight: 1, arbitrary: fc.constant([]) },
+);
+/** One to a few of them, rarely none. */
+const several = (item: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  fc.oneof(
+    { weight: 20, arbitrary: fc.array(item, { minLength: 1, maxLength: 3 }) },
+    { weight: 1, arbitrary: fc.constant([]) },
+  );
 const text = fc.oneof(
   fc.constantFrom(
     'a lighthouse',
@@ -42,17 +51,18 @@ const text = fc.oneof(
   ),
   fc.string({ unit: 'binary', maxLength: 30 }),
   fc.constant('word '.repeat(100)),
-  fc.constant('word '.repeat(1000)),
 );
 const plain = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom('a', 'What is a lighthouse?') },
-  { weight: 1, arbitrary: text },
+  { weight: 30, arbitrary: fc.constantFrom('a', 'What is a lighthouse?', 'word word word') },
+  { weight: 4, arbitrary: text },
+  // More than the context holds.
+  { weight: 1, arbitrary: fc.constant('word '.repeat(1000)) },
 );
 
 /** Good values mostly: bodies that are wrong in several places say little. */
-const mostly = <Value>(good: readonly Value[], wrong: readonly unknown[]): fc.Arbitrary<unknown> =>
+const mostly = (good: readonly unknown[], wrong: readonly unknown[]): fc.Arbitrary<unknown> =>
   fc.oneof(
-    { weight: 12, arbitrary: fc.constantFrom<unknown>(...good) },
+    { weight: 20, arbitrary: fc.constantFrom<unknown>(...good) },
     { weight: 1, arbitrary: fc.constantFrom<unknown>(null, ...wrong) },
   );
 
@@ -81,8 +91,14 @@ const sampling = {
       ),
     },
   ),
-  stop: fc.oneof(plain, fc.array(plain, { maxLength: 4 }), fc.constant(Array.from({ length: 17 }, () => 'x'))),
-  stop_token_ids: fc.oneof(ids, fc.constant(Array.from({ length: 65 }, () => 1))),
+  stop: fc.oneof(
+    { weight: 10, arbitrary: fc.oneof(plain, fc.array(plain, { maxLength: 4 })) },
+    { weight: 1, arbitrary: fc.constant(Array.from({ length: 17 }, () => 'x')) },
+  ),
+  stop_token_ids: fc.oneof(
+    { weight: 10, arbitrary: ids },
+    { weight: 1, arbitrary: fc.constant(Array.from({ length: 65 }, () => 1)) },
+  ),
   ignore_eos: mostly([true, false], ['yes']),
   stream: mostly([true, true, false], [1]),
   stream_options: mostly([{ include_usage: true }, { include_usage: false }, {}], ['x']),
@@ -92,62 +108,91 @@ const sampling = {
 /** `maxTokens` that end soon, at the edges, and with the context. */
 const length = fc.oneof(
   { weight: 20, arbitrary: fc.constantFrom<unknown>(1, 2, 8, 24) },
-  { weight: 1, arbitrary: fc.constantFrom<unknown>(0, -1, 1.5, 1e9, 2 ** 53, BEYOND_F64, null) },
+  { weight: 3, arbitrary: fc.constantFrom<unknown>(200, 1e9, null) },
+  { weight: 1, arbitrary: fc.constantFrom<unknown>(0, -1, 1.5, 2 ** 53, BEYOND_F64) },
 );
 
-const schema = fc.constantFrom<unknown>(
-  { type: 'object', properties: { a: { type: 'string' } }, required: ['a'], additionalProperties: false },
-  { type: 'object', properties: { a: { enum: [1, 'b', null] } } },
-  { type: 'array', items: { type: 'integer' } },
-  { type: 'object' },
-  {},
-  { type: 'strange' },
-  'no schema',
+const schema = mostly(
+  [
+    { type: 'object', properties: { a: { type: 'string' } }, required: ['a'], additionalProperties: false },
+    { type: 'object', properties: { a: { enum: [1, 'b', null] } } },
+    { type: 'array', items: { type: 'integer' } },
+    { type: 'object' },
+    {},
+  ],
+  [{ type: 'strange' }, 'no schema'],
 );
-const parameters = { name: fc.constantFrom('f', 'g', 'f', 'a b'), parameters: schema, strict: fc.boolean() };
+const parameters = {
+  name: fc.oneof({ weight: 20, arbitrary: fc.constantFrom('f', 'g') }, { weight: 1, arbitrary: fc.constant('a b') }),
+  parameters: schema,
+  strict: fc.boolean(),
+};
 const tool = fc.record({ type: fc.constant('function'), function: fc.record(parameters, { requiredKeys: ['name'] }) });
 const flatTool = fc.record({ type: fc.constant('function'), ...parameters }, { requiredKeys: ['type', 'name'] });
 const toolChoice = mostly(['auto', 'none', 'required'], [{ type: 'function', name: 'f' }, 'other']);
 
+const CALL = {
+  role: 'assistant',
+  content: null,
+  tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{' } }],
+};
+const RESULT = { role: 'tool', tool_call_id: 'c', content: '1' };
+const saidMessage = fc.record({ role: fc.constantFrom('user', 'system', 'developer', 'assistant'), content: plain });
 const message = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ role: fc.constantFrom('user', 'system', 'developer'), content: plain }) },
-  fc.record({ role: fc.constant('assistant'), content: plain, reasoning: text }),
-  fc.record({
-    role: fc.constant('assistant'),
-    content: fc.constantFrom(null, 'a'),
-    tool_calls: fc.constant([{ id: 'c', type: 'function', function: { name: 'f', arguments: '{' } }]),
-  }),
-  fc.record({ role: fc.constant('tool'), tool_call_id: fc.constantFrom('c', 'd'), content: text }),
+  { weight: 8, arbitrary: saidMessage },
+  { weight: 1, arbitrary: fc.record({ role: fc.constant('assistant'), content: plain, reasoning: text }) },
+  { weight: 1, arbitrary: fc.constant(CALL) },
 );
-const messages = fc.array(message, { minLength: 1, maxLength: 3 });
-const promptInput = fc.oneof(plain, ids, fc.array(plain, { maxLength: 3 }), fc.array(ids, { maxLength: 3 }));
+/** A tool's result mostly follows its call. */
+const messages = fc.oneof(
+  { weight: 10, arbitrary: fc.array(message, { minLength: 1, maxLength: 3 }) },
+  { weight: 2, arbitrary: text.map((content) => [CALL, { ...RESULT, content }]) },
+  { weight: 1, arbitrary: fc.constantFrom<unknown>([RESULT], []) },
+);
+/** As responses have them. */
+const items = fc.oneof(
+  { weight: 10, arbitrary: fc.array(saidMessage, { minLength: 1, maxLength: 3 }) },
+  {
+    weight: 2,
+    arbitrary: text.map((output) => [
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '{' },
+      { type: 'function_call_output', call_id: 'c', output },
+    ]),
+  },
+  { weight: 1, arbitrary: fc.constantFrom<unknown>([CALL], [RESULT], []) },
+);
+const promptInput = fc.oneof(plain, ids, several(plain), several(ids));
+
+/** Rivals are only told with log-probabilities: a field alone is wrong. */
+const logprobs = {
+  logprobs: mostly([true, true, true], [1, false]),
+  top_logprobs: mostly([0, 1, 20, undefined, undefined], [21, -1]),
+};
 
 type Fields = Readonly<Record<string, fc.Arbitrary<unknown>>>;
 
 /** The required fields of a path, and those of which some are given. */
 const BODIES: Readonly<Record<Path, { readonly required: Fields; readonly optional: Fields }>> = {
   '/v1/chat/completions': {
-    required: { messages, max_tokens: length },
+    required: { messages, max_tokens: length, ...logprobs },
     optional: {
       ...sampling,
       max_completion_tokens: length,
-      logprobs: mostly([true, false], [1]),
-      top_logprobs: mostly([0, 1, 20], [21, -1]),
       tools: fc.array(tool, { maxLength: 2 }),
       tool_choice: toolChoice,
       parallel_tool_calls: mostly([true, false], ['x']),
       reasoning_effort: mostly(['none', 'low', 'high'], ['x']),
       response_format: fc.oneof(
-        fc.constantFrom<unknown>({ type: 'json_object' }, { type: 'text' }, { type: 'xml' }),
+        mostly([{ type: 'json_object' }, { type: 'text' }], [{ type: 'xml' }]),
         fc.record({
           type: fc.constant('json_schema'),
-          json_schema: fc.record({ name: fc.constantFrom('a', 'b c'), schema }),
+          json_schema: fc.record({ name: mostly(['a'], ['b c']), schema }),
         }),
       ),
     },
   },
   '/v1/responses': {
-    required: { input: fc.oneof(plain, fc.array(message, { minLength: 1, maxLength: 3 })), max_output_tokens: length },
+    required: { input: fc.oneof(plain, items), max_output_tokens: length },
     optional: {
       ...sampling,
       instructions: text,
@@ -190,7 +235,7 @@ const BODIES: Readonly<Record<Path, { readonly required: Fields; readonly option
 };
 
 /** Fields beside the required ones, at most. */
-const MOST_OPTIONAL = 6;
+const MOST_OPTIONAL = 8;
 
 function bodyOf(path: Path): fc.Arbitrary<string> {
   const { required, optional } = BODIES[path];
