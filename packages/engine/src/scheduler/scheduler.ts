@@ -18,6 +18,7 @@ import { reasonOf } from '../contain.ts';
 import { ForwardError, InvalidLogitsError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
+import { allowsToken } from '../sampling/token-mask.ts';
 import type {
   FailureReport,
   FinishReport,
@@ -409,8 +410,10 @@ export class Scheduler {
 
     if (state.constraint !== null) await state.constraint.ready;
     const row = logits.subarray(0, this.#tokens);
-    const token = state.sampler.sample(row, state.constraint?.mask() ?? null);
+    const mask = state.constraint?.mask() ?? null;
+    const token = state.sampler.sample(row, mask);
     if (Number.isNaN(row[token] ?? Number.NaN)) throw new InvalidLogitsError();
+    if (mask !== null && !allowsToken(mask, token)) throw new ForwardError('a mask that lets no token through');
     state.constraint?.accept(token);
     state.awaitMask();
     state.answer.push(token);
