@@ -124,7 +124,8 @@ export class Engine implements AsyncDisposable {
   /**
    * Starts a generation and returns its events. A request that is wrong in itself throws here and at once:
    * InvalidRequestError, EmptyPromptError, ContextLengthError, DisposedError, WorkerCrashedError. Later failures throw
-   * from the iterator: QueueFullError, AbortedError, ForwardError, InvalidLogitsError, WorkerCrashedError, DisposedError.
+   * from the iterator: QueueFullError, AbortedError, ForwardError, InvalidLogitsError, DeliveryError, WorkerCrashedError,
+   * DisposedError.
    * Leaving the `for await` loop, or calling `return()`, cancels the request at the next step.
    */
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {

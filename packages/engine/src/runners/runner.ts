@@ -68,7 +68,7 @@ export interface SequenceOutput {
   readonly targetLogprobs?: Float64Array;
   /** One entry a layer, where `traceRouting` asks for it. */
   readonly routing?: readonly LayerRouting[];
-  /** Why this sequence has no result where others of the step have: logits that are no numbers. */
+  /** Why this sequence has no result where others of the step have: logits that are no numbers, a mask without a token. */
   readonly failure?: Error;
 }
 

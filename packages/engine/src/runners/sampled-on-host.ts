@@ -4,10 +4,11 @@
  *
  * @module
  */
-import { InvalidLogitsError } from '../errors.ts';
+import { EngineError, ForwardError, InvalidLogitsError } from '../errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
 import { Sampler } from '../sampling/sampler.ts';
+import { allowsToken } from '../sampling/token-mask.ts';
 import { InvalidStepError, RunnerBusyError, UnknownSamplerError } from './errors.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted } from './logits-runner.ts';
 import { RoutingRecord } from './routing-record.ts';
@@ -228,7 +229,7 @@ class SampledOnHost implements ModelRunner {
         ...(step.want === 'token' ? this.#choose(step, logits.subarray(-this.vocabularySize)) : {}),
       };
     } catch (error) {
-      if (!(error instanceof InvalidLogitsError)) throw error;
+      if (!(error instanceof EngineError)) throw error;
       return { token: -1, logits: rows, ...routing, failure: error };
     }
   }
@@ -239,6 +240,9 @@ class SampledOnHost implements ModelRunner {
     const logits = row.subarray(0, this.#tokens);
     const token = open.sampler.sample(logits, step.mask ?? null);
     if (Number.isNaN(logits[token] ?? Number.NaN)) throw new InvalidLogitsError();
+    if (step.mask !== undefined && !allowsToken(step.mask, token)) {
+      throw new ForwardError('a mask that lets no token through');
+    }
     open.last = token;
     return step.logprobs === undefined ? { token } : { token, logprobs: logprobsOf(logits, token, step.logprobs) };
   }

@@ -37,7 +37,7 @@ export function abortWithClient(context: Context): AbortController {
  * Answers with a stream of events. While `produce` is silent, a comment goes out every `keepAliveMs`, so that proxies
  * do not close the connection during a long prefill.
  *
- * @param abort Aborted if the client goes away before the end.
+ * @param abort Aborted if the client goes away before the end, or cannot be answered at all.
  * @param produce Sends the events, its own failures among them: a stream has no status left to change. What it throws
  * all the same is logged, and the stream ends.
  */
@@ -52,7 +52,13 @@ export function streamEvents(
   // nginx would otherwise hold the events back.
   context.header('x-accel-buffering', 'no');
   const response = outgoingOf(context);
-  response.writeHead(200, Object.fromEntries(context.body(null).headers));
+  try {
+    response.writeHead(200, Object.fromEntries(context.body(null).headers));
+  } catch (error) {
+    // Nobody will read what is being generated.
+    abort.abort();
+    throw error;
+  }
   const events = new ResponseEvents(response, serving, abort);
   contain(
     () => produce(events).finally(() => events.end()),
