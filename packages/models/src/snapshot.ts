@@ -3,7 +3,12 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpointTensors } from './checkpoint-tensors.ts';
 import { InvalidConfigError, InvalidTokenizerError } from './errors.ts';
-import { defaultGenerationConfig, type GenerationConfig, parseGenerationConfig } from './generation-config.ts';
+import {
+  defaultGenerationConfig,
+  type GenerationConfig,
+  parseGenerationConfig,
+  withEndTokens,
+} from './generation-config.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
 import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
@@ -68,7 +73,7 @@ export async function openSnapshot(
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
     tokenizer = openTokenizer(beside('tokenizer.json'), config, options);
-    const generation = readGeneration(beside('generation_config.json'), tokenizer);
+    const generation = readGeneration(beside('generation_config.json'), tokenizer, parsed.eosTokenIds);
     const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
     const opened = tokenizer;
     const dispose = (): void => {
@@ -122,9 +127,12 @@ function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOpt
   );
 }
 
-function readGeneration(path: string, tokenizer: Tokenizer): GenerationConfig {
-  if (!existsSync(path)) return defaultGenerationConfig(tokenizer.specialTokens);
-  return parseGenerationConfig(readJsonFile(path), path, tokenizer.vocabularySize);
+function readGeneration(path: string, tokenizer: Tokenizer, configEosTokenIds: readonly number[]): GenerationConfig {
+  const { specialTokens, vocabularySize } = tokenizer;
+  const generation = existsSync(path)
+    ? parseGenerationConfig(readJsonFile(path), path, vocabularySize)
+    : defaultGenerationConfig(specialTokens);
+  return withEndTokens(generation, specialTokens, configEosTokenIds);
 }
 
 function readChatTemplate(templatePath: string, tokenizerConfigPath: string): string | null {
