@@ -11,9 +11,11 @@ export {
   planPublishedCheckpoint,
   type PublishedCheckpoint,
 } from './checkpoint-plan.ts';
+export { CHUNK_BYTES, syntheticTensorBytes } from './synthetic-tensors.ts';
 export { type PublishedModel, publishedSizes, publishedSpecialTokens } from './published-models.ts';
 export { publishedTokenizerText } from './published-tokenizer.ts';
 export {
+  safetensorsHeader,
   type SyntheticCheckpointOptions,
   writeSyntheticCheckpoint,
   type WrittenCheckpoint,

@@ -1,7 +1,12 @@
 import { mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { FolderNotEmptyError } from '../errors.ts';
-import { planPublishedCheckpoint, type PlannedFile, type PublishedCheckpoint } from './checkpoint-plan.ts';
+import {
+  planPublishedCheckpoint,
+  type PlannedFile,
+  type PlannedTensor,
+  type PublishedCheckpoint,
+} from './checkpoint-plan.ts';
 import { publishedTokenizerText } from './published-tokenizer.ts';
 import { syntheticTensorBytes } from './synthetic-tensors.ts';
 
@@ -9,6 +14,13 @@ import { syntheticTensorBytes } from './synthetic-tensors.ts';
 export interface SyntheticCheckpointOptions extends PublishedCheckpoint {
   /** A whole number; the same one gives the same weights. Default 1. */
   readonly seed?: number;
+  /**
+   * 'zeros' leaves a hole in place of the weights, which takes no time and, where the file system knows holes (not on
+   * Windows), no room: for what looks at names and shapes alone. Default 'random'.
+   */
+  readonly weights?: 'random' | 'zeros';
+  /** Whether to write tokenizer.json, which openSnapshot needs and takes seconds. Default true. */
+  readonly tokenizer?: boolean;
   /** Called when a safetensors file is complete. */
   readonly onFile?: (name: string, bytes: number) => void;
 }
@@ -37,6 +49,7 @@ export async function writeSyntheticCheckpoint(
   options: SyntheticCheckpointOptions,
 ): Promise<WrittenCheckpoint> {
   const plan = planPublishedCheckpoint(options);
+  const { seed = 1 } = options;
   const root = resolve(folder);
   const weights = join(root, plan.weightsFolder);
   await mkdir(root, { recursive: true });
@@ -44,28 +57,39 @@ export async function writeSyntheticCheckpoint(
   if (found.length > 0) throw new FolderNotEmptyError(root, found);
   await mkdir(weights, { recursive: true });
   for (const file of plan.files) {
-    const bytes = await writeSafetensorsFile(join(weights, file.name), file, options.seed ?? 1);
+    const contents = options.weights === 'zeros' ? null : (tensor: PlannedTensor) => syntheticTensorBytes(tensor, seed);
+    const bytes = await writeSafetensorsFile(join(weights, file.name), file, contents);
     options.onFile?.(file.name, bytes);
   }
   for (const [name, text] of plan.texts) await writeFile(join(root, ...name.split('/')), text);
-  await writeFile(join(root, 'tokenizer.json'), publishedTokenizerText());
+  if (options.tokenizer !== false) await writeFile(join(root, 'tokenizer.json'), publishedTokenizerText());
   return { path: weights, tensorBytes: plan.tensorBytes };
 }
 
-/** Returns the bytes that were written. */
-async function writeSafetensorsFile(path: string, file: PlannedFile, seed: number): Promise<number> {
-  const handle = await open(path, 'w');
+/**
+ * Writes one file, a chunk at a time.
+ *
+ * @param contents the bytes of a tensor, chunk by chunk; null leaves a hole.
+ * @returns the size of the file, in bytes.
+ */
+export async function writeSafetensorsFile(
+  path: string,
+  file: PlannedFile,
+  contents: ((tensor: PlannedTensor) => Iterable<Uint8Array>) | null,
+): Promise<number> {
+  const handle = await open(path, 'wx');
   try {
-    let bytes = 0;
-    const write = async (chunk: Uint8Array): Promise<void> => {
-      await handle.writeFile(chunk);
-      bytes += chunk.length;
-    };
-    await write(safetensorsHeader(file));
-    for (const tensor of file.tensors) {
-      for (const chunk of syntheticTensorBytes(tensor, seed)) await write(chunk);
+    const header = safetensorsHeader(file);
+    await handle.writeFile(header);
+    const size = file.tensors.reduce((sum, { byteLength }) => sum + byteLength, header.length);
+    if (contents === null) {
+      await handle.truncate(size);
+      return size;
     }
-    return bytes;
+    for (const tensor of file.tensors) {
+      for (const chunk of contents(tensor)) await handle.writeFile(chunk);
+    }
+    return size;
   } finally {
     await handle.close();
   }
