@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openCheckpointTensors } from './checkpoint-tensors.ts';
 import { InvalidConfigError, InvalidTokenizerError } from './errors.ts';
@@ -72,7 +73,7 @@ export async function openSnapshot(
         : parsed.config;
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
-    tokenizer = openTokenizer(beside('tokenizer.json'), config, options);
+    tokenizer = await openTokenizer(beside('tokenizer.json'), config, options);
     const generation = readGeneration(beside('generation_config.json'), tokenizer, parsed.eosTokenIds);
     const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
     const opened = tokenizer;
@@ -116,8 +117,11 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
   }
 }
 
-function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Tokenizer {
-  const tokenizer = createTokenizer(readJsonFile(path), path, options);
+async function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Promise<Tokenizer> {
+  const json = readJsonFile(path);
+  // With the published vocabulary each half takes about a second: timers and sockets get their turn between them.
+  await pause(1);
+  const tokenizer = createTokenizer(json, path, options);
   if (tokenizer.vocabularySize <= config.vocabularySize) return tokenizer;
   tokenizer.dispose();
   throw new InvalidTokenizerError(
