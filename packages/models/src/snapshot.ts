@@ -1,9 +1,15 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openCheckpointTensors } from './checkpoint-tensors.ts';
 import { InvalidConfigError, InvalidTokenizerError } from './errors.ts';
-import { defaultGenerationConfig, type GenerationConfig, parseGenerationConfig } from './generation-config.ts';
+import {
+  defaultGenerationConfig,
+  type GenerationConfig,
+  parseGenerationConfig,
+  withEndTokens,
+} from './generation-config.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
 import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
@@ -67,8 +73,8 @@ export async function openSnapshot(
         : parsed.config;
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
-    tokenizer = openTokenizer(beside('tokenizer.json'), config, options);
-    const generation = readGeneration(beside('generation_config.json'), tokenizer);
+    tokenizer = await openTokenizer(beside('tokenizer.json'), config, options);
+    const generation = readGeneration(beside('generation_config.json'), tokenizer, parsed.eosTokenIds);
     const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
     const opened = tokenizer;
     const dispose = (): void => {
@@ -111,8 +117,11 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
   }
 }
 
-function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Tokenizer {
-  const tokenizer = createTokenizer(readJsonFile(path), path, options);
+async function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Promise<Tokenizer> {
+  const json = readJsonFile(path);
+  // With the published vocabulary each half takes about a second: timers and sockets get their turn between them.
+  await pause(1);
+  const tokenizer = createTokenizer(json, path, options);
   if (tokenizer.vocabularySize <= config.vocabularySize) return tokenizer;
   tokenizer.dispose();
   throw new InvalidTokenizerError(
@@ -122,9 +131,12 @@ function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOpt
   );
 }
 
-function readGeneration(path: string, tokenizer: Tokenizer): GenerationConfig {
-  if (!existsSync(path)) return defaultGenerationConfig(tokenizer.specialTokens);
-  return parseGenerationConfig(readJsonFile(path), path, tokenizer.vocabularySize);
+function readGeneration(path: string, tokenizer: Tokenizer, configEosTokenIds: readonly number[]): GenerationConfig {
+  const { specialTokens, vocabularySize } = tokenizer;
+  const generation = existsSync(path)
+    ? parseGenerationConfig(readJsonFile(path), path, vocabularySize)
+    : defaultGenerationConfig(specialTokens);
+  return withEndTokens(generation, specialTokens, configEosTokenIds);
 }
 
 function readChatTemplate(templatePath: string, tokenizerConfigPath: string): string | null {

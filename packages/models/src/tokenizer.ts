@@ -213,7 +213,9 @@ class BytePairTokenizer implements Tokenizer {
   #makeEncoder(): Tiktoken {
     const ranks: string[] = [];
     for (const [id, bytes] of this.#tokens.entries()) {
-      if (!this.#specialIds.has(id)) ranks.push(`${Buffer.from(bytes).toString('base64')} ${id}`);
+      if (this.#specialIds.has(id)) continue;
+      const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+      ranks.push(`${base64} ${id}`);
     }
     try {
       return new Tiktoken(ranks.join('\n'), Object.fromEntries(this.specialTokens), this.#pattern);
