@@ -9,13 +9,6 @@
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
 
-/** 1 / n! for n = 13 down to 0: within |r| <= ln(2) / 2 the terms that are left out are below 2^-57 of the sum. */
-const COEFFICIENTS = [
-  1.6059043836821613e-10, 2.08767569878681e-9, 2.505210838544172e-8, 2.755731922398589e-7, 2.7557319223985893e-6,
-  2.48015873015873e-5, 0.0001984126984126984, 0.001388888888888889, 0.008333333333333333, 0.041666666666666664,
-  0.16666666666666666, 0.5, 1, 1,
-] as const;
-
 /** Below it e^x is a subnormal or zero: no weight of a sampler is that small. */
 const LOWEST = -708;
 
@@ -27,8 +20,22 @@ export function exactExp(x: number): number {
   if (x < LOWEST) return 0;
   const k = Math.floor(x * Math.LOG2E + 0.5);
   const r = x - k * LN2_HIGH - k * LN2_LOW;
-  let sum = 0;
-  for (const coefficient of COEFFICIENTS) sum = sum * r + coefficient;
+  // Horner's rule over 1 / n! for n = 13 down to 0, written out because a loop over a table takes four times as long:
+  // within |r| <= ln(2) / 2 the terms that are left out are below 2^-57 of the sum.
+  let sum = 1.6059043836821613e-10;
+  sum = sum * r + 2.08767569878681e-9;
+  sum = sum * r + 2.505210838544172e-8;
+  sum = sum * r + 2.755731922398589e-7;
+  sum = sum * r + 2.7557319223985893e-6;
+  sum = sum * r + 2.48015873015873e-5;
+  sum = sum * r + 0.0001984126984126984;
+  sum = sum * r + 0.001388888888888889;
+  sum = sum * r + 0.008333333333333333;
+  sum = sum * r + 0.041666666666666664;
+  sum = sum * r + 0.16666666666666666;
+  sum = sum * r + 0.5;
+  sum = sum * r + 1;
+  sum = sum * r + 1;
   return sum * powerOfTwo(k);
 }
 

@@ -13,13 +13,14 @@
  * @module
  */
 import { indexOfLargest, indicesOfLargest } from './largest.ts';
+import { keepNucleus } from './nucleus.ts';
 import type { SamplingParameters } from './parameters.ts';
 import { RandomStream } from './random.ts';
 import { applyTokenMask, type TokenMask } from './token-mask.ts';
 import { TokenWeights } from './token-weights.ts';
 
-/** Where the search for a top-p set starts; nearly every nucleus is smaller. */
-const FIRST_NUCLEUS_SIZE = 64;
+/** Nearly every top-p set is smaller: it is found by sorting the likeliest tokens alone. */
+const SMALL_NUCLEUS = 64;
 
 /** Chooses one request's tokens. Holds its random numbers and the tokens seen so far; knows nothing of other requests. */
 export class Sampler {
@@ -29,6 +30,7 @@ export class Sampler {
   readonly #promptTokens: ReadonlySet<number>;
   readonly #answerCounts = new Map<number, number>();
   #scratch: Float32Array | null = null;
+  #weights: Float64Array | null = null;
 
   /**
    * @param prompt the prompt's token ids, which the repetition penalty counts.
@@ -92,19 +94,35 @@ export class Sampler {
     if (!Number.isFinite(largest)) return likeliest;
     const weights = new TokenWeights(logits, largest, temperature, minP);
     const kept = topK === 0 ? logits.length : Math.min(topK, logits.length);
-    if (kept === logits.length && topP === 1) return drawFromAll(weights, logits.length, random);
+    if (kept === logits.length && topP === 1) return this.#drawFromAll(weights, logits.length, random);
 
-    let candidates = kept === logits.length ? null : indicesOfLargest(logits, kept);
+    const candidates = kept === logits.length ? null : indicesOfLargest(logits, kept);
     const total = candidates === null ? sumOfAll(weights, logits.length) : sumOf(weights, candidates);
-    for (let size = FIRST_NUCLEUS_SIZE; ; size *= 8) {
-      const sorted: Int32Array = candidates ?? indicesOfLargest(logits, Math.min(size, kept));
-      let mass = 0;
-      for (let count = 0; count < sorted.length; count++) {
-        mass += weights.of(sorted[count] as number);
-        if (mass >= topP * total) return drawFrom(weights, sorted.subarray(0, count + 1), mass, random);
-      }
-      candidates = null;
+    const likely = candidates ?? indicesOfLargest(logits, Math.min(SMALL_NUCLEUS, kept));
+    let mass = 0;
+    for (let count = 0; count < likely.length; count++) {
+      mass += weights.of(likely[count] as number);
+      if (mass >= topP * total) return drawFrom(weights, likely.subarray(0, count + 1), mass, random);
     }
+    return this.#drawFromNucleus(logits, weights, topP * total, random);
+  }
+
+  #drawFromAll(weights: TokenWeights, length: number, random: number): number {
+    const all = this.#weightsOfAll(weights, length);
+    let sum = 0;
+    for (let id = 0; id < length; id++) sum += all[id] as number;
+    return firstToExceed(all, drawnMass(random, sum));
+  }
+
+  #drawFromNucleus(logits: Float32Array, weights: TokenWeights, wanted: number, random: number): number {
+    const kept = this.#weightsOfAll(weights, logits.length);
+    return firstToExceed(kept, drawnMass(random, keepNucleus(logits, kept, wanted)));
+  }
+
+  #weightsOfAll(weights: TokenWeights, length: number): Float64Array {
+    if (this.#weights?.length !== length) this.#weights = new Float64Array(length);
+    for (let id = 0; id < length; id++) this.#weights[id] = weights.of(id);
+    return this.#weights;
   }
 }
 
@@ -134,10 +152,10 @@ function drawFrom(weights: TokenWeights, likeliest: Int32Array, sum: number, ran
   return ids[index] as number;
 }
 
-function drawFromAll(weights: TokenWeights, length: number, random: number): number {
-  const drawn = drawnMass(random, sumOfAll(weights, length));
+/** The first token at which the running sum exceeds `drawn`, which is less than the sum of all. */
+function firstToExceed(weights: Float64Array, drawn: number): number {
   let mass = 0;
   let id = -1;
-  while (mass <= drawn) mass += weights.of(++id);
+  while (mass <= drawn) mass += weights[++id] as number;
   return id;
 }
