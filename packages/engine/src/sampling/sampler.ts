@@ -22,6 +22,10 @@ import { TokenWeights } from './token-weights.ts';
 /** Nearly every top-p set is smaller: it is found by sorting the likeliest tokens alone. */
 const SMALL_NUCLEUS = 64;
 
+/** Room for one row, of all samplers of a thread: tokens are chosen one after the other. */
+let sharedLogits = new Float32Array(0);
+let sharedWeights = new Float64Array(0);
+
 /** Chooses one request's tokens. Holds its random numbers and the tokens seen so far; knows nothing of other requests. */
 export class Sampler {
   readonly #parameters: SamplingParameters;
@@ -29,8 +33,6 @@ export class Sampler {
   readonly #penalized: boolean;
   readonly #promptTokens: ReadonlySet<number>;
   readonly #answerCounts = new Map<number, number>();
-  #scratch: Float32Array | null = null;
-  #weights: Float64Array | null = null;
 
   /**
    * @param prompt the prompt's token ids, which the repetition penalty counts.
@@ -63,8 +65,8 @@ export class Sampler {
   #adjust(logits: Float32Array, mask: TokenMask | null): Float32Array {
     const { logitBias } = this.#parameters;
     if (!this.#penalized && logitBias.length === 0 && mask === null) return logits;
-    this.#scratch ??= new Float32Array(logits.length);
-    const adjusted = this.#scratch;
+    if (sharedLogits.length !== logits.length) sharedLogits = new Float32Array(logits.length);
+    const adjusted = sharedLogits;
     adjusted.set(logits);
     if (this.#penalized) this.#penalize(adjusted);
     for (const [id, bias] of logitBias) adjusted[id] = (adjusted[id] as number) + bias;
@@ -94,7 +96,7 @@ export class Sampler {
     if (!Number.isFinite(largest)) return likeliest;
     const weights = new TokenWeights(logits, largest, temperature, minP);
     const kept = topK === 0 ? logits.length : Math.min(topK, logits.length);
-    if (kept === logits.length && topP === 1) return this.#drawFromAll(weights, logits.length, random);
+    if (kept === logits.length && topP === 1) return drawFromAll(weights, logits.length, random);
 
     const candidates = kept === logits.length ? null : indicesOfLargest(logits, kept);
     const total = candidates === null ? sumOfAll(weights, logits.length) : sumOf(weights, candidates);
@@ -104,25 +106,7 @@ export class Sampler {
       mass += weights.of(likely[count] as number);
       if (mass >= topP * total) return drawFrom(weights, likely.subarray(0, count + 1), mass, random);
     }
-    return this.#drawFromNucleus(logits, weights, topP * total, random);
-  }
-
-  #drawFromAll(weights: TokenWeights, length: number, random: number): number {
-    const all = this.#weightsOfAll(weights, length);
-    let sum = 0;
-    for (let id = 0; id < length; id++) sum += all[id] as number;
-    return firstToExceed(all, drawnMass(random, sum));
-  }
-
-  #drawFromNucleus(logits: Float32Array, weights: TokenWeights, wanted: number, random: number): number {
-    const kept = this.#weightsOfAll(weights, logits.length);
-    return firstToExceed(kept, drawnMass(random, keepNucleus(logits, kept, wanted)));
-  }
-
-  #weightsOfAll(weights: TokenWeights, length: number): Float64Array {
-    if (this.#weights?.length !== length) this.#weights = new Float64Array(length);
-    for (let id = 0; id < length; id++) this.#weights[id] = weights.of(id);
-    return this.#weights;
+    return drawFromNucleus(logits, weights, topP * total, random);
   }
 }
 
@@ -158,4 +142,22 @@ function firstToExceed(weights: Float64Array, drawn: number): number {
   let id = -1;
   while (mass <= drawn) mass += weights[++id] as number;
   return id;
+}
+
+function drawFromAll(weights: TokenWeights, length: number, random: number): number {
+  const all = weightsOfAll(weights, length);
+  let sum = 0;
+  for (const weight of all) sum += weight;
+  return firstToExceed(all, drawnMass(random, sum));
+}
+
+function drawFromNucleus(logits: Float32Array, weights: TokenWeights, wanted: number, random: number): number {
+  const kept = weightsOfAll(weights, logits.length);
+  return firstToExceed(kept, drawnMass(random, keepNucleus(logits, kept, wanted)));
+}
+
+function weightsOfAll(weights: TokenWeights, length: number): Float64Array {
+  if (sharedWeights.length !== length) sharedWeights = new Float64Array(length);
+  for (let id = 0; id < length; id++) sharedWeights[id] = weights.of(id);
+  return sharedWeights;
 }
