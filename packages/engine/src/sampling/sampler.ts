@@ -158,6 +158,7 @@ function drawFromNucleus(logits: Float32Array, weights: TokenWeights, wanted: nu
 
 function weightsOfAll(weights: TokenWeights, length: number): Float64Array {
   if (sharedWeights.length !== length) sharedWeights = new Float64Array(length);
-  for (let id = 0; id < length; id++) sharedWeights[id] = weights.of(id);
-  return sharedWeights;
+  const all = sharedWeights;
+  for (let id = 0; id < length; id++) all[id] = weights.of(id);
+  return all;
 }
