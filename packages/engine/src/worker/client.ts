@@ -116,7 +116,7 @@ export class WorkerClient {
           },
         );
         const receive = (message: FromWorker): void => {
-          if (message.type === 'progress') onProgress(message.fraction);
+          if (message.type === 'progress') onProgress(message.step.doneBytes / message.step.totalBytes);
           else if (message.type === 'log') logger[message.level](message.message, message.fields);
           else if (message.type === 'ready') resolve(message.info);
           else if (message.type === 'load-failed') {
