@@ -10,6 +10,7 @@ import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts'
 import type { Logger } from '../logger.ts';
 import type { ModelRunner } from '../runner.ts';
 import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { ConstraintFactory } from './create-constraint.ts';
@@ -29,9 +30,16 @@ async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
         router,
         logger,
         ...(threads === undefined ? {} : { threads }),
-        onProgress: (loaded, total) => onProgress(loaded / total),
+        onProgress,
       }),
   };
+}
+
+/** A runner module may tell of its progress as a fraction. */
+function loadingStep(progress: number | LoadingStep, totalBytes: number): LoadingStep {
+  if (typeof progress !== 'number') return progress;
+  const doneBytes = Math.round(progress * totalBytes);
+  return { what: 'model', doneBytes, totalBytes, readMs: 0, convertMs: 0, sessionMs: 0 };
 }
 
 function portLogger(post: (message: FromWorker) => void): Logger {
@@ -225,15 +233,16 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
     const module = await loadRunnerModule(data.runnerModule);
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
     snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
+    const totalBytes = snapshot.tensorBytes;
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
       threads: data.threads,
       router: data.router,
       logger: portLogger(post),
-      onProgress: (fraction) => {
+      onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
-        post({ type: 'progress', fraction });
+        post({ type: 'progress', step: loadingStep(progress, totalBytes) });
       },
       runnerOptions: data.runnerOptions,
     };

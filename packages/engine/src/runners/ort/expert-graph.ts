@@ -1,7 +1,8 @@
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { f32Constant, readF32 } from './dense-weights.ts';
 import { BLOCK, expertAsBlocks, expertAsF32, gateThenUp, inOrder } from './expert-weights.ts';
-import type { ExpertForm, RowOrder } from './expert-weights.ts';
+import type { ExpertForm } from './expert-form.ts';
+import type { RowOrder } from './expert-weights.ts';
 import { GraphBuilder, float } from './graph.ts';
 import type { Value } from './graph.ts';
 

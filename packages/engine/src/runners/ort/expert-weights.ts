@@ -3,17 +3,6 @@ import type { Bf16ExpertTensor, Mxfp4Tensor } from '@switchyard/models';
 import { f32Constant, readF32 } from './dense-weights.ts';
 import type { Constant } from './graph.ts';
 
-/**
- * Expert weights in the forms that ONNX Runtime's CPU kernels take.
- *
- * - `f32`: MatMul on [columns, rows], for checkpoints with bf16 experts. Exact, four bytes a weight.
- * - `blocks8`: MatMulNBits with 8-bit blocks of 32. An MXFP4 value is a small whole number of half units times a power
- *   of two, so this holds it exactly.
- * - `blocks4`: MatMulNBits with 4-bit blocks of 32. The fifteen MXFP4 values do not lie on a line of sixteen steps, so
- *   this rounds: about 7 % of a weight's size.
- */
-export type ExpertForm = 'f32' | 'blocks8' | 'blocks4';
-
 /** Weights in one block, and one scale, of both MXFP4 and MatMulNBits. */
 export const BLOCK = 32;
 

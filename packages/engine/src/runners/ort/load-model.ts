@@ -1,15 +1,13 @@
 import type { GptOssConfig, Snapshot } from '@switchyard/models';
+import type { LoadingStep } from '../load-plan.ts';
 import { attentionGraph } from './attention-graph.ts';
 import type { ExpertBlock } from './expert-block.ts';
-import type { ExpertForm } from './expert-weights.ts';
+import type { ExpertForm } from './expert-form.ts';
 import { GraphSession } from './graph-session.ts';
 import type { SessionOptions } from './graph-session.ts';
 import { headGraph } from './head-graph.ts';
 import { Mxfp4ExpertBlock } from './mxfp4-expert-block.ts';
 import { SessionExperts } from './session-experts.ts';
-
-/** How expert weights are held: the checkpoint's values exactly, or rounded to 4-bit integers. */
-export type ExpertPrecision = 'exact' | 'int4';
 
 /** A model's computation in the order of a step: attention and experts of each layer, then the head. */
 export interface OrtModel {
@@ -22,33 +20,12 @@ export interface OrtModel {
   release(): Promise<void>;
 }
 
-/**
- * Up to this size as MXFP4, experts are computed on as they are by our own kernel, on one thread. It does not wait for
- * memory or for other threads, which is fastest while experts are small; large ones are faster on all threads.
- */
-const LARGEST_MXFP4_EXPERT_BYTES = 2 ** 17;
-/** All of them lie in one WebAssembly memory, which ends at 4 GiB. */
-const LARGEST_MXFP4_BYTES = 2 ** 31;
-
-/** The form of the expert weights for a precision. bf16 experts have no exact blocks and become f32. */
-export function chooseExpertForm(config: GptOssConfig, precision: ExpertPrecision): ExpertForm | 'mxfp4' {
-  if (config.expertFormat === 'bf16') {
-    return 'f32';
-  }
-  if (precision === 'int4') {
-    return 'blocks4';
-  }
-  const expertBytes = (3 * config.hiddenSize * config.intermediateSize) / 2;
-  const allBytes = expertBytes * config.experts * config.layers;
-  return expertBytes <= LARGEST_MXFP4_EXPERT_BYTES && allBytes <= LARGEST_MXFP4_BYTES ? 'mxfp4' : 'blocks8';
-}
-
 /** Loads a model, one layer at a time, so that only one layer's converted weights exist beside what is kept. */
 export async function loadModel(
   { config, weights }: Snapshot,
   form: ExpertForm | 'mxfp4',
   options: SessionOptions,
-  onProgress: (loaded: number, total: number) => void,
+  onProgress: (step: LoadingStep) => void,
 ): Promise<OrtModel> {
   const attention: GraphSession[] = [];
   const started: { release(): Promise<void> }[] = [];
@@ -59,7 +36,9 @@ export async function loadModel(
     started.push(part);
     return part;
   };
-  const total = weights.layers.length + 1;
+  const totalBytes = weights.layers.length + 1;
+  const tell = (what: string, doneBytes: number): void =>
+    onProgress({ what, doneBytes, totalBytes, readMs: 0, convertMs: 0, sessionMs: 0 });
   try {
     const experts = keep(
       form === 'mxfp4' ? await Mxfp4ExpertBlock.create(config, options) : new SessionExperts(config, form),
@@ -71,10 +50,10 @@ export async function loadModel(
       } else {
         experts.addLayer(layer);
       }
-      onProgress(index + 1, total);
+      tell(`layer ${index + 1} of ${weights.layers.length}`, index + 1);
     }
     const head = keep(await GraphSession.create(headGraph(config, weights), options));
-    onProgress(total, total);
+    tell('head', totalBytes);
     return { attention, experts, head, weightBytes: denseBytes(config) + experts.weightBytes, release };
   } catch (error) {
     await release();

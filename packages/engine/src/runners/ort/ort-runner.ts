@@ -13,12 +13,15 @@ import type {
   SequenceStep,
 } from '../../runner.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { LoadingStep } from '../load-plan.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
-import { chooseExpertForm, loadModel } from './load-model.ts';
-import type { ExpertPrecision, OrtModel } from './load-model.ts';
+import { chooseExpertForm } from './expert-form.ts';
+import type { ExpertPrecision } from './expert-form.ts';
+import { loadModel } from './load-model.ts';
+import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { RotaryTables } from './rotary-tables.ts';
 
@@ -46,8 +49,8 @@ export interface OrtRunnerOptions {
    */
   readonly router?: RouterBackend | 'auto';
   readonly logger?: RunnerLogger;
-  /** Hears how many of the model's graphs are loaded. */
-  readonly onProgress?: (loaded: number, total: number) => void;
+  /** Hears of the load after every part of a layer. What it throws ends the load. */
+  readonly onProgress?: (step: LoadingStep) => void;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
 import { expertGraph } from './expert-graph.ts';
-import type { ExpertForm } from './expert-weights.ts';
+import type { ExpertForm } from './expert-form.ts';
 import { GraphSession, f32Output, f32Tensor, i32Tensor } from './graph-session.ts';
 import type { SessionOptions } from './graph-session.ts';
 import { planInputs, rowExperts } from './plan-inputs.ts';
