@@ -97,9 +97,14 @@ export class Engine implements AsyncDisposable {
         onProgress: (step) => reporter.loading(step),
         signal,
       });
-      reporter.ready();
-      const { runner, router, plan } = worker.info;
-      logger.info('model loaded', { path: snapshot.path, runner, router, plan, ...reporter.facts });
+      try {
+        reporter.ready();
+        const { runner, router, plan } = worker.info;
+        logger.info('model loaded', { path: snapshot.path, runner, router, plan, ...reporter.facts });
+      } catch (error) {
+        await worker.dispose();
+        throw error;
+      }
       return new Engine(snapshot, worker);
     } catch (error) {
       snapshot.dispose();

@@ -1,7 +1,9 @@
-/** Below this, megabytes are told. */
+const KILOBYTE = 1e3;
+const MEGABYTE = 1e6;
 const GIGABYTE = 1e9;
 
-/** Bytes as people read them, in powers of ten as the sizes of files and disks are given: '17.2 GB', '18 MB'. */
+/** Bytes as people read them, in powers of ten as the sizes of files and disks are given: '17.2 GB', '18 MB', '4 kB'. */
 export function describeBytes(bytes: number): string {
-  return bytes < GIGABYTE ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / GIGABYTE).toFixed(1)} GB`;
+  if (bytes >= GIGABYTE) return `${(bytes / GIGABYTE).toFixed(1)} GB`;
+  return bytes >= MEGABYTE ? `${Math.round(bytes / MEGABYTE)} MB` : `${Math.round(bytes / KILOBYTE)} kB`;
 }

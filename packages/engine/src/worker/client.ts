@@ -152,7 +152,9 @@ export class WorkerClient {
     } catch (error) {
       gate.stop();
       // An error of a thread that nobody listens to any more would be one of the process.
-      worker.on('error', (late) => logger.debug('the worker failed after its load was given up', { reason: String(late) }));
+      worker.on('error', (late) =>
+        logger.debug('the worker failed after its load was given up', { reason: String(late) }),
+      );
       void ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {

@@ -136,7 +136,10 @@ describe('a model that does not fit', () => {
 
   it('is told which KV cache would fit where its own is too large', () => {
     const error = refusal(33e9, { ...LEFT, kvCacheBytes: 8e9 });
-    assert.match(error.message, /takes 39\.3 GB .* a KV cache of at most 1\.7 GB would fit \(kvCacheBytes, --kv-cache-mib\)/);
+    assert.match(
+      error.message,
+      /takes 39\.3 GB .* a KV cache of at most 1\.7 GB would fit \(kvCacheBytes, --kv-cache-mib\)/,
+    );
     assert.equal(error.demand.kvCacheBytes, 8e9);
   });
 

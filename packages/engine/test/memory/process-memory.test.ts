@@ -61,12 +61,7 @@ const cases: readonly (readonly [what: string, sources: MemorySources, available
     0.5,
     6,
   ],
-  [
-    'takes memory.high for a limit',
-    machine({ ...GROUP, '/sys/fs/cgroup/jobs/one/memory.high': `${7 * GIB}` }),
-    4,
-    7,
-  ],
+  ['takes memory.high for a limit', machine({ ...GROUP, '/sys/fs/cgroup/jobs/one/memory.high': `${7 * GIB}` }), 4, 7],
   [
     'never has less than nothing left',
     machine({ ...GROUP, '/sys/fs/cgroup/jobs/one/memory.current': `${20 * GIB}` }),
@@ -100,7 +95,12 @@ const cases: readonly (readonly [what: string, sources: MemorySources, available
     2.75,
     3,
   ],
-  ['does without what Node 20.10 lacks', machine({}, { constrainedMemory: undefined, availableMemory: undefined }), 20, 24],
+  [
+    'does without what Node 20.10 lacks',
+    machine({}, { constrainedMemory: undefined, availableMemory: undefined }),
+    20,
+    24,
+  ],
   [
     'goes around every call that throws',
     machine(GROUP, {
@@ -121,14 +121,17 @@ const cases: readonly (readonly [what: string, sources: MemorySources, available
   ],
   [
     'counts the inactive pages of macOS',
-    machine({}, {
-      platform: 'darwin',
-      readText: fails,
-      pageStatistics: () =>
-        Promise.resolve(
-          'Mach Virtual Memory Statistics: (page size of 16384 bytes)\nPages free:                               65536.\nPages active:                            900000.\nPages inactive:                          131072.\nPages speculative:                        65536.\n',
-        ),
-    }),
+    machine(
+      {},
+      {
+        platform: 'darwin',
+        readText: fails,
+        pageStatistics: () =>
+          Promise.resolve(
+            'Mach Virtual Memory Statistics: (page size of 16384 bytes)\nPages free:                               65536.\nPages active:                            900000.\nPages inactive:                          131072.\nPages speculative:                        65536.\n',
+          ),
+      },
+    ),
     4,
     24,
   ],
