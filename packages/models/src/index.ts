@@ -19,6 +19,7 @@ export {
   mxfp4Expert,
   mxfp4ToHalfUnits,
 } from './mxfp4.ts';
+export type { TokenizerData } from './read-tokenizer.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
 export { embeddedCheckpointPath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensor.ts';

@@ -10,7 +10,6 @@ import type { EngineOptions, LoadProgress } from '../options.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Seconds until the first line where nobody looks, and from each to the next. */
-const SILENT_SECONDS = 2;
 const LINE_SECONDS = 5;
 const MS_PER_SECOND = 1000;
 /** To the line's start, which is then cleared. */
@@ -31,7 +30,7 @@ export class LoadingLine {
   readonly #terminal: Terminal;
   #progress: LoadProgress | null = null;
   #shown = '';
-  #nextSeconds = SILENT_SECONDS;
+  #nextSeconds = LINE_SECONDS;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;

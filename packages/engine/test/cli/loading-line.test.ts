@@ -62,14 +62,14 @@ describe('the line that tells of loading', () => {
     }
   });
 
-  it('is silent for two seconds where nobody looks, and then tells a line in five seconds', () => {
+  it('is silent for five seconds where nobody looks, and then tells a line in five seconds', () => {
     const { terminal: pipe, written } = terminal();
     const line = new LoadingLine(pipe);
-    for (let seconds = 0; seconds < 2; seconds += 0.25) line.tell(progress(seconds));
+    for (let seconds = 0; seconds < 5; seconds += 0.25) line.tell(progress(seconds));
     assert.equal(written(), '');
-    for (let seconds = 2; seconds <= 13; seconds += 0.5) line.show(seconds);
+    for (let seconds = 5; seconds <= 16; seconds += 0.5) line.show(seconds);
     line.clear();
     const text = 'loading  layer 3 of 24 · 1.9 GB of 13.8 GB';
-    assert.equal(written(), `${text} · 2 s\n${text} · 7 s\n${text} · 12 s\n`);
+    assert.equal(written(), `${text} · 5 s\n${text} · 10 s\n${text} · 15 s\n`);
   });
 });
