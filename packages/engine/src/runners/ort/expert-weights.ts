@@ -1,7 +1,16 @@
-import { readTensorBytes } from '@switchyard/models';
-import type { Bf16ExpertTensor, Mxfp4Tensor } from '@switchyard/models';
-import { f32Constant, readF32 } from './dense-weights.ts';
+import type { Bf16ExpertTensor, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
+import { f32Constant, f32View, readF32 } from './dense-weights.ts';
+import { byteLength } from './element-type.ts';
 import type { Constant } from './graph.ts';
+import type { Weight } from './weight.ts';
+import { WeightReader } from './weight-reader.ts';
+
+/** The tensors of a layer's experts. */
+export function expertTensors({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp' | 'down'>): Tensor[] {
+  return [gateUp, down].flatMap(({ weight, bias }) =>
+    weight.kind === 'mxfp4' ? [weight.blocks, weight.scales, bias] : [weight.tensor, bias],
+  );
+}
 
 /** Weights in one block, and one scale, of both MXFP4 and MatMulNBits. */
 export const BLOCK = 32;
@@ -35,97 +44,168 @@ export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: Row
   return f32Constant(new Float32Array(values.buffer), [columns, rows]);
 }
 
+/** One expert's matrix as `expertAsF32` makes it. */
+export function expertF32Weight(name: string, weight: Bf16ExpertTensor, expert: number, order: RowOrder): Weight {
+  const [, rows, columns] = weight.shape;
+  return {
+    constants: [{ name, type: 'float32', shape: [columns, rows] }],
+    write([target], reader) {
+      target?.set(expertAsF32(weight, expert, order).bytes);
+      reader.skip(2 * rows * columns);
+      reader.piece();
+    },
+  };
+}
+
 /** One expert's matrix as MatMulNBits takes it: B u8 [rows, blocks, bytes a block] and f32 scales [rows * blocks]. */
+export function expertBlocksWeight(
+  name: string,
+  weight: Mxfp4Tensor,
+  expert: number,
+  order: RowOrder,
+  bits: 4 | 8,
+): Weight {
+  const [, rows, columns] = weight.shape;
+  const perRow = columns / BLOCK;
+  const count = rows * perRow;
+  const encode = bits === 8 ? encodeRow8 : encodeRow4;
+  return {
+    constants: [
+      { name, type: 'uint8', shape: [rows, perRow, (BLOCK * bits) / 8] },
+      { name: `${name}Scales`, type: 'float32', shape: [count] },
+    ],
+    write([blocks, scales], reader) {
+      const codes = words(reader.read(weight.blocks, expert * count * BLOCK_BYTES, (expert + 1) * count * BLOCK_BYTES));
+      const exponents = reader.read(weight.scales, expert * count, (expert + 1) * count, 1);
+      const target = words(blocks as Uint8Array);
+      const steps = f32View(scales as Uint8Array);
+      for (let row = 0; row < rows; row++) {
+        encode(codes, exponents, order(row, rows) * perRow, target, steps, row * perRow, perRow);
+      }
+      reader.piece();
+    },
+  };
+}
+
+/** The constants of `expertBlocksWeight`. */
 export function expertAsBlocks(
   weight: Mxfp4Tensor,
   expert: number,
   order: RowOrder,
   bits: 4 | 8,
 ): { readonly blocks: Constant; readonly scales: Constant } {
-  const [, rows, columns] = weight.shape;
-  const { codes, exponents } = expertBlocks(weight, expert);
-  const blocksPerRow = columns / BLOCK;
-  const bytesPerBlock = (BLOCK * bits) / 8;
-  const blocks = new Uint8Array(rows * blocksPerRow * bytesPerBlock);
-  const scales = new Float32Array(rows * blocksPerRow);
-  const encode = bits === 8 ? encodeBlock8 : encodeBlock4;
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocksPerRow; block++) {
-      const source = order(row, rows) * blocksPerRow + block;
-      const target = row * blocksPerRow + block;
-      const factor = encode(codes, source * (BLOCK / 2), blocks, target * bytesPerBlock);
-      scales[target] = factor * halfUnitScale(exponents[source] as number);
-    }
-  }
-  return {
-    blocks: { type: 'uint8', shape: [rows, blocksPerRow, bytesPerBlock], bytes: blocks },
-    scales: f32Constant(scales, [rows * blocksPerRow]),
-  };
+  const form = expertBlocksWeight('expert', weight, expert, order, bits);
+  const constants = form.constants.map(({ type, shape }) => ({
+    type,
+    shape,
+    bytes: new Uint8Array(byteLength(type, shape)),
+  }));
+  form.write(
+    constants.map(({ bytes }) => bytes),
+    new WeightReader(),
+  );
+  const [blocks, scales] = constants as [Constant, Constant];
+  return { blocks, scales };
 }
 
-/** For each byte of two codes, the two half units around ONNX Runtime's default zero point of 128. */
-const BYTES_8 = Uint8Array.from({ length: 512 }, (_, index) => {
-  const byte = index >> 1;
-  return 128 + (HALF_UNITS[index % 2 === 0 ? byte & 15 : byte >> 4] as number);
+/** Bytes and words of the codes of a block in the checkpoint. */
+const BLOCK_BYTES = BLOCK / 2;
+const BLOCK_WORDS = BLOCK_BYTES / 4;
+
+/** For each byte of two codes, the two half units around ONNX Runtime's default zero point of 128, as u16. */
+const BYTES_8 = Uint16Array.from({ length: 256 }, (_, byte) => {
+  const [low, high] = [HALF_UNITS[byte & 15] as number, HALF_UNITS[byte >> 4] as number];
+  return (128 + low) | ((128 + high) << 8);
 });
 
-/** For each byte of two codes, the half unit of larger magnitude. */
+/** For each byte of two codes, the half unit of larger magnitude, the low nibble's where they are equal. */
 const EXTREMES = Int8Array.from({ length: 256 }, (_, byte) => {
   const [low, high] = [HALF_UNITS[byte & 15] as number, HALF_UNITS[byte >> 4] as number];
   return Math.abs(low) >= Math.abs(high) ? low : high;
 });
+const MAGNITUDES = Uint8Array.from(EXTREMES, Math.abs);
+const LARGEST_MAGNITUDE = 12;
 
-/** For each extreme of a block from -12 to 12 (row extreme + 12), each byte of two codes as two 4-bit steps. */
-const BYTES_4 = Array.from({ length: 25 }, (_, row) => {
-  const step = stepOf(row - 12);
+/** Half units a 4-bit step, by a block's extreme: the extreme lands on the step -8, the others from -7 to 7. */
+const stepOf = (extreme: number): number => (extreme === 0 ? 1 : extreme / -8);
+const STEPS = Float32Array.from({ length: 25 }, (_, index) => stepOf(index - LARGEST_MAGNITUDE));
+
+/** [extreme + 12][byte]: a byte of two codes as two 4-bit steps, in blocks of that extreme. */
+const BYTES_4 = Uint8Array.from({ length: 25 * 256 }, (_, index) => {
+  const step = stepOf((index >> 8) - LARGEST_MAGNITUDE);
   const encode = (code: number): number => Math.min(15, Math.round((HALF_UNITS[code] as number) / step) + 8);
-  return Uint8Array.from({ length: 256 }, (_, byte) => encode(byte & 15) | (encode(byte >> 4) << 4));
+  return encode(index & 15) | (encode((index >> 4) & 15) << 4);
 });
 
-/** Half units a 4-bit step: the block's extreme lands on the step -8, the others from -7 to 7. */
-function stepOf(extreme: number): number {
-  return extreme === 0 ? 1 : extreme / -8;
-}
+/** 2^(exponent - 127) halved, as the scale of half units. */
+const HALF_UNIT_SCALES = Float64Array.from({ length: 256 }, (_, exponent) => 2 ** (exponent - 128));
 
-/** Half units as they are. Returns the scale's factor. */
-function encodeBlock8(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
-  for (let pair = 0; pair < BLOCK / 2; pair++) {
-    const byte = codes[source + pair] as number;
-    blocks[target + 2 * pair] = BYTES_8[2 * byte] as number;
-    blocks[target + 2 * pair + 1] = BYTES_8[2 * byte + 1] as number;
+/**
+ * `count` neighbouring blocks from block `from` of the checkpoint's, written as blocks from `to` on. A word holds four
+ * bytes of codes; which of them comes first does not matter but for the order of equal extremes.
+ */
+type EncodeRow = (
+  codes: Uint32Array,
+  exponents: Uint8Array,
+  from: number,
+  blocks: Uint32Array,
+  scales: Float32Array,
+  to: number,
+  count: number,
+) => void;
+
+/** Half units as they are. */
+const encodeRow8: EncodeRow = (codes, exponents, from, blocks, scales, to, count) => {
+  let target = to * 2 * BLOCK_WORDS;
+  for (let block = 0; block < count; block++) {
+    const start = (from + block) * BLOCK_WORDS;
+    for (let index = start; index < start + BLOCK_WORDS; index++) {
+      const word = codes[index] as number;
+      blocks[target++] = (BYTES_8[word & 255] as number) | ((BYTES_8[(word >>> 8) & 255] as number) << 16);
+      blocks[target++] = (BYTES_8[(word >>> 16) & 255] as number) | ((BYTES_8[word >>> 24] as number) << 16);
+    }
+    scales[to + block] = HALF_UNIT_SCALES[exponents[from + block] as number] as number;
   }
-  return 1;
-}
+};
 
-/** Half units rounded to 4-bit steps. Returns the scale's factor. */
-function encodeBlock4(codes: Uint8Array, source: number, blocks: Uint8Array, target: number): number {
-  let extreme = 0;
-  for (let pair = 0; pair < BLOCK / 2; pair++) {
-    const value = EXTREMES[codes[source + pair] as number] as number;
-    if (Math.abs(value) > Math.abs(extreme)) {
-      extreme = value;
+/** Half units rounded to 4-bit steps. */
+const encodeRow4: EncodeRow = (codes, exponents, from, blocks, scales, to, count) => {
+  for (let block = 0; block < count; block++) {
+    const start = (from + block) * BLOCK_WORDS;
+    const target = (to + block) * BLOCK_WORDS - start;
+    const extreme = extremeOf(codes, start);
+    const table = (extreme + LARGEST_MAGNITUDE) << 8;
+    for (let index = start; index < start + BLOCK_WORDS; index++) {
+      const word = codes[index] as number;
+      blocks[target + index] =
+        (BYTES_4[table + (word & 255)] as number) |
+        ((BYTES_4[table + ((word >>> 8) & 255)] as number) << 8) |
+        ((BYTES_4[table + ((word >>> 16) & 255)] as number) << 16) |
+        ((BYTES_4[table + (word >>> 24)] as number) << 24);
+    }
+    scales[to + block] =
+      (STEPS[extreme + LARGEST_MAGNITUDE] as number) * (HALF_UNIT_SCALES[exponents[from + block] as number] as number);
+  }
+};
+
+/** The half unit of largest magnitude in a block, the first of equals. */
+function extremeOf(codes: Uint32Array, start: number): number {
+  let most = 0;
+  let byte = 0;
+  for (let index = start; index < start + BLOCK_WORDS && most < LARGEST_MAGNITUDE; index++) {
+    const word = codes[index] as number;
+    for (let shift = 0; shift < 32; shift += 8) {
+      const candidate = (word >>> shift) & 255;
+      const magnitude = MAGNITUDES[candidate] as number;
+      if (magnitude > most) {
+        most = magnitude;
+        byte = candidate;
+      }
     }
   }
-  const bytes = BYTES_4[extreme + 12] as Uint8Array;
-  for (let pair = 0; pair < BLOCK / 2; pair++) {
-    blocks[target + pair] = bytes[codes[source + pair] as number] as number;
-  }
-  return stepOf(extreme);
+  return EXTREMES[byte] as number;
 }
 
-/** 2^(exponent - 127) halved, as the scale of half units. */
-function halfUnitScale(exponent: number): number {
-  return 2 ** (exponent - 128);
-}
-
-function expertBlocks(
-  weight: Mxfp4Tensor,
-  expert: number,
-): { readonly codes: Uint8Array; readonly exponents: Uint8Array } {
-  const [, rows, columns] = weight.shape;
-  const blocks = (rows * columns) / BLOCK;
-  return {
-    codes: readTensorBytes(weight.blocks, expert * blocks * (BLOCK / 2), (expert + 1) * blocks * (BLOCK / 2)),
-    exponents: readTensorBytes(weight.scales, expert * blocks, (expert + 1) * blocks),
-  };
+function words(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
