@@ -10,9 +10,6 @@ import type { WeightReader } from './weight-reader.ts';
 export const DENSE_BLOCK = 32;
 /** Values that are read and converted at once: some milliseconds of work. */
 const PIECE = 2 ** 20;
-/** MatMulNBits's own zero point of 8-bit codes, and the largest step from it. */
-const ZERO_POINT = 128;
-const MOST_STEPS = 127;
 
 /** Reads `count` values of a bf16 or f32 tensor, from element `first` on, as f32. */
 export function readF32(tensor: Tensor, first = 0, count = elements(tensor) - first): Float32Array {
@@ -40,7 +37,7 @@ export function matrixWeight(name: string, tensors: readonly Tensor[]): Weight {
 }
 
 /**
- * Linear weights [out, in], one below the other, as MatMulNBits takes them with 8 bits: codes u8 [sum of out, blocks, 32]
+ * bf16 linear weights [out, in], one below the other, as MatMulNBits takes them with 8 bits: codes u8 [sum of out, blocks, 32]
  * and f32 scales. The largest magnitude of a block is 127 steps, so a weight is off by 1/254 of that at most.
  */
 export function blocks8Weight(name: string, tensors: readonly Tensor[]): Weight {
@@ -53,16 +50,14 @@ export function blocks8Weight(name: string, tensors: readonly Tensor[]): Weight 
       { name: `${name}Scales`, type: 'float32', shape: [rows * blocks] },
     ],
     write([codes, scales], reader) {
-      const steps = f32View(scales as Uint8Array);
       let done = 0;
-      const rowsAtOnce = Math.max(1, Math.floor(PIECE / columns));
-      const values = new Float32Array(rowsAtOnce * columns);
       for (const tensor of tensors) {
-        const end = elements(tensor);
-        for (let first = 0; first < end; first += values.length) {
-          const count = Math.min(values.length, end - first);
-          widen(tensor, readPart(reader, tensor, first, count), values.subarray(0, count));
-          quantize8(values, count, codes as Uint8Array, steps, done);
+        const end = elements(tensor) / DENSE_BLOCK;
+        for (let first = 0; first < end; first += reader.kernel.mostBlocks) {
+          const count = Math.min(reader.kernel.mostBlocks, end - first);
+          const converted = reader.kernel.bf16(reader, tensor, first, count);
+          codes?.set(converted.codes, done * DENSE_BLOCK);
+          f32View(scales as Uint8Array).set(converted.scales, done);
           done += count;
           reader.piece();
         }
@@ -116,25 +111,6 @@ function widen(tensor: Tensor, bytes: Uint8Array, values: Float32Array): void {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let index = 0; index < bits.length; index++) {
     bits[index] = (halves[index] as number) << 16;
-  }
-}
-
-/** `count` values as codes from `target` on, and their blocks' scales. */
-function quantize8(values: Float32Array, count: number, codes: Uint8Array, scales: Float32Array, target: number): void {
-  for (let start = 0; start < count; start += DENSE_BLOCK) {
-    let most = 0;
-    for (let index = start; index < start + DENSE_BLOCK; index++) {
-      const magnitude = Math.abs(values[index] as number);
-      // Lets a NaN through, so that a damaged weight stays one.
-      if (!(magnitude <= most)) {
-        most = magnitude;
-      }
-    }
-    scales[(target + start) / DENSE_BLOCK] = most / MOST_STEPS;
-    const inverse = most === 0 ? 0 : MOST_STEPS / most;
-    for (let index = start; index < start + DENSE_BLOCK; index++) {
-      codes[target + index] = Math.floor((values[index] as number) * inverse + (ZERO_POINT + 0.5));
-    }
   }
 }
 

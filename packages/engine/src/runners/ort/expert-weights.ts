@@ -15,9 +15,6 @@ export function expertTensors({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp
 /** Weights in one block, and one scale, of both MXFP4 and MatMulNBits. */
 export const BLOCK = 32;
 
-/** MXFP4 (E2M1) codes 0 to 7 in half units; codes 8 to 15 are their negatives. */
-const HALF_UNITS = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
-
 /** The order in which a matrix's rows are read: row i of the result is row `order(i)` of the checkpoint's. */
 export type RowOrder = (row: number, rows: number) => number;
 
@@ -67,24 +64,38 @@ export function expertBlocksWeight(
 ): Weight {
   const [, rows, columns] = weight.shape;
   const perRow = columns / BLOCK;
-  const count = rows * perRow;
-  const encode = bits === 8 ? encodeRow8 : encodeRow4;
+  const rowBytes = (columns * bits) / 8;
   return {
     constants: [
       { name, type: 'uint8', shape: [rows, perRow, (BLOCK * bits) / 8] },
-      { name: `${name}Scales`, type: 'float32', shape: [count] },
+      { name: `${name}Scales`, type: 'float32', shape: [rows * perRow] },
     ],
     write([blocks, scales], reader) {
-      const codes = words(reader.read(weight.blocks, expert * count * BLOCK_BYTES, (expert + 1) * count * BLOCK_BYTES));
-      const exponents = reader.read(weight.scales, expert * count, (expert + 1) * count, 1);
-      const target = words(blocks as Uint8Array);
       const steps = f32View(scales as Uint8Array);
-      for (let row = 0; row < rows; row++) {
-        encode(codes, exponents, order(row, rows) * perRow, target, steps, row * perRow, perRow);
+      const targets = targetsOf(order, rows);
+      const rowsAtOnce = Math.max(1, Math.floor(reader.kernel.mostBlocks / perRow));
+      for (let first = 0; first < rows; first += rowsAtOnce) {
+        const count = Math.min(rowsAtOnce, rows - first);
+        const start = (expert * rows + first) * perRow;
+        const converted = reader.kernel.mxfp4(reader, weight, start, count * perRow, bits);
+        for (let row = 0; row < count; row++) {
+          const target = targets[first + row] as number;
+          blocks?.set(converted.codes.subarray(row * rowBytes, (row + 1) * rowBytes), target * rowBytes);
+          steps.set(converted.scales.subarray(row * perRow, (row + 1) * perRow), target * perRow);
+        }
+        reader.piece();
       }
-      reader.piece();
     },
   };
+}
+
+/** Where each of the checkpoint's rows goes. */
+function targetsOf(order: RowOrder, rows: number): Int32Array {
+  const targets = new Int32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    targets[order(row, rows)] = row;
+  }
+  return targets;
 }
 
 /** The constants of `expertBlocksWeight`. */
@@ -106,106 +117,4 @@ export function expertAsBlocks(
   );
   const [blocks, scales] = constants as [Constant, Constant];
   return { blocks, scales };
-}
-
-/** Bytes and words of the codes of a block in the checkpoint. */
-const BLOCK_BYTES = BLOCK / 2;
-const BLOCK_WORDS = BLOCK_BYTES / 4;
-
-/** For each byte of two codes, the two half units around ONNX Runtime's default zero point of 128, as u16. */
-const BYTES_8 = Uint16Array.from({ length: 256 }, (_, byte) => {
-  const [low, high] = [HALF_UNITS[byte & 15] as number, HALF_UNITS[byte >> 4] as number];
-  return (128 + low) | ((128 + high) << 8);
-});
-
-/** For each byte of two codes, the half unit of larger magnitude, the low nibble's where they are equal. */
-const EXTREMES = Int8Array.from({ length: 256 }, (_, byte) => {
-  const [low, high] = [HALF_UNITS[byte & 15] as number, HALF_UNITS[byte >> 4] as number];
-  return Math.abs(low) >= Math.abs(high) ? low : high;
-});
-const MAGNITUDES = Uint8Array.from(EXTREMES, Math.abs);
-const LARGEST_MAGNITUDE = 12;
-
-/** Half units a 4-bit step, by a block's extreme: the extreme lands on the step -8, the others from -7 to 7. */
-const stepOf = (extreme: number): number => (extreme === 0 ? 1 : extreme / -8);
-const STEPS = Float32Array.from({ length: 25 }, (_, index) => stepOf(index - LARGEST_MAGNITUDE));
-
-/** [extreme + 12][byte]: a byte of two codes as two 4-bit steps, in blocks of that extreme. */
-const BYTES_4 = Uint8Array.from({ length: 25 * 256 }, (_, index) => {
-  const step = stepOf((index >> 8) - LARGEST_MAGNITUDE);
-  const encode = (code: number): number => Math.min(15, Math.round((HALF_UNITS[code] as number) / step) + 8);
-  return encode(index & 15) | (encode((index >> 4) & 15) << 4);
-});
-
-/** 2^(exponent - 127) halved, as the scale of half units. */
-const HALF_UNIT_SCALES = Float64Array.from({ length: 256 }, (_, exponent) => 2 ** (exponent - 128));
-
-/**
- * `count` neighbouring blocks from block `from` of the checkpoint's, written as blocks from `to` on. A word holds four
- * bytes of codes; which of them comes first does not matter but for the order of equal extremes.
- */
-type EncodeRow = (
-  codes: Uint32Array,
-  exponents: Uint8Array,
-  from: number,
-  blocks: Uint32Array,
-  scales: Float32Array,
-  to: number,
-  count: number,
-) => void;
-
-/** Half units as they are. */
-const encodeRow8: EncodeRow = (codes, exponents, from, blocks, scales, to, count) => {
-  let target = to * 2 * BLOCK_WORDS;
-  for (let block = 0; block < count; block++) {
-    const start = (from + block) * BLOCK_WORDS;
-    for (let index = start; index < start + BLOCK_WORDS; index++) {
-      const word = codes[index] as number;
-      blocks[target++] = (BYTES_8[word & 255] as number) | ((BYTES_8[(word >>> 8) & 255] as number) << 16);
-      blocks[target++] = (BYTES_8[(word >>> 16) & 255] as number) | ((BYTES_8[word >>> 24] as number) << 16);
-    }
-    scales[to + block] = HALF_UNIT_SCALES[exponents[from + block] as number] as number;
-  }
-};
-
-/** Half units rounded to 4-bit steps. */
-const encodeRow4: EncodeRow = (codes, exponents, from, blocks, scales, to, count) => {
-  for (let block = 0; block < count; block++) {
-    const start = (from + block) * BLOCK_WORDS;
-    const target = (to + block) * BLOCK_WORDS - start;
-    const extreme = extremeOf(codes, start);
-    const table = (extreme + LARGEST_MAGNITUDE) << 8;
-    for (let index = start; index < start + BLOCK_WORDS; index++) {
-      const word = codes[index] as number;
-      blocks[target + index] =
-        (BYTES_4[table + (word & 255)] as number) |
-        ((BYTES_4[table + ((word >>> 8) & 255)] as number) << 8) |
-        ((BYTES_4[table + ((word >>> 16) & 255)] as number) << 16) |
-        ((BYTES_4[table + (word >>> 24)] as number) << 24);
-    }
-    scales[to + block] =
-      (STEPS[extreme + LARGEST_MAGNITUDE] as number) * (HALF_UNIT_SCALES[exponents[from + block] as number] as number);
-  }
-};
-
-/** The half unit of largest magnitude in a block, the first of equals. */
-function extremeOf(codes: Uint32Array, start: number): number {
-  let most = 0;
-  let byte = 0;
-  for (let index = start; index < start + BLOCK_WORDS && most < LARGEST_MAGNITUDE; index++) {
-    const word = codes[index] as number;
-    for (let shift = 0; shift < 32; shift += 8) {
-      const candidate = (word >>> shift) & 255;
-      const magnitude = MAGNITUDES[candidate] as number;
-      if (magnitude > most) {
-        most = magnitude;
-        byte = candidate;
-      }
-    }
-  }
-  return EXTREMES[byte] as number;
-}
-
-function words(bytes: Uint8Array): Uint32Array {
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }

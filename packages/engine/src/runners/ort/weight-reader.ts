@@ -1,5 +1,6 @@
 import { readTensorBytes } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
+import { WeightKernel } from './weight-kernel.ts';
 
 /**
  * Reads tensors piece by piece into buffers that are used again, and knows how far a load is and where its time went.
@@ -11,7 +12,8 @@ export class WeightReader {
   convertMs = 0;
   sessionMs = 0;
   readonly #afterPiece: () => void;
-  #buffers: Uint8Array[] = [];
+  #buffer = new Uint8Array(0);
+  #kernel: WeightKernel | null = null;
   readonly #targets = new Map<number, Uint8Array[]>();
 
   /** @param afterPiece called after every piece, some milliseconds of work; what it throws ends the load. */
@@ -20,23 +22,23 @@ export class WeightReader {
   }
 
   /**
-   * Bytes `begin` to `end` (exclusive) of a tensor, in memory that is aligned to 8 bytes and valid until the next read
-   * into the same slot.
+   * Reads bytes `begin` to `end` (exclusive) of a tensor.
    *
+   * @param target where to, default memory that is aligned to 8 bytes and valid until the next read without a target.
    * @throws FileNotReadableError where the file no longer holds the bytes
    */
-  read(tensor: Tensor, begin: number, end: number, slot = 0): Uint8Array {
-    const length = end - begin;
-    let buffer = this.#buffers[slot];
-    if (buffer === undefined || buffer.length < length) {
-      buffer = new Uint8Array(length);
-      this.#buffers[slot] = buffer;
-    }
+  read(tensor: Tensor, begin: number, end: number, target = this.#scratch(end - begin)): Uint8Array {
     const started = performance.now();
-    const bytes = readTensorBytes(tensor, begin, end, buffer.subarray(0, length));
+    const bytes = readTensorBytes(tensor, begin, end, target);
     this.readMs += performance.now() - started;
-    this.doneBytes += length;
+    this.doneBytes += end - begin;
     return bytes;
+  }
+
+  /** The kernel that converts weights, made when it is first needed. */
+  get kernel(): WeightKernel {
+    this.#kernel ??= new WeightKernel();
+    return this.#kernel;
   }
 
   /** Runs a conversion, which may read: its time without that of reading is added to `convertMs`. */
@@ -84,9 +86,17 @@ export class WeightReader {
     this.#afterPiece();
   }
 
-  /** Lets the buffers go. */
+  /** Lets the memory go. */
   release(): void {
-    this.#buffers = [];
+    this.#buffer = new Uint8Array(0);
+    this.#kernel = null;
     this.#targets.clear();
+  }
+
+  #scratch(length: number): Uint8Array {
+    if (this.#buffer.length < length) {
+      this.#buffer = new Uint8Array(length);
+    }
+    return this.#buffer.subarray(0, length);
   }
 }
