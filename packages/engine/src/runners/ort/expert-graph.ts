@@ -31,7 +31,9 @@ export interface ExpertRange {
  */
 export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, form: ExpertForm): GraphBuilder {
   const graph = new GraphBuilder('experts');
-  const results = expertResults(graph, config, layer, form, { first: 0, end: config.experts });
+  const bias = (part: ExpertPart, order: RowOrder): Value =>
+    graph.weight(biasWeight(`${part}Bias`, layer[part].bias, order))[0] ?? '';
+  const results = expertResults(graph, config, layer, form, { first: 0, end: config.experts }, bias);
   const inverse = graph.input('planInverse', 'int32', ['slots']);
   combine(graph, config, graph.op('Gather', [results, inverse], { axis: 0 }));
   return graph;
@@ -39,8 +41,9 @@ export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, for
 
 /**
  * Some of a layer's experts, for layers that are too large for one session. `planRows`, `planExperts` and `planCounts` are
- * these experts' part of the plan, `planExperts` counted from the first of them. Output: results [slots, hidden], in the
- * plan's order.
+ * these experts' part of the plan, `planExperts` counted from the first of them; their biases are inputs too, since nothing
+ * reorders them: `gateUpBias` [experts, 2 * intermediate], gate before up, and `downBias` [experts, hidden]. Output:
+ * results [slots, hidden], in the plan's order.
  */
 export function expertGroupGraph(
   config: GptOssConfig,
@@ -49,7 +52,9 @@ export function expertGroupGraph(
   range: ExpertRange,
 ): GraphBuilder {
   const graph = new GraphBuilder('expert-group');
-  const results = expertResults(graph, config, layer, form, range);
+  const bias = (part: ExpertPart): Value =>
+    graph.input(`${part}Bias`, 'float32', [range.end - range.first, layer[part].bias.shape[1] ?? 0]);
+  const results = expertResults(graph, config, layer, form, range, bias);
   graph.output('results', results, 'float32', ['slots', config.hiddenSize]);
   return graph;
 }
@@ -69,6 +74,7 @@ function expertResults(
   layer: GptOssLayerWeights,
   form: ExpertForm,
   { first, end }: ExpertRange,
+  biasOf: (part: ExpertPart, order: RowOrder) => Value,
 ): Value {
   const { hiddenSize, intermediateSize } = config;
   const experts = end - first;
@@ -79,7 +85,7 @@ function expertResults(
   const terms = form === 'blocks8' ? 2 : 1;
   const partCounts = terms === 1 ? counts : graph.op('Add', [counts, counts]);
   const linear = (value: Value, part: ExpertPart, order: RowOrder): Value => {
-    const { weight, bias } = layer[part];
+    const { weight } = layer[part];
     const [, outputs, inputs] = weight.shape;
     const parts = graph.split(terms === 1 ? value : twoTerms(graph, value, inputs), partCounts, experts, 0);
     const products = graph.op(
@@ -88,8 +94,7 @@ function expertResults(
       { axis: 0 },
     );
     const sums = terms === 1 ? products : addTerms(graph, products, outputs);
-    const biases = graph.weight(biasWeight(`${part}Bias`, bias, order, { first, end }));
-    return graph.op('Add', [sums, graph.op('Gather', [...biases, ofExperts], { axis: 0 })]);
+    return graph.op('Add', [sums, graph.op('Gather', [biasOf(part, order), ofExperts], { axis: 0 })]);
   };
   const gathered = graph.op('Gather', [input, rows], { axis: 0 });
   const gateUp = linear(gathered, 'gateUp', gateThenUp);
@@ -173,13 +178,12 @@ function product(
   });
 }
 
-/** The biases f32 [experts of the range, rows], each expert's entries in the order of its weight's rows. */
-function biasWeight(name: string, bias: Tensor, order: RowOrder, { first, end }: ExpertRange): Weight {
-  const rows = bias.shape[1] ?? 0;
+/** The biases f32 [experts, rows], each expert's entries in the order of its weight's rows. */
+function biasWeight(name: string, bias: Tensor, order: RowOrder): Weight {
   return {
-    constants: [{ name, type: 'float32', shape: [end - first, rows] }],
+    constants: [{ name, type: 'float32', shape: bias.shape }],
     write([target], reader) {
-      const values = reorderedBias(bias, order).subarray(first * rows, end * rows);
+      const values = reorderedBias(bias, order);
       f32View(target as Uint8Array).set(values);
       reader.skip(2 * values.length);
     },

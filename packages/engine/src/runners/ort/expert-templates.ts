@@ -76,7 +76,7 @@ export class ExpertTemplates {
 
   /** The results of one row an expert, and of none, one or many rows. */
   async #probe(session: GraphSession, experts: number): Promise<number[]> {
-    const { hiddenSize } = this.#config;
+    const { hiddenSize, intermediateSize } = this.#config;
     const input = Float32Array.from({ length: hiddenSize }, (_, index) => Math.sin(index));
     const results: number[] = [];
     for (const countOf of [(): number => 1, (expert: number): number => [MANY_ROWS, 1, 0][expert % 3] ?? 0]) {
@@ -88,6 +88,8 @@ export class ExpertTemplates {
       const ofExperts = rowExperts(plan);
       const outputs = await session.run({
         ...rangeInputs(new Int32Array(ofExperts.length), ofExperts, plan, { first: 0, end: experts }),
+        gateUpBias: f32Tensor(new Float32Array(experts * 2 * intermediateSize), [experts, 2 * intermediateSize]),
+        downBias: f32Tensor(new Float32Array(experts * hiddenSize), [experts, hiddenSize]),
         expertInput: f32Tensor(input, [1, hiddenSize]),
       });
       results.push(...f32Output(outputs, 'results').filter((_, index) => index % 61 === 0));

@@ -1,12 +1,15 @@
-import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
+import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
 import type { ExpertForm } from './expert-form.ts';
-import { combineGraph, expertGraph, expertGroupGraph } from './expert-graph.ts';
+import { combineGraph, expertGraph, expertGroupGraph, reorderedBias } from './expert-graph.ts';
 import type { ExpertRange } from './expert-graph.ts';
+import { gateThenUp, inOrder } from './expert-weights.ts';
+import type { RowOrder } from './expert-weights.ts';
 import { ExpertTemplates } from './expert-templates.ts';
 import { GraphSession, f32Output, f32Tensor, i32Tensor } from './graph-session.ts';
-import type { SessionOptions } from './graph-session.ts';
+import type { Feeds, SessionOptions } from './graph-session.ts';
 import { planInputs, rangeInputs, rowExperts } from './plan-inputs.ts';
+import { WeightReader } from './weight-reader.ts';
 
 /** How experts are divided among sessions. */
 export interface SessionExpertsOptions {
@@ -31,6 +34,8 @@ export class SessionExperts implements ExpertBlock {
   readonly #templates: ExpertTemplates | null;
   /** [layer][range]. */
   readonly #sessions: GraphSession[][] = [];
+  /** [layer][range], where layers have several sessions. */
+  readonly #biases: Feeds[][] = [];
   #combine: GraphSession | null = null;
 
   /** Holds no layer yet. `form` must suit the checkpoint: `blocks8` and `blocks4` need MXFP4 experts. */
@@ -56,6 +61,9 @@ export class SessionExperts implements ExpertBlock {
       return;
     }
     this.#combine ??= await GraphSession.create(combineGraph(this.#config), options);
+    const { reader = new WeightReader() } = options;
+    this.#biases.push(reader.convert(() => this.#ranges.map((range) => biasInputs(layer, range))));
+    reader.skip(2 * (this.#config.experts * (2 * this.#config.intermediateSize + this.#config.hiddenSize)));
     for (const range of this.#ranges) {
       const graph = expertGroupGraph(this.#config, layer, this.#form, range);
       sessions.push(
@@ -95,7 +103,11 @@ export class SessionExperts implements ExpertBlock {
       const to = plan.expertOffsets[range.end] as number;
       if (from < to) {
         const part = rangeInputs(planRows.data as Int32Array, planExperts, plan, range);
-        const outputs = await (sessions[index] as GraphSession).run({ ...part, expertInput });
+        const outputs = await (sessions[index] as GraphSession).run({
+          ...part,
+          ...this.#biases[layer]?.[index],
+          expertInput,
+        });
         results.set(f32Output(outputs, 'results'), from * hiddenSize);
       }
     }
@@ -108,6 +120,15 @@ export class SessionExperts implements ExpertBlock {
     await Promise.all(sessions.map((session) => session.release()));
     this.#templates?.release();
   }
+}
+
+/** The bias inputs of an expert group graph. */
+function biasInputs({ gateUp, down }: GptOssLayerWeights, { first, end }: ExpertRange): Feeds {
+  const input = (bias: Tensor, order: RowOrder): Feeds[string] => {
+    const rows = bias.shape[1] ?? 0;
+    return f32Tensor(reorderedBias(bias, order).slice(first * rows, end * rows), [end - first, rows]);
+  };
+  return { gateUpBias: input(gateUp.bias, gateThenUp), downBias: input(down.bias, inOrder) };
 }
 
 /** Ranges of equal size, as far as that is possible, of at most `most` experts each. */
