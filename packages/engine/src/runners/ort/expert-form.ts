@@ -34,3 +34,22 @@ export function chooseExpertForm(config: GptOssConfig, precision: ExpertPrecisio
   const allBytes = expertBytes * config.experts * config.layers;
   return expertBytes <= LARGEST_MXFP4_EXPERT_BYTES && allBytes <= LARGEST_MXFP4_BYTES ? 'mxfp4' : 'blocks8';
 }
+
+/** Dense weights: f32, or 8-bit blocks of 32 with activations rounded to int8. */
+export type DenseForm = 'f32' | 'blocks8';
+
+/** Up to this size as f32, attention and LM head stay exact even where experts are rounded to 4 bits. */
+const LARGEST_EXACT_DENSE_BYTES = 2 ** 30;
+
+/**
+ * The form of the attention projections and the LM head. They are exact, but for `int4` on a large model: there they are
+ * 8-bit blocks, as GGUF files of 4-bit models have them (Q8_0), in less than a third of the memory.
+ */
+export function chooseDenseForm(config: GptOssConfig, precision: ExpertPrecision): DenseForm {
+  const { hiddenSize, attentionHeads, keyValueHeads, headDim, layers, vocabularySize } = config;
+  const queryWidth = attentionHeads * headDim;
+  const projections = layers * hiddenSize * 2 * (queryWidth + keyValueHeads * headDim);
+  const isLarge = 4 * (projections + vocabularySize * hiddenSize) > LARGEST_EXACT_DENSE_BYTES;
+  const hasWholeBlocks = hiddenSize % 32 === 0 && queryWidth % 32 === 0;
+  return precision === 'int4' && config.expertFormat === 'mxfp4' && isLarge && hasWholeBlocks ? 'blocks8' : 'f32';
+}
