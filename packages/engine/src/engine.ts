@@ -19,12 +19,17 @@ import { collect } from './collect.ts';
 import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
 import { checkRequest } from './conversation-checks.ts';
 import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
+import { LoadReporter } from './load-reporter.ts';
+import { allowanceOf } from './memory/load-budget.ts';
+import { planKvBytes } from './memory/plan-model.ts';
+import { processMemory } from './memory/process-memory.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
 import type { LayerRouting } from './runners/runner.ts';
 import { checkNumber, describeValue, resolveSampling } from './sampling/parameters.ts';
 import type { GenerateJob, SchedulerStats } from './scheduler/job.ts';
+import { untilAborted } from './until-aborted.ts';
 import { WorkerClient } from './worker/client.ts';
 import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
 
@@ -32,8 +37,6 @@ import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
 const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
 const MOST_STOP_STRINGS = 16;
 const MOST_TOP_LOGPROBS = 20;
-/** Opening the checkpoint is this share of the load. */
-const CHECKPOINT_SHARE = 0.1;
 
 /** Options of `Engine.tokenize`. */
 export interface TokenizeOptions {
@@ -56,41 +59,54 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Loads a checkpoint folder, by default the embedded one, in a worker thread.
-   * Throws InvalidRequestError, LoadError, AbortedError, WorkerCrashedError, or a ModelsError for a bad checkpoint.
+   * Throws InvalidRequestError, InsufficientMemoryError (before any weight is read), LoadError, AbortedError,
+   * WorkerCrashedError, or a ModelsError for a bad checkpoint.
    */
   static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
     const { signal, onProgress = () => undefined, runnerModule, runnerOptions } = options;
     const logger = containedLogger(options.logger ?? SILENT_LOGGER);
     const progress = containedCallback('onProgress', onProgress, logger);
-    const resolved = resolveEngineOptions(options);
+    const { memoryLimitBytes, ...resolved } = resolveEngineOptions(options);
     if (path !== undefined && typeof path !== 'string') {
       throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
     }
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
-    progress({ phase: 'checkpoint', fraction: 0 });
-    const snapshot = await openSnapshot(path);
+    using reporter = new LoadReporter(progress, logger);
+    reporter.opening();
+    const snapshot = await untilAborted(openSnapshot(path), signal, 'Loading', (late) => late.dispose());
     try {
-      progress({ phase: 'model', fraction: CHECKPOINT_SHARE });
+      const memory = await untilAborted(processMemory(), signal, 'Loading');
+      const allowance = allowanceOf(memory, memoryLimitBytes);
+      const limits = {
+        ...resolved.limits,
+        kvCacheBytes: planKvBytes(snapshot, allowance, {
+          ...resolved,
+          kvCacheBytes: options.kvCacheBytes,
+          hasPlan: runnerModule === undefined,
+        }),
+      };
+      logger.info('loading model', { path: snapshot.path, tensorBytes: snapshot.tensorBytes, memory });
+      reporter.opened(snapshot.tensorBytes);
       const worker = await WorkerClient.start({
         data: {
           path: snapshot.path,
           ...resolved,
+          limits,
           runnerModule: runnerModule === undefined ? null : String(runnerModule),
           runnerOptions,
         },
         logger,
-        onProgress: (fraction) =>
-          progress({ phase: 'model', fraction: CHECKPOINT_SHARE + (1 - CHECKPOINT_SHARE) * fraction }),
+        onProgress: (step) => reporter.loading(step),
         signal,
       });
-      progress({ phase: 'ready', fraction: 1 });
-      const { plan } = worker.info;
-      logger.info('model loaded', {
-        path: snapshot.path,
-        runner: worker.info.runner,
-        router: worker.info.router,
-        plan,
-      });
+      try {
+        reporter.ready();
+        const { runner, router, plan } = worker.info;
+        logger.info('model loaded', { path: snapshot.path, runner, router, plan, ...reporter.facts });
+      } catch (error) {
+        await worker.dispose();
+        throw error;
+      }
       return new Engine(snapshot, worker);
     } catch (error) {
       snapshot.dispose();

@@ -5,6 +5,7 @@
  */
 import type { Snapshot } from '@switchyard/models';
 import type { Logger } from './logger.ts';
+import type { LoadingStep } from './runners/load-plan.ts';
 import type { LogitsRunner } from './runners/logits-runner.ts';
 import type { ModelRunner } from './runners/runner.ts';
 
@@ -23,8 +24,11 @@ export interface RunnerModuleOptions {
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly logger: Logger;
-  /** To be called with the part done, 0 to 1. */
-  readonly onProgress: (fraction: number) => void;
+  /**
+   * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or
+   * with a step in bytes and milliseconds. Throws AbortedError when the load is to end: let it through.
+   */
+  readonly onProgress: (progress: number | LoadingStep) => void;
   /** `EngineOptions.runnerOptions`, as it came through a structured clone. */
   readonly runnerOptions: unknown;
 }

@@ -36,7 +36,7 @@ async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
         router,
         logger,
         ...(threads === undefined ? {} : { threads }),
-        onProgress: (loaded, total) => onProgress(loaded / total),
+        onProgress,
       }),
   };
 }

@@ -11,7 +11,7 @@ import { reasonOf } from '../contain.ts';
 import { DisposedError, LoadError } from '../errors.ts';
 import { containedLogger, type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
-import { EngineHolder, type ServerState } from './engine-holder.ts';
+import { EngineHolder, type LoadEngine, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
 import { MAX_HEADER_BYTES, REQUEST_CHECK_MS, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 import { type Serving, unixSeconds } from './serving.ts';
@@ -129,12 +129,12 @@ async function drain(server: Server, drainMs: number): Promise<void> {
  * Listens at once and answers 503 until `load` has an engine.
  *
  * @param load Loads the engine; called again when the worker of the last one crashed. Its signal fires when the server
- * closes: `Engine.load` takes it.
+ * closes, and /health answers with the progress that it tells: `Engine.load` takes both.
  * @param modelName The checkpoint's folder, for the model's name.
  * @throws LoadError `CANNOT_LISTEN` where the port is taken or the address is not this machine's.
  */
 export async function startServer(
-  load: (signal: AbortSignal) => Promise<Engine>,
+  load: LoadEngine,
   modelName: string,
   options: ServerOptions = {},
 ): Promise<RunningServer> {

@@ -20,6 +20,7 @@ import {
   WorkerCrashedError,
 } from '../errors.ts';
 import { containedCallback, containedLogger, type Logger } from '../logger.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
 import type { LayerRouting } from '../runners/runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
@@ -43,7 +44,7 @@ export interface JobListener {
 export interface StartOptions {
   readonly data: Omit<WorkerData, 'gate'>;
   readonly logger: Logger;
-  readonly onProgress: (fraction: number) => void;
+  readonly onProgress: (step: LoadingStep) => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -65,6 +66,19 @@ async function ended(worker: Worker, gate: ThreadGate, longest: number): Promise
       return;
     }
     await delay(POLL_MS);
+  }
+}
+
+function startThread(workerData: WorkerData): Worker {
+  try {
+    return new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LoadError(
+      `The model's worker cannot be started · found ${reason} · runnerOptions must survive a structured clone, and the system must have a thread left`,
+      'WORKER_NOT_STARTED',
+      cause,
+    );
   }
 }
 
@@ -102,12 +116,15 @@ export class WorkerClient {
     });
   }
 
-  /** Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError. */
+  /**
+   * Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError, and what
+   * `onProgress` throws: at once, while the thread ends by itself.
+   */
   static async start({ data, logger, onProgress, signal }: StartOptions): Promise<WorkerClient> {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     const gate = new ThreadGate();
     const workerData: WorkerData = { ...data, gate: gate.shared };
-    const worker = new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
+    const worker = startThread(workerData);
     worker.once('exit', guardExit(gate));
     const stop = new AbortController();
     const until = { signal: stop.signal };
@@ -121,9 +138,13 @@ export class WorkerClient {
           },
         );
         const receive = (message: FromWorker): void => {
-          if (message.type === 'progress') onProgress(message.fraction);
-          else if (message.type === 'log') logger[message.level](message.message, message.fields);
-          else if (message.type === 'ready') resolve(message.info);
+          try {
+            if (message.type === 'progress') onProgress(message.step);
+            else if (message.type === 'log') logger[message.level](message.message, message.fields);
+          } catch (error) {
+            reject(error);
+          }
+          if (message.type === 'ready') resolve(message.info);
           else if (message.type === 'load-failed') {
             const cause = deserializeError(message.error);
             reject(new LoadError(cause.message, message.error.code ?? 'LOAD_FAILED', cause));
@@ -135,7 +156,11 @@ export class WorkerClient {
       return new WorkerClient(worker, info, logger);
     } catch (error) {
       gate.stop();
-      await ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
+      // An error of a thread that nobody listens to any more would be one of the process.
+      worker.on('error', (late) =>
+        logger.debug('the worker failed after its load was given up', { reason: String(late) }),
+      );
+      void ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {
       stop.abort();

@@ -10,6 +10,7 @@ import { contain } from '../contain.ts';
 import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
 import type { LayerRouting, ModelRunner } from '../runners/runner.ts';
 import type { RunnerModuleOptions } from '../runner-module.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
@@ -19,6 +20,13 @@ import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts
 import { releaseFreeMemory } from './release-free-memory.ts';
 import { serializeError } from './serialized-error.ts';
 import { ThreadGate } from './thread-gate.ts';
+
+/** A runner module may tell of its progress as a fraction. */
+function loadingStep(progress: number | LoadingStep, totalBytes: number): LoadingStep {
+  if (typeof progress !== 'number') return progress;
+  const doneBytes = Math.round(progress * totalBytes);
+  return { what: 'model', doneBytes, totalBytes, readMs: 0, convertMs: 0, sessionMs: 0 };
+}
 
 function portLogger(post: (message: FromWorker) => void): Logger {
   const at =
@@ -221,15 +229,16 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
     if (!gate.enter()) throw new AbortedError('Loading');
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
     snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
+    const totalBytes = snapshot.tensorBytes;
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
       threads: data.threads,
       router: data.router,
       logger: portLogger(post),
-      onProgress: (fraction) => {
+      onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
-        post({ type: 'progress', fraction });
+        post({ type: 'progress', step: loadingStep(progress, totalBytes) });
       },
       runnerOptions: data.runnerOptions,
     };

@@ -5,16 +5,23 @@ import { ContextLengthError, DisposedError } from '../../errors.ts';
 import { runLayers } from '../../moe-layer.ts';
 import type { StepClock } from '../../moe-layer.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
-import { chooseExpertForm, loadModel } from './load-model.ts';
-import type { ExpertPrecision, OrtModel } from './load-model.ts';
+import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
+import type { ExpertPrecision } from './expert-form.ts';
+import { loadModel } from './load-model.ts';
+import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
+import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
+
+/** Models from this size on keep no memory for activations between steps. */
+const LARGE_MODEL_BYTES = 2 ** 30;
 
 /** Hears what the runner decides while it loads. */
 export interface RunnerLogger {
@@ -29,7 +36,8 @@ export interface OrtRunnerOptions {
   /**
    * `'exact'` computes with the checkpoint's own MXFP4 values; `'int4'` rounds experts to 4-bit integers and their
    * activations to 8 bits, in half the memory or less. With `'int4'` a token's result can depend in the last bits on
-   * what else is in the batch; with `'exact'` it does not. Defaults to `'exact'`.
+   * what else is in the batch; with `'exact'` it does not. Where attention and LM head are larger than 1 GiB as f32,
+   * `'int4'` holds them as 8-bit blocks, as GGUF files of 4-bit models do. Defaults to `'exact'`.
    */
   readonly expertPrecision?: ExpertPrecision;
   /** Threads that ONNX Runtime computes with. Defaults to its own choice, one a physical core. */
@@ -40,8 +48,8 @@ export interface OrtRunnerOptions {
    */
   readonly router?: RouterBackend | 'auto';
   readonly logger?: RunnerLogger;
-  /** Hears how many of the model's graphs are loaded. */
-  readonly onProgress?: (loaded: number, total: number) => void;
+  /** Hears of the load after every part of a layer. What it throws ends the load. */
+  readonly onProgress?: (step: LoadingStep) => void;
 }
 
 /**
@@ -54,11 +62,16 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<Logits
   const { config } = snapshot;
   const router = await startRouter(config, options.router ?? 'auto', logger);
   const clock: StepClock = { compute: 0, experts: 0, router: 0 };
-  const form = chooseExpertForm(config, expertPrecision);
-  logger?.debug?.(`Experts are held as ${form}.`);
+  const forms = {
+    experts: chooseExpertForm(config, expertPrecision),
+    dense: chooseDenseForm(config, expertPrecision),
+  };
+  const plan = planOrtMemory(config, { expertPrecision });
+  logger?.debug?.(`Experts are held as ${forms.experts}, attention and LM head as ${forms.dense}.`);
   try {
-    const model = await loadModel(snapshot, form, { threads, clock }, onProgress ?? (() => {}));
-    return new OrtRunner(config, snapshot.weights.embedding, model, router, clock);
+    const keepsActivations = plan.weightBytes < LARGE_MODEL_BYTES;
+    const model = await loadModel(snapshot, forms, { threads, clock, keepsActivations }, onProgress ?? (() => {}));
+    return new OrtRunner(config, snapshot.weights.embedding, model, router, clock, plan.weightBytes);
   } catch (error) {
     await router.dispose();
     throw error;
@@ -104,7 +117,14 @@ class OrtRunner implements LogitsRunner {
   #busy = false;
   #disposed = false;
 
-  constructor(config: GptOssConfig, embedding: Tensor, model: OrtModel, router: Router, clock: StepClock) {
+  constructor(
+    config: GptOssConfig,
+    embedding: Tensor,
+    model: OrtModel,
+    router: Router,
+    clock: StepClock,
+    weightBytes: number,
+  ) {
     this.vocabularySize = config.vocabularySize;
     this.contextLength = config.contextLength;
     this.router = { backend: router.backend, device: router.device };
@@ -118,7 +138,7 @@ class OrtRunner implements LogitsRunner {
     const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });
     this.#cache = cache;
     this.memory = {
-      weightBytes: model.weightBytes,
+      weightBytes,
       kvBytesPerToken: layerTypes.length * keyValueHeads * headDim * 2 * 4,
       kvBytes: (tokens) => cache.bytes(tokens),
     };
