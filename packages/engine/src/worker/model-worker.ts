@@ -232,7 +232,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
     if (!gate.enter()) throw new AbortedError('Loading');
     const module = await loadRunnerModule(data.runnerModule);
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
-    snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
+    snapshot = await openSnapshot(data.path, { encoder: 'when-needed', tokenizer: data.tokenizer ?? 'here' });
     const totalBytes = snapshot.tensorBytes;
     const options: RunnerModuleOptions = {
       snapshot,
