@@ -258,6 +258,14 @@ describe('switchyard', () => {
     assert.match(refused.stderr, /does not fit the memory .*--expert-precision int4.* \[INSUFFICIENT_MEMORY\]\n$/);
   });
 
+  it('answers where the system tells neither its folders nor its processors nor its memory', async () => {
+    const preload = new URL('./break-environment.mjs', import.meta.url).href;
+    const words = [BIN, 'generate', '--prompt', 'What is 17 + 25?', '--router', 'cpu', '--json'];
+    const { code, stdout, stderr } = await runNode([`--import=${preload}`, ...words]);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal((JSON.parse(stdout) as { final: string }).final, '42');
+  });
+
   it('scores a file line by line', async () => {
     const file = join(folder, 'texts.jsonl');
     await writeFile(file, '{"text":"<|start|>user"}\n{"ids":[1,2,3]}\n');
