@@ -10,6 +10,7 @@ import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts'
 import type { Logger } from '../logger.ts';
 import type { ModelRunner } from '../runner.ts';
 import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import { importOrtRunner } from '../runners/import-ort.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
@@ -21,10 +22,10 @@ import { ThreadGate } from './thread-gate.ts';
 
 async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
   if (url !== null) return (await import(url)) as RunnerModule;
-  const { createOrtRunner } = await import('../runners/ort/index.ts');
+  const ort = await importOrtRunner();
   return {
     createRunner: ({ snapshot, expertPrecision, threads, router, logger, onProgress }) =>
-      createOrtRunner({
+      ort.createOrtRunner({
         snapshot,
         expertPrecision,
         router,
@@ -34,6 +35,9 @@ async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
       }),
   };
 }
+
+/** Milliseconds between two messages about one part of a load. */
+const PROGRESS_MS = 100;
 
 /** A runner module may tell of its progress as a fraction. */
 function loadingStep(progress: number | LoadingStep, totalBytes: number): LoadingStep {
@@ -234,6 +238,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
     snapshot = await openSnapshot(data.path, { encoder: 'when-needed', tokenizer: data.tokenizer ?? 'here' });
     const totalBytes = snapshot.tensorBytes;
+    let told = { what: '', at: Number.NEGATIVE_INFINITY };
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
@@ -242,7 +247,12 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       logger: portLogger(post),
       onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
-        post({ type: 'progress', step: loadingStep(progress, totalBytes) });
+        const step = loadingStep(progress, totalBytes);
+        const now = performance.now();
+        // A runner may tell of every piece of work, so that it can be stopped there; nobody reads as fast.
+        if (step.what === told.what && step.doneBytes < step.totalBytes && now - told.at < PROGRESS_MS) return;
+        told = { what: step.what, at: now };
+        post({ type: 'progress', step });
       },
       runnerOptions: data.runnerOptions,
     };
