@@ -73,7 +73,8 @@ export class Engine implements AsyncDisposable {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     using reporter = new LoadReporter(progress, logger);
     reporter.opening();
-    const snapshot = await untilAborted(openSnapshot(path), signal, 'Loading', (late) => late.dispose());
+    const opening = openSnapshot(path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
+    const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
       const memory = await untilAborted(processMemory(), signal, 'Loading');
       const allowance = allowanceOf(memory, memoryLimitBytes);
@@ -90,6 +91,7 @@ export class Engine implements AsyncDisposable {
       const worker = await WorkerClient.start({
         data: {
           path: snapshot.path,
+          tokenizer: snapshot.tokenizerData,
           ...resolved,
           limits,
           runnerModule: runnerModule === undefined ? null : String(runnerModule),

@@ -26,10 +26,17 @@ export async function untilAborted<T>(
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort, { once: true });
     work
-      .then((value) => {
-        if (isAborted) discard(value);
-        else resolve(value);
-      }, reject)
+      .then(
+        (value) => {
+          if (isAborted) discard(value);
+          else resolve(value);
+        },
+        (error: unknown) => {
+          // Work that hears of the signal itself may say so in its own words.
+          if (signal.aborted) abort();
+          else reject(error);
+        },
+      )
       .finally(() => signal.removeEventListener('abort', abort));
   });
 }

@@ -86,9 +86,10 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
     );
     return;
   }
+  const sliding = config.layerTypes.filter((type) => type === 'sliding').length;
   const rows: Row[] = [
     ['checkpoint', `${path} (${layout})`],
-    ['layers', `${config.layers} (${config.layerTypes.join(', ')})`],
+    ['layers', `${config.layers} (${sliding} sliding, ${config.layers - sliding} full)`],
     ['hidden size', String(config.hiddenSize)],
     ['experts', `${config.experts}, ${config.expertsPerToken} a token, ${config.expertFormat}`],
     ['attention', `${config.attentionHeads} query and ${config.keyValueHeads} key/value heads of ${config.headDim}`],

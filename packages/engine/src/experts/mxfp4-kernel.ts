@@ -59,5 +59,6 @@ export { RESERVED_BYTES } from './wasm-kernel.ts';
 
 /** Instantiates the kernel on a memory of its own, `RESERVED_BYTES` long. */
 export function loadMxfp4Kernel(): { readonly kernel: Mxfp4Kernel; readonly memory: KernelMemory } {
-  return loadKernel<Mxfp4Kernel>('mxfp4_experts');
+  const { kernel, memory } = loadKernel('mxfp4_experts');
+  return { kernel: kernel as Mxfp4Kernel, memory };
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { TokenizerData } from '@switchyard/models';
 import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
 import type { ExpertPrecision, RouterChoice } from '../runner-module.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
@@ -15,6 +16,8 @@ import type { SerializedError } from './serialized-error.ts';
 export interface WorkerData {
   /** The checkpoint folder. */
   readonly path: string;
+  /** The checkpoint's tokenizer, already read; left out, the worker reads it. */
+  readonly tokenizer?: TokenizerData;
   readonly expertPrecision: ExpertPrecision;
   readonly threads: number | undefined;
   readonly router: RouterChoice;

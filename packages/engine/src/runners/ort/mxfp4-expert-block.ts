@@ -45,15 +45,8 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
     return new Mxfp4ExpertBlock(config, session, options.clock);
   }
 
-  get weightBytes(): number {
-    return this.#experts.weightBytes;
-  }
-
   /** Copies the next layer's experts. */
-  async addLayer(
-    layer: GptOssLayerWeights,
-    { reader = new WeightReader() }: Pick<SessionOptions, 'reader'> = {},
-  ): Promise<void> {
+  addLayer(layer: GptOssLayerWeights, { reader = new WeightReader() }: Pick<SessionOptions, 'reader'> = {}): void {
     reader.convert(() => this.#add(layer));
     reader.skip(expertTensors(layer).reduce((sum, tensor) => sum + tensorByteLength(tensor), 0));
     reader.piece();

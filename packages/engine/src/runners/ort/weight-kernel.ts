@@ -71,9 +71,9 @@ export class WeightKernel {
   readonly #memory: ArrayBuffer;
 
   constructor() {
-    const { kernel, memory } = loadKernel<ConversionKernel>('convert_weights');
+    const { kernel, memory } = loadKernel('convert_weights');
     memory.grow(Math.ceil(END / PAGE_BYTES) - 1);
-    this.#kernel = kernel;
+    this.#kernel = kernel as ConversionKernel;
     this.#memory = memory.buffer;
     new Uint8Array(this.#memory, CODES_4_AT).set(CODES_4);
     new Float32Array(this.#memory, STEPS_AT).set(STEPS);
