@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const PNPM = 'pnpm@12.21.0';
 const OLDEST_NODE = [20, 19];
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PACKAGES = ['router-kernel', 'models', 'engine'];
+const PACKAGES = ['gpu', 'router-kernel', 'models', 'engine'];
 const WINDOWS = process.platform === 'win32';
 
 /** A failure whose message is all that a person needs. */

@@ -4,7 +4,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { RouterLogger } from '../logger.ts';
+import type { Logger } from '@switchyard/gpu/logger';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 
 /** First line of a cache file; the second is the SHA-256 of what follows. */
@@ -25,7 +25,7 @@ export interface CompileCacheOptions {
   /** Where entries lie. Defaults to `defaultCacheFolder()`. */
   readonly folder?: string;
   /** Hears of entries that were unusable and folders that could not be written (`warn`). Defaults to silence. */
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
 }
 
 /**
@@ -34,7 +34,7 @@ export interface CompileCacheOptions {
  */
 export class CompileCache {
   readonly folder: string;
-  readonly #logger: RouterLogger | undefined;
+  readonly #logger: Logger | undefined;
   /** Compilations under way in this process, by key. */
   readonly #running = new Map<string, Promise<Uint8Array>>();
   #writable = true;

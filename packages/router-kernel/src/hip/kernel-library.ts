@@ -1,6 +1,6 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
-import type { RouterLogger } from '../logger.ts';
+import type { Logger } from '@switchyard/gpu/logger';
 import { CompileCache } from './compile-cache.ts';
 import type { GpuDriver, GpuKernel, GpuModule } from './driver/gpu-driver.ts';
 import { openHiprtc, openNvrtc } from './driver/runtime-compiler.ts';
@@ -20,7 +20,7 @@ export interface KernelLibraryOptions {
   readonly cache?: CompileCache;
   /** Defaults to hipRTC on AMD and NVRTC on NVIDIA, opened at the first compilation. */
   readonly compiler?: KernelCompiler;
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
 }
 
 /** What kernels are compiled for on a device. */
@@ -37,7 +37,7 @@ export class KernelLibrary {
   readonly target: KernelTarget;
   readonly #driver: GpuDriver;
   readonly #cache: CompileCache;
-  readonly #logger: RouterLogger | undefined;
+  readonly #logger: Logger | undefined;
   readonly #modules = new Map<string, GpuModule>();
   #compiler: KernelCompiler | undefined;
 

@@ -12,7 +12,7 @@ import {
   resolveRouterConfig,
 } from '../contract.ts';
 import { DisposedError } from '../errors.ts';
-import type { RouterLogger } from '../logger.ts';
+import type { Logger } from '@switchyard/gpu/logger';
 import { CompileCache } from './compile-cache.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, StreamLike } from './driver/gpu-driver.ts';
@@ -25,7 +25,7 @@ import { HostStaging } from './host-staging.ts';
 
 /** How a HIP router is made. */
 export interface HipRouterOptions {
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
   /** The GPU's index in its runtime's order. Defaults to 0. */
   readonly device?: number;
   /** Whose GPU. Defaults to AMD's, then NVIDIA's. */

@@ -4,7 +4,7 @@
  */
 
 import type { RouterConfig } from '../contract.ts';
-import type { RouterLogger } from '../create-router.ts';
+import type { Logger } from '@switchyard/gpu/logger';
 import { BackendUnavailableError } from '../errors.ts';
 import type { ExchangePath } from './launch-shape.ts';
 import { acquireCallersDevice, acquireSharedDevice } from './router-device.ts';
@@ -23,7 +23,7 @@ export { WebGpuRouter } from './webgpu-router.ts';
 /** Where a WebGPU router runs. */
 export interface WebGpuRouterOptions {
   /** Hears which path was chosen (`debug`) and of a lost device (`warn`). Defaults to silence. */
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
   /** A device of the caller, who also destroys it. Defaults to one that all routers share. */
   readonly device?: GPUDevice;
   /** How a token's lanes exchange keys. Defaults to `'auto'`: by subgroup operations where the device has them. */

@@ -1,6 +1,6 @@
 /** A WebGPU device as routers share it: who uses it, what it can do, and whether it is still there. */
 
-import type { RouterLogger } from '../create-router.ts';
+import type { Logger } from '@switchyard/gpu/logger';
 import { BackendUnavailableError } from '../errors.ts';
 import { WebGpuDeviceLostError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
@@ -20,7 +20,7 @@ const callersDevices = new WeakMap<GPUDevice, RouterDevice>();
 export interface DeviceRequest {
   /** Ask for a software adapter. Defaults to `false`. */
   readonly software?: boolean;
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
 }
 
 /** A device, and the number of routers on it. */
@@ -35,7 +35,7 @@ export class RouterDevice {
   #users = 0;
   #lost: GPUDeviceLostInfo | null = null;
 
-  constructor(gpuDevice: GPUDevice, isOwned: boolean, logger?: RouterLogger) {
+  constructor(gpuDevice: GPUDevice, isOwned: boolean, logger?: Logger) {
     const info: GPUAdapterInfo | undefined = gpuDevice.adapterInfo;
     this.gpuDevice = gpuDevice;
     this.pipelines = new PipelineCache(gpuDevice);
@@ -79,7 +79,7 @@ export class RouterDevice {
 }
 
 /** A device of the caller, acquired. Routers that get the same one share its pipelines. */
-export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: RouterLogger): RouterDevice {
+export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: Logger): RouterDevice {
   const device = callersDevices.get(gpuDevice) ?? new RouterDevice(gpuDevice, false, logger);
   callersDevices.set(gpuDevice, device);
   return device.acquire();
@@ -107,7 +107,7 @@ export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Pro
   return (await requested).acquire();
 }
 
-async function requestDevice(gpu: GPU, software: boolean, logger: RouterLogger | undefined): Promise<RouterDevice> {
+async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undefined): Promise<RouterDevice> {
   const adapter = await gpu.requestAdapter(
     software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
   );
