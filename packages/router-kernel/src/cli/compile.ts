@@ -12,9 +12,11 @@ import {
   readKernelResources,
 } from '../hip/kernel/llvm-toolchain.ts';
 import { instructionMix, parseDisassembly } from '../hip/kernel/disassembly.ts';
-import { placeKernelArguments, ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/kernel-arguments.ts';
+import { placeKernelArguments } from '@switchyard/gpu';
+import type { KernelTarget } from '@switchyard/gpu';
+import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
-import { type KernelSpecialization, type KernelTarget, specialize } from '../hip/kernel/specialization.ts';
+import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';
 import type { CliIo } from './command.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
 

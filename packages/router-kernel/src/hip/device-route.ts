@@ -2,10 +2,10 @@
 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { argumentWriter } from './argument-writer.ts';
+import { argumentWriter } from '@switchyard/gpu';
 import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './driver/gpu-driver.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
-import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/kernel-arguments.ts';
+import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
 import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';
 import { logitsAlignment, specialize } from './kernel/specialization.ts';
 import type { KernelLibrary } from './kernel-library.ts';

@@ -7,7 +7,7 @@ import { openHiprtc, openNvrtc } from './driver/runtime-compiler.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
 import { findPrebuiltObject } from './kernel/prebuilt-kernels.ts';
 import { kernelSource, type KernelSourceName } from './kernel/source.ts';
-import type { KernelTarget } from './kernel/specialization.ts';
+import type { KernelTarget } from '@switchyard/gpu';
 
 /** A translation unit with its macros. */
 export interface KernelUnit {

@@ -7,7 +7,8 @@ import { openHiprtc } from '../../src/hip/driver/runtime-compiler.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../../src/hip/errors.ts';
 import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';
-import { type KernelTarget, specialize } from '../../src/hip/kernel/specialization.ts';
+import type { KernelTarget } from '@switchyard/gpu';
+import { specialize } from '../../src/hip/kernel/specialization.ts';
 import type { KernelCompiler } from '../../src/hip/kernel-compiler.ts';
 
 const GFX90A: KernelTarget = { vendor: 'amd', architecture: 'gfx90a', waveSize: 64 };

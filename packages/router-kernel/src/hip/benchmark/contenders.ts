@@ -2,7 +2,7 @@
 
 import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.ts';
 import type { LogitsDtype } from '../../contract.ts';
-import { argumentWriter } from '../argument-writer.ts';
+import { argumentWriter } from '@switchyard/gpu';
 import { DeviceRoute } from '../device-route.ts';
 import type { DevicePointer, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
 import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from '../kernel/baselines.ts';

@@ -5,9 +5,8 @@
 
 import { readFileSync } from 'node:fs';
 import type { LogitsDtype } from '../../contract.ts';
-import type { KernelArgument } from './kernel-arguments.ts';
+import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import { nextPowerOfTwo } from './launch-geometry.ts';
-import type { KernelTarget } from './specialization.ts';
 
 export const BASELINES = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest'] as const;
 export type Baseline = (typeof BASELINES)[number];

@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { packBundle } from './fat-bundle.ts';
-import { placeKernelArguments, ROUTER_KERNEL_ARGUMENTS } from './kernel-arguments.ts';
+import { placeKernelArguments } from '@switchyard/gpu';
+import { ROUTER_KERNEL_ARGUMENTS } from './argument-lists.ts';
 import { compileOffline, findLlvm, LLVM_VERSION, readKernelResources } from './llvm-toolchain.ts';
 import { PREBUILT_BUNDLE, PREBUILT_TARGETS, prebuiltKernels, sourceOfAll } from './prebuilt-kernels.ts';
 import type { PrebuiltManifest } from './prebuilt-kernels.ts';

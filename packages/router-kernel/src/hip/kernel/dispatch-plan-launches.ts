@@ -6,7 +6,7 @@
 
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import type { KernelSourceName } from './source.ts';
-import type { KernelTarget } from './specialization.ts';
+import type { KernelTarget } from '@switchyard/gpu';
 
 /** One launch. */
 export interface DispatchPlanLaunch {

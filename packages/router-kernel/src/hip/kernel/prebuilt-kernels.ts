@@ -7,7 +7,8 @@ import type { KernelResources } from './disassembly.ts';
 import { unpackBundle } from './fat-bundle.ts';
 import { kernelSource } from './source.ts';
 import { specialize } from './specialization.ts';
-import type { KernelSpecialization, KernelTarget } from './specialization.ts';
+import type { KernelTarget } from '@switchyard/gpu';
+import type { KernelSpecialization } from './specialization.ts';
 
 /** The architectures of the bundle, in its order. */
 export const PREBUILT_TARGETS: readonly KernelTarget[] = [

@@ -4,18 +4,10 @@
  * depends on T, so a router that serves many T holds a few specialisations; their symbols differ.
  */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
 import type { KernelSourceName } from './source.ts';
 import { chooseGeometry, hasRange } from './launch-geometry.ts';
-
-/** What a kernel is compiled for. */
-export interface KernelTarget {
-  readonly vendor: 'amd' | 'nvidia';
-  /** Such as `'gfx942'` or `'sm_90'`. */
-  readonly architecture: string;
-  /** Lanes of a wave: 64 on gfx9, 32 on gfx10 and later and on NVIDIA. */
-  readonly waveSize: 32 | 64;
-}
 
 /** What is known of the launches that a kernel will serve. */
 export interface LaunchHint {

@@ -15,11 +15,10 @@ import { checkRouteArguments, resolveRouterConfig } from '../../../src/contract.
 import type { ExpertIds, Router, RouterConfig, RouterOutput } from '../../../src/contract.ts';
 import { DisposedError } from '../../../src/errors.ts';
 import { planDispatchLaunches } from '../../../src/hip/kernel/dispatch-plan-launches.ts';
-import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../../src/hip/kernel/kernel-arguments.ts';
-import type { KernelArgument } from '../../../src/hip/kernel/kernel-arguments.ts';
+import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../../src/hip/kernel/argument-lists.ts';
+import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import { kernelSource } from '../../../src/hip/kernel/source.ts';
 import { gridSize, specialize } from '../../../src/hip/kernel/specialization.ts';
-import type { KernelTarget } from '../../../src/hip/kernel/specialization.ts';
 
 export const HOST_COMPILER = 'clang++-22';
 

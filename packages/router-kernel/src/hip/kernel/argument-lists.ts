@@ -1,14 +1,6 @@
-/** The arguments of the GPU kernels, as data: a launch packs its argument buffer from these lists, in this order. */
+/** The arguments of the router's kernels, as data: a launch packs its argument buffer from these lists, in this order. */
 
-/** How an argument is stored: pointers and i64 take 8 bytes at an offset that 8 divides, the others 4. */
-export type KernelArgumentType = 'pointer' | 'u32' | 'i64' | 'f32';
-
-/** One kernel argument. */
-export interface KernelArgument {
-  readonly name: string;
-  readonly type: KernelArgumentType;
-  readonly doc: string;
-}
+import type { KernelArgument } from '@switchyard/gpu';
 
 /** The arguments of the routing kernel. T is the number of rows, E of experts, K of winners. */
 export const ROUTER_KERNEL_ARGUMENTS = [
@@ -45,26 +37,3 @@ export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
   { name: 'slotsPerBlock', type: 'u32', doc: 'From DispatchPlanLaunches.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of the counting launch, from DispatchPlanLaunches.' },
 ] as const satisfies readonly KernelArgument[];
-
-/** An argument's place in the packed argument buffer. */
-export interface PlacedKernelArgument extends KernelArgument {
-  /** Bytes from the start of the buffer. */
-  readonly offset: number;
-  /** 4 or 8. */
-  readonly size: number;
-}
-
-/** Where each argument lies in the packed buffer, and the buffer's size in bytes, both as C lays out a struct. */
-export function placeKernelArguments(kernelArguments: readonly KernelArgument[]): {
-  readonly placed: readonly PlacedKernelArgument[];
-  readonly bytes: number;
-} {
-  let end = 0;
-  const placed = kernelArguments.map((argument) => {
-    const size = argument.type === 'pointer' || argument.type === 'i64' ? 8 : 4;
-    const offset = Math.ceil(end / size) * size;
-    end = offset + size;
-    return { ...argument, offset, size };
-  });
-  return { placed, bytes: end };
-}

@@ -1,6 +1,6 @@
 /** Packing kernel arguments from their description as data. */
 
-import { type KernelArgument, placeKernelArguments } from './kernel/kernel-arguments.ts';
+import { type KernelArgument, placeKernelArguments } from './argument-list.ts';
 
 /** Writes values into a launch's argument block, by argument name. */
 export interface ArgumentWriter<Name extends string> {
