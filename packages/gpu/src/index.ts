@@ -1,7 +1,24 @@
 export * from './errors.ts';
 export type { Logger } from './logger.ts';
+
+export {
+  DriverTooOldError,
+  GpuLibraryNotFoundError,
+  NoGpuError,
+  UnknownArchitectureError,
+} from './driver/errors.ts';
+export type * from './driver/gpu-driver.ts';
+export { addressOf } from './driver/native-memory.ts';
+export { openGpuDriver } from './driver/open-driver.ts';
+export type { OpenGpuDriverOptions } from './driver/open-driver.ts';
+export type { LibraryLoader } from './driver/shared-library.ts';
+export { downloadBytes, uploadBytes } from './driver/transfers.ts';
+
 export { placeKernelArguments } from './kernels/argument-list.ts';
 export type { KernelArgument, KernelArgumentType, PlacedKernelArgument } from './kernels/argument-list.ts';
-export type { KernelTarget } from './kernels/kernel-target.ts';
 export { argumentWriter } from './kernels/argument-writer.ts';
 export type { ArgumentWriter } from './kernels/argument-writer.ts';
+export type { CompileRequest, KernelCompiler } from './kernels/kernel-compiler.ts';
+export { waveSizeOf } from './driver/amd.ts';
+export type { KernelTarget } from './kernels/kernel-target.ts';
+export { openHiprtc, openNvrtc } from './kernels/runtime-compiler.ts';

@@ -1,10 +1,10 @@
 /** Choosing a backend. */
 
+import type { Logger } from '@switchyard/gpu/logger';
 import { resolveRouterConfig } from './contract.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
-import type { Logger } from '@switchyard/gpu/logger';
 
 /** The configuration of a router, and where it shall run. */
 export interface CreateRouterOptions extends RouterConfig {

@@ -1,12 +1,12 @@
 /** The HIP router beside `bench --backend webgpu`: the same logits, on the same GPU. */
 
+import { openGpuDriver, uploadBytes } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import { resolveRouterConfig } from '../contract.ts';
 import type { Logits, ResolvedRouterConfig, RouterConfig } from '../contract.ts';
 import { baselineContender } from '../hip/benchmark/contenders.ts';
-import { measureLaunches, uploadBytes } from '../hip/benchmark/measure.ts';
+import { measureLaunches } from '../hip/benchmark/measure.ts';
 import { DeviceRoute } from '../hip/device-route.ts';
-import type { DeviceBuffer, GpuDriver, GpuStream } from '../hip/driver/gpu-driver.ts';
-import { openGpuDriver } from '../hip/driver/open-driver.ts';
 import { KernelLibrary } from '../hip/kernel-library.ts';
 
 /** Median times of one launch among many in a captured graph, in microseconds, with the logits [T, E] on the GPU. */

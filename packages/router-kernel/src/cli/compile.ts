@@ -1,9 +1,9 @@
 /** `router-kernel compile`: the kernel of a shape for an architecture, and what the compiler made of it. */
 
 import { writeFileSync } from 'node:fs';
+import { openHiprtc, openNvrtc, placeKernelArguments, waveSizeOf } from '@switchyard/gpu';
+import type { KernelTarget } from '@switchyard/gpu';
 import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
-import { waveSizeOf } from '../hip/driver/amd.ts';
-import { openHiprtc, openNvrtc } from '../hip/driver/runtime-compiler.ts';
 import {
   disassemble,
   compileOffline,
@@ -12,8 +12,6 @@ import {
   readKernelResources,
 } from '../hip/kernel/llvm-toolchain.ts';
 import { instructionMix, parseDisassembly } from '../hip/kernel/disassembly.ts';
-import { placeKernelArguments } from '@switchyard/gpu';
-import type { KernelTarget } from '@switchyard/gpu';
 import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
 import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';

@@ -84,7 +84,7 @@ async function openHipDevice(): Promise<
     checkLargeOffsets(): Promise<LargeOffsetCheck>;
   }
 > {
-  const { openGpuDriver } = await import('../hip/driver/open-driver.ts');
+  const { openGpuDriver } = await import('@switchyard/gpu');
   const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/verification.ts');
   const driver = openGpuDriver();
   return {

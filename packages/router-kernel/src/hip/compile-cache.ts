@@ -5,7 +5,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '@switchyard/gpu/logger';
-import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
+import type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 
 /** First line of a cache file; the second is the SHA-256 of what follows. */
 const MAGIC = 'switchyard kernel 1';

@@ -1,9 +1,9 @@
 /** Routing rows that already lie in device memory: choosing the kernel form, packing its arguments, launching it. */
 
+import { argumentWriter } from '@switchyard/gpu';
+import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { argumentWriter } from '@switchyard/gpu';
-import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './driver/gpu-driver.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
 import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';

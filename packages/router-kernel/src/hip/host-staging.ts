@@ -1,8 +1,8 @@
 /** Pinned and device memory that `route` sends host rows through; grown when a call needs more, kept between calls. */
 
+import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
 import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
-import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from './driver/gpu-driver.ts';
 
 /** Sections start at multiples of this many bytes. */
 const SECTION_ALIGNMENT = 256;

@@ -1,13 +1,11 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
+import { openHiprtc, openNvrtc } from '@switchyard/gpu';
+import type { GpuDriver, GpuKernel, GpuModule, KernelCompiler, KernelTarget } from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
 import { CompileCache } from './compile-cache.ts';
-import type { GpuDriver, GpuKernel, GpuModule } from './driver/gpu-driver.ts';
-import { openHiprtc, openNvrtc } from './driver/runtime-compiler.ts';
-import type { KernelCompiler } from './kernel-compiler.ts';
 import { findPrebuiltObject } from './kernel/prebuilt-kernels.ts';
 import { kernelSource, type KernelSourceName } from './kernel/source.ts';
-import type { KernelTarget } from '@switchyard/gpu';
 
 /** A translation unit with its macros. */
 export interface KernelUnit {

@@ -1,5 +1,8 @@
 /** The Router on an AMD or NVIDIA GPU. */
 
+import { addressOf, openGpuDriver } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, KernelCompiler, StreamLike } from '@switchyard/gpu';
+import type { Logger } from '@switchyard/gpu/logger';
 import {
   checkRouteArguments,
   type Logits,
@@ -12,13 +15,8 @@ import {
   resolveRouterConfig,
 } from '../contract.ts';
 import { DisposedError } from '../errors.ts';
-import type { Logger } from '@switchyard/gpu/logger';
 import { CompileCache } from './compile-cache.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
-import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, StreamLike } from './driver/gpu-driver.ts';
-import { addressOf } from './driver/native-memory.ts';
-import { openGpuDriver } from './driver/open-driver.ts';
-import type { KernelCompiler } from './kernel-compiler.ts';
 import { KernelLibrary } from './kernel-library.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { HostStaging } from './host-staging.ts';

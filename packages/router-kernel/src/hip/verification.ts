@@ -3,6 +3,8 @@
  * bytes, nothing is written around an output, nothing is left unwritten, and offsets hold past 2^31 elements.
  */
 
+import { downloadBytes, uploadBytes } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import {
   checkRouteArguments,
   type Logits,
@@ -15,9 +17,7 @@ import {
 import { RouterError } from '../errors.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normal, seededRandom } from '../suite/seeded-random.ts';
-import { downloadBytes, uploadBytes } from './benchmark/measure.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
-import type { DeviceBuffer, GpuDriver, GpuStream } from './driver/gpu-driver.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { createHipRouter, type HipRouter } from './router.ts';
 

@@ -3,8 +3,8 @@
  * The WebGPU router for web pages: no Node imports. Also for any program that brings a GPUDevice of its own.
  */
 
-import type { RouterConfig } from '../contract.ts';
 import type { Logger } from '@switchyard/gpu/logger';
+import type { RouterConfig } from '../contract.ts';
 import { BackendUnavailableError } from '../errors.ts';
 import type { ExchangePath } from './launch-shape.ts';
 import { acquireCallersDevice, acquireSharedDevice } from './router-device.ts';

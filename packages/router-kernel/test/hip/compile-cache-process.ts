@@ -1,8 +1,8 @@
 /** Run by compile-cache.test.ts in several processes at once: goes through 20 kernels and prints a digest of all. */
 
 import { createHash } from 'node:crypto';
+import type { KernelCompiler } from '@switchyard/gpu';
 import { CompileCache } from '../../src/hip/compile-cache.ts';
-import type { KernelCompiler } from '../../src/hip/kernel-compiler.ts';
 
 const compiler: KernelCompiler = {
   version: 'fake',

@@ -3,9 +3,9 @@ import { fork } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 import { KernelCompileError } from '../../src/errors.ts';
 import { CompileCache, defaultCacheFolder } from '../../src/hip/compile-cache.ts';
-import type { CompileRequest, KernelCompiler } from '../../src/hip/kernel-compiler.ts';
 
 const REQUEST: CompileRequest = { source: 'kernel', name: 'k.hip', architecture: 'gfx942', defines: { E: 128 } };
 

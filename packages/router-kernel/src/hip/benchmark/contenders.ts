@@ -1,10 +1,10 @@
 /** What the benchmark times: this package's kernel, the baselines after published ones, and an empty kernel. */
 
+import { argumentWriter } from '@switchyard/gpu';
+import type { DevicePointer, GpuDriver, GpuStream, KernelResources } from '@switchyard/gpu';
 import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.ts';
 import type { LogitsDtype } from '../../contract.ts';
-import { argumentWriter } from '@switchyard/gpu';
 import { DeviceRoute } from '../device-route.ts';
-import type { DevicePointer, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
 import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from '../kernel/baselines.ts';
 import type { KernelLibrary } from '../kernel-library.ts';
 

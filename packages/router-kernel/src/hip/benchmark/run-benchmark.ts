@@ -1,21 +1,15 @@
 /** The router benchmark: every contender on every shape, checked against the reference before it is timed. */
 
+import { downloadBytes, uploadBytes } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDeviceInfo, GpuDriver, GpuStream, KernelResources } from '@switchyard/gpu';
 import { checkRouteArguments, type Logits } from '../../contract.ts';
 import { encodeLogits } from '../../number-formats.ts';
 import { compareOutput } from '../../suite/compare-output.ts';
 import { normal, seededRandom } from '../../suite/seeded-random.ts';
-import type { DeviceBuffer, GpuDeviceInfo, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
 import { KernelLibrary } from '../kernel-library.ts';
 import { logitBytes } from '../kernel/specialization.ts';
 import { type BenchmarkShape, configOf, type Contender, type ContenderName, contendersFor } from './contenders.ts';
-import {
-  downloadBytes,
-  measureCopyBandwidth,
-  measureLaunches,
-  type MeasureOptions,
-  type Timing,
-  uploadBytes,
-} from './measure.ts';
+import { measureCopyBandwidth, measureLaunches, type MeasureOptions, type Timing } from './measure.ts';
 
 /** T of each shape's table. */
 export const BENCHMARK_TOKENS: readonly number[] = [1, 16, 32, 64, 128, 1024, 4096, 16384, 65536];

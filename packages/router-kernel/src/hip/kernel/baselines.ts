@@ -4,8 +4,8 @@
  */
 
 import { readFileSync } from 'node:fs';
-import type { LogitsDtype } from '../../contract.ts';
 import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
+import type { LogitsDtype } from '../../contract.ts';
 import { nextPowerOfTwo } from './launch-geometry.ts';
 
 export const BASELINES = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest'] as const;

@@ -1,8 +1,8 @@
 /** Builds the bundle of shipped code objects and its manifest. */
 
 import { createHash } from 'node:crypto';
-import { packBundle } from './fat-bundle.ts';
 import { placeKernelArguments } from '@switchyard/gpu';
+import { packBundle } from './fat-bundle.ts';
 import { ROUTER_KERNEL_ARGUMENTS } from './argument-lists.ts';
 import { compileOffline, findLlvm, LLVM_VERSION, readKernelResources } from './llvm-toolchain.ts';
 import { PREBUILT_BUNDLE, PREBUILT_TARGETS, prebuiltKernels, sourceOfAll } from './prebuilt-kernels.ts';

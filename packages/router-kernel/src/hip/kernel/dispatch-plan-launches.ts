@@ -4,9 +4,9 @@
  * Slots come out in ascending order within an expert, whatever the timing.
  */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import type { KernelSourceName } from './source.ts';
-import type { KernelTarget } from '@switchyard/gpu';
 
 /** One launch. */
 export interface DispatchPlanLaunch {

@@ -1,7 +1,7 @@
 /** How many lanes share a token, and how the row is searched, for a shape and a number of tokens. */
 
-import type { ResolvedRouterConfig } from '../../contract.ts';
 import type { KernelTarget } from '@switchyard/gpu';
+import type { ResolvedRouterConfig } from '../../contract.ts';
 
 /** The shape of a launch. */
 export interface LaunchGeometry {

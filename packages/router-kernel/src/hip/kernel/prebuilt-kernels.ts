@@ -1,13 +1,13 @@
 /** The kernels that are shipped compiled: the router shapes of published models, for six AMD architectures. */
 
 import { readFileSync } from 'node:fs';
+import type { KernelTarget } from '@switchyard/gpu';
 import { resolveRouterConfig } from '../../contract.ts';
 import type { ResolvedRouterConfig, RouterConfig } from '../../contract.ts';
 import type { KernelResources } from './disassembly.ts';
 import { unpackBundle } from './fat-bundle.ts';
 import { kernelSource } from './source.ts';
 import { specialize } from './specialization.ts';
-import type { KernelTarget } from '@switchyard/gpu';
 import type { KernelSpecialization } from './specialization.ts';
 
 /** The architectures of the bundle, in its order. */

@@ -11,12 +11,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
+import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import { checkRouteArguments, resolveRouterConfig } from '../../../src/contract.ts';
 import type { ExpertIds, Router, RouterConfig, RouterOutput } from '../../../src/contract.ts';
 import { DisposedError } from '../../../src/errors.ts';
 import { planDispatchLaunches } from '../../../src/hip/kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../../src/hip/kernel/argument-lists.ts';
-import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import { kernelSource } from '../../../src/hip/kernel/source.ts';
 import { gridSize, specialize } from '../../../src/hip/kernel/specialization.ts';
 

@@ -1,6 +1,6 @@
 /** GpuDriver over the calls that HIP and the CUDA driver share. */
 
-import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../../errors.ts';
+import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../errors.ts';
 import type {
   DeviceBuffer,
   DevicePointer,

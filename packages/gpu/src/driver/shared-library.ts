@@ -3,7 +3,7 @@
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import koffi from 'koffi';
-import { DriverTooOldError, GpuLibraryNotFoundError } from '../errors.ts';
+import { DriverTooOldError, GpuLibraryNotFoundError } from './errors.ts';
 
 /** A bound C function: numbers and pointers in, a status or a pointer out. */
 export type NativeFunction = (...args: readonly (number | bigint | string | null)[]) => number | bigint | string;

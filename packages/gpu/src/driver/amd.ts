@@ -1,6 +1,6 @@
 /** AMD's HIP runtime: libamdhip64 of ROCm 5 to 7. */
 
-import { NoGpuError } from '../errors.ts';
+import { NoGpuError } from './errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
 import { NativeMemory } from './native-memory.ts';

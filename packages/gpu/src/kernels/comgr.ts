@@ -1,8 +1,8 @@
 /** AMD's code-object manager, asked which architectures the compiler knows. */
 
-import { NativeMemory, textAt } from './native-memory.ts';
-import { type LibraryLoader, loadFirst, loadSharedLibrary } from './shared-library.ts';
-import { GpuLibraryNotFoundError } from '../errors.ts';
+import { NativeMemory, textAt } from '../driver/native-memory.ts';
+import { type LibraryLoader, loadFirst, loadSharedLibrary } from '../driver/shared-library.ts';
+import { GpuLibraryNotFoundError } from '../driver/errors.ts';
 
 /**
  * The architectures ('gfx90a') that the installed code-object manager knows; null where there is none to ask.

@@ -1,11 +1,11 @@
 /** hipRTC and NVRTC, which differ in names, in the option for the architecture, and in how they refuse one. */
 
-import { KernelCompileError } from '../../errors.ts';
-import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../errors.ts';
-import type { CompileRequest, KernelCompiler } from '../kernel-compiler.ts';
-import { loadHipRuntime, rocmFolders } from './amd.ts';
+import { KernelCompileError } from '../errors.ts';
+import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../driver/errors.ts';
+import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
+import { loadHipRuntime, rocmFolders } from '../driver/amd.ts';
 import { listKnownArchitectures } from './comgr.ts';
-import { addressOf, NativeMemory, textAt } from './native-memory.ts';
+import { addressOf, NativeMemory, textAt } from '../driver/native-memory.ts';
 import {
   bindAll,
   type FunctionShape,
@@ -13,7 +13,7 @@ import {
   loadFirst,
   loadSharedLibrary,
   type SharedLibrary,
-} from './shared-library.ts';
+} from '../driver/shared-library.ts';
 
 type CompilerCall = 'version' | 'create' | 'compile' | 'logSize' | 'log' | 'codeSize' | 'code' | 'destroy';
 

@@ -1,7 +1,7 @@
 /** Finding a GPU. */
 
-import { BackendUnavailableError } from '../../errors.ts';
-import { NoGpuError } from '../errors.ts';
+import { BackendUnavailableError } from '../errors.ts';
+import { NoGpuError } from './errors.ts';
 import { openAmdRuntime } from './amd.ts';
 import type { GpuDriver, GpuPlatform } from './gpu-driver.ts';
 import type { NativeRuntime } from './native-calls.ts';

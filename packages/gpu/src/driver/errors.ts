@@ -1,6 +1,6 @@
-/** Failures that only the HIP backend has. Each extends the package's own error of the same kind. */
+/** Failures of finding and opening a GPU. Each extends the error of the same kind in errors.ts. */
 
-import { BackendUnavailableError, RouterError } from '../errors.ts';
+import { BackendUnavailableError, GpuError } from '../errors.ts';
 
 /** None of a library's usual names could be loaded. Code `GPU_LIBRARY_NOT_FOUND`. */
 export class GpuLibraryNotFoundError extends BackendUnavailableError {
@@ -35,7 +35,7 @@ export class DriverTooOldError extends BackendUnavailableError {
 }
 
 /** A compiler, or this package, does not know a GPU architecture. Code `UNKNOWN_ARCHITECTURE`. */
-export class UnknownArchitectureError extends RouterError {
+export class UnknownArchitectureError extends GpuError {
   /** What was asked for, such as `'gfx942'`. */
   readonly architecture: string;
   /** What the compiler knows; empty where it does not say. */

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../../src/errors.ts';
-import type { GpuDeviceInfo } from '../../src/hip/driver/gpu-driver.ts';
+import type { GpuDeviceInfo } from '../../src/driver/gpu-driver.ts';
 import {
   type NativeRuntime,
   SHARED_CALLS,
   type SharedCall,
   type SharedCallNames,
-} from '../../src/hip/driver/native-calls.ts';
-import { viewOf } from '../../src/hip/driver/native-memory.ts';
-import { NativeGpuDriver } from '../../src/hip/driver/native-driver.ts';
+} from '../../src/driver/native-calls.ts';
+import { viewOf } from '../../src/driver/native-memory.ts';
+import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
 
 const INFO: GpuDeviceInfo = {
   index: 0,

@@ -1,6 +1,6 @@
 /** NVIDIA's CUDA driver: libcuda.so.1, CUDA 12 or newer. */
 
-import { NoGpuError } from '../errors.ts';
+import { NoGpuError } from './errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
 import { NativeMemory, textAt } from './native-memory.ts';

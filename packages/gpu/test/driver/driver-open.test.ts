@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { BackendUnavailableError } from '../../src/errors.ts';
-import { hipRuntimeCandidates } from '../../src/hip/driver/amd.ts';
-import { listKnownArchitectures } from '../../src/hip/driver/comgr.ts';
-import { openGpuDriver } from '../../src/hip/driver/open-driver.ts';
-import { nvrtcCandidates, openHiprtc, openNvrtc } from '../../src/hip/driver/runtime-compiler.ts';
-import type { LibraryLoader, NativeFunction } from '../../src/hip/driver/shared-library.ts';
-import { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError } from '../../src/hip/errors.ts';
+import { hipRuntimeCandidates } from '../../src/driver/amd.ts';
+import { listKnownArchitectures } from '../../src/kernels/comgr.ts';
+import { openGpuDriver } from '../../src/driver/open-driver.ts';
+import { nvrtcCandidates, openHiprtc, openNvrtc } from '../../src/kernels/runtime-compiler.ts';
+import type { LibraryLoader, NativeFunction } from '../../src/driver/shared-library.ts';
+import { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError } from '../../src/driver/errors.ts';
 
 /** A machine that has the named libraries only, whose functions answer with fixed statuses. */
 function machineWith(
