@@ -22,3 +22,12 @@ export type { CompileRequest, KernelCompiler } from './kernels/kernel-compiler.t
 export { waveSizeOf } from './driver/amd.ts';
 export type { KernelTarget } from './kernels/kernel-target.ts';
 export { openHiprtc, openNvrtc } from './kernels/runtime-compiler.ts';
+export { CompileCache, defaultCacheFolder } from './kernels/compile-cache.ts';
+export type { CompileCacheOptions } from './kernels/compile-cache.ts';
+export { packBundle, unpackBundle } from './kernels/fat-bundle.ts';
+export { KernelLibrary, targetOf } from './kernels/kernel-library.ts';
+export type { KernelLibraryOptions, KernelUnit, PrebuiltLookup } from './kernels/kernel-library.ts';
+export { KernelLaunch, loadLaunch } from './kernels/launcher.ts';
+export type { KernelLaunchDescription } from './kernels/launcher.ts';
+export { prebuiltLookup } from './kernels/prebuilt-bundle.ts';
+export type { PrebuiltIndex } from './kernels/prebuilt-bundle.ts';

@@ -1,60 +1,8 @@
 import assert from 'node:assert/strict';
 import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../../src/errors.ts';
-import type { GpuDeviceInfo } from '../../src/driver/gpu-driver.ts';
-import {
-  type NativeRuntime,
-  SHARED_CALLS,
-  type SharedCall,
-  type SharedCallNames,
-} from '../../src/driver/native-calls.ts';
 import { viewOf } from '../../src/driver/native-memory.ts';
 import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
-
-const INFO: GpuDeviceInfo = {
-  index: 0,
-  name: 'Paper GPU',
-  architecture: 'gfx942',
-  waveSize: 64,
-  multiprocessors: 1,
-  l2CacheBytes: 0,
-  memoryBytes: 0,
-  driverVersion: '1',
-  library: 'paper',
-};
-
-type Arguments = readonly (number | bigint | string | null)[];
-
-/** A runtime that records its calls and answers each with a chosen status. */
-function paperRuntime(statuses: Partial<Record<SharedCall, number | (() => number)>> = {}): {
-  readonly runtime: NativeRuntime;
-  readonly log: { readonly call: SharedCall | 'activate' | 'close'; readonly args: Arguments }[];
-} {
-  const log: { call: SharedCall | 'activate' | 'close'; args: Arguments }[] = [];
-  const keys = Object.keys(SHARED_CALLS) as SharedCall[];
-  const calls = Object.fromEntries(
-    keys.map((call) => [
-      call,
-      (...args: Arguments) => {
-        log.push({ call, args });
-        const status = statuses[call] ?? 0;
-        return typeof status === 'function' ? status() : status;
-      },
-    ]),
-  ) as NativeRuntime['calls'];
-  const names = Object.fromEntries(keys.map((call) => [call, [`paper_${call}`]])) as unknown as SharedCallNames;
-  const runtime: NativeRuntime = {
-    platform: 'amd',
-    info: INFO,
-    calls,
-    names,
-    launchWithAttributes: null,
-    launchParameterEnd: 3n,
-    statusName: (status) => `paperError${status}`,
-    activate: () => void log.push({ call: 'activate', args: [] }),
-    close: () => void log.push({ call: 'close', args: [] }),
-  };
-  return { runtime, log };
-}
+import { paperRuntime } from './paper-runtime.ts';
 
 describe('NativeGpuDriver', () => {
   it('turns a lack of memory into OutOfDeviceMemoryError, on the device and pinned', () => {

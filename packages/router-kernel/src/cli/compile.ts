@@ -3,15 +3,16 @@
 import { writeFileSync } from 'node:fs';
 import { openHiprtc, openNvrtc, placeKernelArguments, waveSizeOf } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
-import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
 import {
-  disassemble,
-  compileOffline,
-  findLlvm,
   LLVM_VERSION,
+  compileOffline,
+  disassemble,
+  findLlvm,
+  instructionMix,
+  parseDisassembly,
   readKernelResources,
-} from '../hip/kernel/llvm-toolchain.ts';
-import { instructionMix, parseDisassembly } from '../hip/kernel/disassembly.ts';
+} from '@switchyard/gpu/offline';
+import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
 import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
 import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';

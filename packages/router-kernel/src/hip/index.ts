@@ -1,6 +1,6 @@
 /** The router on AMD GPUs (HIP), and on NVIDIA GPUs through the same kernel. */
 
-export { CompileCache, defaultCacheFolder } from './compile-cache.ts';
+export { CompileCache, defaultCacheFolder } from '@switchyard/gpu';
 export type { DevicePlanBuffers, DeviceRouteBuffers, RouteShape } from './device-route.ts';
 export type {
   DeviceBuffer,

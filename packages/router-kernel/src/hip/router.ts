@@ -1,6 +1,6 @@
 /** The Router on an AMD or NVIDIA GPU. */
 
-import { addressOf, openGpuDriver } from '@switchyard/gpu';
+import { CompileCache, addressOf, openGpuDriver } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, KernelCompiler, StreamLike } from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
 import {
@@ -15,11 +15,10 @@ import {
   resolveRouterConfig,
 } from '../contract.ts';
 import { DisposedError } from '../errors.ts';
-import { CompileCache } from './compile-cache.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
-import { KernelLibrary } from './kernel-library.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { HostStaging } from './host-staging.ts';
+import { openRouterLibrary } from './router-library.ts';
 
 /** How a HIP router is made. */
 export interface HipRouterOptions {
@@ -60,7 +59,7 @@ export async function createHipRouter(config: RouterConfig, options: HipRouterOp
     ...(options.cacheFolder === undefined ? {} : { folder: options.cacheFolder }),
     ...(logger === undefined ? {} : { logger }),
   });
-  const library = new KernelLibrary(driver, {
+  const library = openRouterLibrary(driver, {
     cache,
     ...(options.compiler === undefined ? {} : { compiler: options.compiler }),
     ...(logger === undefined ? {} : { logger }),

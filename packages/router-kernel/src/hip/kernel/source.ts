@@ -1,6 +1,7 @@
 /** The text of the GPU kernels: header-free parts under kernels/, concatenated in a fixed order. */
 
 import { readFileSync } from 'node:fs';
+import type { KernelUnit } from '@switchyard/gpu';
 
 /** A translation unit that a kernel lives in. */
 export type KernelSourceName = 'topk_gating_softmax' | 'dispatch_plan';
@@ -32,4 +33,12 @@ export function kernelSource(name: KernelSourceName): string {
   return kernelSourceFiles(name)
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
+}
+
+/** A translation unit with its macros, for a KernelLibrary. */
+export function kernelUnit(form: {
+  readonly source: KernelSourceName;
+  readonly defines: KernelUnit['defines'];
+}): KernelUnit {
+  return { name: form.source, source: () => kernelSource(form.source), defines: form.defines };
 }

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { KernelCompiler } from '@switchyard/gpu';
-import { CompileCache } from '../../src/hip/compile-cache.ts';
+import { CompileCache } from '../../src/kernels/compile-cache.ts';
 
 const compiler: KernelCompiler = {
   version: 'fake',

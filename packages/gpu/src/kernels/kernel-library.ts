@@ -1,23 +1,31 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
-import { openHiprtc, openNvrtc } from '@switchyard/gpu';
-import type { GpuDriver, GpuKernel, GpuModule, KernelCompiler, KernelTarget } from '@switchyard/gpu';
-import type { Logger } from '@switchyard/gpu/logger';
+import type { GpuDriver, GpuKernel, GpuModule } from '../driver/gpu-driver.ts';
+import type { Logger } from '../logger.ts';
 import { CompileCache } from './compile-cache.ts';
-import { findPrebuiltObject } from './kernel/prebuilt-kernels.ts';
-import { kernelSource, type KernelSourceName } from './kernel/source.ts';
+import type { KernelCompiler } from './kernel-compiler.ts';
+import type { KernelTarget } from './kernel-target.ts';
+import { openHiprtc, openNvrtc } from './runtime-compiler.ts';
 
 /** A translation unit with its macros. */
 export interface KernelUnit {
-  readonly source: KernelSourceName;
+  /** A name for messages; units of one library that differ in more than their macros differ in it. */
+  readonly name: string;
+  /** The whole text; it includes nothing. Asked for only where it must be compiled. */
+  readonly source: () => string;
   readonly defines: Readonly<Record<string, string | number>>;
 }
+
+/** Finds the shipped code object that holds a kernel for an architecture; null where there is none. */
+export type PrebuiltLookup = (architecture: string, symbol: string) => Uint8Array | null;
 
 /** How to make a KernelLibrary. */
 export interface KernelLibraryOptions {
   readonly cache?: CompileCache;
   /** Defaults to hipRTC on AMD and NVRTC on NVIDIA, opened at the first compilation. */
   readonly compiler?: KernelCompiler;
+  /** Code objects that were compiled ahead of time. Defaults to none. */
+  readonly prebuilt?: PrebuiltLookup;
   readonly logger?: Logger;
 }
 
@@ -37,6 +45,7 @@ export class KernelLibrary {
   readonly #cache: CompileCache;
   readonly #logger: Logger | undefined;
   readonly #modules = new Map<string, GpuModule>();
+  readonly #prebuilt: PrebuiltLookup;
   #compiler: KernelCompiler | undefined;
 
   constructor(driver: GpuDriver, options: KernelLibraryOptions = {}) {
@@ -45,6 +54,7 @@ export class KernelLibrary {
     this.#logger = options.logger;
     this.#cache = options.cache ?? new CompileCache(options.logger === undefined ? {} : { logger: options.logger });
     this.#compiler = options.compiler;
+    this.#prebuilt = options.prebuilt ?? (() => null);
   }
 
   /**
@@ -54,26 +64,10 @@ export class KernelLibrary {
    * be; DeviceError where it does not load
    */
   async load(unit: KernelUnit, symbol: string): Promise<GpuKernel> {
-    return this.#loadFrom(unit.source, () => kernelSource(unit.source), unit.defines, symbol);
-  }
-
-  /** A kernel of a text that is not one of the router's own. Throws what `load` throws. */
-  async loadText(name: string, text: string, defines: KernelUnit['defines'], symbol: string): Promise<GpuKernel> {
-    return this.#loadFrom(name, () => text, defines, symbol);
-  }
-
-  async #loadFrom(
-    name: string,
-    text: () => string,
-    defines: KernelUnit['defines'],
-    symbol: string,
-  ): Promise<GpuKernel> {
-    const key = `${name} ${JSON.stringify(defines)}`;
+    const key = `${unit.name} ${JSON.stringify(unit.defines)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
-      const { vendor, architecture } = this.target;
-      const shipped = vendor === 'amd' ? findPrebuiltObject(architecture, symbol) : null;
-      const image = shipped ?? (await this.#compile(name, text(), defines, symbol));
+      const image = this.#prebuilt(this.target.architecture, symbol) ?? (await this.#compile(unit, symbol));
       // Another call may have loaded it meanwhile.
       module = this.#modules.get(key) ?? this.#driver.loadModule(image);
       this.#modules.set(key, module);
@@ -93,10 +87,11 @@ export class KernelLibrary {
     this.#modules.clear();
   }
 
-  async #compile(name: string, source: string, defines: KernelUnit['defines'], symbol: string): Promise<Uint8Array> {
+  async #compile({ name, source, defines }: KernelUnit, symbol: string): Promise<Uint8Array> {
     const { architecture } = this.target;
     this.#compiler ??= this.target.vendor === 'amd' ? openHiprtc() : openNvrtc();
     this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${this.#compiler.version}.`);
-    return this.#cache.compile(this.#compiler, { source, name: `${name}.hip`, architecture, defines });
+    const request = { source: source(), name: `${name}.hip`, architecture, defines };
+    return this.#cache.compile(this.#compiler, request);
   }
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 import { KernelCompileError } from '../../src/errors.ts';
-import { CompileCache, defaultCacheFolder } from '../../src/hip/compile-cache.ts';
+import { CompileCache, defaultCacheFolder } from '../../src/kernels/compile-cache.ts';
 
 const REQUEST: CompileRequest = { source: 'kernel', name: 'k.hip', architecture: 'gfx942', defines: { E: 128 } };
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { KernelCompileError } from '../../errors.ts';
+import { KernelCompileError } from '../errors.ts';
 import { parseKernelNotes } from './disassembly.ts';
 import type { KernelResources } from './disassembly.ts';
 
@@ -92,7 +92,7 @@ function runOn(codeObject: Uint8Array, tool: string, options: readonly string[])
 }
 
 function inTemporaryFolder<Result>(work: (folder: string) => Result): Result {
-  const folder = mkdtempSync(path.join(tmpdir(), 'router-kernel-'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'kernel-'));
   try {
     return work(folder);
   } finally {
