@@ -5,7 +5,7 @@ import { NoGpuError, openGpuDriver } from '@switchyard/gpu';
 import type { GpuDriver } from '@switchyard/gpu';
 import { DisposedError, InvalidArgumentError } from '../../src/errors.ts';
 import { createHipRouter } from '../../src/hip/router.ts';
-import { createCheckedHipRouter } from '../../src/hip/verification.ts';
+import { createCheckedHipRouter } from '../../src/hip/device-checks.ts';
 import { runContractSuite } from '../../src/suite/index.ts';
 
 describe('HIP router on a GPU', function () {

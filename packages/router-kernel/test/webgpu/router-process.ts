@@ -91,7 +91,7 @@ export async function installWithoutOptionalPackages(): Promise<{ readonly sourc
   const gpu = join(folder, 'node_modules', '@switchyard', 'gpu');
   await mkdir(gpu, { recursive: true });
   // Copied, not linked: a link would find what is installed where it leads to.
-  for (const part of ['package.json', 'dist']) await cp(join(GPU, part), join(gpu, part), { recursive: true });
+  for (const part of ['package.json', 'dist', 'kernels']) await cp(join(GPU, part), join(gpu, part), { recursive: true });
   await symlink(
     dirname(createRequire(join(GPU, 'package.json')).resolve('koffi')),
     join(folder, 'node_modules', 'koffi'),

@@ -6,7 +6,7 @@ import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.t
 import type { LogitsDtype } from '../../contract.ts';
 import { kernelUnit } from '../kernel/source.ts';
 import { DeviceRoute } from '../device-route.ts';
-import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from '../kernel/baselines.ts';
+import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from './baselines.ts';
 
 /** A routing problem: renormalised softmax over contiguous rows, i32 ids. */
 export interface BenchmarkShape {

@@ -39,24 +39,6 @@ ROUTER_INLINE float from_other_half(float value) {
   return bits_to_float(static_cast<u32>(from_other_half<STEP>(static_cast<i32>(float_to_bits(value)))));
 }
 
-// Whether the hardware reduces integers over a whole wave in one instruction.
-#if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
-constexpr bool kHasWaveReduction = true;
-ROUTER_INLINE i32 wave_min(i32 value) { return __reduce_min_sync(0xffffffffu, value); }
-ROUTER_INLINE u32 wave_min(u32 value) { return __reduce_min_sync(0xffffffffu, value); }
-ROUTER_INLINE i64 wave_min(i64 value) {
-  const i32 high = wave_min(static_cast<i32>(value >> 32));
-  const u32 low = wave_min(static_cast<i32>(value >> 32) == high ? static_cast<u32>(value) : 0xffffffffu);
-  return (static_cast<i64>(high) << 32) | low;
-}
-#else
-constexpr bool kHasWaveReduction = false;
-template <class Key>
-ROUTER_INLINE Key wave_min(Key value) {
-  return value;
-}
-#endif
-
 // The largest value among the lanes of a token; none is NaN.
 template <int LANES, int STEP = 1>
 ROUTER_INLINE float token_max(float value) {

@@ -53,6 +53,7 @@ using Floats4 = float4;
 ROUTER_INLINE u32 block_index() { return blockIdx.x; }
 ROUTER_INLINE u32 thread_index() { return threadIdx.x; }
 ROUTER_INLINE void block_barrier() { __syncthreads(); }
+ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
 ROUTER_INLINE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
 ROUTER_INLINE u32 float_to_bits(float value) { return __float_as_uint(value); }
 #else
@@ -67,6 +68,7 @@ ROUTER_INLINE void block_barrier() {
   __builtin_amdgcn_s_barrier();
   __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
 }
+ROUTER_INLINE void add_one(u32* counter) { __atomic_fetch_add(counter, 1u, __ATOMIC_RELAXED); }
 ROUTER_INLINE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
 ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, value); }
 #endif

@@ -3,6 +3,13 @@
 
 namespace ROUTER_NAMESPACE {
 
+// Ends a list that is not full: no key comes after it.
+constexpr i32 kNoKey32 = 0x7fffffff;
+constexpr i64 kNoKey64 = 0x7fffffffffffffffLL;
+
+template <class Key>
+constexpr Key kNoKey = sizeof(Key) == 4 ? static_cast<Key>(kNoKey32) : static_cast<Key>(kNoKey64);
+
 template <class Key>
 ROUTER_INLINE void compare_exchange(Key& first, Key& second) {
   const Key low = smaller(first, second);

@@ -3,10 +3,11 @@
  * one. They route contiguous rows with softmax and renormalisation into f32 weights and i32 ids.
  */
 
-import { readFileSync } from 'node:fs';
+import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import type { LogitsDtype } from '../../contract.ts';
-import { nextPowerOfTwo } from './launch-geometry.ts';
+import { ownPart } from '../kernel/source.ts';
+import { nextPowerOfTwo } from '../kernel/launch-geometry.ts';
 
 export const BASELINES = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest'] as const;
 export type Baseline = (typeof BASELINES)[number];
@@ -42,7 +43,7 @@ export function baselineKernel(
   if (baseline === 'vllm' && !isPowerOfTwo && experts % (2 * target.waveSize) !== 0) return null;
   const threadsPerBlock = baseline === 'vllm' ? 4 * target.waveSize : 256;
   const symbol = `${baseline}_e${experts}_k${topK}_${logitsDtype}`;
-  const parts = baseline === 'empty' ? ['baselines/empty.hip'] : ['baselines/loads.hip', `baselines/${baseline}.hip`];
+  const parts = baseline === 'empty' ? ['baselines/empty'] : ['baselines/loads', `baselines/${baseline}`];
   return {
     symbol,
     defines: {
@@ -53,9 +54,7 @@ export function baselineKernel(
       BASELINE_DTYPE: { bf16: 0, f16: 1, f32: 2 }[logitsDtype],
       BASELINE_THREADS: threadsPerBlock,
     },
-    source: ['parts/platform.hip', ...parts]
-      .map((part) => readFileSync(new URL(`../../../kernels/${part}`, import.meta.url), 'utf8'))
-      .join('\n'),
+    source: joinParts([sharedPart('platform'), ...parts.map(ownPart)]),
     tokensPerBlock: threadsPerBlock / lanesOf(baseline, shape, target),
     threadsPerBlock,
   };
