@@ -1,5 +1,5 @@
 /**
- * What the router asks of a GPU runtime: memory, streams, events, modules, launches and graphs. One implementation
+ * What programs ask of a GPU runtime: memory, streams, events, modules, launches and graphs. One implementation
  * (native-driver.ts) serves AMD and NVIDIA, whose calls take the same arguments; amd.ts and nvidia.ts say what the
  * calls are named and how a device is described.
  *

@@ -252,7 +252,7 @@ export class NativeGpuDriver implements GpuDriver {
     };
   }
 
-  /** Asks rather than waits, so that the event loop goes on; a router's work is done within a few turns of it. */
+  /** Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. */
   async #drain(stream: bigint): Promise<void> {
     for (let query = 0; ; query += 1) {
       this.activate();

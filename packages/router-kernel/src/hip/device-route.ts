@@ -3,12 +3,12 @@
 import { loadLaunch } from '@switchyard/gpu';
 import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
+import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
 import { kernelUnit } from './kernel/source.ts';
-import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';
-import { logitsAlignment, specialize } from './kernel/specialization.ts';
+import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
 
 /** Where a call's rows and results lie in device memory. Output addresses are multiples of 16. */
 export interface DeviceRouteBuffers {

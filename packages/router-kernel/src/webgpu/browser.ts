@@ -4,18 +4,19 @@
  */
 
 import type { Logger } from '@switchyard/gpu/logger';
+import { acquireCallersDevice, acquireSharedDevice } from '@switchyard/gpu/webgpu';
+import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
 import { BackendUnavailableError } from '../errors.ts';
 import type { ExchangePath } from './launch-shape.ts';
-import { acquireCallersDevice, acquireSharedDevice } from './router-device.ts';
-import type { RouterDevice } from './router-device.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
 export * from '../errors.ts';
 export { decodeLogits, encodeLogits } from '../number-formats.ts';
-export { WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
-export type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
+export type { GpuRange } from '@switchyard/gpu/webgpu';
+export type { RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './launch-shape.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
@@ -74,7 +75,7 @@ async function createRouterOnDevice(
 
 async function createOn(
   config: RouterConfig,
-  device: RouterDevice,
+  device: SharedDevice,
   { path, logger }: WebGpuRouterOptions,
 ): Promise<WebGpuRouter> {
   try {

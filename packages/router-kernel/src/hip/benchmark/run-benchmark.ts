@@ -6,7 +6,7 @@ import { checkRouteArguments, type Logits } from '../../contract.ts';
 import { encodeLogits } from '../../number-formats.ts';
 import { compareOutput } from '../../suite/compare-output.ts';
 import { normal, seededRandom } from '../../suite/seeded-random.ts';
-import { logitBytes } from '../kernel/specialization.ts';
+import { logitBytes } from '../../derived-config.ts';
 import { type BenchmarkShape, configOf, type Contender, type ContenderName, contendersFor } from './contenders.ts';
 import { measureCopyBandwidth, measureLaunches, type MeasureOptions, type Timing } from './measure.ts';
 import { openRouterLibrary } from '../router-library.ts';

@@ -6,8 +6,9 @@
 
 import type { KernelTarget } from '@switchyard/gpu';
 import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
+import { hasRange, idBytes, logitBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
-import { chooseGeometry, hasRange } from './launch-geometry.ts';
+import { chooseGeometry } from './launch-geometry.ts';
 
 /** What is known of the launches that a kernel will serve. */
 export interface LaunchHint {
@@ -38,11 +39,6 @@ export interface KernelSpecialization {
   readonly loadBytes: number;
   /** Whether chunks of one load are ranked first, and the experts of the best ones read again. */
   readonly searchesChunks: boolean;
-}
-
-/** Bytes of one logit. */
-export function logitBytes(dtype: LogitsDtype): number {
-  return dtype === 'f32' ? 4 : 2;
 }
 
 /**
@@ -96,7 +92,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_EXPERTS: config.experts,
       ROUTER_TOP_K: config.topK,
       ROUTER_LOGITS_DTYPE: { bf16: 0, f16: 1, f32: 2 }[config.logitsDtype],
-      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
+      ROUTER_IDS_BYTES: idBytes(config.idsDtype),
       ROUTER_SCORING: { softmax: 0, sigmoid: 1, sqrtsoftplus: 2 }[config.scoring],
       ROUTER_RENORMALIZE: Number(config.renormalize),
       ROUTER_CORRECTION_BIAS: Number(hasBias),

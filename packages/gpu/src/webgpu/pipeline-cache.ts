@@ -1,5 +1,5 @@
 /// <reference types="@webgpu/types" preserve="true" />
-/** The compute pipelines of a device, found again by their code: routers of one shape share them. */
+/** The compute pipelines of a device, found again by their code: users with the same code share them. */
 
 /** A pipeline, and the layout of its one bind group. */
 export interface CachedPipeline {
@@ -16,7 +16,7 @@ export interface PipelineDescription {
   readonly bindings: readonly (readonly [binding: number, type: GPUBufferBindingType])[];
 }
 
-/** Pipelines that are kept beyond their routers: a bound for programs that make routers of ever new shapes. */
+/** Pipelines that are kept beyond their users: a bound for programs that make ever new ones. */
 const MOST_PIPELINES = 128;
 /** GPUShaderStage.COMPUTE, whose global Node does not have. */
 const COMPUTE = 4;

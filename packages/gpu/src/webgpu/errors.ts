@@ -11,8 +11,8 @@ export class WebGpuDeviceLostError extends DeviceError {
   constructor(operation: string, reason: string, message: string, options?: ErrorOptions) {
     const advice =
       reason === 'destroyed'
-        ? 'Keep the device alive until its routers are disposed of.'
-        : 'Dispose of this router and make a new one.';
+        ? 'Keep the device alive until all that runs on it is disposed of.'
+        : 'Dispose of what ran on it, and make it anew.';
     const found = message === '' ? '' : ` (${message})`;
     super('webgpu', operation, 'lost', `The WebGPU device was lost: ${reason}${found}. ${advice}`, options);
     this.reason = reason;
@@ -48,16 +48,20 @@ export function outOfMemory(requestedBytes: number, options?: ErrorOptions): Out
   return new OutOfDeviceMemoryError(
     'webgpu',
     requestedBytes,
-    `The WebGPU device cannot give ${requestedBytes} bytes of memory. Route fewer tokens at a time.`,
+    `The WebGPU device cannot give ${requestedBytes} bytes of memory. Ask for less at a time.`,
     options,
   );
 }
 
-/** A shader did not compile: a defect of this package or of the WebGPU implementation. */
-export function compileFailure(device: string, log: string): KernelCompileError {
+/**
+ * A shader did not compile: a defect of this package or of the WebGPU implementation.
+ *
+ * @param shader whose it is, such as `'the router'`
+ */
+export function compileFailure(shader: string, device: string, log: string): KernelCompileError {
   return new KernelCompileError(
     device,
     log,
-    `The router's WGSL did not compile on ${device}: ${log}. Please report it; backend "cpu" does the same work.`,
+    `The WGSL of ${shader} did not compile on ${device}: ${log}. Please report it; backend "cpu" does the same work.`,
   );
 }

@@ -1,20 +1,21 @@
-/** A WebGPU device as routers share it: who uses it, what it can do, and whether it is still there. */
+/// <reference types="@webgpu/types" preserve="true" />
+/** A WebGPU device as programs share it: who uses it, what it can do, and whether it is still there. */
 
-import type { Logger } from '@switchyard/gpu/logger';
 import { BackendUnavailableError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import { WebGpuDeviceLostError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 
-/** Features that a router uses where the adapter has them. */
+/** Features that a device is asked for where the adapter has them. */
 const WANTED_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
 /** The smallest subgroup that WebGPU allows, for implementations that do not say theirs. */
 const LEAST_SUBGROUP_SIZE = 4;
 
 /** The shared device of each GPU object, by whether it is the software adapter. */
-const sharedDevices = new WeakMap<GPU, Map<boolean, Promise<RouterDevice>>>();
+const sharedDevices = new WeakMap<GPU, Map<boolean, Promise<SharedDevice>>>();
 
 /** Devices that callers brought. */
-const callersDevices = new WeakMap<GPUDevice, RouterDevice>();
+const callersDevices = new WeakMap<GPUDevice, SharedDevice>();
 
 /** What a device is asked for with. */
 export interface DeviceRequest {
@@ -23,8 +24,8 @@ export interface DeviceRequest {
   readonly logger?: Logger;
 }
 
-/** A device, and the number of routers on it. */
-export class RouterDevice {
+/** A device, and the number of its users. */
+export class SharedDevice {
   readonly gpuDevice: GPUDevice;
   /** The adapter's name. */
   readonly name: string;
@@ -63,13 +64,13 @@ export class RouterDevice {
     if (this.isLost) throw this.lostError(operation);
   }
 
-  /** Counts one more router. */
+  /** Counts one more user. */
   acquire(): this {
     this.#users++;
     return this;
   }
 
-  /** Counts one router less. The last one destroys the device, unless the caller brought it. */
+  /** Counts one user less. The last one destroys the device, unless the caller brought it. */
   release(): void {
     this.#users--;
     if (this.#users > 0 || !this.#isOwned) return;
@@ -78,21 +79,21 @@ export class RouterDevice {
   }
 }
 
-/** A device of the caller, acquired. Routers that get the same one share its pipelines. */
-export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: Logger): RouterDevice {
-  const device = callersDevices.get(gpuDevice) ?? new RouterDevice(gpuDevice, false, logger);
+/** A device of the caller, acquired. Those that get the same one share its pipelines. */
+export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: Logger): SharedDevice {
+  const device = callersDevices.get(gpuDevice) ?? new SharedDevice(gpuDevice, false, logger);
   callersDevices.set(gpuDevice, device);
   return device.acquire();
 }
 
 /**
- * The device that routers of one GPU object share, acquired.
+ * The device that the users of one GPU object share, acquired.
  *
  * @throws BackendUnavailableError where there is no adapter, or it gives no device
  */
-export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Promise<RouterDevice> {
+export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Promise<SharedDevice> {
   const software = request.software ?? false;
-  const ofGpu = sharedDevices.get(gpu) ?? new Map<boolean, Promise<RouterDevice>>();
+  const ofGpu = sharedDevices.get(gpu) ?? new Map<boolean, Promise<SharedDevice>>();
   sharedDevices.set(gpu, ofGpu);
   const existing = ofGpu.get(software);
   if (existing !== undefined) {
@@ -107,7 +108,7 @@ export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Pro
   return (await requested).acquire();
 }
 
-async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undefined): Promise<RouterDevice> {
+async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undefined): Promise<SharedDevice> {
   const adapter = await gpu.requestAdapter(
     software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
   );
@@ -128,7 +129,7 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
         maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
       },
     });
-    return new RouterDevice(gpuDevice, true, logger);
+    return new SharedDevice(gpuDevice, true, logger);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BackendUnavailableError(

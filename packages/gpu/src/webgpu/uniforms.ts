@@ -13,7 +13,7 @@ export interface UniformSource {
   put(numbers: Uint32Array<ArrayBuffer>): GPUBufferBinding;
 }
 
-/** Entries of one `route` call, written anew by the next call that takes the same resources. */
+/** Entries of one call, written anew by the next call that takes the same resources. */
 export class CallUniforms implements UniformSource {
   readonly #device: GPUDevice;
   readonly #buffer: GPUBuffer;
@@ -21,7 +21,7 @@ export class CallUniforms implements UniformSource {
 
   constructor(device: GPUDevice) {
     this.#device = device;
-    this.#buffer = device.createBuffer({ label: 'router call', size: ENTRIES * ENTRY_BYTES, usage: UNIFORM_USAGE });
+    this.#buffer = device.createBuffer({ label: 'call numbers', size: ENTRIES * ENTRY_BYTES, usage: UNIFORM_USAGE });
   }
 
   put(numbers: Uint32Array<ArrayBuffer>): GPUBufferBinding {
@@ -59,7 +59,7 @@ export class SharedUniforms implements UniformSource {
       this.#buffer = null;
     }
     this.#buffer ??= this.#device.createBuffer({
-      label: 'router calls',
+      label: 'calls numbers',
       size: ENTRIES * ENTRY_BYTES,
       usage: UNIFORM_USAGE,
     });
