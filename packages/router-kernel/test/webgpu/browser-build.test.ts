@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
 
 const BUILT = new URL('../../dist/', import.meta.url);
 const GPU = new URL('../../../gpu/', import.meta.url);
@@ -47,7 +49,7 @@ describe('the built browser entry', () => {
     this.skip();
   });
 
-  for (const entry of ['webgpu/browser.js', 'suite/index.js']) {
+  for (const entry of ['webgpu/browser.js', 'cpu/index.js', 'suite/index.js']) {
     it(`${entry} loads no package and no Node module, and names no Node global`, async () => {
       const modules = await loadedModules(new URL(entry, BUILT));
       assert.ok(modules.size > 5, `${modules.size} modules`);
@@ -66,5 +68,38 @@ describe('the built browser entry', () => {
     const modules = await loadedModules(new URL('webgpu/index.js', BUILT), 'node');
     assert.ok([...modules.keys()].some(isBuiltin));
     assert.ok(modules.has('webgpu') && modules.has('koffi'));
+  });
+});
+
+describe('the browser example, bundled by vite', function () {
+  this.timeout(120_000);
+  before(function () {
+    if (existsSync(new URL('webgpu/browser.js', BUILT))) return;
+    console.log('    skipped: dist/ is not built (tsc -b)');
+    this.skip();
+  });
+
+  it('holds the browser entries of the router and the GPU, no koffi and no Node module', async () => {
+    const root = fileURLToPath(new URL('../../../../examples/browser-router/', import.meta.url));
+    const built = await build({ root, logLevel: 'error', build: { write: false } });
+    assert.ok('output' in built);
+    const chunks = built.output.filter((file) => file.type === 'chunk');
+    const modules = chunks.flatMap(({ moduleIds }) => moduleIds.map((id) => id.replaceAll('\\', '/')));
+    for (const part of ['router-kernel/dist/webgpu/browser.js', 'gpu/dist/errors.js', 'gpu/dist/webgpu/ranges.js']) {
+      assert.ok(
+        modules.some((id) => id.endsWith(part)),
+        `${part} is not in the bundle of ${modules.length} modules`,
+      );
+    }
+    const unwanted =
+      /koffi|\/gpu\/dist\/(?:driver|kernels|offline|testing)\/|dawn|swiftshader|__vite-browser-external|node:/i;
+    assert.deepEqual(
+      modules.filter((id) => unwanted.test(id)),
+      [],
+    );
+    assert.deepEqual(
+      chunks.flatMap(({ imports, dynamicImports }) => [...imports, ...dynamicImports]),
+      [],
+    );
   });
 });
