@@ -45,7 +45,7 @@ describe('the package', () => {
   it('exports these entries, and WebGPU apart for Node and for browsers', async () => {
     const manifest: unknown = JSON.parse(await readFile(new URL('package.json', root), 'utf8'));
     const { exports } = manifest as { exports: Record<string, Record<string, { default: string }>> };
-    assert.deepEqual(Object.keys(exports), ['.', './cpu', './webgpu', './suite', './package.json']);
+    assert.deepEqual(Object.keys(exports), ['.', './cpu', './hip', './webgpu', './suite', './package.json']);
     assert.equal(exports['./webgpu']?.['node']?.default, './dist/webgpu/index.js');
     assert.equal(exports['./webgpu']?.['default']?.default, './dist/webgpu/browser.js');
   });

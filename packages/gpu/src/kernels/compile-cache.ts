@@ -4,8 +4,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Logger } from '@switchyard/gpu/logger';
-import type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
+import type { Logger } from '../logger.ts';
+import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 
 /** First line of a cache file; the second is the SHA-256 of what follows. */
 const MAGIC = 'switchyard kernel 1';

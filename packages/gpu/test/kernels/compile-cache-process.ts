@@ -1,7 +1,7 @@
 /** Run by compile-cache.test.ts in several processes at once: goes through 20 kernels and prints a digest of all. */
 
 import { createHash } from 'node:crypto';
-import type { KernelCompiler } from '@switchyard/gpu';
+import type { KernelCompiler } from '../../src/kernels/kernel-compiler.ts';
 import { CompileCache } from '../../src/kernels/compile-cache.ts';
 
 const compiler: KernelCompiler = {

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
+import type { CompileRequest, KernelCompiler } from '../../src/kernels/kernel-compiler.ts';
 import { KernelCompileError } from '../../src/errors.ts';
 import { CompileCache, defaultCacheFolder } from '../../src/kernels/compile-cache.ts';
 
