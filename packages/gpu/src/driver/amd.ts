@@ -4,7 +4,8 @@ import { NoGpuError } from './errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
 import { NativeMemory } from './native-memory.ts';
-import { bindAll, type LibraryLoader, loadFirst, loadSharedLibrary, type SharedLibrary } from './shared-library.ts';
+import { bindAll, loadFirst, loadSharedLibrary } from './shared-library.ts';
+import type { LibraryLoader, SharedLibrary, StatusFunction } from './shared-library.ts';
 
 const ADVICE = 'install ROCm 5.2 or newer, or set ROCM_PATH to where it is';
 
@@ -34,6 +35,9 @@ const NAMES: SharedCallNames = {
   free: ['hipFree'],
   hostMalloc: ['hipHostMalloc'],
   hostFree: ['hipHostFree'],
+  hostRegister: ['hipHostRegister'],
+  hostUnregister: ['hipHostUnregister'],
+  hostDevicePointer: ['hipHostGetDevicePointer'],
   memoryInfo: ['hipMemGetInfo'],
   copyToDevice: ['hipMemcpyHtoDAsync'],
   copyToHost: ['hipMemcpyDtoHAsync'],
@@ -41,9 +45,11 @@ const NAMES: SharedCallNames = {
   fillBytes: ['hipMemsetD8Async'],
   streamCreate: ['hipStreamCreateWithFlags'],
   streamQuery: ['hipStreamQuery'],
+  streamWaitEvent: ['hipStreamWaitEvent'],
   streamDestroy: ['hipStreamDestroy'],
   eventCreate: ['hipEventCreateWithFlags'],
   eventRecord: ['hipEventRecord'],
+  eventQuery: ['hipEventQuery'],
   eventSynchronize: ['hipEventSynchronize'],
   eventElapsed: ['hipEventElapsedTime'],
   eventDestroy: ['hipEventDestroy'],
@@ -51,6 +57,7 @@ const NAMES: SharedCallNames = {
   moduleUnload: ['hipModuleUnload'],
   moduleFunction: ['hipModuleGetFunction'],
   functionAttribute: ['hipFuncGetAttribute'],
+  occupancy: ['hipModuleOccupancyMaxActiveBlocksPerMultiprocessor'],
   launch: ['hipModuleLaunchKernel'],
   captureBegin: ['hipStreamBeginCapture'],
   captureEnd: ['hipStreamEndCapture'],
@@ -62,6 +69,10 @@ const NAMES: SharedCallNames = {
 
 /** hipDeviceAttribute_t, whose numbers have not changed from ROCm 5 on. */
 const ATTRIBUTE = { l2CacheBytes: 19, multiprocessors: 63, waveSize: 87 } as const;
+
+/** Flags of hipHostMalloc. Memory that a kernel writes for the host to poll must be coherent. */
+const HOST_MAPPED = 0x2;
+const HOST_COHERENT = 0x40000000;
 
 /** More than any version's hipDeviceProp_t, whose layout changes between releases. */
 const PROPERTIES_BYTES = 8192;
@@ -128,12 +139,16 @@ export function openAmdRuntime(index: number, loader: LibraryLoader = loadShared
     driverVersion: String(out.view.getInt32(0, true)),
     library: library.path,
   };
+  const graphUpload = library.find('hipGraphUpload', 'int', ['void *', 'void *']) as StatusFunction | null;
   return {
     platform: 'amd',
     info,
     calls,
     names: NAMES,
     launchWithAttributes: null,
+    graphUpload: graphUpload === null ? null : { name: 'hipGraphUpload', call: graphUpload },
+    allowSharedBytes: null,
+    mappedHostFlags: HOST_MAPPED | HOST_COHERENT,
     launchParameterEnd: 3n,
     statusName,
     activate,

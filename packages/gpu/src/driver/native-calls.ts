@@ -9,6 +9,9 @@ export const SHARED_CALLS = {
   free: ['void *'],
   hostMalloc: ['void *', 'size_t', 'uint'],
   hostFree: ['void *'],
+  hostRegister: ['void *', 'size_t', 'uint'],
+  hostUnregister: ['void *'],
+  hostDevicePointer: ['void *', 'void *', 'uint'],
   memoryInfo: ['void *', 'void *'],
   copyToDevice: ['void *', 'void *', 'size_t', 'void *'],
   copyToHost: ['void *', 'void *', 'size_t', 'void *'],
@@ -16,9 +19,11 @@ export const SHARED_CALLS = {
   fillBytes: ['void *', 'uint8', 'size_t', 'void *'],
   streamCreate: ['void *', 'uint'],
   streamQuery: ['void *'],
+  streamWaitEvent: ['void *', 'void *', 'uint'],
   streamDestroy: ['void *'],
   eventCreate: ['void *', 'uint'],
   eventRecord: ['void *', 'void *'],
+  eventQuery: ['void *'],
   eventSynchronize: ['void *'],
   eventElapsed: ['void *', 'void *', 'void *'],
   eventDestroy: ['void *'],
@@ -26,6 +31,7 @@ export const SHARED_CALLS = {
   moduleUnload: ['void *'],
   moduleFunction: ['void *', 'void *', 'const char *'],
   functionAttribute: ['void *', 'int', 'void *'],
+  occupancy: ['void *', 'void *', 'int', 'size_t'],
   launch: ['void *', 'uint', 'uint', 'uint', 'uint', 'uint', 'uint', 'uint', 'void *', 'void *', 'void *'],
   captureBegin: ['void *', 'int'],
   captureEnd: ['void *', 'void *'],
@@ -38,6 +44,14 @@ export const SHARED_CALLS = {
 export type SharedCall = keyof typeof SHARED_CALLS;
 export type SharedCallNames = Readonly<Record<SharedCall, readonly string[]>>;
 
+/** A call that not every runtime has. */
+export interface NamedCall<Args extends readonly unknown[]> {
+  /** Its own name, for errors. */
+  readonly name: string;
+  /** Returns a status. */
+  readonly call: (...args: Args) => number;
+}
+
 /** A runtime that has been opened for one device. */
 export interface NativeRuntime {
   readonly platform: GpuPlatform;
@@ -47,6 +61,12 @@ export interface NativeRuntime {
   readonly names: SharedCallNames;
   /** cuLaunchKernelEx, where a launch can overlap the kernel before it: CUDA 12.3, compute capability 9. Else null. */
   readonly launchWithAttributes: StatusFunction | null;
+  /** Uploads an executable graph on a stream; null where the runtime has no such call. */
+  readonly graphUpload: NamedCall<[graph: bigint, stream: bigint]> | null;
+  /** Lets a kernel have so many bytes of dynamic shared memory; null where every kernel may have what there is. */
+  readonly allowSharedBytes: NamedCall<[kernel: bigint, bytes: number]> | null;
+  /** Flags of pinned host memory that kernels see, and whose writes both sides see at once. */
+  readonly mappedHostFlags: number;
   /** The mark that ends the `extra` list of a launch: 3 in HIP, 0 in CUDA. */
   readonly launchParameterEnd: bigint;
   /** The runtime's own name of a status, such as 'hipErrorOutOfMemory'. */

@@ -1,9 +1,10 @@
-/** GpuDriver over the calls that HIP and the CUDA driver share. */
+/** GpuDriver over the calls that HIP and the CUDA driver share. Every call makes its device current first. */
 
-import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../errors.ts';
+import { CheckedRuntime } from './checked-runtime.ts';
 import type {
   DeviceBuffer,
   DevicePointer,
+  Extent,
   GpuDeviceInfo,
   GpuDriver,
   GpuEvent,
@@ -13,44 +14,46 @@ import type {
   GpuPlatform,
   GpuStream,
   KernelResources,
+  LaunchDescription,
   PinnedBuffer,
   PreparedLaunch,
+  RegisteredMemory,
   StreamLike,
 } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCall, Status } from './native-calls.ts';
-import { addressOf, NativeMemory, viewOf } from './native-memory.ts';
-import type { StatusFunction } from './shared-library.ts';
+import { axesOf, prepareNativeLaunch } from './native-launch.ts';
+import { addressOf, viewOf } from './native-memory.ts';
+import type { NativeArgument, StatusFunction } from './shared-library.ts';
 
 /** Both runtimes' flag for a stream that does not wait for the default stream. */
 const STREAM_NON_BLOCKING = 1;
+/** Both runtimes' flag for an event that keeps no time. */
+const EVENT_DISABLE_TIMING = 2;
+/** Both runtimes' flag for registered host memory that the device addresses. */
+const HOST_REGISTER_MAPPED = 2;
 /** Both runtimes' capture mode in which other threads' calls do not break a capture. */
 const CAPTURE_THREAD_LOCAL = 1;
-/** Marks of the `extra` list: the address, then the size, of a packed argument block. */
-const LAUNCH_BUFFER_POINTER = 1n;
-const LAUNCH_BUFFER_SIZE = 2n;
-/** CUlaunchConfig: grid, block and shared memory as u32, then the stream and the attributes; and one CUlaunchAttribute. */
-const LAUNCH_CONFIG = { bytes: 56, grid: 0, block: 12, stream: 32, attributes: 40, attributeCount: 48 } as const;
-const LAUNCH_ATTRIBUTE = { bytes: 72, id: 0, value: 8, programmaticStreamSerialization: 6 } as const;
 /** Function attributes that both runtimes number alike. */
 const ATTRIBUTE = { sharedBytes: 1, localBytes: 3, registers: 4 } as const;
+/** Shared memory of a block, in bytes, that NVIDIA gives without being asked for each kernel. */
+const SHARED_BYTES_WITHOUT_ASKING = 48 * 1024;
 /** Times a stream is asked at once, in turns of the event loop, before a timer of 1 ms takes over. */
 const EAGER_QUERIES = 2000;
 
 /** One device behind a NativeRuntime. */
 export class NativeGpuDriver implements GpuDriver {
-  readonly #runtime: NativeRuntime;
+  readonly #runtime: CheckedRuntime;
   readonly #calls: Readonly<Record<SharedCall, StatusFunction>>;
-  /** Two words for out parameters. Calls are synchronous, so one pair serves all. */
-  readonly #out = new NativeMemory(16);
-  #disposed = false;
+  /** The most dynamic shared memory that each kernel was allowed. */
+  readonly #sharedBytes = new WeakMap<GpuKernel, number>();
 
   constructor(runtime: NativeRuntime) {
-    this.#runtime = runtime;
+    this.#runtime = new CheckedRuntime(runtime);
     this.#calls = runtime.calls;
   }
 
   get platform(): GpuPlatform {
-    return this.#runtime.platform;
+    return this.#runtime.native.platform;
   }
 
   get info(): GpuDeviceInfo {
@@ -58,148 +61,160 @@ export class NativeGpuDriver implements GpuDriver {
   }
 
   activate(): void {
-    if (this.#disposed) throw new DisposedError(`GPU driver (${this.info.name})`);
     this.#runtime.activate();
   }
 
   memory(): { readonly free: number; readonly total: number } {
-    this.activate();
-    this.#check('memoryInfo', this.#calls.memoryInfo(this.#out.address, this.#out.address + 8n));
-    return {
-      free: Number(this.#out.view.getBigUint64(0, true)),
-      total: Number(this.#out.view.getBigUint64(8, true)),
-    };
+    const { out } = this.#runtime;
+    this.#call('memoryInfo', out.address, out.address + 8n);
+    return { free: Number(out.view.getBigUint64(0, true)), total: Number(out.view.getBigUint64(8, true)) };
   }
 
   allocate(bytes: number): DeviceBuffer {
     this.activate();
-    this.#checkAllocation('malloc', this.#calls.malloc(this.#out.address, Math.max(bytes, 1)), bytes);
-    const pointer = this.#outPointer();
-    return { pointer, bytes, free: this.#once('free', () => this.#calls.free(pointer)) };
+    const status = this.#calls.malloc(this.#runtime.out.address, Math.max(bytes, 1));
+    this.#runtime.checkAllocation('malloc', status, bytes);
+    const pointer = this.#runtime.outPointer();
+    return { pointer, bytes, free: this.#runtime.once('free', () => this.#calls.free(pointer)) };
   }
 
-  allocatePinned(bytes: number): PinnedBuffer {
+  allocatePinned(bytes: number, { mapped = false }: { readonly mapped?: boolean } = {}): PinnedBuffer {
     this.activate();
     const size = Math.max(bytes, 8);
-    this.#checkAllocation('hostMalloc', this.#calls.hostMalloc(this.#out.address, size, 0), size);
-    const pointer = this.#outPointer();
-    const memory = viewOf(pointer, size);
-    return { memory, pointer, bytes: size, free: this.#once('hostFree', () => this.#calls.hostFree(pointer)) };
+    const flags = mapped ? this.#runtime.native.mappedHostFlags : 0;
+    this.#runtime.checkAllocation('hostMalloc', this.#calls.hostMalloc(this.#runtime.out.address, size, flags), size);
+    const pointer = this.#runtime.outPointer();
+    const free = this.#runtime.once('hostFree', () => this.#calls.hostFree(pointer));
+    try {
+      const devicePointer = mapped ? this.#devicePointerOf(pointer) : null;
+      return { memory: viewOf(pointer, size), pointer, devicePointer, bytes: size, free };
+    } catch (error) {
+      free();
+      throw error;
+    }
+  }
+
+  registerHost(memory: Uint8Array): RegisteredMemory {
+    this.activate();
+    const pointer = addressOf(memory);
+    const bytes = memory.byteLength;
+    this.#runtime.checkAllocation(
+      'hostRegister',
+      this.#calls.hostRegister(pointer, bytes, HOST_REGISTER_MAPPED),
+      bytes,
+    );
+    const unregister = this.#runtime.once('hostUnregister', () => this.#calls.hostUnregister(pointer));
+    try {
+      return { memory, pointer, devicePointer: this.#devicePointerOf(pointer), bytes, unregister };
+    } catch (error) {
+      unregister();
+      throw error;
+    }
   }
 
   copyToDevice(destination: DevicePointer, source: bigint, bytes: number, stream: StreamLike): void {
-    if (bytes === 0) return;
-    this.#check('copyToDevice', this.#calls.copyToDevice(destination, source, bytes, handleOf(stream)));
+    if (bytes > 0) this.#call('copyToDevice', destination, source, bytes, handleOf(stream));
   }
 
   copyToHost(destination: bigint, source: DevicePointer, bytes: number, stream: StreamLike): void {
-    if (bytes === 0) return;
-    this.#check('copyToHost', this.#calls.copyToHost(destination, source, bytes, handleOf(stream)));
+    if (bytes > 0) this.#call('copyToHost', destination, source, bytes, handleOf(stream));
   }
 
   copyOnDevice(destination: DevicePointer, source: DevicePointer, bytes: number, stream: StreamLike): void {
-    if (bytes === 0) return;
-    this.#check('copyOnDevice', this.#calls.copyOnDevice(destination, source, bytes, handleOf(stream)));
+    if (bytes > 0) this.#call('copyOnDevice', destination, source, bytes, handleOf(stream));
   }
 
   fill(destination: DevicePointer, value: number, bytes: number, stream: StreamLike): void {
-    if (bytes === 0) return;
-    this.#check('fillBytes', this.#calls.fillBytes(destination, value, bytes, handleOf(stream)));
+    if (bytes > 0) this.#call('fillBytes', destination, value, bytes, handleOf(stream));
   }
 
   createStream(): GpuStream {
-    this.activate();
-    this.#check('streamCreate', this.#calls.streamCreate(this.#out.address, STREAM_NON_BLOCKING));
-    const handle = this.#outPointer();
+    this.#call('streamCreate', this.#runtime.out.address, STREAM_NON_BLOCKING);
+    const handle = this.#runtime.outPointer();
     return {
       handle,
       synchronize: () => this.#drain(handle),
-      destroy: this.#once('streamDestroy', () => this.#calls.streamDestroy(handle)),
+      wait: (event) => this.#call('streamWaitEvent', handle, event.handle, 0),
+      destroy: this.#runtime.once('streamDestroy', () => this.#calls.streamDestroy(handle)),
     };
   }
 
-  createEvent(): GpuEvent {
-    this.activate();
-    this.#check('eventCreate', this.#calls.eventCreate(this.#out.address, 0));
-    const handle = this.#outPointer();
+  createEvent({ timing = true }: { readonly timing?: boolean } = {}): GpuEvent {
+    const { out } = this.#runtime;
+    this.#call('eventCreate', out.address, timing ? 0 : EVENT_DISABLE_TIMING);
+    const handle = this.#runtime.outPointer();
     return {
       handle,
-      record: (stream) => this.#check('eventRecord', this.#calls.eventRecord(handle, handleOf(stream))),
-      synchronize: () => this.#check('eventSynchronize', this.#calls.eventSynchronize(handle)),
-      elapsedSince: (start) => {
-        this.#check('eventElapsed', this.#calls.eventElapsed(this.#out.address, start.handle, handle));
-        return this.#out.view.getFloat32(0, true);
+      record: (stream) => this.#call('eventRecord', handle, handleOf(stream)),
+      hasPassed: () => {
+        this.activate();
+        const status = this.#calls.eventQuery(handle);
+        if (status !== Status.notReady) this.#runtime.check('eventQuery', status);
+        return status === Status.success;
       },
-      destroy: this.#once('eventDestroy', () => this.#calls.eventDestroy(handle)),
+      synchronize: () => this.#call('eventSynchronize', handle),
+      elapsedSince: (start) => {
+        this.#call('eventElapsed', out.address, start.handle, handle);
+        return out.view.getFloat32(0, true);
+      },
+      destroy: this.#runtime.once('eventDestroy', () => this.#calls.eventDestroy(handle)),
     };
   }
 
   loadModule(image: Uint8Array): GpuModule {
-    this.activate();
-    this.#check('moduleLoad', this.#calls.moduleLoad(this.#out.address, addressOf(image)));
-    const handle = this.#outPointer();
+    this.#call('moduleLoad', this.#runtime.out.address, addressOf(image));
+    const handle = this.#runtime.outPointer();
+    const kernels = new Map<string, GpuKernel>();
     return {
-      kernel: (name) => this.#findKernel(handle, name),
-      unload: this.#once('moduleUnload', () => this.#calls.moduleUnload(handle)),
+      kernel: (name) => {
+        const kernel = kernels.get(name) ?? this.#findKernel(handle, name);
+        kernels.set(name, kernel);
+        return kernel;
+      },
+      unload: this.#runtime.once('moduleUnload', () => this.#calls.moduleUnload(handle)),
     };
   }
 
-  prepareLaunch(kernel: GpuKernel, blockSize: number, argumentBytes: number): PreparedLaunch {
-    const block = new NativeMemory(argumentBytes);
-    // Five words for the list, then the size that the list points to.
-    const extra = new NativeMemory(48);
-    const sizeAddress = extra.address + 40n;
-    const end = this.#runtime.launchParameterEnd;
-    const words = [LAUNCH_BUFFER_POINTER, block.address, LAUNCH_BUFFER_SIZE, sizeAddress, end, BigInt(argumentBytes)];
-    for (const [index, word] of words.entries()) extra.view.setBigUint64(index * 8, word, true);
-    const call = this.#calls.launch;
-    const overlapping = this.#prepareOverlappingLaunch(kernel, blockSize, extra.address);
-    const prepared: PreparedLaunch = {
-      arguments: block.view,
-      gridSize: 1,
-      overlapsKernelBefore: false,
-      launch: (stream) => {
-        if (prepared.overlapsKernelBefore && overlapping !== null) {
-          overlapping(prepared.gridSize, handleOf(stream));
-          return;
-        }
-        const list = extra.address;
-        const status = call(kernel.handle, prepared.gridSize, 1, 1, blockSize, 1, 1, 0, handleOf(stream), 0n, list);
-        if (status !== Status.success) this.#fail('launch', status, `kernel ${kernel.name}`);
-      },
-    };
-    return prepared;
+  prepareLaunch(kernel: GpuKernel, description: LaunchDescription): PreparedLaunch {
+    this.activate();
+    this.#allowSharedBytes(kernel, description.sharedBytes ?? 0);
+    return prepareNativeLaunch(this.#runtime, kernel, description);
   }
 
   capture(stream: GpuStream, record: () => void): GpuGraph {
-    this.activate();
-    this.#check('captureBegin', this.#calls.captureBegin(stream.handle, CAPTURE_THREAD_LOCAL));
+    const runtime = this.#runtime;
+    this.#call('captureBegin', stream.handle, CAPTURE_THREAD_LOCAL);
     let failure: { readonly error: unknown } | null = null;
     try {
       record();
     } catch (error) {
       failure = { error };
     }
-    const status = this.#calls.captureEnd(stream.handle, this.#out.address);
-    const graph = status === Status.success ? this.#outPointer() : 0n;
+    runtime.activate();
+    const status = this.#calls.captureEnd(stream.handle, runtime.out.address);
+    const graph = status === Status.success ? runtime.outPointer() : 0n;
     if (failure !== null) {
       if (graph !== 0n) this.#calls.graphDestroy(graph);
       throw failure.error;
     }
-    this.#check('captureEnd', status);
-    const instantiated = this.#calls.graphInstantiate(this.#out.address, graph, 0);
-    const executable = this.#outPointer();
+    runtime.check('captureEnd', status);
+    const instantiated = this.#calls.graphInstantiate(runtime.out.address, graph, 0);
+    const executable = runtime.outPointer();
     this.#calls.graphDestroy(graph);
-    this.#check('graphInstantiate', instantiated);
+    runtime.check('graphInstantiate', instantiated);
+    const { graphUpload } = runtime.native;
     return {
-      launch: (on) => this.#check('graphLaunch', this.#calls.graphLaunch(executable, handleOf(on))),
-      destroy: this.#once('graphExecDestroy', () => this.#calls.graphExecDestroy(executable)),
+      launch: (on) => this.#call('graphLaunch', executable, handleOf(on)),
+      upload: (on) => {
+        if (graphUpload === null) return;
+        runtime.activate();
+        runtime.check(graphUpload.name, graphUpload.call(executable, handleOf(on)));
+      },
+      destroy: runtime.once('graphExecDestroy', () => this.#calls.graphExecDestroy(executable)),
     };
   }
 
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
     this.#runtime.close();
   }
 
@@ -207,39 +222,25 @@ export class NativeGpuDriver implements GpuDriver {
     this.dispose();
   }
 
-  /** Launches that may begin before the kernel before is done; null where the runtime has none. */
-  #prepareOverlappingLaunch(
-    kernel: GpuKernel,
-    blockSize: number,
-    extra: bigint,
-  ): ((gridSize: number, stream: bigint) => void) | null {
-    const call = this.#runtime.launchWithAttributes;
-    if (call === null) return null;
-    // One block for both, so that whoever holds the configuration holds the attribute that it points to.
-    const config = new NativeMemory(LAUNCH_CONFIG.bytes + LAUNCH_ATTRIBUTE.bytes);
-    const attribute = LAUNCH_CONFIG.bytes;
-    config.view.setUint32(attribute + LAUNCH_ATTRIBUTE.id, LAUNCH_ATTRIBUTE.programmaticStreamSerialization, true);
-    config.view.setInt32(attribute + LAUNCH_ATTRIBUTE.value, 1, true);
-    for (const [axis, threads] of [blockSize, 1, 1].entries()) {
-      config.view.setUint32(LAUNCH_CONFIG.grid + axis * 4, 1, true);
-      config.view.setUint32(LAUNCH_CONFIG.block + axis * 4, threads, true);
-    }
-    config.view.setBigUint64(LAUNCH_CONFIG.attributes, config.address + BigInt(attribute), true);
-    config.view.setUint32(LAUNCH_CONFIG.attributeCount, 1, true);
-    return (gridSize, stream) => {
-      config.view.setUint32(LAUNCH_CONFIG.grid, gridSize, true);
-      config.view.setBigUint64(LAUNCH_CONFIG.stream, stream, true);
-      const status = call(config.address, kernel.handle, 0n, extra);
-      if (status !== Status.success) this.#fail('launch', status, `kernel ${kernel.name}`);
-    };
+  /** One checked call on this device. */
+  #call(call: SharedCall, ...args: readonly NativeArgument[]): void {
+    this.#runtime.activate();
+    this.#runtime.check(call, this.#calls[call](...args));
+  }
+
+  #devicePointerOf(host: bigint): DevicePointer {
+    this.#call('hostDevicePointer', this.#runtime.out.address, host, 0);
+    return this.#runtime.outPointer();
   }
 
   #findKernel(module: bigint, name: string): GpuKernel {
-    this.#check('moduleFunction', this.#calls.moduleFunction(this.#out.address, module, name), `symbol ${name}`);
-    const handle = this.#outPointer();
+    const { out } = this.#runtime;
+    this.#runtime.activate();
+    this.#runtime.check('moduleFunction', this.#calls.moduleFunction(out.address, module, name), `symbol ${name}`);
+    const handle = this.#runtime.outPointer();
     const attribute = (which: number): number => {
-      this.#check('functionAttribute', this.#calls.functionAttribute(this.#out.address, which, handle));
-      return this.#out.view.getInt32(0, true);
+      this.#call('functionAttribute', out.address, which, handle);
+      return out.view.getInt32(0, true);
     };
     return {
       name,
@@ -249,7 +250,21 @@ export class NativeGpuDriver implements GpuDriver {
         scratchBytes: attribute(ATTRIBUTE.localBytes),
         sharedBytes: attribute(ATTRIBUTE.sharedBytes),
       }),
+      blocksPerMultiprocessor: (block: Extent, sharedBytes = 0): number => {
+        const { x, y, z } = axesOf(block);
+        this.#call('occupancy', out.address, handle, x * y * z, sharedBytes);
+        return out.view.getInt32(0, true);
+      },
     };
+  }
+
+  /** Asks for dynamic shared memory that the runtime does not give by itself. It is never asked for less again. */
+  #allowSharedBytes(kernel: GpuKernel, bytes: number): void {
+    const allow = this.#runtime.native.allowSharedBytes;
+    if (allow === null || bytes <= (this.#sharedBytes.get(kernel) ?? 0)) return;
+    if (bytes + kernel.resources().sharedBytes <= SHARED_BYTES_WITHOUT_ASKING) return;
+    this.#runtime.check(allow.name, allow.call(kernel.handle, bytes), `kernel ${kernel.name}, ${bytes} bytes`);
+    this.#sharedBytes.set(kernel, bytes);
   }
 
   /** Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. */
@@ -258,53 +273,9 @@ export class NativeGpuDriver implements GpuDriver {
       this.activate();
       const status = this.#calls.streamQuery(stream);
       if (status === Status.success) return;
-      if (status !== Status.notReady) this.#fail('streamQuery', status);
+      if (status !== Status.notReady) this.#runtime.fail('streamQuery', status);
       await (query < EAGER_QUERIES ? nextTurn() : nextMillisecond());
     }
-  }
-
-  #outPointer(): bigint {
-    return this.#out.view.getBigUint64(0, true);
-  }
-
-  /** A release that runs once, and not after the driver itself is gone, when the runtime has freed everything. */
-  #once(call: SharedCall, release: () => number): () => void {
-    let released = false;
-    return () => {
-      if (released || this.#disposed) return;
-      released = true;
-      this.activate();
-      this.#check(call, release());
-    };
-  }
-
-  #check(call: SharedCall, status: number, detail?: string): void {
-    if (status !== Status.success) this.#fail(call, status, detail);
-  }
-
-  #checkAllocation(call: SharedCall, status: number, bytes: number): void {
-    if (status === Status.outOfMemory) {
-      const message =
-        `${this.#nameOf(call)} could not get ${bytes} bytes on ${this.info.name} · ` +
-        `${this.#runtime.statusName(status)} (${status}) · free memory or route fewer tokens a call`;
-      throw new OutOfDeviceMemoryError('hip', bytes, message);
-    }
-    this.#check(call, status);
-  }
-
-  #nameOf(call: SharedCall): string {
-    return this.#runtime.names[call][0] ?? call;
-  }
-
-  #fail(call: SharedCall, status: number, detail?: string): never {
-    const name = this.#runtime.statusName(status);
-    const advice =
-      status === Status.noBinaryForGpu
-        ? `the code object was not built for ${this.info.architecture}`
-        : 'see the runtime documentation of this status';
-    const about = detail === undefined ? '' : ` (${detail})`;
-    const message = `${this.#nameOf(call)}${about} failed on ${this.info.name} · ${name} (${status}) · ${advice}`;
-    throw new DeviceError('hip', this.#nameOf(call), `${name} (${status})`, message);
   }
 }
 

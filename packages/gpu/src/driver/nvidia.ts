@@ -13,6 +13,9 @@ const NAMES: SharedCallNames = {
   free: ['cuMemFree_v2'],
   hostMalloc: ['cuMemHostAlloc'],
   hostFree: ['cuMemFreeHost'],
+  hostRegister: ['cuMemHostRegister_v2'],
+  hostUnregister: ['cuMemHostUnregister'],
+  hostDevicePointer: ['cuMemHostGetDevicePointer_v2'],
   memoryInfo: ['cuMemGetInfo_v2'],
   copyToDevice: ['cuMemcpyHtoDAsync_v2'],
   copyToHost: ['cuMemcpyDtoHAsync_v2'],
@@ -20,9 +23,11 @@ const NAMES: SharedCallNames = {
   fillBytes: ['cuMemsetD8Async'],
   streamCreate: ['cuStreamCreate'],
   streamQuery: ['cuStreamQuery'],
+  streamWaitEvent: ['cuStreamWaitEvent'],
   streamDestroy: ['cuStreamDestroy_v2'],
   eventCreate: ['cuEventCreate'],
   eventRecord: ['cuEventRecord'],
+  eventQuery: ['cuEventQuery'],
   eventSynchronize: ['cuEventSynchronize'],
   eventElapsed: ['cuEventElapsedTime', 'cuEventElapsedTime_v2'],
   eventDestroy: ['cuEventDestroy_v2'],
@@ -30,6 +35,7 @@ const NAMES: SharedCallNames = {
   moduleUnload: ['cuModuleUnload'],
   moduleFunction: ['cuModuleGetFunction'],
   functionAttribute: ['cuFuncGetAttribute'],
+  occupancy: ['cuOccupancyMaxActiveBlocksPerMultiprocessor'],
   launch: ['cuLaunchKernel'],
   captureBegin: ['cuStreamBeginCapture_v2'],
   captureEnd: ['cuStreamEndCapture'],
@@ -49,6 +55,10 @@ const OVERLAP_CALLS = {
   launchWithAttributes: { names: ['cuLaunchKernelEx'], parameters: ['void *', 'void *', 'void *', 'void *'] },
 } as const;
 
+/** CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES. */
+const MAX_DYNAMIC_SHARED_BYTES = 8;
+/** CU_MEMHOSTALLOC_DEVICEMAP. */
+const HOST_MAPPED = 0x2;
 const NAME_BYTES = 256;
 
 /**
@@ -73,6 +83,8 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
       retainContext: { names: ['cuDevicePrimaryCtxRetain'], parameters: ['void *', 'int'] },
       releaseContext: { names: ['cuDevicePrimaryCtxRelease_v2'], parameters: ['int'] },
       setContext: { names: ['cuCtxSetCurrent'], parameters: ['void *'] },
+      graphUpload: { names: ['cuGraphUpload'], parameters: ['void *', 'void *'] },
+      setFunctionAttribute: { names: ['cuFuncSetAttribute'], parameters: ['void *', 'int', 'int'] },
       errorName: { names: ['cuGetErrorName'], parameters: ['int', 'void *'] },
     },
     ADVICE,
@@ -129,6 +141,12 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
     calls,
     names: NAMES,
     launchWithAttributes,
+    graphUpload: { name: 'cuGraphUpload', call: own.graphUpload },
+    allowSharedBytes: {
+      name: 'cuFuncSetAttribute',
+      call: (kernel, bytes) => own.setFunctionAttribute(kernel, MAX_DYNAMIC_SHARED_BYTES, bytes),
+    },
+    mappedHostFlags: HOST_MAPPED,
     launchParameterEnd: 0n,
     statusName,
     activate,

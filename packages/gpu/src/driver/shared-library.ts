@@ -5,8 +5,11 @@ import { isAbsolute } from 'node:path';
 import koffi from 'koffi';
 import { DriverTooOldError, GpuLibraryNotFoundError } from './errors.ts';
 
+/** What a C function takes. Pointers travel as bigint. */
+export type NativeArgument = number | bigint | string | null;
+
 /** A bound C function: numbers and pointers in, a status or a pointer out. */
-export type NativeFunction = (...args: readonly (number | bigint | string | null)[]) => number | bigint | string;
+export type NativeFunction = (...args: readonly NativeArgument[]) => number | bigint | string;
 
 /** C types that the bindings here use. Pointers travel as bigint. */
 export type NativeType = 'int' | 'uint' | 'uint8' | 'uint64' | 'size_t' | 'float' | 'void *' | 'const char *';
@@ -82,7 +85,7 @@ export interface FunctionShape {
 }
 
 /** A function that returns a status code, 0 for success. */
-export type StatusFunction = (...args: readonly (number | bigint | string | null)[]) => number;
+export type StatusFunction = (...args: readonly NativeArgument[]) => number;
 
 /**
  * Binds a table of status functions.

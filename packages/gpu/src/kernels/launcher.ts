@@ -1,6 +1,6 @@
 /** A kernel with its argument list: loaded once, launched by argument names any number of times. */
 
-import type { GpuDriver, PreparedLaunch, StreamLike } from '../driver/gpu-driver.ts';
+import type { Extent, GpuDriver, PreparedLaunch, StreamLike } from '../driver/gpu-driver.ts';
 import type { KernelArgument } from './argument-list.ts';
 import type { ArgumentWriter } from './argument-writer.ts';
 import { argumentWriter } from './argument-writer.ts';
@@ -13,7 +13,9 @@ export interface KernelLaunchDescription<List extends readonly KernelArgument[]>
   readonly symbol: string;
   readonly arguments: List;
   /** Threads of a block. */
-  readonly threadsPerBlock: number;
+  readonly threadsPerBlock: Extent;
+  /** Bytes of shared memory that a block gets beside what the kernel declares. Defaults to 0. */
+  readonly sharedBytes?: number;
   /** See `PreparedLaunch.overlapsKernelBefore`. Defaults to `false`. */
   readonly overlapsKernelBefore?: boolean;
 }
@@ -31,12 +33,19 @@ export class KernelLaunch<Name extends string> {
   /**
    * Enqueues a launch. Allocates nothing on the device and does not wait.
    *
-   * @param blocks of the grid
+   * @param blocks of the grid, in x, y and z
    * @param values every argument: pointers and i64 as bigint, u32 and f32 as number
    */
-  launch(stream: StreamLike, blocks: number, values: Readonly<Record<Name, number | bigint>>): void {
+  launch(stream: StreamLike, blocks: Extent, values: Readonly<Record<Name, number | bigint>>): void {
     this.#writer.write(this.#prepared.arguments, values);
-    this.#prepared.gridSize = blocks;
+    const { grid } = this.#prepared;
+    if (typeof blocks === 'number') {
+      grid.x = blocks;
+      grid.y = 1;
+      grid.z = 1;
+    } else {
+      [grid.x, grid.y = 1, grid.z = 1] = blocks;
+    }
     this.#prepared.launch(stream);
   }
 }
@@ -47,10 +56,10 @@ export async function loadLaunch<const List extends readonly KernelArgument[]>(
   library: KernelLibrary,
   description: KernelLaunchDescription<List>,
 ): Promise<KernelLaunch<List[number]['name']>> {
-  const { unit, symbol, threadsPerBlock, overlapsKernelBefore = false } = description;
+  const { unit, symbol, threadsPerBlock, sharedBytes = 0, overlapsKernelBefore = false } = description;
   const kernel = await library.load(unit, symbol);
   const writer = argumentWriter(description.arguments);
-  const prepared = driver.prepareLaunch(kernel, threadsPerBlock, writer.bytes);
+  const prepared = driver.prepareLaunch(kernel, { block: threadsPerBlock, argumentBytes: writer.bytes, sharedBytes });
   prepared.overlapsKernelBefore = overlapsKernelBefore;
   return new KernelLaunch(prepared, writer);
 }

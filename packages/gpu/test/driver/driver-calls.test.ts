@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../../src/errors.ts';
-import { viewOf } from '../../src/driver/native-memory.ts';
+import type { NativeRuntime } from '../../src/driver/native-calls.ts';
+import { addressOf, viewOf } from '../../src/driver/native-memory.ts';
+import type { NativeArgument } from '../../src/driver/shared-library.ts';
 import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
 import { paperRuntime } from './paper-runtime.ts';
 
@@ -43,9 +45,9 @@ describe('NativeGpuDriver', () => {
     const { runtime, log } = paperRuntime();
     const driver = new NativeGpuDriver(runtime);
     const kernel = driver.loadModule(new Uint8Array(64)).kernel('route');
-    const launch = driver.prepareLaunch(kernel, 128, 80);
+    const launch = driver.prepareLaunch(kernel, { block: 128, argumentBytes: 80 });
     assert.equal(launch.arguments.byteLength, 80);
-    launch.gridSize = 7;
+    launch.grid.x = 7;
     launch.launch(99n);
     const last = log.at(-1);
     assert.equal(last?.call, 'launch');
@@ -72,8 +74,11 @@ describe('NativeGpuDriver', () => {
       return 0;
     };
     const driver = new NativeGpuDriver({ ...runtime, launchWithAttributes });
-    const launch = driver.prepareLaunch(driver.loadModule(new Uint8Array(64)).kernel('route'), 128, 80);
-    launch.gridSize = 7;
+    const launch = driver.prepareLaunch(driver.loadModule(new Uint8Array(64)).kernel('route'), {
+      block: 128,
+      argumentBytes: 80,
+    });
+    launch.grid.x = 7;
     launch.overlapsKernelBefore = true;
     launch.launch(99n);
     assert.deepEqual(seen, [{ grid: 7, block: 128, stream: 99n, attribute: [1, 6, 1] }]);
@@ -81,6 +86,203 @@ describe('NativeGpuDriver', () => {
     launch.overlapsKernelBefore = false;
     launch.launch(99n);
     assert.equal(log.at(-1)?.call, 'launch');
+  });
+
+  it('launches grids and blocks of three axes, with dynamic shared memory, plainly and by attribute', () => {
+    const { runtime, log } = paperRuntime();
+    const configured: number[][] = [];
+    const launchWithAttributes = (config: unknown): number => {
+      const view = new DataView(viewOf(config as bigint, 28));
+      configured.push(Array.from({ length: 7 }, (_, word) => view.getUint32(word * 4, true)));
+      return 0;
+    };
+    const driver = new NativeGpuDriver({ ...runtime, launchWithAttributes });
+    const kernel = driver.loadModule(new Uint8Array(64)).kernel('tiles');
+    const launch = driver.prepareLaunch(kernel, { block: [32, 4, 2], argumentBytes: 8, sharedBytes: 4096 });
+    Object.assign(launch.grid, { x: 5, y: 6, z: 7 });
+    launch.launch(99n);
+    assert.deepEqual(log.at(-1)?.args.slice(1, 9), [5, 6, 7, 32, 4, 2, 4096, 99n]);
+    launch.overlapsKernelBefore = true;
+    launch.launch(99n);
+    assert.deepEqual(configured, [[5, 6, 7, 32, 4, 2, 4096]]);
+    const flat = driver.prepareLaunch(kernel, { block: [64, 2], argumentBytes: 8 });
+    flat.launch(99n);
+    assert.deepEqual(log.at(-1)?.args.slice(1, 9), [1, 1, 1, 64, 2, 1, 0, 99n]);
+  });
+
+  it('asks for shared memory past 48 KiB, once for each kernel and never for less', () => {
+    const { runtime } = paperRuntime();
+    const asked: number[] = [];
+    let status = 0;
+    const call = (_: bigint, bytes: number): number => {
+      asked.push(bytes / 1024);
+      return status;
+    };
+    const driver = new NativeGpuDriver({ ...runtime, allowSharedBytes: { name: 'paperAllow', call } });
+    const module = driver.loadModule(new Uint8Array(64));
+    const prepare = (name: string, kibibytes: number) =>
+      driver.prepareLaunch(module.kernel(name), { block: 64, argumentBytes: 8, sharedBytes: kibibytes * 1024 });
+    prepare('attention', 48);
+    assert.deepEqual(asked, []);
+    for (const kibibytes of [49, 100, 64, 100]) prepare('attention', kibibytes);
+    assert.deepEqual(asked, [49, 100]);
+    prepare('experts', 64);
+    assert.deepEqual(asked, [49, 100, 64]);
+    status = 1;
+    assert.throws(
+      () => prepare('attention', 300),
+      (error) =>
+        error instanceof DeviceError &&
+        error.operation === 'paperAllow' &&
+        error.message.includes(`attention, ${300 * 1024} bytes`),
+    );
+  });
+
+  it('lets a stream wait for an event of another, and asks an event without waiting', () => {
+    const answers = [600, 0, 700];
+    const { runtime, log } = paperRuntime({ eventQuery: () => answers.shift() ?? 0 });
+    const driver = new NativeGpuDriver(runtime);
+    const [loading, computing] = [driver.createStream(), driver.createStream()];
+    const event = driver.createEvent({ timing: false });
+    assert.equal(log.at(-1)?.args[1], 2, 'no timing');
+    event.record(loading);
+    computing.wait(event);
+    assert.deepEqual(log.at(-1), { call: 'streamWaitEvent', args: [computing.handle, event.handle, 0] });
+    assert.deepEqual([event.hasPassed(), event.hasPassed()], [false, true]);
+    assert.throws(() => event.hasPassed(), DeviceError);
+    driver.createEvent();
+    assert.equal(log.at(-1)?.args[1], 0);
+  });
+
+  it('maps pinned memory and memory of the caller for kernels', () => {
+    const { runtime, log } = paperRuntime();
+    // The runtime hands out host memory of this process, and addresses of its own for the device.
+    const host = new Uint8Array(64);
+    const writeOut = (out: NativeArgument | undefined, value: bigint): void =>
+      new DataView(viewOf(out as bigint, 8)).setBigUint64(0, value, true);
+    const calls: NativeRuntime['calls'] = {
+      ...runtime.calls,
+      hostMalloc: (...args) => {
+        writeOut(args[0], addressOf(host));
+        return runtime.calls.hostMalloc(...args);
+      },
+      hostDevicePointer: (out, pointer) => {
+        writeOut(out, (pointer as bigint) + 0x1000n);
+        return 0;
+      },
+    };
+    const driver = new NativeGpuDriver({ ...runtime, calls });
+    const plain = driver.allocatePinned(64);
+    assert.deepEqual([plain.devicePointer, log.at(-1)?.args.slice(1)], [null, [64, 0]]);
+    const mapped = driver.allocatePinned(64, { mapped: true });
+    assert.equal(mapped.devicePointer, mapped.pointer + 0x1000n);
+    assert.ok(log.some(({ call, args }) => call === 'hostMalloc' && args[2] === 0x40000002));
+    const registered = driver.registerHost(host);
+    assert.deepEqual(log.find(({ call }) => call === 'hostRegister')?.args, [addressOf(host), 64, 2]);
+    assert.equal(registered.devicePointer, addressOf(host) + 0x1000n);
+    registered.unregister();
+    registered.unregister();
+    assert.equal(log.filter(({ call }) => call === 'hostUnregister').length, 1);
+  });
+
+  it('gives memory back that it cannot map', () => {
+    const { runtime, log } = paperRuntime({ hostDevicePointer: 1 });
+    const driver = new NativeGpuDriver(runtime);
+    assert.throws(() => driver.registerHost(new Uint8Array(64)), DeviceError);
+    assert.equal(log.at(-1)?.call, 'hostUnregister');
+    assert.throws(() => driver.allocatePinned(64, { mapped: true }), DeviceError);
+    assert.equal(log.at(-1)?.call, 'hostFree');
+  });
+
+  it('uploads a graph where the runtime can, and leaves it to the first launch elsewhere', () => {
+    const { runtime } = paperRuntime();
+    const uploads: bigint[] = [];
+    let status = 0;
+    const call = (_: bigint, stream: bigint): number => {
+      uploads.push(stream);
+      return status;
+    };
+    for (const graphUpload of [{ name: 'paperUpload', call }, null]) {
+      const driver = new NativeGpuDriver({ ...runtime, graphUpload });
+      driver.capture(driver.createStream(), () => undefined).upload(7n);
+    }
+    assert.deepEqual(uploads, [7n]);
+    const driver = new NativeGpuDriver({ ...runtime, graphUpload: { name: 'paperUpload', call } });
+    const graph = driver.capture(driver.createStream(), () => undefined);
+    status = 1;
+    assert.throws(
+      () => graph.upload(7n),
+      (error) => error instanceof DeviceError && error.operation === 'paperUpload',
+    );
+  });
+
+  it('says how many blocks of a kernel a multiprocessor holds', () => {
+    const { runtime, log } = paperRuntime();
+    const calls: NativeRuntime['calls'] = {
+      ...runtime.calls,
+      occupancy: (...args) => {
+        new DataView(viewOf(args[0] as bigint, 4)).setInt32(0, 6, true);
+        return runtime.calls.occupancy(...args);
+      },
+    };
+    const kernel = new NativeGpuDriver({ ...runtime, calls }).loadModule(new Uint8Array(64)).kernel('route');
+    assert.equal(kernel.blocksPerMultiprocessor([32, 4], 2048), 6);
+    assert.deepEqual(log.at(-1)?.args.slice(1), [kernel.handle, 128, 2048]);
+  });
+
+  it('makes its device current before every call, so that several can be open at once', async () => {
+    const { runtime, log } = paperRuntime();
+    const graphUpload = { name: 'paperUpload', call: () => runtime.calls.graphLaunch() };
+    const driver = new NativeGpuDriver({ ...runtime, graphUpload });
+    const [stream, event] = [driver.createStream(), driver.createEvent()];
+    const module = driver.loadModule(new Uint8Array(64));
+    const kernel = module.kernel('route');
+    const launch = driver.prepareLaunch(kernel, { block: 64, argumentBytes: 8 });
+    const graph = driver.capture(stream, () => launch.launch(stream));
+    const buffer = driver.allocate(8);
+    const registered = driver.registerHost(new Uint8Array(8));
+    const acts: readonly (() => unknown)[] = [
+      () => driver.memory(),
+      () => driver.allocate(8),
+      () => driver.registerHost(new Uint8Array(8)),
+      () => driver.createStream(),
+      () => driver.createEvent(),
+      () => driver.loadModule(new Uint8Array(64)),
+      () => driver.copyToDevice(1n, 2n, 8, stream),
+      () => driver.copyToHost(1n, 2n, 8, stream),
+      () => driver.copyOnDevice(1n, 2n, 8, stream),
+      () => driver.fill(1n, 0, 8, stream),
+      () => driver.capture(stream, () => undefined),
+      () => event.record(stream),
+      () => event.hasPassed(),
+      () => event.synchronize(),
+      () => event.elapsedSince(event),
+      () => stream.wait(event),
+      () => stream.synchronize(),
+      () => launch.launch(stream),
+      () => graph.launch(stream),
+      () => graph.upload(stream),
+      () => module.kernel('another'),
+      () => kernel.resources(),
+      () => kernel.blocksPerMultiprocessor(64),
+      () => buffer.free(),
+      () => registered.unregister(),
+      () => graph.destroy(),
+      () => event.destroy(),
+      () => module.unload(),
+      () => stream.destroy(),
+    ];
+    for (const act of acts) {
+      log.length = 0;
+      await act();
+      const calls = log.map(({ call }) => call);
+      assert.ok(calls.length >= 2, `${String(act)} made ${calls.join()}`);
+      assert.equal(calls[0], 'activate', `${String(act)} made ${calls.join()}`);
+    }
+    driver.dispose();
+    for (const act of [() => launch.launch(stream), () => graph.launch(stream), () => driver.fill(1n, 0, 8, 0n)]) {
+      assert.throws(act, DisposedError);
+    }
   });
 
   it('ends a capture whose recording throws, and passes the error on', () => {

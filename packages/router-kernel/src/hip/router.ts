@@ -139,7 +139,6 @@ export class HipRouter implements Router {
    */
   enqueue(stream: StreamLike, buffers: DeviceRouteBuffers): void {
     this.#requireAlive();
-    this.driver.activate();
     this.#route.enqueue(stream, buffers);
   }
 
@@ -161,7 +160,6 @@ export class HipRouter implements Router {
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
     const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
     await this.#route.prepare({ tokens, padding, alignment });
-    this.driver.activate();
     const staged = this.#staging.stage(logits, args, this.planWorkspaceBytes(tokens));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);
