@@ -1,12 +1,10 @@
 /** Choosing a backend. */
 
+import type { Logger } from '@switchyard/gpu/logger';
 import { resolveRouterConfig } from './contract.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
-import type { RouterLogger } from './logger.ts';
-
-export type { RouterLogger } from './logger.ts';
 
 /** The configuration of a router, and where it shall run. */
 export interface CreateRouterOptions extends RouterConfig {
@@ -16,7 +14,7 @@ export interface CreateRouterOptions extends RouterConfig {
    */
   readonly backend?: RouterBackend | 'auto';
   /** Hears why a backend was passed over (`info`). Defaults to silence. */
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
 }
 
 const BACKENDS: readonly RouterBackend[] = ['hip', 'webgpu', 'cpu'];
@@ -62,11 +60,7 @@ function isBackend(name: string): name is RouterBackend {
   return BACKENDS.some((backend) => backend === name);
 }
 
-async function startBackend(
-  backend: RouterBackend,
-  config: RouterConfig,
-  logger: RouterLogger | undefined,
-): Promise<Router> {
+async function startBackend(backend: RouterBackend, config: RouterConfig, logger: Logger | undefined): Promise<Router> {
   if (backend === 'cpu') return createCpuRouter(config);
   const options = logger === undefined ? {} : { logger };
   if (backend === 'hip') {

@@ -3,7 +3,21 @@
  * `code` is stable and meant for programs.
  */
 
-/** The base of every error of this package. */
+import { GpuError } from '@switchyard/gpu/errors';
+
+export {
+  BackendUnavailableError,
+  DeviceError,
+  DisposedError,
+  GpuError,
+  KernelCompileError,
+  OutOfDeviceMemoryError,
+} from '@switchyard/gpu/errors';
+
+/**
+ * The base of every error that a router throws. The errors of the GPU below a router (GpuError and its subclasses) are
+ * instances of it too, so that `error instanceof RouterError` holds for all of them.
+ */
 export class RouterError extends Error {
   /** A stable identifier of the failure, such as `'INVALID_CONFIG'`. */
   readonly code: string;
@@ -12,6 +26,11 @@ export class RouterError extends Error {
     super(message, options);
     this.name = new.target.name;
     this.code = code;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this === RouterError && value instanceof GpuError) return true;
+    return Function.prototype[Symbol.hasInstance].call(this, value);
   }
 }
 
@@ -40,75 +59,5 @@ export class InvalidArgumentError extends RouterError {
     super('INVALID_ARGUMENT', message);
     this.argument = argument;
     this.received = received;
-  }
-}
-
-/** A router, device or buffer was used after `dispose()`. Code `DISPOSED`. */
-export class DisposedError extends RouterError {
-  /** What had been disposed of, such as `'router (cpu)'`. */
-  readonly what: string;
-
-  constructor(what: string) {
-    super('DISPOSED', `The ${what} was used after dispose(). Make a new one, or dispose of it later.`);
-    this.what = what;
-  }
-}
-
-/** A backend cannot run here: no device, no library, too old a driver. Code `BACKEND_UNAVAILABLE`. */
-export class BackendUnavailableError extends RouterError {
-  /** `'hip'`, `'webgpu'` or `'cpu'`; `'auto'` where none of them could start. */
-  readonly backend: string;
-  /** What was tried and why each attempt failed, in order. */
-  readonly tried: readonly string[];
-
-  constructor(backend: string, message: string, tried: readonly string[] = [], options?: ErrorOptions) {
-    super('BACKEND_UNAVAILABLE', message, options);
-    this.backend = backend;
-    this.tried = tried;
-  }
-}
-
-/** A call into a driver or a GPU interface failed. Code `DEVICE_ERROR`. */
-export class DeviceError extends RouterError {
-  /** `'hip'` or `'webgpu'`. */
-  readonly backend: string;
-  /** The call that failed, such as `'hipModuleLoadData'`. */
-  readonly operation: string;
-  /** The status that the call returned, as the driver names it; null where there is none. */
-  readonly status: string | null;
-
-  constructor(backend: string, operation: string, status: string | null, message: string, options?: ErrorOptions) {
-    super('DEVICE_ERROR', message, options);
-    this.backend = backend;
-    this.operation = operation;
-    this.status = status;
-  }
-}
-
-/** The device has too little free memory. Code `OUT_OF_DEVICE_MEMORY`. */
-export class OutOfDeviceMemoryError extends RouterError {
-  /** `'hip'` or `'webgpu'`. */
-  readonly backend: string;
-  /** The bytes that were asked for. */
-  readonly requestedBytes: number;
-
-  constructor(backend: string, requestedBytes: number, message: string, options?: ErrorOptions) {
-    super('OUT_OF_DEVICE_MEMORY', message, options);
-    this.backend = backend;
-    this.requestedBytes = requestedBytes;
-  }
-}
-
-/** A kernel did not compile. Code `KERNEL_COMPILE_FAILED`. */
-export class KernelCompileError extends RouterError {
-  /** What it was compiled for, such as `'gfx942'`. */
-  readonly target: string;
-  /** The compiler's own words. */
-  readonly log: string;
-
-  constructor(target: string, log: string, message: string, options?: ErrorOptions) {
-    super('KERNEL_COMPILE_FAILED', message, options);
-    this.target = target;
-    this.log = log;
   }
 }

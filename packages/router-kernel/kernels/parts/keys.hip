@@ -9,24 +9,11 @@
 
 namespace ROUTER_NAMESPACE {
 
-enum class Dtype { bf16 = 0, f16 = 1, f32 = 2 };
-
-// Never selected before any expert, a NaN's included.
-constexpr i32 kNoKey32 = 0x7fffffff;
-constexpr i64 kNoKey64 = 0x7fffffffffffffffLL;
-
-template <class Key>
-constexpr Key kNoKey = sizeof(Key) == 4 ? static_cast<Key>(kNoKey32) : static_cast<Key>(kNoKey64);
-
 template <class Key>
 ROUTER_INLINE i32 expert_of(Key key) {
   if constexpr (sizeof(Key) == 4) return static_cast<i32>(key) & 0xffff;
   return static_cast<i32>(key);
 }
-
-// The bits of +Inf in a 16-bit format.
-template <Dtype DTYPE>
-constexpr u32 kInfinity16 = DTYPE == Dtype::bf16 ? 0x7f80u : 0x7c00u;
 
 #if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
 
@@ -82,22 +69,6 @@ ROUTER_INLINE u32 orders_of_pair(u32 pair) {
 #endif
 
 #endif
-
-// A 16-bit logit as f32.
-template <Dtype DTYPE>
-ROUTER_INLINE float widen(u32 half) {
-  if constexpr (DTYPE == Dtype::bf16) {
-    return bits_to_float(half << 16);
-  } else {
-#if ROUTER_NVIDIA
-    float value;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(static_cast<u16>(half)));
-    return value;
-#else
-    return static_cast<float>(__builtin_bit_cast(_Float16, static_cast<u16>(half)));
-#endif
-  }
-}
 
 // The logit that a 32-bit key carries; -Inf for a NaN.
 template <Dtype DTYPE>

@@ -1,13 +1,13 @@
 /** The HIP router beside `bench --backend webgpu`: the same logits, on the same GPU. */
 
+import { openGpuDriver, uploadBytes } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
 import { resolveRouterConfig } from '../contract.ts';
 import type { Logits, ResolvedRouterConfig, RouterConfig } from '../contract.ts';
 import { baselineContender } from '../hip/benchmark/contenders.ts';
-import { measureLaunches, uploadBytes } from '../hip/benchmark/measure.ts';
+import { measureLaunches } from '../hip/benchmark/measure.ts';
 import { DeviceRoute } from '../hip/device-route.ts';
-import type { DeviceBuffer, GpuDriver, GpuStream } from '../hip/driver/gpu-driver.ts';
-import { openGpuDriver } from '../hip/driver/open-driver.ts';
-import { KernelLibrary } from '../hip/kernel-library.ts';
+import { openRouterLibrary } from '../hip/router-library.ts';
 
 /** Median times of one launch among many in a captured graph, in microseconds, with the logits [T, E] on the GPU. */
 export interface HipTimes {
@@ -33,7 +33,7 @@ const MEASURE = { launches: 100, replays: 50 };
 /** Opens the HIP backend. @throws BackendUnavailableError, KernelCompileError */
 export async function openHipTimer(config: RouterConfig): Promise<HipTimer> {
   const driver = openGpuDriver();
-  const library = new KernelLibrary(driver);
+  const library = openRouterLibrary(driver);
   const stream = driver.createStream();
   const dispose = (): void => {
     library.dispose();

@@ -2,10 +2,10 @@
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { openGpuDriver } from '@switchyard/gpu';
 import { benchmarkPlot } from '../hip/benchmark/plot.ts';
 import { benchmarkTables } from '../hip/benchmark/report.ts';
 import { BENCHMARK_SHAPES, BENCHMARK_TOKENS, runBenchmark } from '../hip/benchmark/run-benchmark.ts';
-import { openGpuDriver } from '../hip/driver/open-driver.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
 

@@ -1,20 +1,21 @@
 /** `router-kernel compile`: the kernel of a shape for an architecture, and what the compiler made of it. */
 
 import { writeFileSync } from 'node:fs';
-import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
-import { waveSizeOf } from '../hip/driver/amd.ts';
-import { openHiprtc, openNvrtc } from '../hip/driver/runtime-compiler.ts';
+import { openHiprtc, openNvrtc, placeKernelArguments, waveSizeOf } from '@switchyard/gpu';
+import type { KernelTarget } from '@switchyard/gpu';
 import {
-  disassemble,
-  compileOffline,
-  findLlvm,
   LLVM_VERSION,
+  compileOffline,
+  disassemble,
+  findLlvm,
+  instructionMix,
+  parseDisassembly,
   readKernelResources,
-} from '../hip/kernel/llvm-toolchain.ts';
-import { instructionMix, parseDisassembly } from '../hip/kernel/disassembly.ts';
-import { placeKernelArguments, ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/kernel-arguments.ts';
+} from '@switchyard/gpu/offline';
+import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
+import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
-import { type KernelSpecialization, type KernelTarget, specialize } from '../hip/kernel/specialization.ts';
+import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';
 import type { CliIo } from './command.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
 

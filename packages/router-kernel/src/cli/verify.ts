@@ -2,7 +2,7 @@
 
 import type { Router, RouterConfig } from '../contract.ts';
 import { createRouter } from '../create-router.ts';
-import type { LargeOffsetCheck } from '../hip/verification.ts';
+import type { LargeOffsetCheck } from '../hip/device-checks.ts';
 import { contractCases, runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
 import type { WebGpuRouterOptions } from '../webgpu/index.ts';
 import { defineCommand, UsageError } from './command.ts';
@@ -84,8 +84,8 @@ async function openHipDevice(): Promise<
     checkLargeOffsets(): Promise<LargeOffsetCheck>;
   }
 > {
-  const { openGpuDriver } = await import('../hip/driver/open-driver.ts');
-  const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/verification.ts');
+  const { openGpuDriver } = await import('@switchyard/gpu');
+  const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/device-checks.ts');
   const driver = openGpuDriver();
   return {
     createRouter: (config) => createCheckedHipRouter(config, driver),

@@ -11,6 +11,7 @@ import type {
   RouterConfig,
   RouterOutput,
 } from '../contract.ts';
+import { hasRange, ranksByChoice } from '../derived-config.ts';
 import { buildDispatchPlanInto } from '../dispatch-plan.ts';
 import { DisposedError, InvalidArgumentError } from '../errors.ts';
 import { bf16ToF32, f16ToF32 } from '../number-formats.ts';
@@ -44,12 +45,12 @@ export class CpuRouter implements Router {
   /** @throws InvalidConfigError */
   constructor(config: RouterConfig) {
     const resolved = resolveRouterConfig(config);
-    const { experts, topK, logitsDtype, scoring, renormalize, correctionBias, groups } = resolved;
-    const ranksByChoice = correctionBias !== null || groups > 1;
-    const readsWholeRow = ranksByChoice || (scoring === 'softmax' && !renormalize);
+    const { experts, topK, logitsDtype, scoring, renormalize } = resolved;
+    const isChoice = ranksByChoice(resolved);
+    const readsWholeRow = isChoice || (scoring === 'softmax' && !renormalize);
     this.config = resolved;
     this.#infinityBits = logitsDtype === 'bf16' ? BF16_INFINITY_BITS : F16_INFINITY_BITS;
-    this.#choiceScorer = ranksByChoice ? new ChoiceScorer(resolved) : null;
+    this.#choiceScorer = isChoice ? new ChoiceScorer(resolved) : null;
     this.#weightWriter = new WeightWriter(resolved);
     this.#row = new Float32Array(readsWholeRow && logitsDtype !== 'f32' ? experts : 0);
     this.#selectionKeys = new Int32Array(topK);
@@ -125,9 +126,9 @@ export class CpuRouter implements Router {
   }
 
   #routeRows(logits: Logits, call: ResolvedRouteArguments, ids: Int32Array, weights: Float32Array): void {
-    const { topK, experts, expertRange } = this.config;
+    const { topK } = this.config;
     const { tokens, rowStride, paddingMask, rowCount } = call;
-    const isWholeRange = expertRange[0] === 0 && expertRange[1] === experts;
+    const isWholeRange = !hasRange(this.config);
     for (let token = 0; token < tokens; token++) {
       const outStart = token * topK;
       if (token >= rowCount || (paddingMask !== null && paddingMask[token] !== 0)) {

@@ -1,14 +1,14 @@
 /** Routing rows that already lie in device memory: choosing the kernel form, packing its arguments, launching it. */
 
+import { loadLaunch } from '@switchyard/gpu';
+import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
+import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { argumentWriter } from './argument-writer.ts';
-import type { DevicePointer, GpuDriver, PreparedLaunch, StreamLike } from './driver/gpu-driver.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
-import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/kernel-arguments.ts';
-import { gridSize, type KernelSpecialization, logitBytes } from './kernel/specialization.ts';
-import { logitsAlignment, specialize } from './kernel/specialization.ts';
-import type { KernelLibrary } from './kernel-library.ts';
+import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
+import { kernelUnit } from './kernel/source.ts';
+import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
 
 /** Where a call's rows and results lie in device memory. Output addresses are multiples of 16. */
 export interface DeviceRouteBuffers {
@@ -54,11 +54,12 @@ export interface RouteShape {
 
 interface LoadedForm {
   readonly specialization: KernelSpecialization;
-  readonly launch: PreparedLaunch;
+  readonly launch: RouterLaunch;
 }
 
-const ROUTER_ARGUMENTS = argumentWriter(ROUTER_KERNEL_ARGUMENTS);
-const PLAN_ARGUMENTS = argumentWriter(DISPATCH_PLAN_KERNEL_ARGUMENTS);
+type RouterLaunch = KernelLaunch<(typeof ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
+type PlanLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
+
 /** The largest T whose form is loaded ahead of time is 2 to this power; larger T have the same form. */
 const LARGEST_PREPARED_POWER = 20;
 
@@ -70,7 +71,7 @@ export class DeviceRoute {
   readonly #bias: DevicePointer;
   readonly #mayOverlap: boolean;
   readonly #forms = new Map<string, LoadedForm>();
-  readonly #planLaunches = new Map<string, PreparedLaunch>();
+  readonly #planLaunches = new Map<string, PlanLaunch>();
   /** The form of the last call, which decoding repeats for thousands of calls. */
   #last: { readonly tokens: number; readonly padding: boolean; readonly alignment: number; readonly form: LoadedForm };
 
@@ -127,8 +128,13 @@ export class DeviceRoute {
     const plan = planDispatchLaunches(this.#config, this.#library.target, shape.tokens);
     for (const { symbol, threadsPerBlock } of plan.launches) {
       if (this.#planLaunches.has(symbol)) continue;
-      const kernel = await this.#library.load(plan, symbol);
-      this.#planLaunches.set(symbol, this.#driver.prepareLaunch(kernel, threadsPerBlock, PLAN_ARGUMENTS.bytes));
+      const launch = await loadLaunch(this.#driver, this.#library, {
+        unit: kernelUnit(plan),
+        symbol,
+        threadsPerBlock,
+        arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
+      });
+      this.#planLaunches.set(symbol, launch);
     }
   }
 
@@ -136,11 +142,6 @@ export class DeviceRoute {
   planWorkspaceBytes(tokens: number): number {
     if (!this.#config.dispatchPlan) return 0;
     return planDispatchLaunches(this.#config, this.#library.target, tokens).workspaceBytes;
-  }
-
-  /** Registers and the like of each loaded form, by symbol. */
-  loadedForms(): readonly KernelSpecialization[] {
-    return [...this.#forms.values()].map(({ specialization }) => specialization);
   }
 
   /** The kernel form that serves a shape. */
@@ -161,7 +162,7 @@ export class DeviceRoute {
     if (tokens > 0) {
       const padding = paddingMask !== 0n || rowCount !== 0n;
       const form = this.#formFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
-      ROUTER_ARGUMENTS.write(form.launch.arguments, {
+      form.launch.launch(stream, gridSize(form.specialization, tokens), {
         logits,
         weights,
         ids,
@@ -175,8 +176,6 @@ export class DeviceRoute {
         paddingMask,
         rowCount,
       });
-      form.launch.gridSize = gridSize(form.specialization, tokens);
-      form.launch.launch(stream);
     }
     if (buffers.dispatchPlan !== undefined) this.#enqueuePlan(stream, tokens, ids, buffers.dispatchPlan);
   }
@@ -194,7 +193,7 @@ export class DeviceRoute {
     for (const { symbol, blocks } of plan.launches) {
       const launch = this.#planLaunches.get(symbol) ?? refuseUnprepared(symbol, tokens);
       const { slots, slotsPerBlock, blocks: countBlocks } = plan;
-      PLAN_ARGUMENTS.write(launch.arguments, {
+      launch.launch(stream, blocks, {
         ids,
         expertOffsets,
         sortedSlots,
@@ -203,8 +202,6 @@ export class DeviceRoute {
         slotsPerBlock,
         blocks: countBlocks,
       });
-      launch.gridSize = blocks;
-      launch.launch(stream);
     }
   }
 
@@ -230,9 +227,13 @@ async function loadForm(
   specialization: KernelSpecialization,
   mayOverlap: boolean,
 ): Promise<LoadedForm> {
-  const kernel = await library.load(specialization, specialization.symbol);
-  const launch = driver.prepareLaunch(kernel, specialization.threadsPerBlock, ROUTER_ARGUMENTS.bytes);
-  launch.overlapsKernelBefore = mayOverlap;
+  const launch = await loadLaunch(driver, library, {
+    unit: kernelUnit(specialization),
+    symbol: specialization.symbol,
+    threadsPerBlock: specialization.threadsPerBlock,
+    arguments: ROUTER_KERNEL_ARGUMENTS,
+    overlapsKernelBefore: mayOverlap,
+  });
   return { specialization, launch };
 }
 

@@ -1,8 +1,9 @@
 /** Pinned and device memory that `route` sends host rows through; grown when a call needs more, kept between calls. */
 
+import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
 import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
+import { idBytes } from '../derived-config.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
-import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from './driver/gpu-driver.ts';
 
 /** Sections start at multiples of this many bytes. */
 const SECTION_ALIGNMENT = 256;
@@ -39,7 +40,6 @@ export class HostStaging {
     const { tokens, rowStride, paddingMask, rowCount } = args;
     const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
     const slots = tokens * topK;
-    const idBytes = idsDtype === 'i64' ? 8 : 4;
 
     const layout = new SectionLayout();
     const logitsAt = layout.place(elements * logits.BYTES_PER_ELEMENT);
@@ -47,7 +47,7 @@ export class HostStaging {
     const countAt = layout.place(4);
     const inputBytes = layout.end;
     const weightsAt = layout.place(slots * 4);
-    const idsAt = layout.place(slots * idBytes);
+    const idsAt = layout.place(slots * idBytes(idsDtype));
     const indicesAt = layout.place(tokenExpertIndices ? slots * 4 : 0);
     const offsetsAt = layout.place(dispatchPlan ? (experts + 1) * 4 : 0);
     const slotsAt = layout.place(dispatchPlan ? slots * 4 : 0);
@@ -92,7 +92,7 @@ export class HostStaging {
         this.#driver.copyToHost(pinned.pointer + BigInt(inputBytes), at(inputBytes), outputEnd - inputBytes, stream),
       read: () => ({
         tokens,
-        ids: idsOf(this.#config, memory.slice(idsAt, idsAt + slots * idBytes)),
+        ids: idsOf(this.#config, memory.slice(idsAt, idsAt + slots * idBytes(idsDtype))),
         weights: new Float32Array(memory.slice(weightsAt, weightsAt + slots * 4)),
         ...(tokenExpertIndices ? { tokenExpertIndices: int32(indicesAt, slots) } : {}),
         ...(dispatchPlan

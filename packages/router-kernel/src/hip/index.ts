@@ -1,6 +1,6 @@
 /** The router on AMD GPUs (HIP), and on NVIDIA GPUs through the same kernel. */
 
-export { CompileCache, defaultCacheFolder } from './compile-cache.ts';
+export { CompileCache, defaultCacheFolder } from '@switchyard/gpu';
 export type { DevicePlanBuffers, DeviceRouteBuffers, RouteShape } from './device-route.ts';
 export type {
   DeviceBuffer,
@@ -11,10 +11,10 @@ export type {
   GpuPlatform,
   GpuStream,
   StreamLike,
-} from './driver/gpu-driver.ts';
-export { openGpuDriver } from './driver/open-driver.ts';
-export type { OpenGpuDriverOptions } from './driver/open-driver.ts';
-export { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError, UnknownArchitectureError } from './errors.ts';
-export type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
+} from '@switchyard/gpu';
+export { openGpuDriver } from '@switchyard/gpu';
+export type { OpenGpuDriverOptions } from '@switchyard/gpu';
+export { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError, UnknownArchitectureError } from '@switchyard/gpu';
+export type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 export { createHipRouter, HipRouter } from './router.ts';
 export type { HipRouterOptions } from './router.ts';

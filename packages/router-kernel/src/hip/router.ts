@@ -1,5 +1,8 @@
 /** The Router on an AMD or NVIDIA GPU. */
 
+import { CompileCache, addressOf, openGpuDriver } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, KernelCompiler, StreamLike } from '@switchyard/gpu';
+import type { Logger } from '@switchyard/gpu/logger';
 import {
   checkRouteArguments,
   type Logits,
@@ -12,20 +15,14 @@ import {
   resolveRouterConfig,
 } from '../contract.ts';
 import { DisposedError } from '../errors.ts';
-import type { RouterLogger } from '../logger.ts';
-import { CompileCache } from './compile-cache.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
-import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, StreamLike } from './driver/gpu-driver.ts';
-import { addressOf } from './driver/native-memory.ts';
-import { openGpuDriver } from './driver/open-driver.ts';
-import type { KernelCompiler } from './kernel-compiler.ts';
-import { KernelLibrary } from './kernel-library.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { HostStaging } from './host-staging.ts';
+import { openRouterLibrary } from './router-library.ts';
 
 /** How a HIP router is made. */
 export interface HipRouterOptions {
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
   /** The GPU's index in its runtime's order. Defaults to 0. */
   readonly device?: number;
   /** Whose GPU. Defaults to AMD's, then NVIDIA's. */
@@ -62,7 +59,7 @@ export async function createHipRouter(config: RouterConfig, options: HipRouterOp
     ...(options.cacheFolder === undefined ? {} : { folder: options.cacheFolder }),
     ...(logger === undefined ? {} : { logger }),
   });
-  const library = new KernelLibrary(driver, {
+  const library = openRouterLibrary(driver, {
     cache,
     ...(options.compiler === undefined ? {} : { compiler: options.compiler }),
     ...(logger === undefined ? {} : { logger }),
@@ -142,7 +139,6 @@ export class HipRouter implements Router {
    */
   enqueue(stream: StreamLike, buffers: DeviceRouteBuffers): void {
     this.#requireAlive();
-    this.driver.activate();
     this.#route.enqueue(stream, buffers);
   }
 
@@ -164,7 +160,6 @@ export class HipRouter implements Router {
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
     const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
     await this.#route.prepare({ tokens, padding, alignment });
-    this.driver.activate();
     const staged = this.#staging.stage(logits, args, this.planWorkspaceBytes(tokens));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);

@@ -3,19 +3,20 @@
  * The WebGPU router for web pages: no Node imports. Also for any program that brings a GPUDevice of its own.
  */
 
+import type { Logger } from '@switchyard/gpu/logger';
+import { acquireCallersDevice, acquireSharedDevice } from '@switchyard/gpu/webgpu';
+import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
-import type { RouterLogger } from '../create-router.ts';
 import { BackendUnavailableError } from '../errors.ts';
 import type { ExchangePath } from './launch-shape.ts';
-import { acquireCallersDevice, acquireSharedDevice } from './router-device.ts';
-import type { RouterDevice } from './router-device.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
 export * from '../errors.ts';
 export { decodeLogits, encodeLogits } from '../number-formats.ts';
-export { WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
-export type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
+export type { GpuRange } from '@switchyard/gpu/webgpu';
+export type { RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './launch-shape.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
@@ -23,13 +24,15 @@ export { WebGpuRouter } from './webgpu-router.ts';
 /** Where a WebGPU router runs. */
 export interface WebGpuRouterOptions {
   /** Hears which path was chosen (`debug`) and of a lost device (`warn`). Defaults to silence. */
-  readonly logger?: RouterLogger;
+  readonly logger?: Logger;
   /** A device of the caller, who also destroys it. Defaults to one that all routers share. */
   readonly device?: GPUDevice;
   /** How a token's lanes exchange keys. Defaults to `'auto'`: by subgroup operations where the device has them. */
   readonly path?: ExchangePath | 'auto';
   /** Ask for a software adapter. Defaults to `false`. */
   readonly software?: boolean;
+  /** Refuse an adapter that computes on the CPU, as `createRouter` does unless WebGPU is named. Defaults to `false`. */
+  readonly hardwareOnly?: boolean;
 }
 
 /**
@@ -59,8 +62,8 @@ export async function createRouterOnGpu(
   gpu: GPU,
   options: WebGpuRouterOptions,
 ): Promise<WebGpuRouter> {
-  const { logger, software = false } = options;
-  const device = await acquireSharedDevice(gpu, { software, ...(logger && { logger }) });
+  const { logger, software = false, hardwareOnly = false } = options;
+  const device = await acquireSharedDevice(gpu, { software, hardwareOnly, ...(logger && { logger }) });
   return createOn(config, device, options);
 }
 
@@ -74,7 +77,7 @@ async function createRouterOnDevice(
 
 async function createOn(
   config: RouterConfig,
-  device: RouterDevice,
+  device: SharedDevice,
   { path, logger }: WebGpuRouterOptions,
 ): Promise<WebGpuRouter> {
   try {

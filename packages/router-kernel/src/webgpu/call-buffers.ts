@@ -1,11 +1,10 @@
 /** The GPU memory of a `route` call, kept and used again by later calls. */
 
+import { CallUniforms, outOfMemory } from '@switchyard/gpu/webgpu';
+import type { GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig, RouterOutput } from '../contract.ts';
-import type { PlanScratch } from './dispatch-encoder.ts';
-import { idBytes } from './gpu-ranges.ts';
-import type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
-import { outOfMemory } from './errors.ts';
-import { CallUniforms } from './uniforms.ts';
+import { idBytes } from '../derived-config.ts';
+import type { RouterGpuBuffers } from './gpu-ranges.ts';
 
 /** GPUBufferUsage, whose global Node does not have. */
 const MAP_READ_COPY_DST = 0x9;
@@ -26,6 +25,12 @@ interface OutputLayout {
   readonly sortedSlots: number;
   /** All of it. */
   readonly bytes: number;
+}
+
+/** Lends memory for the counts of a plan of many blocks. */
+export interface PlanScratch {
+  /** A buffer of at least so many bytes, usage STORAGE. */
+  planCounts(bytes: number): GPUBuffer;
 }
 
 /** Buffers that belong to one call at a time. They grow, and never shrink. */
@@ -122,7 +127,7 @@ export class CallBuffers implements PlanScratch {
     };
     return {
       weights: place(slots * 4),
-      ids: place(slots * idBytes(this.#config)),
+      ids: place(slots * idBytes(this.#config.idsDtype)),
       tokenExpertIndices: place(slots * 4, tokenExpertIndices),
       expertOffsets: place((experts + 1) * 4, dispatchPlan),
       sortedSlots: place(slots * 4, dispatchPlan),

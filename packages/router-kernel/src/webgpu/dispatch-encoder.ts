@@ -1,16 +1,16 @@
 /** Writes the dispatches of a call into a compute pass. */
 
+import { bindRange, outOfMemory } from '@switchyard/gpu/webgpu';
+import type { BoundRange, CachedPipeline, GpuRange, UniformSource } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { outOfMemory } from './errors.ts';
-import { bindRange, idBytes, logitBytes } from './gpu-ranges.ts';
-import type { BoundRange, GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+import { idBytes, logitBytes } from '../derived-config.ts';
+import type { PlanScratch } from './call-buffers.ts';
+import type { RouterGpuBuffers } from './gpu-ranges.ts';
 import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './launch-shape.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
-import type { CachedPipeline } from './pipeline-cache.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
 import { PLAN_BLOCK } from './plan-shader.ts';
 import { wordsPerStore } from './router-shader.ts';
-import type { UniformSource } from './uniforms.ts';
 
 /** A call's tokens, with every default filled in. */
 export interface EncodedCall {
@@ -20,12 +20,6 @@ export interface EncodedCall {
   readonly rowStride: number;
   /** Rows at and past it are padding. */
   readonly rowCount: number;
-}
-
-/** Lends memory for the counts of a plan of many blocks. */
-export interface PlanScratch {
-  /** A buffer of at least so many bytes, usage STORAGE. */
-  planCounts(bytes: number): GPUBuffer;
 }
 
 /** Tokens of one dispatch are cut at multiples of this, so that every row of it starts at a multiple of 256 bytes. */
@@ -62,7 +56,7 @@ export class DispatchEncoder implements PlanScratch {
 
   /** The tokens that one dispatch can take, by how many bytes of logits may be bound at once. */
   sliceTokens(rowStride: number): number {
-    const rowBytes = rowStride * logitBytes(this.#config);
+    const rowBytes = rowStride * logitBytes(this.#config.logitsDtype);
     const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = this.#device.limits;
     const fitting = Math.floor((maxStorageBufferBindingSize - minStorageBufferOffsetAlignment) / rowBytes);
     if (fitting < SLICE_STEP) throw outOfMemory(SLICE_STEP * rowBytes);
@@ -74,7 +68,7 @@ export class DispatchEncoder implements PlanScratch {
     const step = this.sliceTokens(call.rowStride);
     for (let first = 0; first < call.tokens; first += step) {
       const count = Math.min(step, call.tokens - first);
-      const start = first * call.rowStride * logitBytes(this.#config);
+      const start = first * call.rowStride * logitBytes(this.#config.logitsDtype);
       const logits = { buffer: buffers.logits.buffer, offset: (buffers.logits.offset ?? 0) + start };
       this.encodeSlice(pass, { ...buffers, logits }, call, first, count, uniforms);
     }
@@ -93,9 +87,9 @@ export class DispatchEncoder implements PlanScratch {
     const config = this.#config;
     const slots = call.tokens * config.topK;
     const elements = (count - 1) * call.rowStride + config.experts;
-    const logits = this.#bind(buffers.logits, 0, elements * logitBytes(config));
+    const logits = this.#bind(buffers.logits, 0, elements * logitBytes(config.logitsDtype));
     const weights = this.#bind(buffers.weights, 0, slots * 4);
-    const ids = this.#bind(buffers.ids, 0, slots * idBytes(config));
+    const ids = this.#bind(buffers.ids, 0, slots * idBytes(config.idsDtype));
     const indices = buffers.tokenExpertIndices && this.#bind(buffers.tokenExpertIndices, 0, slots * 4);
     const nothing = { buffer: this.#nothing };
     const mask = this.#bind(buffers.paddingMask ?? nothing, 0, buffers.paddingMask ? call.tokens : 4);
@@ -121,13 +115,13 @@ export class DispatchEncoder implements PlanScratch {
     ];
     if (!key.isContiguous) {
       const width = wordsPerStore(config, shape, key.isAligned);
-      const idWords = idBytes(config) / 4;
+      const idWords = idBytes(config.idsDtype) / 4;
       const uniform = uniforms.put(
         new Uint32Array([
           count,
           call.rowStride / shape.logitsPerLoad,
           call.rowCount,
-          logits.lead / logitBytes(config) / shape.logitsPerLoad,
+          logits.lead / logitBytes(config.logitsDtype) / shape.logitsPerLoad,
           (weights.lead / 4 + first * config.topK) / width.weights,
           (ids.lead / 4 + first * config.topK * idWords) / width.ids,
           ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
@@ -162,7 +156,7 @@ export class DispatchEncoder implements PlanScratch {
     const { experts, topK } = this.#config;
     const slots = tokens * topK;
     const blocks = Math.max(1, Math.ceil(slots / PLAN_BLOCK));
-    const ids = this.#bind(buffers.ids, 0, slots * idBytes(this.#config));
+    const ids = this.#bind(buffers.ids, 0, slots * idBytes(this.#config.idsDtype));
     const offsets = this.#bind(expertOffsets, 0, (experts + 1) * 4);
     const sorted = this.#bind(sortedSlots, 0, slots * 4);
     const numbers = new Uint32Array([slots, blocks, ids.lead / 4, offsets.lead / 4, sorted.lead / 4]);

@@ -1,13 +1,10 @@
-/** Parts of GPU buffers: what `encode` takes, checked, and cut into what WebGPU can bind. */
+/** The buffers that `encode` takes, checked. */
 
+import { bindRange } from '@switchyard/gpu/webgpu';
+import type { BoundRange, GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
+import { idBytes, logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
-
-/** A buffer from a byte offset on. The offset is a multiple of 4 (of 2 for 16-bit logits); it defaults to 0. */
-export interface GpuRange {
-  readonly buffer: GPUBuffer;
-  readonly offset?: number;
-}
 
 /**
  * The buffers of one `encode` call. Inputs (logits, paddingMask, rowCount) may share a buffer, but none with an output.
@@ -33,35 +30,8 @@ export interface RouterGpuBuffers {
   readonly rowCount?: GpuRange;
 }
 
-/** A range as it is bound: from an offset that WebGPU allows, with the bytes that lie between it and the range. */
-export interface BoundRange {
-  readonly binding: GPUBufferBinding;
-  /** Bytes from the binding's start to the range's. */
-  readonly lead: number;
-}
-
 /** GPUBufferUsage.STORAGE, whose global Node does not have. */
 const STORAGE = 0x80;
-
-/** Cuts `bytes` bytes from `start` bytes past a range's offset into a binding. */
-export function bindRange(range: GpuRange, start: number, bytes: number, alignment: number): BoundRange {
-  const first = (range.offset ?? 0) + start;
-  const lead = first % alignment;
-  return {
-    binding: { buffer: range.buffer, offset: first - lead, size: Math.max(Math.ceil((lead + bytes) / 4) * 4, 4) },
-    lead,
-  };
-}
-
-/** Bytes of one stored logit. */
-export function logitBytes(config: ResolvedRouterConfig): number {
-  return config.logitsDtype === 'f32' ? 4 : 2;
-}
-
-/** Bytes of one id. */
-export function idBytes(config: ResolvedRouterConfig): number {
-  return config.idsDtype === 'i64' ? 8 : 4;
-}
 
 /** A range of an `encode` call, and what the configuration wants of it. */
 interface RangeCheck {
@@ -103,9 +73,9 @@ export function checkGpuBuffers(
     isOutput: true,
   });
   const checks = [
-    input('logits', logits * logitBytes(config), logitBytes(config), true),
+    input('logits', logits * logitBytes(config.logitsDtype), logitBytes(config.logitsDtype), true),
     output('weights', slots * 4, true),
-    output('ids', slots * idBytes(config), true),
+    output('ids', slots * idBytes(config.idsDtype), true),
     output('tokenExpertIndices', slots * 4, tokenExpertIndices),
     output('expertOffsets', (experts + 1) * 4, dispatchPlan),
     output('sortedSlots', slots * 4, dispatchPlan),

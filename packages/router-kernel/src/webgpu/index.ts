@@ -1,15 +1,16 @@
 /// <reference types="@webgpu/types" preserve="true" />
 /** The WebGPU router in Node, through the optional package `webgpu` (Dawn). */
 
+import { openDawn } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
 import { createRouterOnGpu, createWebGpuRouter as createInBrowser } from './browser.ts';
 import type { WebGpuRouterOptions } from './browser.ts';
-import { openDawn } from './dawn.ts';
 import type { WebGpuRouter } from './webgpu-router.ts';
 
-export { WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
+export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
 export type { WebGpuRouterOptions } from './browser.ts';
-export type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
+export type { GpuRange } from '@switchyard/gpu/webgpu';
+export type { RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './launch-shape.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
@@ -25,5 +26,5 @@ export async function createWebGpuRouter(
   options: WebGpuRouterOptions = {},
 ): Promise<WebGpuRouter> {
   if (options.device !== undefined) return createInBrowser(config, options);
-  return createRouterOnGpu(config, await openDawn(options.software ?? false), options);
+  return createRouterOnGpu(config, await openDawn(options.software ?? false, options.hardwareOnly), options);
 }

@@ -1,6 +1,7 @@
 /** How a dispatch is laid out over tokens: lanes a token, invocations a workgroup, logits a load. */
 
 import type { ResolvedRouterConfig } from '../contract.ts';
+import { ranksByChoice } from '../derived-config.ts';
 import { powerOfTwoFrom } from './sorting-network.ts';
 
 /** How the lanes of a token exchange their keys. */
@@ -52,11 +53,6 @@ const LOGITS_PER_ROUND = 32;
 export function tokenRangeOf(tokens: number): TokenRange {
   if (tokens < MANY_TOKENS) return 'few';
   return tokens < MOST_TOKENS ? 'many' : 'most';
-}
-
-/** Whether a configuration ranks by choice score rather than by the logit. */
-export function ranksByChoice(config: ResolvedRouterConfig): boolean {
-  return config.correctionBias !== null || config.groups > 1;
 }
 
 /** Whether whole vectors can be read of rows that start at multiples of 16 bytes. */

@@ -1,11 +1,10 @@
 /** The compute pipelines of one router, asked of its device when first needed. */
 
+import { compileFailure } from '@switchyard/gpu/webgpu';
+import type { CachedPipeline, PipelineDescription, SharedDevice } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { compileFailure } from './errors.ts';
 import { launchShape } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape, TokenRange } from './launch-shape.ts';
-import type { RouterDevice } from './router-device.ts';
-import type { CachedPipeline, PipelineDescription } from './pipeline-cache.ts';
 import { planShader } from './plan-shader.ts';
 import { routerShader } from './router-shader.ts';
 
@@ -50,12 +49,12 @@ const PLAN_BINDINGS: PipelineDescription['bindings'] = [
 /** The pipelines that one router uses. */
 export class RouterPipelines {
   readonly #config: ResolvedRouterConfig;
-  readonly #device: RouterDevice;
+  readonly #device: SharedDevice;
   readonly #path: ExchangePath;
   readonly #routes = new Map<string, RoutePipeline>();
   readonly #plan = new Map<PlanStep, CachedPipeline>();
 
-  constructor(config: ResolvedRouterConfig, device: RouterDevice, path: ExchangePath) {
+  constructor(config: ResolvedRouterConfig, device: SharedDevice, path: ExchangePath) {
     this.#config = config;
     this.#device = device;
     this.#path = path;
@@ -103,7 +102,7 @@ export class RouterPipelines {
     const complaints = info.messages.filter((message) => message.type === 'error');
     if (complaints.length === 0 && error === null) return;
     const log = complaints.map((message) => `line ${message.lineNum}: ${message.message}`).join('; ');
-    throw compileFailure(name, log || (error?.message ?? ''));
+    throw compileFailure('the router', name, log || (error?.message ?? ''));
   }
 
   #routeCode(key: RoutePipelineKey): { shape: LaunchShape; code: string } {

@@ -1,7 +1,7 @@
 /** The dispatch plan's WGSL for one configuration. */
 
+import { expandTemplate } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { expandTemplate } from './template.ts';
 import { DISPATCH_PLAN_WGSL } from './wgsl/dispatch-plan.ts';
 
 /** Slots that one workgroup sorts. */

@@ -1,12 +1,13 @@
 /** The router's WGSL for one configuration and launch shape. */
 
+import { expandTemplate } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { selectInChunks } from './chunk-selection-code.ts';
-import { chunksKept, isPartial, keyBytes, ranksByChoice } from './launch-shape.ts';
+import { hasRange, ranksByChoice } from '../derived-config.ts';
+import { chunksKept, isPartial, keyBytes } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
 import { makesKeysUnchecked, mergeLanes, selectInLane } from './selection-code.ts';
 import { indent, pickByLane } from './sorted-list-code.ts';
-import { expandTemplate } from './template.ts';
 import { SCORES_WGSL } from './wgsl/scores.ts';
 import { TOPK_GATING_SOFTMAX_WGSL } from './wgsl/topk-gating-softmax.ts';
 
@@ -42,7 +43,6 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
   const isChoice = ranksByChoice(config);
   const isSoftmax = scoring === 'softmax';
   const isVector = shape.logitsPerLoad > 1;
-  const hasRange = expertRange[0] > 0 || expertRange[1] < experts;
   const hasRowSum = isSoftmax && (!renormalize || isChoice);
   const isF16Order = logitsDtype === 'f16' && !isChoice;
   const selection = shape.searchesChunks ? selectInChunks(config, shape, path) : selectInLane(config, shape);
@@ -63,7 +63,7 @@ export function routerShader(config: ResolvedRouterConfig, options: RouterShader
       BIAS: config.correctionBias !== null,
       CONTIGUOUS: isContiguous,
       PADDING: hasPadding,
-      SLOTS_CAN_BE_EMPTY: hasPadding || hasRange,
+      SLOTS_CAN_BE_EMPTY: hasPadding || hasRange(config),
       PACKED_KEYS: keyBytes(config) === 4,
       EXCHANGE_THROUGH_MEMORY: path === 'workgroup' && shape.lanes > 1,
       CELLS: isChoice || hasRowSum || hasSlotsByLane,

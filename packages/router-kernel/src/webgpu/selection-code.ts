@@ -1,7 +1,8 @@
 /** The unrolled part of the router's shader: each lane's selection among its logits, and the merging of lanes. */
 
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { isPartial, ranksByChoice, selectionRounds } from './launch-shape.ts';
+import { ranksByChoice } from '../derived-config.ts';
+import { isPartial, selectionRounds } from './launch-shape.ts';
 import type { ExchangePath, LaunchShape } from './launch-shape.ts';
 import { mergeLists, mergeWithPartner, names, selectBest } from './sorted-list-code.ts';
 import { keysOfVector, keysPerVector, ordersOfVector, searchWithCare } from './vector-keys-code.ts';

@@ -1,5 +1,7 @@
 /** The router as WGSL, wherever there is WebGPU. */
 
+import { SharedUniforms, fromGpuError } from '@switchyard/gpu/webgpu';
+import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
 import type {
   Logits,
@@ -14,13 +16,11 @@ import { DisposedError, InvalidArgumentError, InvalidConfigError } from '../erro
 import { CallBufferPool, CallBuffers } from './call-buffers.ts';
 import { DispatchEncoder } from './dispatch-encoder.ts';
 import type { EncodedCall } from './dispatch-encoder.ts';
-import { fromGpuError } from './errors.ts';
-import { checkGpuBuffers, logitBytes } from './gpu-ranges.ts';
+import { logitBytes } from '../derived-config.ts';
+import { checkGpuBuffers } from './gpu-ranges.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
 import type { ExchangePath } from './launch-shape.ts';
 import { RouterPipelines } from './pipelines.ts';
-import type { RouterDevice } from './router-device.ts';
-import { SharedUniforms } from './uniforms.ts';
 
 /** Bytes of logits that `route` uploads at once; larger inputs go in slices. */
 const UPLOAD_BYTES = 2 ** 27;
@@ -44,7 +44,7 @@ export class WebGpuRouter implements Router {
   readonly path: ExchangePath;
   /** The device that `encode` takes buffers of. */
   readonly gpuDevice: GPUDevice;
-  readonly #routerDevice: RouterDevice;
+  readonly #sharedDevice: SharedDevice;
   readonly #pipelines: RouterPipelines;
   readonly #encoder: DispatchEncoder;
   readonly #uniforms: SharedUniforms;
@@ -52,15 +52,15 @@ export class WebGpuRouter implements Router {
   readonly #calls = new Set<Promise<RouterOutput>>();
   #disposal: Promise<void> | null = null;
 
-  /** Takes over one count of `routerDevice.acquire()`. */
-  constructor(config: ResolvedRouterConfig, routerDevice: RouterDevice, path: ExchangePath) {
-    const { gpuDevice, name } = routerDevice;
+  /** Takes over one count of `sharedDevice.acquire()`. */
+  constructor(config: ResolvedRouterConfig, sharedDevice: SharedDevice, path: ExchangePath) {
+    const { gpuDevice, name } = sharedDevice;
     this.config = config;
     this.device = name;
     this.path = path;
     this.gpuDevice = gpuDevice;
-    this.#routerDevice = routerDevice;
-    this.#pipelines = new RouterPipelines(config, routerDevice, path);
+    this.#sharedDevice = sharedDevice;
+    this.#pipelines = new RouterPipelines(config, sharedDevice, path);
     this.#encoder = new DispatchEncoder(config, gpuDevice, this.#pipelines);
     this.#uniforms = new SharedUniforms(gpuDevice);
     this.#pool = new CallBufferPool(() => new CallBuffers(config, gpuDevice));
@@ -73,28 +73,28 @@ export class WebGpuRouter implements Router {
    */
   static async create(
     config: RouterConfig,
-    routerDevice: RouterDevice,
+    sharedDevice: SharedDevice,
     path: ExchangePath | 'auto' = 'auto',
   ): Promise<WebGpuRouter> {
     const resolved = resolveRouterConfig(config);
-    const hasSubgroups = routerDevice.minSubgroupSize > 1;
+    const hasSubgroups = sharedDevice.minSubgroupSize > 1;
     if (path === 'subgroups' && !hasSubgroups) {
       throw new InvalidConfigError(
         'path',
         path,
-        `The WebGPU device ${routerDevice.name} has no subgroup operations. Leave path at 'auto'.`,
+        `The WebGPU device ${sharedDevice.name} has no subgroup operations. Leave path at 'auto'.`,
       );
     }
-    routerDevice.checkAlive('createWebGpuRouter');
+    sharedDevice.checkAlive('createWebGpuRouter');
     const chosen = path === 'auto' ? (hasSubgroups ? 'subgroups' : 'workgroup') : path;
-    const pipelines = new RouterPipelines(resolved, routerDevice, chosen);
+    const pipelines = new RouterPipelines(resolved, sharedDevice, chosen);
     await pipelines.checkCode({ tokenRange: 'few', isAligned: true, hasPadding: false, isContiguous: true });
-    const { gpuDevice } = routerDevice;
+    const { gpuDevice } = sharedDevice;
     gpuDevice.pushErrorScope('out-of-memory');
-    const router = new WebGpuRouter(resolved, routerDevice, chosen);
+    const router = new WebGpuRouter(resolved, sharedDevice, chosen);
     try {
       const failure = await gpuDevice.popErrorScope();
-      routerDevice.checkAlive('createWebGpuRouter');
+      sharedDevice.checkAlive('createWebGpuRouter');
       if (failure !== null) throw fromGpuError('createWebGpuRouter', resolved.experts * 4, failure);
       return router;
     } catch (error) {
@@ -174,7 +174,7 @@ export class WebGpuRouter implements Router {
       return output;
     } catch (error) {
       buffers.destroy();
-      if (await this.#isLost()) throw this.#routerDevice.lostError('route', { cause: error });
+      if (await this.#isLost()) throw this.#sharedDevice.lostError('route', { cause: error });
       throw error;
     }
   }
@@ -183,7 +183,7 @@ export class WebGpuRouter implements Router {
     const { gpuDevice } = this;
     const { tokens, rowStride, paddingMask } = call;
     const ranges = buffers.prepare(tokens, paddingMask);
-    const rowBytes = rowStride * logitBytes(this.config);
+    const rowBytes = rowStride * logitBytes(this.config.logitsDtype);
     const step = Math.min(
       this.#encoder.sliceTokens(rowStride),
       Math.max(256, Math.floor(UPLOAD_BYTES / rowBytes / 256) * 256),
@@ -223,19 +223,19 @@ export class WebGpuRouter implements Router {
     this.#pool.destroy();
     this.#uniforms.destroy();
     this.#encoder.destroy();
-    this.#routerDevice.release();
+    this.#sharedDevice.release();
   }
 
   /** Whether the device is lost. A failed call may be reported before the loss that caused it. */
   async #isLost(): Promise<boolean> {
-    if (!this.#routerDevice.isLost)
+    if (!this.#sharedDevice.isLost)
       await Promise.race([this.gpuDevice.lost, this.gpuDevice.queue.onSubmittedWorkDone().catch(() => null)]);
-    return this.#routerDevice.isLost;
+    return this.#sharedDevice.isLost;
   }
 
   #checkUsable(operation: string): void {
     if (this.#disposal !== null) throw new DisposedError('router (webgpu)');
-    this.#routerDevice.checkAlive(operation);
+    this.#sharedDevice.checkAlive(operation);
   }
 }
 

@@ -1,14 +1,13 @@
 /** hipRTC for real, on machines without a GPU: Debian's libamdhip64-5 is enough. */
 
 import assert from 'node:assert/strict';
+import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError, openHiprtc } from '@switchyard/gpu';
+import type { KernelCompiler, KernelTarget } from '@switchyard/gpu';
 import { resolveRouterConfig, type RouterConfig } from '../../src/contract.ts';
 import { KernelCompileError } from '../../src/errors.ts';
-import { openHiprtc } from '../../src/hip/driver/runtime-compiler.ts';
-import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../../src/hip/errors.ts';
 import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';
-import { type KernelTarget, specialize } from '../../src/hip/kernel/specialization.ts';
-import type { KernelCompiler } from '../../src/hip/kernel-compiler.ts';
+import { specialize } from '../../src/hip/kernel/specialization.ts';
 
 const GFX90A: KernelTarget = { vendor: 'amd', architecture: 'gfx90a', waveSize: 64 };
 const GFX1030: KernelTarget = { vendor: 'amd', architecture: 'gfx1030', waveSize: 32 };

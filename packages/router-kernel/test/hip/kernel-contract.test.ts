@@ -1,6 +1,7 @@
+import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
 import { contractCases, runContractSuite } from '../../src/suite/index.ts';
 import assert from 'node:assert/strict';
-import { Emulator, HOST_COMPILER, hasHostCompiler } from './emulation/emulated-router.ts';
+import { Emulator } from './emulated-router.ts';
 
 const TARGETS = [
   { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { findLlvm } from '@switchyard/gpu/offline';
 import { buildPrebuilt } from '../../src/hip/kernel/build-prebuilt.ts';
-import { packBundle, unpackBundle } from '../../src/hip/kernel/fat-bundle.ts';
-import { findLlvm } from '../../src/hip/kernel/llvm-toolchain.ts';
 import {
   findPrebuiltObject,
   PREBUILT_FOLDER,
@@ -49,23 +48,5 @@ describe('the shipped code objects', () => {
     const rebuilt = buildPrebuilt();
     assert.deepEqual(rebuilt.manifest, manifest);
     assert.ok(Buffer.from(rebuilt.bundle).equals(bundle), 'the bundle differs from what the source gives');
-  });
-});
-
-describe('an offload bundle', () => {
-  it('gives back what was packed', () => {
-    const objects = new Map([
-      ['gfx942', Uint8Array.of(1, 2, 3)],
-      ['gfx1100', new Uint8Array(5000).fill(7)],
-    ]);
-    const unpacked = unpackBundle(packBundle(objects));
-    assert.deepEqual([...unpacked.keys()], [...objects.keys()]);
-    for (const [architecture, object] of objects) {
-      assert.deepEqual(new Uint8Array(unpacked.get(architecture) ?? []), object);
-    }
-  });
-
-  it('must start with its magic string', () => {
-    assert.throws(() => unpackBundle(new Uint8Array(64)), RangeError);
   });
 });

@@ -1,12 +1,11 @@
 /** The HIP router on a real GPU, where there is one. */
 
 import assert from 'node:assert/strict';
+import { NoGpuError, openGpuDriver } from '@switchyard/gpu';
+import type { GpuDriver } from '@switchyard/gpu';
 import { DisposedError, InvalidArgumentError } from '../../src/errors.ts';
-import type { GpuDriver } from '../../src/hip/driver/gpu-driver.ts';
-import { openGpuDriver } from '../../src/hip/driver/open-driver.ts';
-import { NoGpuError } from '../../src/hip/errors.ts';
 import { createHipRouter } from '../../src/hip/router.ts';
-import { createCheckedHipRouter } from '../../src/hip/verification.ts';
+import { createCheckedHipRouter } from '../../src/hip/device-checks.ts';
 import { runContractSuite } from '../../src/suite/index.ts';
 
 describe('HIP router on a GPU', function () {

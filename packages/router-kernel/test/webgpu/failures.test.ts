@@ -118,7 +118,7 @@ describe('WebGPU router when the device fails', function () {
       await assert.rejects(router.route(logits), (error) => {
         assert.match(
           String(error),
-          /lost: unknown \(the driver was reset\)\. Dispose of this router and make a new one/,
+          /lost: unknown \(the driver was reset\)\. Dispose of what ran on it, and make it anew/,
         );
         return isLost('unknown')(error);
       });

@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { unpackSwiftShader } from '../../src/webgpu/swiftshader.ts';
+import { unpackSwiftShader } from '@switchyard/gpu/webgpu';
 
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
+const GPU = fileURLToPath(new URL('../../../gpu/', import.meta.url));
 const PROGRAM = `
   const [source, request] = process.argv.slice(1);
   const { createRouter } = await import(source + 'create-router.ts');
@@ -87,9 +88,13 @@ export async function installWithoutOptionalPackages(): Promise<{ readonly sourc
   const source = join(folder, 'src');
   await cp(join(PACKAGE, 'src'), source, { recursive: true });
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
-  await mkdir(join(folder, 'node_modules'));
+  const gpu = join(folder, 'node_modules', '@switchyard', 'gpu');
+  await mkdir(gpu, { recursive: true });
+  // Copied, not linked: a link would find what is installed where it leads to.
+  for (const part of ['package.json', 'dist', 'kernels'])
+    await cp(join(GPU, part), join(gpu, part), { recursive: true });
   await symlink(
-    dirname(createRequire(import.meta.url).resolve('koffi')),
+    dirname(createRequire(join(GPU, 'package.json')).resolve('koffi')),
     join(folder, 'node_modules', 'koffi'),
     'junction',
   );

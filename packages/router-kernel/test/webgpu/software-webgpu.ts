@@ -1,7 +1,7 @@
 /** The WebGPU of these tests: Dawn on SwiftShader, both from npm packages. */
 
+import { openDawn } from '@switchyard/gpu/webgpu';
 import { BackendUnavailableError } from '../../src/errors.ts';
-import { openDawn } from '../../src/webgpu/dawn.ts';
 
 /** A mocha hook that skips, and says why, on platforms for which the packages have no binaries. */
 export async function skipWithoutWebGpu(this: Mocha.Context): Promise<void> {

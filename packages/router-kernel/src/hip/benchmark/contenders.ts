@@ -1,12 +1,12 @@
 /** What the benchmark times: this package's kernel, the baselines after published ones, and an empty kernel. */
 
+import { loadLaunch } from '@switchyard/gpu';
+import type { DevicePointer, GpuDriver, GpuStream, KernelLibrary, KernelResources } from '@switchyard/gpu';
 import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.ts';
 import type { LogitsDtype } from '../../contract.ts';
-import { argumentWriter } from '../argument-writer.ts';
+import { kernelUnit } from '../kernel/source.ts';
 import { DeviceRoute } from '../device-route.ts';
-import type { DevicePointer, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
-import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from '../kernel/baselines.ts';
-import type { KernelLibrary } from '../kernel-library.ts';
+import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from './baselines.ts';
 
 /** A routing problem: renormalised softmax over contiguous rows, i32 ids. */
 export interface BenchmarkShape {
@@ -32,8 +32,6 @@ export interface Contender {
   prepare(tokens: number): Promise<KernelResources>;
   enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
 }
-
-const WRITER = argumentWriter(BASELINE_ARGUMENTS);
 
 /** The configuration that a shape stands for. */
 export function configOf({ experts, topK, dtype }: BenchmarkShape): ResolvedRouterConfig {
@@ -70,7 +68,7 @@ async function ownContender(
     prepare: async (tokens) => {
       await route.prepare({ tokens });
       const form = route.describe({ tokens });
-      return (await library.load(form, form.symbol)).resources();
+      return (await library.load(kernelUnit(form), form.symbol)).resources();
     },
     enqueue: (stream, tokens, buffers) => route.enqueue(stream, { tokens, ...buffers }),
   };
@@ -85,15 +83,20 @@ export async function baselineContender(
 ): Promise<Contender | null> {
   const unit = baselineKernel(baseline, { experts, topK, logitsDtype: dtype }, library.target);
   if (unit === null) return null;
-  const kernel = await library.loadText(baseline, unit.source, unit.defines, unit.symbol);
-  const launch = driver.prepareLaunch(kernel, unit.threadsPerBlock, WRITER.bytes);
+  const { source, defines, symbol, threadsPerBlock } = unit;
+  const kernelText = { name: baseline, source: () => source, defines };
+  const kernel = await library.load(kernelText, symbol);
+  const launch = await loadLaunch(driver, library, {
+    unit: kernelText,
+    symbol,
+    threadsPerBlock,
+    arguments: BASELINE_ARGUMENTS,
+  });
   return {
     name: baseline,
     prepare: async () => kernel.resources(),
     enqueue: (stream, tokens, { logits, weights, ids }) => {
-      WRITER.write(launch.arguments, { logits, weights, ids, tokens, topK });
-      launch.gridSize = Math.ceil(tokens / unit.tokensPerBlock);
-      launch.launch(stream);
+      launch.launch(stream, Math.ceil(tokens / unit.tokensPerBlock), { logits, weights, ids, tokens, topK });
     },
   };
 }

@@ -1,21 +1,15 @@
 /** The router benchmark: every contender on every shape, checked against the reference before it is timed. */
 
+import { downloadBytes, uploadBytes } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDeviceInfo, GpuDriver, GpuStream, KernelResources } from '@switchyard/gpu';
 import { checkRouteArguments, type Logits } from '../../contract.ts';
 import { encodeLogits } from '../../number-formats.ts';
 import { compareOutput } from '../../suite/compare-output.ts';
 import { normal, seededRandom } from '../../suite/seeded-random.ts';
-import type { DeviceBuffer, GpuDeviceInfo, GpuDriver, GpuStream, KernelResources } from '../driver/gpu-driver.ts';
-import { KernelLibrary } from '../kernel-library.ts';
-import { logitBytes } from '../kernel/specialization.ts';
+import { logitBytes } from '../../derived-config.ts';
 import { type BenchmarkShape, configOf, type Contender, type ContenderName, contendersFor } from './contenders.ts';
-import {
-  downloadBytes,
-  measureCopyBandwidth,
-  measureLaunches,
-  type MeasureOptions,
-  type Timing,
-  uploadBytes,
-} from './measure.ts';
+import { measureCopyBandwidth, measureLaunches, type MeasureOptions, type Timing } from './measure.ts';
+import { openRouterLibrary } from '../router-library.ts';
 
 /** T of each shape's table. */
 export const BENCHMARK_TOKENS: readonly number[] = [1, 16, 32, 64, 128, 1024, 4096, 16384, 65536];
@@ -83,7 +77,7 @@ const COPY_BYTES = 1024 ** 3;
 export async function runBenchmark(driver: GpuDriver, options: BenchmarkOptions = {}): Promise<BenchmarkReport> {
   const { shapes = BENCHMARK_SHAPES, tokens = BENCHMARK_TOKENS, signal } = options;
   const measure = options.measure ?? { launches: 100, replays: 100 };
-  const library = new KernelLibrary(driver);
+  const library = openRouterLibrary(driver);
   const stream = driver.createStream();
   const results: BenchmarkResult[] = [];
   const wrong: string[] = [];

@@ -1,9 +1,9 @@
 /** Builds the bundle of shipped code objects and its manifest. */
 
 import { createHash } from 'node:crypto';
-import { packBundle } from './fat-bundle.ts';
-import { placeKernelArguments, ROUTER_KERNEL_ARGUMENTS } from './kernel-arguments.ts';
-import { compileOffline, findLlvm, LLVM_VERSION, readKernelResources } from './llvm-toolchain.ts';
+import { packBundle, placeKernelArguments } from '@switchyard/gpu';
+import { compileOffline, findLlvm, LLVM_VERSION, readKernelResources } from '@switchyard/gpu/offline';
+import { ROUTER_KERNEL_ARGUMENTS } from './argument-lists.ts';
 import { PREBUILT_BUNDLE, PREBUILT_TARGETS, prebuiltKernels, sourceOfAll } from './prebuilt-kernels.ts';
 import type { PrebuiltManifest } from './prebuilt-kernels.ts';
 import { KernelCompileError } from '../../errors.ts';

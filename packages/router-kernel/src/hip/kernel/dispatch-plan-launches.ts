@@ -4,9 +4,10 @@
  * Slots come out in ascending order within an expert, whatever the timing.
  */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
+import { idBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
-import type { KernelTarget } from './specialization.ts';
 
 /** One launch. */
 export interface DispatchPlanLaunch {
@@ -51,7 +52,7 @@ export function planDispatchLaunches(
       ROUTER_PLAN_SUFFIX: suffix,
       ROUTER_EXPERTS: config.experts,
       ROUTER_WAVE_SIZE: target.waveSize,
-      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
+      ROUTER_IDS_BYTES: idBytes(config.idsDtype),
     },
     slots,
   };

@@ -1,7 +1,8 @@
 /** How many lanes share a token, and how the row is searched, for a shape and a number of tokens. */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
-import type { KernelTarget } from './specialization.ts';
+import { hasRange, logitBytes, ranksByChoice } from '../../derived-config.ts';
 
 /** The shape of a launch. */
 export interface LaunchGeometry {
@@ -26,7 +27,7 @@ export function chooseGeometry(
   launch: { readonly tokens: number; readonly loadBytes: number },
 ): LaunchGeometry {
   const wanted = target.vendor === 'nvidia' ? measuredForm(config, launch) : amdForm(config, target, launch);
-  const bytes = logitBytes(config);
+  const bytes = logitBytes(config.logitsDtype);
   const loadsPerRow = (config.experts * bytes) / wanted.loadBytes;
   const lanesPerToken = Math.min(MOST_LANES, nextPowerOfTwo(loadsPerRow), nextPowerOfTwo(wanted.lanesPerToken));
   const lanesForGroups = config.groups > 1 ? lanesThatFitGroups(config, lanesPerToken) : null;
@@ -44,12 +45,8 @@ function mostPerLane(config: ResolvedRouterConfig): number {
   return hasWideKeys(config) ? 16 : 32;
 }
 
-function hasWideKeys({ logitsDtype, correctionBias, groups }: ResolvedRouterConfig): boolean {
-  return logitsDtype === 'f32' || correctionBias !== null || groups > 1;
-}
-
-function logitBytes({ logitsDtype }: ResolvedRouterConfig): number {
-  return logitsDtype === 'f32' ? 4 : 2;
+function hasWideKeys(config: ResolvedRouterConfig): boolean {
+  return config.logitsDtype === 'f32' || ranksByChoice(config);
 }
 
 /** For AMD, from what the code takes: one load per lane for latency, fewer lanes and fewer exchanges for throughput. */
@@ -91,7 +88,7 @@ function measuredForm(
   });
   const fewest = experts / mostPerLane(config);
   const isWide = hasWideKeys(config);
-  if (topK > 8 || config.correctionBias !== null || config.groups > 1) {
+  if (topK > 8 || ranksByChoice(config)) {
     return form(Math.max(tokens < 4096 ? 16 : 8, fewest), 128);
   }
   const isLong = experts >= 128;
@@ -132,18 +129,13 @@ function canSearchValues(config: ResolvedRouterConfig, lanes: number, loadBytes:
 
 /** Whether the row's loads divide among the lanes, and are as many as winners are kept. */
 function hasEnoughChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
-  const loadsPerRow = (config.experts * logitBytes(config)) / 16;
+  const loadsPerRow = (config.experts * logitBytes(config.logitsDtype)) / 16;
   return loadBytes === 16 && loadsPerRow % lanes === 0 && nextPowerOfTwo(config.topK) <= loadsPerRow;
-}
-
-/** Whether ids of some experts are dropped. */
-export function hasRange({ expertRange, experts }: ResolvedRouterConfig): boolean {
-  return expertRange[0] !== 0 || expertRange[1] !== experts;
 }
 
 /** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */
 function wholeWaveLoadBytes(config: ResolvedRouterConfig, most: number): number {
-  const bytes = logitBytes(config);
+  const bytes = logitBytes(config.logitsDtype);
   const perLane = nextPowerOfTwo(Math.ceil((config.experts * bytes) / 32));
   return Math.min(most, Math.max(4, perLane));
 }

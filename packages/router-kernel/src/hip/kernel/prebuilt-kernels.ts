@@ -1,13 +1,13 @@
 /** The kernels that are shipped compiled: the router shapes of published models, for six AMD architectures. */
 
-import { readFileSync } from 'node:fs';
+import { prebuiltLookup } from '@switchyard/gpu';
+import type { KernelTarget, PrebuiltLookup } from '@switchyard/gpu';
+import type { KernelResources } from '@switchyard/gpu/offline';
 import { resolveRouterConfig } from '../../contract.ts';
 import type { ResolvedRouterConfig, RouterConfig } from '../../contract.ts';
-import type { KernelResources } from './disassembly.ts';
-import { unpackBundle } from './fat-bundle.ts';
 import { kernelSource } from './source.ts';
 import { specialize } from './specialization.ts';
-import type { KernelSpecialization, KernelTarget } from './specialization.ts';
+import type { KernelSpecialization } from './specialization.ts';
 
 /** The architectures of the bundle, in its order. */
 export const PREBUILT_TARGETS: readonly KernelTarget[] = [
@@ -129,25 +129,5 @@ export interface PrebuiltManifest {
 export const PREBUILT_FOLDER = new URL('../../../kernels/prebuilt/', import.meta.url);
 export const PREBUILT_BUNDLE = 'topk_gating_softmax.hipfb';
 
-let loaded: { readonly objects: Map<string, Uint8Array>; readonly symbols: Map<string, Set<string>> } | null = null;
-
-/**
- * The shipped code object that holds a kernel for an architecture; null where none does.
- *
- * @param architecture such as `'gfx942'`
- * @param symbol a KernelSpecialization's
- */
-export function findPrebuiltObject(architecture: string, symbol: string): Uint8Array | null {
-  loaded ??= loadPrebuilt();
-  if (loaded.symbols.get(architecture)?.has(symbol) !== true) return null;
-  return loaded.objects.get(architecture) ?? null;
-}
-
-function loadPrebuilt(): NonNullable<typeof loaded> {
-  const manifest: PrebuiltManifest = JSON.parse(readFileSync(new URL('manifest.json', PREBUILT_FOLDER), 'utf8'));
-  const objects = unpackBundle(readFileSync(new URL(manifest.bundle.file, PREBUILT_FOLDER)));
-  const symbols = new Map(
-    manifest.architectures.map(({ architecture, kernels }) => [architecture, new Set(kernels.map((k) => k.symbol))]),
-  );
-  return { objects, symbols };
-}
+/** The shipped code object that holds a routing kernel for an architecture; null where none does. */
+export const findPrebuiltObject: PrebuiltLookup = prebuiltLookup(PREBUILT_FOLDER);

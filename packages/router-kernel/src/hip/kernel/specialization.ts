@@ -4,18 +4,11 @@
  * depends on T, so a router that serves many T holds a few specialisations; their symbols differ.
  */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
+import { hasRange, idBytes, logitBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
-import { chooseGeometry, hasRange } from './launch-geometry.ts';
-
-/** What a kernel is compiled for. */
-export interface KernelTarget {
-  readonly vendor: 'amd' | 'nvidia';
-  /** Such as `'gfx942'` or `'sm_90'`. */
-  readonly architecture: string;
-  /** Lanes of a wave: 64 on gfx9, 32 on gfx10 and later and on NVIDIA. */
-  readonly waveSize: 32 | 64;
-}
+import { chooseGeometry } from './launch-geometry.ts';
 
 /** What is known of the launches that a kernel will serve. */
 export interface LaunchHint {
@@ -46,11 +39,6 @@ export interface KernelSpecialization {
   readonly loadBytes: number;
   /** Whether chunks of one load are ranked first, and the experts of the best ones read again. */
   readonly searchesChunks: boolean;
-}
-
-/** Bytes of one logit. */
-export function logitBytes(dtype: LogitsDtype): number {
-  return dtype === 'f32' ? 4 : 2;
 }
 
 /**
@@ -104,7 +92,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_EXPERTS: config.experts,
       ROUTER_TOP_K: config.topK,
       ROUTER_LOGITS_DTYPE: { bf16: 0, f16: 1, f32: 2 }[config.logitsDtype],
-      ROUTER_IDS_BYTES: config.idsDtype === 'i64' ? 8 : 4,
+      ROUTER_IDS_BYTES: idBytes(config.idsDtype),
       ROUTER_SCORING: { softmax: 0, sigmoid: 1, sqrtsoftplus: 2 }[config.scoring],
       ROUTER_RENORMALIZE: Number(config.renormalize),
       ROUTER_CORRECTION_BIAS: Number(hasBias),

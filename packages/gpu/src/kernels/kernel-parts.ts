@@ -1,0 +1,20 @@
+/**
+ * The parts that kernels of several packages share. Kernel source is text: header-free parts, concatenated in an order
+ * that is written as data, so that hipRTC, NVRTC, clang and the caches all see the same bytes.
+ */
+
+import { readFileSync } from 'node:fs';
+
+/** A part under kernels/; each needs those before it. */
+export const SHARED_PARTS = ['platform', 'wave', 'lane_exchange', 'number_formats', 'sorted_lists'] as const;
+export type SharedPart = (typeof SHARED_PARTS)[number];
+
+/** The file of a shared part. */
+export function sharedPart(name: SharedPart): URL {
+  return new URL(`../../kernels/${name}.hip`, import.meta.url);
+}
+
+/** The text of a translation unit: its parts, in order. It includes nothing and is specialised by macros. */
+export function joinParts(parts: readonly URL[]): string {
+  return parts.map((part) => readFileSync(part, 'utf8')).join('\n');
+}

@@ -1,0 +1,136 @@
+/**
+ * Runs AMD kernels on the CPU: clang compiles the kernel source for the host, with the instructions that only a GPU has
+ * replaced by lockstep.hpp. It shows that a source computes what it should with AMD's lane exchanges and wave sizes; it
+ * says nothing of the GPU compiler or of speed.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
+import type { KernelArgument } from '../kernels/argument-list.ts';
+import type { KernelUnit } from '../kernels/kernel-library.ts';
+import type { KernelTarget } from '../kernels/kernel-target.ts';
+
+/** The compiler that kernels are compiled for the host with. */
+export const HOST_COMPILER = 'clang++-22';
+
+/** Whether the host compiler is there; tests that need it skip where it is not. */
+export function hasHostCompiler(): boolean {
+  try {
+    execFileSync(HOST_COMPILER, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A kernel argument on the host: an array where the kernel takes a pointer, null for a null pointer. */
+export type EmulatedValue = ArrayBufferView | number | bigint | null;
+/** Runs a grid of blocks, one after the other, and returns when all are done. */
+export type EmulatedKernel = (blocks: number, ...values: EmulatedValue[]) => void;
+
+/** What is emulated. */
+export interface EmulatedLaunch {
+  readonly unit: KernelUnit;
+  /** The kernel's name in the unit, with its namespace: `'router::topk_gating_softmax'`. */
+  readonly symbol: string;
+  readonly arguments: readonly KernelArgument[];
+  /** Threads of a block. */
+  readonly threadsPerBlock: number;
+}
+
+const CPP_TYPES = {
+  pointer: (name: string) => `void* ${name}`,
+  u32: (name: string) => `unsigned ${name}`,
+  i64: (name: string) => `long long ${name}`,
+  f32: (name: string) => `float ${name}`,
+};
+const KOFFI_TYPES = { pointer: 'void *', u32: 'uint32_t', i64: 'int64_t', f32: 'float' };
+/** From dist/ as from src/: C++ is not copied. */
+const LOCKSTEP = fileURLToPath(new URL('../../src/testing/lockstep.hpp', import.meta.url));
+
+/** Compiles kernels for one kind of AMD GPU; objects are kept in a folder until `dispose`. */
+export class KernelEmulator {
+  readonly target: KernelTarget;
+  readonly #folder = mkdtempSync(path.join(tmpdir(), 'kernel-emulation-'));
+  readonly #kernels = new Map<string, EmulatedKernel>();
+
+  constructor(target: KernelTarget) {
+    this.target = target;
+  }
+
+  /** Compiles a kernel, or finds it again. Throws what the compiler's process throws. */
+  load({ unit, symbol, arguments: list, threadsPerBlock }: EmulatedLaunch): EmulatedKernel {
+    const name = `${symbol} ${threadsPerBlock} ${JSON.stringify(unit.defines)}`;
+    const known = this.#kernels.get(name);
+    if (known !== undefined) return known;
+    const parameters = list.map(({ name, type }) => CPP_TYPES[type](name)).join(', ');
+    const values = list.map(({ name, type }) => (type === 'pointer' ? `Pointer{${name}}` : name)).join(', ');
+    const text = [
+      unit.source(),
+      'struct Pointer { void* address; template <class T> operator T*() const { return static_cast<T*>(address); } };',
+      `extern "C" void emulate(unsigned emulatedBlocks, ${parameters}) {`,
+      `  lockstep::launch(emulatedBlocks, ${threadsPerBlock}, [=] { ${symbol}(${values}); });`,
+      '}',
+    ].join('\n');
+    const library = this.#compile(text, unit.defines);
+    const types = list.map(({ type }) => KOFFI_TYPES[type]);
+    const kernel: EmulatedKernel = koffi.load(library).func('emulate', 'void', ['uint32_t', ...types]);
+    this.#kernels.set(name, kernel);
+    return kernel;
+  }
+
+  /** Removes the objects. Loaded kernels stay in the process. */
+  dispose(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #compile(text: string, macros: KernelUnit['defines']): string {
+    const defines = Object.entries(macros).map(([name, value]) => `-D${name}=${value}`);
+    const options = [
+      '-x',
+      'c++',
+      '-std=c++17',
+      '-O1',
+      '-fPIC',
+      '-shared',
+      '-ffp-contract=off',
+      '-Wno-everything',
+      '-march=x86-64-v3',
+      `-DEMULATED_WAVE_SIZE=${this.target.waveSize}`,
+      ...(this.target.waveSize === 64 ? ['-D__GFX9__'] : []),
+      ...defines,
+      '-include',
+      LOCKSTEP,
+    ];
+    const hash = createHash('sha256').update(text).update(options.join(' ')).digest('hex').slice(0, 16);
+    const library = path.join(this.#folder, `${hash}.so`);
+    if (existsSync(library)) return library;
+    mkdirSync(this.#folder, { recursive: true });
+    const source = path.join(this.#folder, `${hash}.cpp`);
+    writeFileSync(source, text);
+    execFileSync(HOST_COMPILER, [...options, '-o', `${library}.new`, source], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    renameSync(`${library}.new`, library);
+    return library;
+  }
+}
+
+const GUARD_BYTE = 0xa5;
+
+/** Fills an output with a byte that kernels do not write by chance. */
+export function poison<Elements extends ArrayBufferView>(elements: Elements): Elements {
+  new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength).fill(GUARD_BYTE);
+  return elements;
+}
+
+/** Whether the last `bytes` bytes of an output are as `poison` left them. */
+export function isTailPoisoned(elements: ArrayBufferView, bytes: number): boolean {
+  const all = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
+  return all.subarray(all.length - bytes).every((byte) => byte === GUARD_BYTE);
+}

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import * as errors from '../src/errors.ts';
+
+describe('the errors of a GPU', () => {
+  const examples: readonly (readonly [error: errors.GpuError, code: string])[] = [
+    [new errors.DisposedError('driver'), 'DISPOSED'],
+    [new errors.BackendUnavailableError('hip', 'none'), 'BACKEND_UNAVAILABLE'],
+    [new errors.DeviceError('hip', 'hipMalloc', 'hipErrorUnknown (999)', 'failed'), 'DEVICE_ERROR'],
+    [new errors.OutOfDeviceMemoryError('webgpu', 8, 'full'), 'OUT_OF_DEVICE_MEMORY'],
+    [new errors.KernelCompileError('gfx942', 'log', 'no'), 'KERNEL_COMPILE_FAILED'],
+  ];
+
+  it('are every class that the module exports, GpuError itself aside', () => {
+    const classes = Object.entries(errors).filter(([name]) => name !== 'GpuError');
+    assert.deepEqual(new Set(classes.map(([, type]) => type)), new Set(examples.map(([error]) => error.constructor)));
+  });
+
+  for (const [error, code] of examples) {
+    it(`include ${error.name}, a GpuError with a stable code`, () => {
+      assert.ok(error instanceof errors.GpuError);
+      assert.equal(error.name, error.constructor.name);
+      assert.equal(error.code, code);
+    });
+  }
+});

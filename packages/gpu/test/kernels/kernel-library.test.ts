@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { viewOf } from '../../src/driver/native-memory.ts';
+import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
+import { CompileCache } from '../../src/kernels/compile-cache.ts';
+import { packBundle } from '../../src/kernels/fat-bundle.ts';
+import type { KernelCompiler } from '../../src/kernels/kernel-compiler.ts';
+import { KernelLibrary } from '../../src/kernels/kernel-library.ts';
+import { loadLaunch } from '../../src/kernels/launcher.ts';
+import { prebuiltLookup } from '../../src/kernels/prebuilt-bundle.ts';
+import { paperRuntime } from '../driver/paper-runtime.ts';
+
+const UNIT = { name: 'scale', source: () => 'the text', defines: { WIDTH: 4 } };
+const ARGUMENTS = [
+  { name: 'values', type: 'pointer', doc: '' },
+  { name: 'count', type: 'u32', doc: '' },
+  { name: 'factor', type: 'f32', doc: '' },
+] as const;
+
+describe('KernelLibrary', () => {
+  let folder: string;
+  const compiled: string[] = [];
+  const compiler: KernelCompiler = {
+    version: 'paper 1.0',
+    options: ({ architecture }) => [architecture],
+    compile: ({ source, name, architecture, defines }) => {
+      compiled.push(`${name} for ${architecture}: ${source} ${JSON.stringify(defines)}`);
+      return new Uint8Array(64).fill(7);
+    },
+  };
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'kernel-library-'));
+    compiled.length = 0;
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  function open(prebuilt?: (architecture: string, symbol: string) => Uint8Array | null) {
+    const { runtime, log } = paperRuntime();
+    const driver = new NativeGpuDriver(runtime);
+    const cache = new CompileCache({ folder: path.join(folder, 'cache') });
+    const library = new KernelLibrary(driver, { cache, compiler, ...(prebuilt && { prebuilt }) });
+    return { driver, library, count: (call: string) => log.filter((entry) => entry.call === call).length, log };
+  }
+
+  it('compiles a unit for the device, and loads it once', async () => {
+    const { library, count } = open();
+    await library.load(UNIT, 'scale_4');
+    await library.load(UNIT, 'scale_4');
+    assert.deepEqual(compiled, ['scale.hip for gfx942: the text {"WIDTH":4}']);
+    assert.equal(count('moduleLoad'), 1);
+    await library.load({ ...UNIT, defines: { WIDTH: 8 } }, 'scale_8');
+    assert.equal(count('moduleLoad'), 2);
+    library.dispose();
+    assert.equal(count('moduleUnload'), 2);
+  });
+
+  it('asks no compiler and no text for what was shipped', async () => {
+    await writeFile(
+      path.join(folder, 'manifest.json'),
+      JSON.stringify({
+        bundle: { file: 'all.hipfb' },
+        architectures: [{ architecture: 'gfx942', kernels: [{ symbol: 'scale_4' }] }],
+      }),
+    );
+    const object = Uint8Array.of(1, 2, 3, 4);
+    await writeFile(path.join(folder, 'all.hipfb'), packBundle(new Map([['gfx942', object]])));
+    const lookup = prebuiltLookup(pathToFileURL(`${folder}/`));
+    const asked: string[] = [];
+    const unit = { ...UNIT, source: () => (asked.push('source'), 'the text') };
+    const { library, log } = open(lookup);
+    await library.load(unit, 'scale_4');
+    assert.deepEqual([compiled, asked, library.compilerVersion], [[], [], 'paper 1.0']);
+    const image = log.find(({ call }) => call === 'moduleLoad')?.args[1] as bigint;
+    assert.deepEqual(new Uint8Array(viewOf(image, 4)), object);
+    assert.deepEqual(
+      [lookup('gfx942', 'scale_8'), lookup('gfx90a', 'scale_4')],
+      [null, null],
+      'only what the manifest lists',
+    );
+    await library.load({ ...unit, defines: { WIDTH: 8 } }, 'scale_8');
+    assert.deepEqual(asked, ['source']);
+  });
+
+  it('gives launches that take their arguments by name', async () => {
+    const { driver, library, log } = open();
+    const launch = await loadLaunch(driver, library, {
+      unit: UNIT,
+      symbol: 'scale_4',
+      arguments: ARGUMENTS,
+      threadsPerBlock: 128,
+    });
+    launch.launch(99n, 6, { values: 0x1000n, count: 5, factor: 0.5 });
+    const last = log.at(-1);
+    assert.equal(last?.call, 'launch');
+    assert.deepEqual(last?.args.slice(1, 10), [6, 1, 1, 128, 1, 1, 0, 99n, 0n]);
+    // The `extra` list: a mark, then the address of the argument block.
+    const list = new DataView(viewOf(last?.args[10] as bigint, 16));
+    const block = new DataView(viewOf(list.getBigUint64(8, true), 16));
+    assert.deepEqual(
+      [block.getBigUint64(0, true), block.getUint32(8, true), block.getFloat32(12, true)],
+      [0x1000n, 5, 0.5],
+    );
+  });
+});

@@ -1,0 +1,39 @@
+/** The arguments of the router's kernels, as data: a launch packs its argument buffer from these lists, in this order. */
+
+import type { KernelArgument } from '@switchyard/gpu';
+
+/** The arguments of the routing kernel. T is the number of rows, E of experts, K of winners. */
+export const ROUTER_KERNEL_ARGUMENTS = [
+  {
+    name: 'logits',
+    type: 'pointer',
+    doc: '[T, rowStride] in the configured dtype. Its address and the row stride in bytes are multiples of loadBytes.',
+  },
+  { name: 'weights', type: 'pointer', doc: 'f32 [T, K], written. 16-byte aligned.' },
+  { name: 'ids', type: 'pointer', doc: 'i32, u32 or i64 [T, K], written. 16-byte aligned.' },
+  // What every launch reads comes first, so that it lies in one line of the constant cache.
+  { name: 'rowBytes', type: 'u32', doc: 'Bytes from one row of logits to the next, at least those of E logits.' },
+  { name: 'tokens', type: 'u32', doc: 'T.' },
+  { name: 'routedScalingFactor', type: 'f32', doc: 'Multiplies every weight.' },
+  { name: 'rangeStart', type: 'u32', doc: 'First expert of expertRange.' },
+  { name: 'rangeEnd', type: 'u32', doc: 'One past the last expert of expertRange.' },
+  { name: 'tokenExpertIndices', type: 'pointer', doc: 'i32 [T, K], written; null unless configured. 16-byte aligned.' },
+  { name: 'correctionBias', type: 'pointer', doc: 'f32 [E]; null unless configured.' },
+  { name: 'paddingMask', type: 'pointer', doc: 'u8 [T]; null for none. Read only with the padding option.' },
+  { name: 'rowCount', type: 'pointer', doc: 'u32 [1]; null for T. Read only with the padding option.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The arguments that every dispatch-plan kernel takes. */
+export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
+  { name: 'ids', type: 'pointer', doc: 'The ids that the routing kernel wrote, [T, K].' },
+  { name: 'expertOffsets', type: 'pointer', doc: 'i32 [E + 1], written.' },
+  { name: 'sortedSlots', type: 'pointer', doc: 'i32 [T * K], written; -1 at and past expertOffsets[E].' },
+  {
+    name: 'workspace',
+    type: 'pointer',
+    doc: 'workspaceBytes of scratch memory, 4-byte aligned; null where that is 0.',
+  },
+  { name: 'slots', type: 'u32', doc: 'T * K.' },
+  { name: 'slotsPerBlock', type: 'u32', doc: 'From DispatchPlanLaunches.' },
+  { name: 'blocks', type: 'u32', doc: 'Blocks of the counting launch, from DispatchPlanLaunches.' },
+] as const satisfies readonly KernelArgument[];

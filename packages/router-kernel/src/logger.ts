@@ -1,6 +1,0 @@
-/** Receives what a router has to say. `console` fits; a method that is absent is not called. */
-export interface RouterLogger {
-  debug?(message: string): void;
-  info?(message: string): void;
-  warn?(message: string): void;
-}
