@@ -6,7 +6,7 @@ import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { processMemory } from '../memory/process-memory.ts';
 import { resolveEngineOptions } from '../options.ts';
-import type { RouterChoice } from '../runner-module.ts';
+import type { RouterChoice } from '../runners/runner-module.ts';
 import type { OptionValues } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import { listTensors } from './tensor-list.ts';

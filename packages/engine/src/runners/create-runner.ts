@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import type { RunnerModule, RunnerModuleOptions } from './runner-module.ts';
 import { importOrtRunner } from './import-ort.ts';
 import type { ModelRunner } from './runner.ts';
 import { sampledOnHost } from './sampled-on-host.ts';

@@ -12,13 +12,13 @@ import type { Logger } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { LayerRouting, ModelRunner } from '../runners/runner.ts';
-import type { RunnerModuleOptions } from '../runner-module.ts';
+import type { RunnerModuleOptions } from '../runners/runner-module.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { ConstraintFactory } from './create-constraint.ts';
 import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
 import { releaseFreeMemory } from './release-free-memory.ts';
-import { serializeError } from './serialized-error.ts';
+import { serializeError } from '../serialized-error.ts';
 import { ThreadGate } from './thread-gate.ts';
 
 /** Milliseconds between two messages about one part of a load. */

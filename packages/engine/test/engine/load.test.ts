@@ -6,7 +6,7 @@ import { mock } from 'node:test';
 import { embeddedCheckpointPath, openSnapshot } from '@switchyard/models';
 import { Engine } from '../../src/engine.ts';
 import { InsufficientMemoryError } from '../../src/errors.ts';
-import { LoadReporter } from '../../src/load-reporter.ts';
+import { LoadReporter } from '../../src/loading/load-reporter.ts';
 import { SILENT_LOGGER } from '../../src/logger.ts';
 import { inspectMemory } from '../../src/memory/memory-report.ts';
 import type { LoadProgress } from '../../src/options.ts';

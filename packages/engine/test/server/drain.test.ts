@@ -6,7 +6,7 @@ import { Engine } from '../../src/engine.ts';
 import { scripted } from './test-server.ts';
 
 const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta.url));
-const RUNNER = new URL('./scripted-runner.ts', import.meta.url).href;
+const RUNNER = new URL('./prompted-runner.ts', import.meta.url).href;
 const ANSWER = 'word '.repeat(120).trim();
 
 const SCRIPTED = ['--runner-module', RUNNER];

@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { StepClock } from '../../moe-layer.ts';
+import type { StepClock } from './layer-loop.ts';
 import type { GraphBuilder } from './graph.ts';
 import { WeightReader } from './weight-reader.ts';
 

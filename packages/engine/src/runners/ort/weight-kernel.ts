@@ -1,6 +1,6 @@
 import { MXFP4_BLOCK } from '@switchyard/models';
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
-import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from '../../experts/wasm-kernel.ts';
+import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
 import type { WeightReader } from './weight-reader.ts';
 
 /** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
