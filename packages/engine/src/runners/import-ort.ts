@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { LogitsRunner } from './logits-runner.ts';
 import { RunnerLibraryError } from './errors.ts';
 import type { OrtRunnerOptions } from './ort/index.ts';
@@ -18,9 +19,17 @@ export async function importOrtRunner(): Promise<OrtRunnerModule> {
   try {
     await import('onnxruntime-node');
   } catch (cause) {
-    throw new RunnerLibraryError(LIBRARY, firstLine(cause), cause);
+    throw new RunnerLibraryError(LIBRARY, wantedVersion(), firstLine(cause), cause);
   }
   return import('./ort/index.ts');
+}
+
+/** The version that this package is made for: a name alone would install the newest. */
+function wantedVersion(): string {
+  const manifest = createRequire(import.meta.url)('../../package.json') as {
+    readonly optionalDependencies: Readonly<Record<string, string>>;
+  };
+  return manifest.optionalDependencies[LIBRARY] ?? 'latest';
 }
 
 function firstLine(error: unknown): string {

@@ -16,7 +16,7 @@ describe('an installation without onnxruntime-node', () => {
       name: 'LoadError',
       code: 'RUNNER_LIBRARY_MISSING',
       message:
-        "onnxruntime-node is needed to run models and does not load · found Cannot find package 'onnxruntime-node' · run: npm install onnxruntime-node --ignore-scripts",
+        "onnxruntime-node is needed to run models and does not load · found Cannot find package 'onnxruntime-node' · run: npm install --no-save --ignore-scripts onnxruntime-node@1.30.0",
     });
   });
 });
