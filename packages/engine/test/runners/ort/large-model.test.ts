@@ -88,6 +88,33 @@ describe('what makes large models load', () => {
     });
   }
 
+  it('loads experts without templates, and says so, where no temporary file can be written', async () => {
+    const { config, weights } = snapshot;
+    const layer = weights.layers[0] as GptOssLayerWeights;
+    const told: string[] = [];
+    const names = ['TMPDIR', 'TEMP', 'TMP'] as const;
+    const before = names.map((name) => process.env[name]);
+    const divided = new SessionExperts(config, 'blocks4', { mostSessionBytes: 2 ** 20, leastTemplateBytes: 0 });
+    try {
+      for (const name of names) process.env[name] = join(embeddedCheckpointPath(), 'nowhere');
+      await divided.addLayer(layer, { ...options, logger: { info: (message) => told.push(message) } });
+    } finally {
+      names.forEach((name, index) => {
+        const value = before[index];
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      });
+    }
+    divided.endLoading();
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? '', /^Block scales will be held twice.* · found .*nowhere.* · set TMPDIR/);
+    const whole = new SessionExperts(config, 'blocks4');
+    await whole.addLayer(layer, options);
+    assert.deepEqual(await divided.mix(step(0, 5)), await whole.mix(step(0, 5)));
+    await whole.release();
+    await divided.release();
+  });
+
   function step(layer: number, tokens: number): ExpertStep {
     const { experts, expertsPerToken } = snapshot.config;
     const ids = Int32Array.from({ length: tokens * expertsPerToken }, (_, slot) => {
