@@ -8,4 +8,5 @@ export type { RouterOutputArrays } from './cpu/index.ts';
 export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';
 export { decodeLogits, encodeLogits } from './number-formats.ts';
 export { referenceRoute } from './reference.ts';
-export { type BackendReport, probeBackends } from './probe-backends.ts';
+export { probeBackends } from './probe-backends.ts';
+export type { BackendReport, GpuReport } from './probe-backends.ts';
