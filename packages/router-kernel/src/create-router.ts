@@ -2,7 +2,7 @@
 
 import type { DeviceChoice } from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
-import { resolveRouterConfig } from './contract.ts';
+import { resolveRouterConfig } from './resolve-config.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';

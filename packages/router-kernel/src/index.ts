@@ -1,4 +1,5 @@
 export * from './contract.ts';
+export { checkRouteArguments, resolveRouterConfig } from './resolve-config.ts';
 export * from './errors.ts';
 export { createRouter } from './create-router.ts';
 export type { CreateRouterOptions } from './create-router.ts';

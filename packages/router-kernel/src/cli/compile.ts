@@ -12,7 +12,8 @@ import {
   parseDisassembly,
   readKernelResources,
 } from '@switchyard/gpu/offline';
-import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
+import { MAX_EXPERTS, MAX_TOP_K } from '../contract.ts';
+import { resolveRouterConfig } from '../resolve-config.ts';
 import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
 import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';

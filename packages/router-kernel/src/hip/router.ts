@@ -11,17 +11,16 @@ import type {
   StreamLike,
 } from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
-import {
-  checkRouteArguments,
-  type Logits,
-  type ResolvedRouteArguments,
-  type ResolvedRouterConfig,
-  type RouteOptions,
-  type Router,
-  type RouterConfig,
-  type RouterOutput,
-  resolveRouterConfig,
+import type {
+  Logits,
+  ResolvedRouteArguments,
+  ResolvedRouterConfig,
+  RouteOptions,
+  Router,
+  RouterConfig,
+  RouterOutput,
 } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { DisposedError } from '../errors.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
