@@ -2,7 +2,7 @@
 
 import { openGpuDriver, uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
-import { resolveRouterConfig } from '../contract.ts';
+import { resolveRouterConfig } from '../resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterConfig } from '../contract.ts';
 import { baselineContender } from '../hip/benchmark/contenders.ts';
 import { measureLaunches } from '../hip/benchmark/measure.ts';

@@ -15,7 +15,11 @@ export const benchCommand = defineCommand({
   options: {
     backend: { type: 'string', choices: ['hip', 'webgpu'], default: 'hip', description: 'What to time.' },
     software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
-    device: { type: 'string', default: '0', placeholder: 'INDEX', description: 'The GPU.' },
+    device: {
+      type: 'string',
+      placeholder: 'GPU',
+      description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
+    },
     shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
     tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
     launches: { type: 'string', default: '100', placeholder: 'N', description: 'Launches in a captured graph.' },
@@ -28,11 +32,10 @@ export const benchCommand = defineCommand({
   run: async (values, io) => {
     if (values.backend === 'webgpu') return benchWebGpu(values, io);
     if (values.software) throw new UsageError('--software needs --backend webgpu; found --backend hip.');
-    const device = integerOf('device', values.device, 0);
     const launches = integerOf('launches', values.launches, 1);
     const replays = integerOf('replays', values.replays, 1);
     const tokens = tokensOf(values.tokens) ?? BENCHMARK_TOKENS;
-    using driver = openGpuDriver({ device });
+    using driver = openGpuDriver(values.device === undefined ? {} : { device: values.device });
     const report = await runBenchmark(driver, {
       shapes: values.shapes === 'first' ? BENCHMARK_SHAPES.slice(0, 1) : BENCHMARK_SHAPES,
       tokens,

@@ -2,7 +2,8 @@
 
 import { loadLaunch } from '@switchyard/gpu';
 import type { DevicePointer, GpuDriver, GpuStream, KernelLibrary, KernelResources } from '@switchyard/gpu';
-import { type ResolvedRouterConfig, resolveRouterConfig } from '../../contract.ts';
+import type { ResolvedRouterConfig } from '../../contract.ts';
+import { resolveRouterConfig } from '../../resolve-config.ts';
 import type { LogitsDtype } from '../../contract.ts';
 import { kernelUnit } from '../kernel/source.ts';
 import { DeviceRoute } from '../device-route.ts';

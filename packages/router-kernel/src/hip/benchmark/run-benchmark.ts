@@ -2,7 +2,8 @@
 
 import { downloadBytes, uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDeviceInfo, GpuDriver, GpuStream, KernelResources } from '@switchyard/gpu';
-import { checkRouteArguments, type Logits } from '../../contract.ts';
+import type { Logits } from '../../contract.ts';
+import { checkRouteArguments } from '../../resolve-config.ts';
 import { encodeLogits } from '../../number-formats.ts';
 import { compareOutput } from '../../suite/compare-output.ts';
 import { normal, seededRandom } from '../../suite/seeded-random.ts';
