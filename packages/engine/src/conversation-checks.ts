@@ -98,12 +98,22 @@ export function checkConversation(request: PromptRequest): void {
   }
 }
 
+/** By what it can do: to a test runner's sandbox, signals of Node are of another realm. */
+function isAbortSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = value as Partial<Record<keyof AbortSignal, unknown>>;
+  const { aborted, addEventListener, removeEventListener } = fields;
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  );
+}
+
 /** Checks that there is a request, and what its answer is to be. Throws InvalidRequestError. */
 export function checkRequest(request: PromptRequest & Pick<GenerateRequest, 'signal'>): void {
   const { output, responseFormat, signal } = objectAt('request', request);
   if (responseFormat !== undefined) checkResponseFormat(responseFormat);
   if (output !== undefined) checkOneOf('output', output, OUTPUTS);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw new InvalidRequestError('signal', describeValue(signal), 'give an AbortSignal');
   }
 }

@@ -64,18 +64,39 @@ function promptIds(request: PromptRequest, snapshot: Snapshot, most: number): In
   return checkIds('promptIds', request.promptIds, snapshot.config.vocabularySize);
 }
 
-/** Token ids as they came, checked against the vocabulary. Throws InvalidRequestError. */
+/**
+ * Token ids as they came, of any realm and over memory of any kind, checked against the vocabulary and copied. Throws
+ * InvalidRequestError.
+ */
 export function checkIds(field: string, ids: ArrayLike<number> | undefined, vocabularySize: number): Int32Array {
   if (ids === undefined || ids === null || typeof ids !== 'object' || typeof ids.length !== 'number') {
     throw new InvalidRequestError(field, describeValue(ids), 'give an array of token ids');
   }
-  for (let i = 0; i < ids.length; i++) {
+  const { length } = ids;
+  if (!Number.isSafeInteger(length) || length < 0 || (length === 0 && isDetached(ids))) {
+    throw new InvalidRequestError(field, 'an array without memory or length', 'give an array of token ids');
+  }
+  const checked: number[] = [];
+  for (let i = 0; i < length; i++) {
+    // Read once: another thread may write to shared memory.
     const id: unknown = ids[i];
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabularySize) {
       throw new InvalidRequestError(`${field}[${i}]`, describeValue(id), `ids go from 0 to ${vocabularySize - 1}`);
     }
+    checked.push(id);
   }
-  return Int32Array.from(ids);
+  return Int32Array.from(checked);
+}
+
+/** Whether these are a typed array whose buffer was transferred: it looks empty. */
+function isDetached(ids: object): boolean {
+  if (!ArrayBuffer.isView(ids)) return false;
+  try {
+    Uint8Array.prototype.at.call(ids, 0);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function renderMessages(
