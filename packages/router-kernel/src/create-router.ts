@@ -3,6 +3,7 @@
 import { resolveRouterConfig } from './contract.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
+import { environmentVariables } from './environment.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
 import type { RouterLogger } from './logger.ts';
 
@@ -47,7 +48,7 @@ export async function createRouter(options: CreateRouterOptions): Promise<Router
 }
 
 function resolveBackend(backend: string): RouterBackend | 'auto' {
-  const fromEnvironment = backend === 'auto' ? process.env['SWITCHYARD_ROUTER'] : undefined;
+  const fromEnvironment = backend === 'auto' ? environmentVariables()['SWITCHYARD_ROUTER'] : undefined;
   const name = fromEnvironment || backend;
   if (name === 'auto' || isBackend(name)) return name;
   const source = fromEnvironment ? 'The environment variable SWITCHYARD_ROUTER' : 'backend';
@@ -70,9 +71,20 @@ async function startBackend(
   if (backend === 'cpu') return createCpuRouter(config);
   const options = logger === undefined ? {} : { logger };
   if (backend === 'hip') {
-    const { createHipRouter } = await import('./hip/index.ts');
+    const { createHipRouter } = await import('./hip/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
     return createHipRouter(config, options);
   }
-  const { createWebGpuRouter } = await import('./webgpu/index.ts');
+  const { createWebGpuRouter } = await import('./webgpu/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
   return createWebGpuRouter(config, options);
+}
+
+/** A backend's modules load native code, which a platform may lack and a process may forbid (`node --permission`). */
+function notLoaded(backend: RouterBackend, cause: unknown): never {
+  const reason = String(cause).split('\n')[0] ?? '';
+  throw new BackendUnavailableError(
+    backend,
+    `The modules of backend "${backend}" did not load: ${reason}. Install this package for this platform and allow native addons, or use backend "cpu".`,
+    [reason],
+    { cause },
+  );
 }

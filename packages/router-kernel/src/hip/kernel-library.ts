@@ -1,5 +1,6 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
+import { KernelCompileError } from '../errors.ts';
 import type { RouterLogger } from '../logger.ts';
 import { CompileCache } from './compile-cache.ts';
 import type { GpuDriver, GpuKernel, GpuModule } from './driver/gpu-driver.ts';
@@ -40,6 +41,7 @@ export class KernelLibrary {
   readonly #logger: RouterLogger | undefined;
   readonly #modules = new Map<string, GpuModule>();
   #compiler: KernelCompiler | undefined;
+  #isBundleBroken = false;
 
   constructor(driver: GpuDriver, options: KernelLibraryOptions = {}) {
     this.target = targetOf(driver);
@@ -73,9 +75,7 @@ export class KernelLibrary {
     const key = `${name} ${JSON.stringify(defines)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
-      const { vendor, architecture } = this.target;
-      const shipped = vendor === 'amd' ? findPrebuiltObject(architecture, symbol) : null;
-      const image = shipped ?? (await this.#compile(name, text(), defines, symbol));
+      const image = this.#findShipped(symbol) ?? (await this.#compile(name, this.#read(name, text), defines, symbol));
       // Another call may have loaded it meanwhile.
       module = this.#modules.get(key) ?? this.#driver.loadModule(image);
       this.#modules.set(key, module);
@@ -93,6 +93,32 @@ export class KernelLibrary {
   dispose(): void {
     for (const module of this.#modules.values()) module.unload();
     this.#modules.clear();
+  }
+
+  /** A bundle that cannot be read, as where a bundler left it behind, costs the time to compile and nothing else. */
+  #findShipped(symbol: string): Uint8Array | null {
+    if (this.target.vendor !== 'amd' || this.#isBundleBroken) return null;
+    try {
+      return findPrebuiltObject(this.target.architecture, symbol);
+    } catch (error) {
+      this.#isBundleBroken = true;
+      this.#logger?.warn?.(`The kernels compiled ahead of time cannot be read (${String(error)}); compiling instead.`);
+      return null;
+    }
+  }
+
+  #read(name: string, text: () => string): string {
+    try {
+      return text();
+    } catch (cause) {
+      const found = String(cause);
+      throw new KernelCompileError(
+        this.target.architecture,
+        found,
+        `The source of the kernel ${name} cannot be read · ${found} · install the package whole, and keep it out of bundles`,
+        { cause },
+      );
+    }
   }
 
   async #compile(name: string, source: string, defines: KernelUnit['defines'], symbol: string): Promise<Uint8Array> {

@@ -108,9 +108,20 @@ export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Pro
 }
 
 async function requestDevice(gpu: GPU, software: boolean, logger: RouterLogger | undefined): Promise<RouterDevice> {
-  const adapter = await gpu.requestAdapter(
-    software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
-  );
+  let adapter: GPUAdapter | null;
+  try {
+    adapter = await gpu.requestAdapter(
+      software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
+    );
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackendUnavailableError(
+      'webgpu',
+      `WebGPU could not look for adapters: ${reason}. Update the GPU driver, or use backend "cpu".`,
+      [`requestAdapter: ${reason}`],
+      { cause },
+    );
+  }
   if (adapter === null) {
     const wanted = software ? 'software adapter' : 'adapter';
     throw new BackendUnavailableError(

@@ -1,5 +1,6 @@
 /** AMD's HIP runtime: libamdhip64 of ROCm 5 to 7. */
 
+import { environmentVariables } from '../../environment.ts';
 import { NoGpuError } from '../errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
@@ -9,7 +10,7 @@ import { bindAll, type LibraryLoader, loadFirst, loadSharedLibrary, type SharedL
 const ADVICE = 'install ROCm 5.2 or newer, or set ROCM_PATH to where it is';
 
 /** Names of the HIP runtime, newest first, then the places that ROCm installs to. */
-export function hipRuntimeCandidates(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+export function hipRuntimeCandidates(environment: NodeJS.ProcessEnv = environmentVariables()): readonly string[] {
   const names = ['libamdhip64.so.7', 'libamdhip64.so.6', 'libamdhip64.so.5', 'libamdhip64.so'];
   return [...names, ...rocmFolders(environment).map((folder) => `${folder}/libamdhip64.so`)];
 }

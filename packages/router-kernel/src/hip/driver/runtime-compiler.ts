@@ -1,5 +1,6 @@
 /** hipRTC and NVRTC, which differ in names, in the option for the architecture, and in how they refuse one. */
 
+import { environmentVariables } from '../../environment.ts';
 import { KernelCompileError } from '../../errors.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../errors.ts';
 import type { CompileRequest, KernelCompiler } from '../kernel-compiler.ts';
@@ -53,7 +54,7 @@ function dialectCalls(prefix: 'hiprtc' | 'nvrtc', code: string): Dialect['calls'
 export function openHiprtc(loader: LibraryLoader = loadSharedLibrary): KernelCompiler {
   const advice = 'install ROCm 5.2 or newer (hipRTC), or use a shape that has an ahead-of-time object';
   const names = ['libhiprtc.so.7', 'libhiprtc.so.6', 'libhiprtc.so'];
-  const candidates = [...names, ...rocmFolders(process.env).map((folder) => `${folder}/libhiprtc.so`)];
+  const candidates = [...names, ...rocmFolders(environmentVariables()).map((folder) => `${folder}/libhiprtc.so`)];
   let library: SharedLibrary;
   try {
     library = loadFirst(loader, 'hipRTC', candidates, advice);
@@ -79,7 +80,7 @@ export function openHiprtc(loader: LibraryLoader = loadSharedLibrary): KernelCom
 }
 
 /** Names of NVRTC, newest first, then the places that CUDA installs to; SWITCHYARD_NVRTC names a file and goes first. */
-export function nvrtcCandidates(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+export function nvrtcCandidates(environment: NodeJS.ProcessEnv = environmentVariables()): readonly string[] {
   const names = ['libnvrtc.so.13', 'libnvrtc.so.12', 'libnvrtc.so'];
   const roots = [environment['CUDA_PATH'], environment['CUDA_HOME'], '/usr/local/cuda'];
   const folders = roots.filter((root) => root !== undefined && root !== '').map((root) => `${root}/lib64`);
