@@ -21,7 +21,7 @@ import { openGpuDriver } from './driver/open-driver.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
 import { KernelLibrary } from './kernel-library.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
-import { HostStaging } from './host-staging.ts';
+import { copyInputs, type HostInputs, HostStaging } from './host-staging.ts';
 
 /** How a HIP router is made. */
 export interface HipRouterOptions {
@@ -118,7 +118,9 @@ export class HipRouter implements Router {
   async route(logits: Logits, options: RouteOptions = {}): Promise<RouterOutput> {
     this.#requireAlive();
     const args = checkRouteArguments(this.config, logits, options);
-    const result = this.#tail.then(() => this.#routeNow(logits, args));
+    // Copied now: by the time that its turn comes, the caller may have other things in its arrays.
+    const inputs = copyInputs(this.config, logits, args);
+    const result = this.#tail.then(() => this.#routeNow(inputs, args));
     this.#tail = result.catch(() => undefined);
     return result;
   }
@@ -158,14 +160,14 @@ export class HipRouter implements Router {
     return this.dispose();
   }
 
-  async #routeNow(logits: Logits, args: ResolvedRouteArguments): Promise<RouterOutput> {
+  async #routeNow(inputs: HostInputs, args: ResolvedRouteArguments): Promise<RouterOutput> {
     const { tokens, rowStride, paddingMask, rowCount } = args;
     const padding = paddingMask !== null || rowCount < tokens;
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
     const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
     await this.#route.prepare({ tokens, padding, alignment });
     this.driver.activate();
-    const staged = this.#staging.stage(logits, args, this.planWorkspaceBytes(tokens));
+    const staged = this.#staging.stage(inputs, args, this.planWorkspaceBytes(tokens));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);
     staged.download(this.#stream);

@@ -5,6 +5,7 @@ import type { PlanScratch } from './dispatch-encoder.ts';
 import { idBytes } from './gpu-ranges.ts';
 import type { GpuRange, RouterGpuBuffers } from './gpu-ranges.ts';
 import { outOfMemory } from './errors.ts';
+import { bytesInPlainMemory, bytesOfElements } from '../typed-arrays.ts';
 import { CallUniforms } from './uniforms.ts';
 
 /** GPUBufferUsage, whose global Node does not have. */
@@ -42,9 +43,9 @@ export class CallBuffers implements PlanScratch {
   }
 
   /** Uploads logits. The size of the upload need not be a multiple of 4 bytes. */
-  uploadLogits(logits: ArrayBufferView): GpuRange {
-    const range = { buffer: this.#buffer('logits', logits.byteLength, STORAGE_COPY_DST) };
-    this.#upload(range.buffer, logits);
+  uploadLogits(bytes: Uint8Array): GpuRange {
+    const range = { buffer: this.#buffer('logits', bytes.byteLength, STORAGE_COPY_DST) };
+    this.#upload(range.buffer, bytes);
     return range;
   }
 
@@ -54,7 +55,7 @@ export class CallBuffers implements PlanScratch {
     const layout = this.#layout(tokens);
     const buffer = this.#buffer('outputs', layout.bytes, STORAGE_COPY_SRC);
     if (paddingMask !== null) {
-      this.#upload(this.#buffer('mask', tokens, STORAGE_COPY_DST), paddingMask.subarray(0, tokens));
+      this.#upload(this.#buffer('mask', tokens, STORAGE_COPY_DST), bytesOfElements(paddingMask, 0, tokens));
     }
     return {
       weights: { buffer, offset: layout.weights },
@@ -143,9 +144,10 @@ export class CallBuffers implements PlanScratch {
     return created;
   }
 
-  #upload(buffer: GPUBuffer, source: ArrayBufferView): void {
+  #upload(buffer: GPUBuffer, source: Uint8Array): void {
     const { queue } = this.#device;
-    const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+    // Browsers refuse shared and resizable memory here, and Dawn in Node ends the process over it.
+    const bytes = bytesInPlainMemory(source);
     const whole = bytes.byteLength - (bytes.byteLength % 4);
     if (whole > 0) queue.writeBuffer(buffer, 0, bytes.subarray(0, whole));
     if (whole === bytes.byteLength) return;

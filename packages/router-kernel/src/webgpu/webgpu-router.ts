@@ -1,6 +1,6 @@
 /** The router as WGSL, wherever there is WebGPU. */
 
-import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
+import { checkRouteArguments, refuseUnknownOptions, resolveRouterConfig } from '../contract.ts';
 import type {
   Logits,
   ResolvedRouteArguments,
@@ -14,6 +14,7 @@ import { DisposedError, InvalidArgumentError, InvalidConfigError } from '../erro
 import { CallBufferPool, CallBuffers } from './call-buffers.ts';
 import { DispatchEncoder } from './dispatch-encoder.ts';
 import type { EncodedCall } from './dispatch-encoder.ts';
+import { bytesOfElements } from '../typed-arrays.ts';
 import { fromGpuError } from './errors.ts';
 import { checkGpuBuffers, logitBytes } from './gpu-ranges.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
@@ -34,6 +35,8 @@ export interface EncodeOptions {
   /** Rows at and past this number are padding. Defaults to T. See also `RouterGpuBuffers.rowCount`. */
   readonly rowCount?: number;
 }
+
+const ENCODE_OPTIONS: ReadonlySet<string> = new Set<keyof EncodeOptions>(['tokens', 'rowStride', 'rowCount']);
 
 /** A router on a WebGPU device. Made by `createWebGpuRouter`. */
 export class WebGpuRouter implements Router {
@@ -190,8 +193,7 @@ export class WebGpuRouter implements Router {
     );
     for (let first = 0; first < tokens; first += step) {
       const count = Math.min(step, tokens - first);
-      const start = first * rowStride;
-      const slice = logits.subarray(start, start + (count - 1) * rowStride + this.config.experts);
+      const slice = bytesOfElements(logits, first * rowStride, (count - 1) * rowStride + this.config.experts);
       const onDevice = { ...ranges, logits: buffers.uploadLogits(slice) };
       const commands = gpuDevice.createCommandEncoder();
       const pass = commands.beginComputePass();
@@ -240,6 +242,7 @@ export class WebGpuRouter implements Router {
 }
 
 function checkEncodeOptions(config: ResolvedRouterConfig, options: EncodeOptions): EncodedCall {
+  refuseUnknownOptions('encode option', options, ENCODE_OPTIONS);
   const { tokens, rowStride = config.experts, rowCount = tokens } = options;
   const mostTokens = Math.floor((2 ** 31 - 1) / config.topK);
   checkInteger('tokens', tokens, 0, mostTokens);
