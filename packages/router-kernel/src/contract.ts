@@ -138,8 +138,9 @@ export interface Router extends AsyncDisposable {
   readonly device: string;
   readonly config: ResolvedRouterConfig;
   /**
-   * Routes T rows of host logits: [T, rowStride] as Uint16Array (bf16, f16) or Float32Array (f32).
-   * The input is not modified. Outputs are fresh arrays, owned by the caller.
+   * Routes T rows of host logits: [T, rowStride] as Uint16Array (bf16, f16) or Float32Array (f32), of any realm and
+   * over memory of any kind. The inputs are read before the call returns its promise: what the caller does with them
+   * afterwards changes nothing. They are not modified. Outputs are fresh arrays, owned by the caller.
    */
   route(logits: Logits, options?: RouteOptions): Promise<RouterOutput>;
   /** Frees what the router owns; further calls throw DisposedError. Calling it again does nothing. */

@@ -1,6 +1,7 @@
 /** Choosing a backend. */
 
 import type { DeviceChoice } from '@switchyard/gpu';
+import { environmentVariables } from '@switchyard/gpu/environment';
 import type { Logger } from '@switchyard/gpu/logger';
 import { resolveRouterConfig } from './resolve-config.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
@@ -36,7 +37,7 @@ export async function createRouter(options: CreateRouterOptions): Promise<Router
   resolveRouterConfig(config);
   const named = resolveBackend(backend);
   checkDevice(device, named);
-  const namesDevice = device !== undefined || Boolean(process.env['SWITCHYARD_DEVICE']);
+  const namesDevice = device !== undefined || Boolean(environmentVariables()['SWITCHYARD_DEVICE']);
   const wanted = named === 'auto' && namesDevice ? 'hip' : named;
   const settings: BackendSettings = { device, logger, hardwareOnly: wanted === 'auto' };
   if (wanted !== 'auto') return startBackend(wanted, config, settings);
@@ -56,7 +57,7 @@ export async function createRouter(options: CreateRouterOptions): Promise<Router
 }
 
 function resolveBackend(backend: string): RouterBackend | 'auto' {
-  const fromEnvironment = backend === 'auto' ? process.env['SWITCHYARD_ROUTER'] : undefined;
+  const fromEnvironment = backend === 'auto' ? environmentVariables()['SWITCHYARD_ROUTER'] : undefined;
   const name = fromEnvironment || backend;
   if (name === 'auto' || isBackend(name)) return name;
   const source = fromEnvironment ? 'The environment variable SWITCHYARD_ROUTER' : 'backend';
@@ -100,9 +101,20 @@ async function startBackend(
   if (backend === 'cpu') return createCpuRouter(config);
   const options = logger === undefined ? {} : { logger };
   if (backend === 'hip') {
-    const { createHipRouter } = await import('./hip/index.ts');
+    const { createHipRouter } = await import('./hip/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
     return createHipRouter(config, device === undefined ? options : { ...options, device });
   }
-  const { createWebGpuRouter } = await import('./webgpu/index.ts');
+  const { createWebGpuRouter } = await import('./webgpu/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
   return createWebGpuRouter(config, { ...options, hardwareOnly });
+}
+
+/** A backend's modules load native code, which a platform may lack and a process may forbid (`node --permission`). */
+function notLoaded(backend: RouterBackend, cause: unknown): never {
+  const reason = String(cause).split('\n')[0] ?? '';
+  throw new BackendUnavailableError(
+    backend,
+    `The modules of backend "${backend}" did not load: ${reason}. Install this package for this platform and allow native addons, or use backend "cpu".`,
+    [reason],
+    { cause },
+  );
 }

@@ -5,6 +5,7 @@
 
 import type { DispatchPlan, ExpertIds } from './contract.ts';
 import { InvalidArgumentError } from './errors.ts';
+import { isTypedArray } from './typed-arrays.ts';
 
 /**
  * Groups slots by expert.
@@ -67,7 +68,7 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
 }
 
 function idsAsI32(ids: ExpertIds): Int32Array {
-  if (ids instanceof Int32Array) return ids;
-  if (ids instanceof Uint32Array) return new Int32Array(ids.buffer, ids.byteOffset, ids.length);
+  if (isTypedArray(ids, 'Int32Array')) return ids;
+  if (isTypedArray(ids, 'Uint32Array')) return new Int32Array(ids.buffer, ids.byteOffset, ids.length);
   return Int32Array.from(ids, Number);
 }

@@ -12,6 +12,7 @@ import type {
   Scoring,
 } from './contract.ts';
 import { InvalidArgumentError, InvalidConfigError } from './errors.ts';
+import { isDetached, isTypedArray, lengthOf } from './typed-arrays.ts';
 
 const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
@@ -30,6 +31,12 @@ const CONFIG_OPTIONS: ReadonlySet<string> = new Set<keyof RouterConfig>([
   'expertRange',
   'tokenExpertIndices',
   'dispatchPlan',
+]);
+const ROUTE_OPTIONS: ReadonlySet<string> = new Set<keyof RouteOptions>([
+  'tokens',
+  'rowStride',
+  'paddingMask',
+  'rowCount',
 ]);
 /** Slots are i32, so T * K may not pass this. */
 const MAX_SLOTS = 2 ** 31 - 1;
@@ -101,8 +108,8 @@ export function checkRouteArguments(
   options: RouteOptions = {},
 ): ResolvedRouteArguments {
   const { experts, topK, logitsDtype } = config;
-  const typeFits = logitsDtype === 'f32' ? logits instanceof Float32Array : logits instanceof Uint16Array;
-  if (!typeFits) {
+  refuseUnknownOptions('route option', options, ROUTE_OPTIONS);
+  if (!isTypedArray(logits, logitsDtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
     const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
     throw new InvalidArgumentError(
       'logits',
@@ -110,6 +117,8 @@ export function checkRouteArguments(
       `This router takes ${logitsDtype} logits as ${wanted}; found ${show(logits)}. Convert them, or set logitsDtype.`,
     );
   }
+  const elements = lengthOf(logits, logitsDtype === 'f32' ? 4 : 2);
+  if (elements === 0) refuseDetached('logits', logits);
   const rowStride = options.rowStride ?? experts;
   if (!Number.isSafeInteger(rowStride) || rowStride < experts) {
     throw new InvalidArgumentError(
@@ -118,7 +127,7 @@ export function checkRouteArguments(
       `rowStride must be an integer of at least the number of experts, ${experts}; found ${show(rowStride)}.`,
     );
   }
-  const tokens = options.tokens ?? rowsHeld(logits.length, rowStride, experts);
+  const tokens = options.tokens ?? rowsHeld(elements, rowStride, experts);
   if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * topK > MAX_SLOTS) {
     throw new InvalidArgumentError(
       'tokens',
@@ -127,20 +136,23 @@ export function checkRouteArguments(
     );
   }
   const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
-  if (logits.length < needed) {
+  if (elements < needed) {
     throw new InvalidArgumentError(
       'logits',
       logits,
-      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements; found ${logits.length}.`,
+      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements; found ${elements}.`,
     );
   }
   const paddingMask = options.paddingMask ?? null;
-  if (paddingMask !== null && !(paddingMask instanceof Uint8Array && paddingMask.length >= tokens)) {
-    throw new InvalidArgumentError(
-      'paddingMask',
-      paddingMask,
-      `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows; found ${show(paddingMask)}.`,
-    );
+  if (paddingMask !== null) {
+    if (!isTypedArray(paddingMask, 'Uint8Array') || lengthOf(paddingMask, 1) < tokens) {
+      throw new InvalidArgumentError(
+        'paddingMask',
+        paddingMask,
+        `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows; found ${show(paddingMask)}.`,
+      );
+    }
+    if (tokens === 0) refuseDetached('paddingMask', paddingMask);
   }
   const rowCount = options.rowCount ?? tokens;
   if (!Number.isSafeInteger(rowCount) || rowCount < 0 || rowCount > tokens) {
@@ -151,6 +163,35 @@ export function checkRouteArguments(
     );
   }
   return { tokens, rowStride, paddingMask, rowCount };
+}
+
+/**
+ * Refuses names that nothing reads.
+ *
+ * @param kind what they are, for the message: 'route option'
+ * @throws InvalidArgumentError naming the first
+ */
+export function refuseUnknownOptions(kind: string, options: object, known: ReadonlySet<string>): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidArgumentError('options', options, `${kind}s are an object; found ${show(options)}.`);
+  }
+  for (const name in options) {
+    if (known.has(name) || !Object.hasOwn(options, name)) continue;
+    throw new InvalidArgumentError(
+      name,
+      Reflect.get(options, name),
+      `Unknown ${kind} "${name}". The ${kind}s are ${[...known].join(', ')}.`,
+    );
+  }
+}
+
+function refuseDetached(argument: string, array: ArrayBufferView): void {
+  if (!isDetached(array)) return;
+  throw new InvalidArgumentError(
+    argument,
+    array,
+    `The memory of ${argument} is gone: its buffer was transferred or shrunk; found ${show(array)}. Route before that, or pass a copy.`,
+  );
 }
 
 /** The rows in `length` elements; the last one may end at its E-th element. */
@@ -208,27 +249,29 @@ function scalingOption(value: number): number {
 
 function biasOption(bias: Float32Array | null, experts: number): Float32Array | null {
   if (bias === null) return null;
-  if (!(bias instanceof Float32Array) || bias.length !== experts) {
+  if (!isTypedArray(bias, 'Float32Array') || lengthOf(bias, 4) !== experts) {
     throw new InvalidConfigError(
       'correctionBias',
       bias,
       `correctionBias must be a Float32Array with one value for each of the ${experts} experts; found ${show(bias)}.`,
     );
   }
-  const broken = bias.findIndex((value) => !Number.isFinite(value));
+  // Checked once it is copied: other threads may write to the caller's.
+  const copy = new Float32Array(bias);
+  const broken = copy.findIndex((value) => !Number.isFinite(value));
   if (broken !== -1) {
     throw new InvalidConfigError(
       'correctionBias',
       bias,
-      `Every correctionBias must be finite; found ${bias[broken]} for expert ${broken}. Repair the checkpoint's bias.`,
+      `Every correctionBias must be finite; found ${copy[broken]} for expert ${broken}. Repair the checkpoint's bias.`,
     );
   }
-  return bias.slice();
+  return copy;
 }
 
 function rangeOption(range: readonly [number, number], experts: number): readonly [start: number, end: number] {
-  const pair: readonly unknown[] = Array.isArray(range) ? range : [];
-  const [start, end] = range;
+  const pair: readonly number[] = Array.isArray(range) ? range : [];
+  const [start = Number.NaN, end = Number.NaN] = pair;
   const fits =
     pair.length === 2 &&
     Number.isInteger(start) &&
@@ -249,8 +292,10 @@ function rangeOption(range: readonly [number, number], experts: number): readonl
 /** A value as a short phrase for a message. */
 function show(value: unknown): string {
   if (ArrayBuffer.isView(value)) {
+    const name: string = value.constructor?.name ?? 'an array';
     const length: unknown = Reflect.get(value, 'length');
-    return `${value.constructor.name}(${typeof length === 'number' ? length : value.byteLength})`;
+    if (typeof length !== 'number') return `a ${name}`;
+    return `${name}(${isDetached(value) ? 'detached' : length})`;
   }
   if (Array.isArray(value)) return `[${value.slice(0, 4).map(show).join(', ')}${value.length > 4 ? ', …' : ''}]`;
   if (typeof value === 'string') return `'${value.slice(0, 60)}'`;

@@ -99,18 +99,29 @@ export function checkConversation(request: PromptRequest): void {
   }
 }
 
+/** By what it can do: to a test runner's sandbox, signals of Node are of another realm. */
+function isAbortSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = value as Partial<Record<keyof AbortSignal, unknown>>;
+  const { aborted, addEventListener, removeEventListener } = fields;
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  );
+}
+
 /** Checks that there is a request, and what its answer is to be. Throws InvalidRequestError. */
 export function checkRequest(request: PromptRequest & Pick<GenerateRequest, 'signal'>): void {
   const { output, responseFormat, signal } = objectAt('request', request);
   if (responseFormat !== undefined) checkResponseFormat(responseFormat);
   if (output !== undefined) checkOneOf('output', output, OUTPUTS);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw new InvalidRequestError('signal', describeValue(signal), 'give an AbortSignal');
   }
 }
 
 /**
- * Token ids as they came, each of them one of a token. Throws InvalidRequestError.
+ * Token ids as they came, of any realm and over memory of any kind, each of them one of a token, copied. Throws
+ * InvalidRequestError.
  *
  * @param tokens The tokenizer's: a model's vocabulary may be padded beyond it with ids that stand for nothing.
  */
@@ -118,13 +129,31 @@ export function checkIds(field: string, ids: ArrayLike<number> | undefined, toke
   if (ids === undefined || ids === null || typeof ids !== 'object' || typeof ids.length !== 'number') {
     throw new InvalidRequestError(field, describeValue(ids), 'give an array of token ids');
   }
-  for (let i = 0; i < ids.length; i++) {
+  const { length } = ids;
+  if (!Number.isSafeInteger(length) || length < 0 || (length === 0 && isDetached(ids))) {
+    throw new InvalidRequestError(field, 'an array without memory or length', 'give an array of token ids');
+  }
+  const checked: number[] = [];
+  for (let i = 0; i < length; i++) {
+    // Read once: another thread may write to shared memory.
     const id: unknown = ids[i];
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= tokens) {
       throw new InvalidRequestError(`${field}[${i}]`, describeValue(id), `ids go from 0 to ${tokens - 1}`);
     }
+    checked.push(id);
   }
-  return Int32Array.from(ids);
+  return Int32Array.from(checked);
+}
+
+/** Whether these are a typed array whose buffer was transferred: it looks empty. */
+function isDetached(ids: object): boolean {
+  if (!ArrayBuffer.isView(ids)) return false;
+  try {
+    Uint8Array.prototype.at.call(ids, 0);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Texts that end an answer: none, one or several, none of them empty. Throws InvalidRequestError. */

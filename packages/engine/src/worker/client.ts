@@ -117,7 +117,10 @@ export class WorkerClient {
     const until = { signal: stop.signal };
     try {
       const info = await new Promise<ModelInfo>((resolve, reject) => {
-        signal?.addEventListener('abort', () => reject(new AbortedError('Loading', signal.reason)), until);
+        // Taken off by hand: a signal of another realm takes no signal of this one among its listener's options.
+        const abort = (): void => reject(new AbortedError('Loading', signal?.reason));
+        signal?.addEventListener('abort', abort);
+        stop.signal.addEventListener('abort', () => signal?.removeEventListener('abort', abort));
         once(worker, 'exit', until).then(
           ([code]) => reject(new WorkerCrashedError(`exit code ${String(code)} during loading`, Number(code))),
           (error: unknown) => {

@@ -1,5 +1,6 @@
 /** What the environment says about GPUs, for messages: a variable that hides a GPU is easily forgotten. */
 
+import { environmentVariables } from '../environment.ts';
 import { accessSync, constants } from 'node:fs';
 import type { GpuPlatform } from './gpu-driver.ts';
 
@@ -12,7 +13,7 @@ const VARIABLES: Readonly<Record<GpuPlatform, readonly string[]>> = {
 /** Those of a platform's variables that are set, as `NAME=value`. */
 export function gpuVariablesSet(
   platform: GpuPlatform,
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv = environmentVariables(),
 ): readonly string[] {
   return VARIABLES[platform].flatMap((name) => {
     const value = environment[name];

@@ -1,8 +1,8 @@
 /** Where ROCm's libraries lie: what the environment names, what is installed, Python wheels, then the linker's path. */
 
 import { readdirSync, realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { environmentVariables, homeFolder } from '../environment.ts';
 
 /** The machine that is searched. Replaced in tests. */
 export interface SearchedMachine {
@@ -18,10 +18,10 @@ export interface SearchedMachine {
 /** This machine. */
 export function thisMachine(): SearchedMachine {
   return {
-    environment: process.env,
+    environment: environmentVariables(),
     list: (folder) => orElse(() => readdirSync(folder), []),
     realPath: (file) => orElse(() => realpathSync(file), file),
-    home: orElse(homedir, null),
+    home: homeFolder(),
   };
 }
 

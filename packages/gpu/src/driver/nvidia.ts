@@ -1,5 +1,6 @@
 /** NVIDIA's CUDA driver: libcuda.so.1, CUDA 12 or newer. */
 
+import { environmentVariables } from '../environment.ts';
 import { withVariables } from './environment-notes.ts';
 import { NoGpuError } from './errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
@@ -77,7 +78,7 @@ const NAME_BYTES = 256;
  */
 export function startNvidiaPlatform(
   loader: LibraryLoader = loadSharedLibrary,
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv = environmentVariables(),
 ): NativePlatform {
   const library = loadFirst(loader, 'the NVIDIA driver', ['libcuda.so.1', 'libcuda.so'], ADVICE);
   const calls = bindAll(library, shapesOf(NAMES), ADVICE);

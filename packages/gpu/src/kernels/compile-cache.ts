@@ -2,8 +2,8 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { environmentVariables, homeFolder } from '../environment.ts';
 import type { Logger } from '../logger.ts';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 
@@ -11,18 +11,22 @@ import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 const MAGIC = 'switchyard kernel 1';
 const HEADER_BYTES = MAGIC.length + 1 + 64 + 1;
 
-/** Where the cache lies: SWITCHYARD_CACHE_DIR, else XDG_CACHE_HOME/switchyard, else ~/.cache/switchyard. */
-export function defaultCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
+/**
+ * Where the cache lies: SWITCHYARD_CACHE_DIR, else XDG_CACHE_HOME/switchyard, else ~/.cache/switchyard. Null where
+ * neither variable is set and the system names no home folder.
+ */
+export function defaultCacheFolder(environment: NodeJS.ProcessEnv = environmentVariables()): string | null {
   const own = environment['SWITCHYARD_CACHE_DIR'];
   if (own !== undefined && own !== '') return join(own, 'kernels');
   const xdg = environment['XDG_CACHE_HOME'];
-  const base = xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.cache');
-  return join(base, 'switchyard', 'kernels');
+  if (xdg !== undefined && xdg !== '') return join(xdg, 'switchyard', 'kernels');
+  const home = homeFolder();
+  return home === null ? null : join(home, '.cache', 'switchyard', 'kernels');
 }
 
 /** How to make a CompileCache. */
 export interface CompileCacheOptions {
-  /** Where entries lie. Defaults to `defaultCacheFolder()`. */
+  /** Where entries lie. Defaults to `defaultCacheFolder()`; where that is null, none are kept on disk. */
   readonly folder?: string;
   /** Hears of entries that were unusable and folders that could not be written (`warn`). Defaults to silence. */
   readonly logger?: Logger;
@@ -33,7 +37,8 @@ export interface CompileCacheOptions {
  * compile the same kernel at once never read half of one. No failure of the disk fails a compilation.
  */
 export class CompileCache {
-  readonly folder: string;
+  /** Where entries lie; null where none are kept on disk. */
+  readonly folder: string | null;
   readonly #logger: Logger | undefined;
   /** Compilations under way in this process, by key. */
   readonly #running = new Map<string, Promise<Uint8Array>>();
@@ -42,15 +47,19 @@ export class CompileCache {
   constructor(options: CompileCacheOptions = {}) {
     this.folder = options.folder ?? defaultCacheFolder();
     this.#logger = options.logger;
+    if (this.folder !== null) return;
+    this.#logger?.warn?.(
+      'No folder for compiled kernels: there is no home folder. Set SWITCHYARD_CACHE_DIR to keep them.',
+    );
   }
 
-  /** The file of a request: named by the SHA-256 of source, options and compiler version. */
+  /** The file of a request: named by the SHA-256 of source, options and compiler version. The name alone without a folder. */
   fileOf(compiler: KernelCompiler, request: CompileRequest): string {
     const hash = createHash('sha256');
     for (const part of [request.source, compiler.version, ...compiler.options(request)]) {
       hash.update(`${Buffer.byteLength(part)}:`).update(part);
     }
-    return join(this.folder, `${hash.digest('hex')}.bin`);
+    return join(this.folder ?? '', `${hash.digest('hex')}.bin`);
   }
 
   /**
@@ -72,10 +81,12 @@ export class CompileCache {
   }
 
   async #fetch(file: string, compiler: KernelCompiler, request: CompileRequest): Promise<Uint8Array> {
+    const { folder } = this;
+    if (folder === null) return compiler.compile(request);
     const kept = await this.#read(file);
     if (kept !== null) return kept;
     const code = compiler.compile(request);
-    await this.#write(file, code);
+    await this.#write(folder, file, code);
     return code;
   }
 
@@ -94,16 +105,16 @@ export class CompileCache {
     return null;
   }
 
-  async #write(file: string, code: Uint8Array): Promise<void> {
+  async #write(folder: string, file: string, code: Uint8Array): Promise<void> {
     if (!this.#writable) return;
     const temporary = `${file}.${process.pid}.${randomUUID()}.tmp`;
     try {
-      await mkdir(this.folder, { recursive: true });
+      await mkdir(folder, { recursive: true });
       await writeFile(temporary, Buffer.concat([headerOf(code), code]));
       await rename(temporary, file);
     } catch (error) {
       this.#writable = false;
-      this.#logger?.warn?.(`Kernel cache ${this.folder} cannot be written (${describe(error)}); going on without.`);
+      this.#logger?.warn?.(`Kernel cache ${folder} cannot be written (${describe(error)}); going on without.`);
       await rm(temporary, { force: true }).catch(() => undefined);
     }
   }
@@ -114,7 +125,8 @@ function headerOf(code: Uint8Array): Buffer {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  // By its code: to a test runner's sandbox, errors of node:fs are of another realm and no instances of its Error.
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
 }
 
 function describe(error: unknown): string {

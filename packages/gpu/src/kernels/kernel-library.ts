@@ -1,5 +1,6 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
+import { KernelCompileError } from '../errors.ts';
 import type { GpuDriver, GpuKernel, GpuModule } from '../driver/gpu-driver.ts';
 import type { Logger } from '../logger.ts';
 import { CompileCache } from './compile-cache.ts';
@@ -47,6 +48,7 @@ export class KernelLibrary {
   readonly #modules = new Map<string, GpuModule>();
   readonly #prebuilt: PrebuiltLookup;
   #compiler: KernelCompiler | undefined;
+  #isBundleBroken = false;
 
   constructor(driver: GpuDriver, options: KernelLibraryOptions = {}) {
     this.target = targetOf(driver);
@@ -67,7 +69,7 @@ export class KernelLibrary {
     const key = `${unit.name} ${JSON.stringify(unit.defines)}`;
     let module = this.#modules.get(key);
     if (module === undefined) {
-      const image = this.#prebuilt(this.target.architecture, symbol) ?? (await this.#compile(unit, symbol));
+      const image = this.#findShipped(symbol) ?? (await this.#compile(unit, symbol));
       // Another call may have loaded it meanwhile.
       module = this.#modules.get(key) ?? this.#driver.loadModule(image);
       this.#modules.set(key, module);
@@ -87,12 +89,39 @@ export class KernelLibrary {
     this.#modules.clear();
   }
 
-  async #compile({ name, source, defines }: KernelUnit, symbol: string): Promise<Uint8Array> {
+  /** A bundle that cannot be read, as where a bundler left it behind, costs the time to compile and nothing else. */
+  #findShipped(symbol: string): Uint8Array | null {
+    if (this.#isBundleBroken) return null;
+    try {
+      return this.#prebuilt(this.target.architecture, symbol);
+    } catch (error) {
+      this.#isBundleBroken = true;
+      this.#logger?.warn?.(`The kernels compiled ahead of time cannot be read (${String(error)}); compiling instead.`);
+      return null;
+    }
+  }
+
+  #read({ name, source }: KernelUnit): string {
+    try {
+      return source();
+    } catch (cause) {
+      const found = String(cause);
+      throw new KernelCompileError(
+        this.target.architecture,
+        found,
+        `The source of the kernel ${name} cannot be read · ${found} · install the package whole, and keep it out of bundles`,
+        { cause },
+      );
+    }
+  }
+
+  async #compile(unit: KernelUnit, symbol: string): Promise<Uint8Array> {
     const { architecture } = this.target;
     this.#compiler ??=
       this.target.vendor === 'amd' ? openHiprtc(undefined, { beside: this.#driver.info.library }) : openNvrtc();
     this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${this.#compiler.version}.`);
-    const request = { source: source(), name: `${name}.hip`, architecture, defines };
+    const { name, defines } = unit;
+    const request = { source: this.#read(unit), name: `${name}.hip`, architecture, defines };
     return this.#cache.compile(this.#compiler, request);
   }
 }

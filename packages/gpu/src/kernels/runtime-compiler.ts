@@ -4,6 +4,7 @@ import { KernelCompileError } from '../errors.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../driver/errors.ts';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 import { rocmCandidates, type SearchedMachine, thisMachine } from '../driver/library-search.ts';
+import { environmentVariables } from '../environment.ts';
 import { listKnownArchitectures } from './comgr.ts';
 import { addressOf, NativeMemory, textAt } from '../driver/native-memory.ts';
 import {
@@ -88,7 +89,7 @@ function hiprtcIn(library: SharedLibrary, loader: LibraryLoader, machine: Search
 }
 
 /** Names of NVRTC, newest first, then the places that CUDA installs to; SWITCHYARD_NVRTC names a file and goes first. */
-export function nvrtcCandidates(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+export function nvrtcCandidates(environment: NodeJS.ProcessEnv = environmentVariables()): readonly string[] {
   const names = ['libnvrtc.so.13', 'libnvrtc.so.12', 'libnvrtc.so'];
   const roots = [environment['CUDA_PATH'], environment['CUDA_HOME'], '/usr/local/cuda'];
   const folders = roots.filter((root) => root !== undefined && root !== '').map((root) => `${root}/lib64`);

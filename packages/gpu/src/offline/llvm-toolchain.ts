@@ -65,7 +65,8 @@ export function compileOffline({ source, defines = {}, architecture }: OfflineRe
       execFileSync(`clang++-${LLVM_VERSION}`, options, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
       execFileSync(`llvm-strip-${LLVM_VERSION}`, [output], { stdio: ['ignore', 'ignore', 'pipe'] });
     } catch (error) {
-      const log = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
+      const log =
+        typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr) : String(error);
       const message = `clang++-${LLVM_VERSION} could not compile for ${architecture} · ${log.slice(0, 500)} · see the log`;
       throw new KernelCompileError(architecture, log, message, { cause: error });
     }

@@ -3,6 +3,7 @@
 import { BackendUnavailableError } from '../errors.ts';
 import { noAdapter, onlySoftware } from './adapters.ts';
 import { loadSwiftShader } from './swiftshader.ts';
+import type { probeVulkan } from './vulkan-probe.ts';
 
 /**
  * The process's GPU objects, of hardware and of software. They are never let go: once the object that `create()`
@@ -38,11 +39,19 @@ async function open(software: boolean, hardwareOnly: boolean): Promise<GPU> {
 
 /** Dawn goes through Vulkan on Linux, and complains on standard error where there is none. */
 async function requireVulkan(hardwareOnly: boolean): Promise<void> {
-  const { probeVulkan } = await import('./vulkan-probe.ts');
-  const { devices, reason } = probeVulkan();
+  const { devices, reason } = await vulkanDevices();
   if (devices === null) throw noAdapter('adapter', reason);
   if (devices.length === 0) throw noAdapter('adapter', 'Vulkan: no driver');
   if (hardwareOnly && devices.every(({ type }) => type === 'cpu')) throw onlySoftware(devices.map(({ name }) => name));
+}
+
+/** Asked through native code, which a platform may lack and a process may forbid. */
+async function vulkanDevices(): Promise<ReturnType<typeof probeVulkan>> {
+  try {
+    return (await import('./vulkan-probe.ts')).probeVulkan();
+  } catch (cause) {
+    throw noAdapter('adapter', `Vulkan could not be asked: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
 }
 
 async function importDawn(): Promise<(options: string[]) => GPU> {

@@ -122,9 +122,20 @@ async function acquireAnyDevice(gpu: GPU, request: DeviceRequest): Promise<Share
 }
 
 async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undefined): Promise<SharedDevice> {
-  const adapter = await gpu.requestAdapter(
-    software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
-  );
+  let adapter: GPUAdapter | null;
+  try {
+    adapter = await gpu.requestAdapter(
+      software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
+    );
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackendUnavailableError(
+      'webgpu',
+      `WebGPU could not look for adapters · found ${reason} · update the GPU driver, or use backend "cpu"`,
+      [`requestAdapter: ${reason}`],
+      { cause },
+    );
+  }
   if (adapter === null) throw noAdapter(software ? 'software adapter' : 'adapter');
   const { limits } = adapter;
   try {

@@ -23,7 +23,11 @@ let loadedLibrary: unknown = null;
  */
 export async function loadSwiftShader(): Promise<void> {
   if (loadedLibrary !== null) return;
-  const directory = await unpackSwiftShader();
+  const directory = await unpackSwiftShader().catch((cause: unknown) => {
+    // Reading the package and writing to the temporary folder may fail in as many ways as there are systems.
+    if (cause instanceof BackendUnavailableError) throw cause;
+    throw unavailable(`SwiftShader could not be unpacked: ${String(cause)}.`, { cause });
+  });
   process.env['VK_ICD_FILENAMES'] = join(directory, DRIVER_DESCRIPTION);
   process.env['VK_DRIVER_FILES'] = join(directory, DRIVER_DESCRIPTION);
   const { load } = await import('koffi');

@@ -153,6 +153,6 @@ describe('CompileCache', () => {
   it('lies where the environment says', () => {
     assert.equal(defaultCacheFolder({ SWITCHYARD_CACHE_DIR: '/a' }), path.join('/a', 'kernels'));
     assert.equal(defaultCacheFolder({ XDG_CACHE_HOME: '/b' }), path.join('/b', 'switchyard', 'kernels'));
-    assert.ok(defaultCacheFolder({}).endsWith(path.join('.cache', 'switchyard', 'kernels')));
+    assert.ok(defaultCacheFolder({})?.endsWith(path.join('.cache', 'switchyard', 'kernels')));
   });
 });

@@ -46,6 +46,37 @@ describe('KernelLibrary', () => {
     return { driver, library, count: (call: string) => log.filter((entry) => entry.call === call).length, log };
   }
 
+  it('compiles where what was compiled ahead of time cannot be read, and warns once', async () => {
+    const { runtime } = paperRuntime();
+    const warnings: string[] = [];
+    const library = new KernelLibrary(new NativeGpuDriver(runtime), {
+      cache: new CompileCache({ folder: path.join(folder, 'cache') }),
+      compiler,
+      logger: { warn: (message) => void warnings.push(message) },
+      prebuilt: () => {
+        throw new Error('ENOENT: no such bundle');
+      },
+    });
+    await library.load(UNIT, 'scale_4');
+    await library.load({ ...UNIT, source: () => 'another text', defines: { WIDTH: 8 } }, 'scale_8');
+    assert.equal(compiled.length, 2);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /ahead of time cannot be read .*no such bundle/);
+    library.dispose();
+  });
+
+  it('names the source that it lacks', async () => {
+    const { library } = open();
+    const source = (): string => {
+      throw new Error('ENOENT: no such text');
+    };
+    await assert.rejects(library.load({ ...UNIT, source }, 'scale_4'), (error) => {
+      assert.equal(Reflect.get(Object(error), 'code'), 'KERNEL_COMPILE_FAILED');
+      assert.match(String(error), /source of the kernel scale cannot be read · .*no such text/);
+      return true;
+    });
+  });
+
   it('compiles a unit for the device, and loads it once', async () => {
     const { library, count } = open();
     await library.load(UNIT, 'scale_4');

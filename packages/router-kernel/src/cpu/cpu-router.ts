@@ -15,10 +15,14 @@ import { hasRange, ranksByChoice } from '../derived-config.ts';
 import { buildDispatchPlanInto } from '../dispatch-plan.ts';
 import { DisposedError, InvalidArgumentError } from '../errors.ts';
 import { bf16ToF32, f16ToF32 } from '../number-formats.ts';
+import { isTypedArray } from '../typed-arrays.ts';
 import { ChoiceScorer } from './choice-scores.ts';
 import { BF16_INFINITY_BITS, F16_INFINITY_BITS } from './sort-keys.ts';
 import { selectFromBits, selectFromValues } from './top-k-selection.ts';
 import { WeightWriter } from './weights.ts';
+
+/** The array that ids of a dtype are written to. */
+const ID_ARRAYS = { i32: 'Int32Array', u32: 'Uint32Array', i64: 'BigInt64Array' } as const;
 
 /** Arrays that `CpuRouter.routeInto` writes: those of a RouterOutput, of T rows or more. */
 export type RouterOutputArrays = Omit<RouterOutput, 'tokens'>;
@@ -116,17 +120,17 @@ export class CpuRouter implements Router {
   #run(logits: Logits, call: ResolvedRouteArguments, outputs: RouterOutputArrays): void {
     const { tokens } = call;
     const slots = tokens * this.config.topK;
-    const ids = outputs.ids instanceof Int32Array ? outputs.ids : this.#narrowIdsOf(slots);
+    const ids = this.config.idsDtype === 'i32' ? (outputs.ids as Int32Array) : this.#narrowIdsOf(slots);
     this.#routeRows(logits, call, ids, outputs.weights);
     if (outputs.dispatchPlan !== undefined) buildDispatchPlanInto(ids, slots, outputs.dispatchPlan);
     if (outputs.tokenExpertIndices !== undefined) {
       writeTokenExpertIndices(outputs.tokenExpertIndices, tokens, this.config.topK);
     }
-    if (!(outputs.ids instanceof Int32Array)) widenIds(ids, slots, outputs.ids);
+    if (outputs.ids !== ids) widenIds(ids, slots, outputs.ids);
   }
 
   #routeRows(logits: Logits, call: ResolvedRouteArguments, ids: Int32Array, weights: Float32Array): void {
-    const { topK } = this.config;
+    const { topK, logitsDtype } = this.config;
     const { tokens, rowStride, paddingMask, rowCount } = call;
     const isWholeRange = !hasRange(this.config);
     for (let token = 0; token < tokens; token++) {
@@ -136,8 +140,9 @@ export class CpuRouter implements Router {
         weights.fill(0, outStart, outStart + topK);
         continue;
       }
-      if (logits instanceof Float32Array) this.#routeValues(logits, token * rowStride, ids, weights, outStart);
-      else this.#routeBits(logits, token * rowStride, ids, weights, outStart);
+      const start = token * rowStride;
+      if (logitsDtype === 'f32') this.#routeValues(logits as Float32Array, start, ids, weights, outStart);
+      else this.#routeBits(logits as Uint16Array, start, ids, weights, outStart);
       if (!isWholeRange) this.#dropUnowned(ids, weights, outStart);
     }
   }
@@ -208,8 +213,8 @@ export class CpuRouter implements Router {
   #checkOutputs(outputs: RouterOutputArrays, tokens: number): void {
     const { experts, topK, idsDtype, tokenExpertIndices, dispatchPlan } = this.config;
     const slots = tokens * topK;
-    const idsType = { i32: Int32Array, u32: Uint32Array, i64: BigInt64Array }[idsDtype];
-    if (!(outputs.ids instanceof idsType)) throw wrongOutput('ids', outputs.ids, `a ${idsType.name}`);
+    const idsKind = ID_ARRAYS[idsDtype];
+    if (!isTypedArray(outputs.ids, idsKind)) throw wrongOutput('ids', outputs.ids, `a ${idsKind}`);
     if (outputs.ids.length < slots) throw shortOutput('ids', outputs.ids.length, slots);
     if (outputs.weights.length < slots) throw shortOutput('weights', outputs.weights.length, slots);
     const indices = outputs.tokenExpertIndices;
@@ -241,11 +246,11 @@ function writeTokenExpertIndices(indices: Int32Array, tokens: number, topK: numb
 }
 
 /** Copies i32 ids to u32 or i64; -1 becomes 0xFFFFFFFF or -1n. */
-function widenIds(ids: Int32Array, slots: number, out: Uint32Array | BigInt64Array): void {
-  for (let slot = 0; slot < slots; slot++) {
-    const id = ids[slot] as number;
-    if (out instanceof Uint32Array) out[slot] = id;
-    else out[slot] = BigInt(id);
+function widenIds(ids: Int32Array, slots: number, out: ExpertIds): void {
+  if (isTypedArray(out, 'BigInt64Array')) {
+    for (let slot = 0; slot < slots; slot++) out[slot] = BigInt(ids[slot] as number);
+  } else {
+    for (let slot = 0; slot < slots; slot++) out[slot] = ids[slot] as number;
   }
 }
 

@@ -3,12 +3,34 @@
 import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
 import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import { idBytes } from '../derived-config.ts';
+import { bytesOfElements } from '../typed-arrays.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
 
 /** Sections start at multiples of this many bytes. */
 const SECTION_ALIGNMENT = 256;
 /** The least that is allocated. */
 const LEAST_BYTES = 64 * 1024;
+
+/** What a call reads, in memory of its own. */
+export interface HostInputs {
+  /** From the first row's first logit to the last row's last. */
+  readonly logits: Uint8Array;
+  /** u8 [T]; null where there is none. */
+  readonly paddingMask: Uint8Array | null;
+}
+
+/** Copies what a call will read, from memory of any kind. */
+export function copyInputs(
+  { experts }: ResolvedRouterConfig,
+  logits: Logits,
+  { tokens, rowStride, paddingMask }: ResolvedRouteArguments,
+): HostInputs {
+  const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  return {
+    logits: bytesOfElements(logits, 0, elements).slice(),
+    paddingMask: paddingMask === null ? null : bytesOfElements(paddingMask, 0, tokens).slice(),
+  };
+}
 
 /** One call's rows, staged. */
 export interface StagedRoute {
@@ -35,14 +57,14 @@ export class HostStaging {
   }
 
   /** Copies a call's inputs to pinned memory and lays out its buffers. The previous call must be done. */
-  stage(logits: Logits, args: ResolvedRouteArguments, workspaceBytes: number): StagedRoute {
+  stage(inputs: HostInputs, args: ResolvedRouteArguments, workspaceBytes: number): StagedRoute {
     const { experts, topK, idsDtype, tokenExpertIndices, dispatchPlan } = this.#config;
-    const { tokens, rowStride, paddingMask, rowCount } = args;
-    const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+    const { tokens, rowStride, rowCount } = args;
+    const { logits, paddingMask } = inputs;
     const slots = tokens * topK;
 
     const layout = new SectionLayout();
-    const logitsAt = layout.place(elements * logits.BYTES_PER_ELEMENT);
+    const logitsAt = layout.place(logits.byteLength);
     const maskAt = layout.place(paddingMask === null ? 0 : tokens);
     const countAt = layout.place(4);
     const inputBytes = layout.end;
@@ -56,11 +78,8 @@ export class HostStaging {
 
     const { pinned, device } = this.#reserve(outputEnd, layout.end);
     const { memory } = pinned;
-    const rows = logits.subarray(0, elements);
-    new Uint8Array(memory, logitsAt, rows.byteLength).set(
-      new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
-    );
-    if (paddingMask !== null) new Uint8Array(memory, maskAt, tokens).set(paddingMask.subarray(0, tokens));
+    new Uint8Array(memory, logitsAt, logits.byteLength).set(logits);
+    if (paddingMask !== null) new Uint8Array(memory, maskAt, tokens).set(paddingMask);
     new Uint32Array(memory, countAt, 1)[0] = rowCount;
 
     const at = (offset: number): bigint => device.pointer + BigInt(offset);

@@ -24,7 +24,7 @@ import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { DisposedError } from '../errors.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
-import { HostStaging } from './host-staging.ts';
+import { copyInputs, type HostInputs, HostStaging } from './host-staging.ts';
 import { openRouterLibrary } from './router-library.ts';
 
 /** How a HIP router is made. */
@@ -125,7 +125,9 @@ export class HipRouter implements Router {
   async route(logits: Logits, options: RouteOptions = {}): Promise<RouterOutput> {
     this.#requireAlive();
     const args = checkRouteArguments(this.config, logits, options);
-    const result = this.#tail.then(() => this.#routeNow(logits, args));
+    // Copied now: by the time that its turn comes, the caller may have other things in its arrays.
+    const inputs = copyInputs(this.config, logits, args);
+    const result = this.#tail.then(() => this.#routeNow(inputs, args));
     this.#tail = result.catch(() => undefined);
     return result;
   }
@@ -164,13 +166,13 @@ export class HipRouter implements Router {
     return this.dispose();
   }
 
-  async #routeNow(logits: Logits, args: ResolvedRouteArguments): Promise<RouterOutput> {
+  async #routeNow(inputs: HostInputs, args: ResolvedRouteArguments): Promise<RouterOutput> {
     const { tokens, rowStride, paddingMask, rowCount } = args;
     const padding = paddingMask !== null || rowCount < tokens;
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
     const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
     await this.#route.prepare({ tokens, padding, alignment });
-    const staged = this.#staging.stage(logits, args, this.planWorkspaceBytes(tokens));
+    const staged = this.#staging.stage(inputs, args, this.planWorkspaceBytes(tokens));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);
     staged.download(this.#stream);

@@ -5,6 +5,7 @@ import type { GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import { idBytes } from '../derived-config.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
+import { bytesInPlainMemory, bytesOfElements } from '../typed-arrays.ts';
 
 /** GPUBufferUsage, whose global Node does not have. */
 const MAP_READ_COPY_DST = 0x9;
@@ -47,9 +48,9 @@ export class CallBuffers implements PlanScratch {
   }
 
   /** Uploads logits. The size of the upload need not be a multiple of 4 bytes. */
-  uploadLogits(logits: ArrayBufferView): GpuRange {
-    const range = { buffer: this.#buffer('logits', logits.byteLength, STORAGE_COPY_DST) };
-    this.#upload(range.buffer, logits);
+  uploadLogits(bytes: Uint8Array): GpuRange {
+    const range = { buffer: this.#buffer('logits', bytes.byteLength, STORAGE_COPY_DST) };
+    this.#upload(range.buffer, bytes);
     return range;
   }
 
@@ -59,7 +60,7 @@ export class CallBuffers implements PlanScratch {
     const layout = this.#layout(tokens);
     const buffer = this.#buffer('outputs', layout.bytes, STORAGE_COPY_SRC);
     if (paddingMask !== null) {
-      this.#upload(this.#buffer('mask', tokens, STORAGE_COPY_DST), paddingMask.subarray(0, tokens));
+      this.#upload(this.#buffer('mask', tokens, STORAGE_COPY_DST), bytesOfElements(paddingMask, 0, tokens));
     }
     return {
       weights: { buffer, offset: layout.weights },
@@ -148,9 +149,10 @@ export class CallBuffers implements PlanScratch {
     return created;
   }
 
-  #upload(buffer: GPUBuffer, source: ArrayBufferView): void {
+  #upload(buffer: GPUBuffer, source: Uint8Array): void {
     const { queue } = this.#device;
-    const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+    // Browsers refuse shared and resizable memory here, and Dawn in Node ends the process over it.
+    const bytes = bytesInPlainMemory(source);
     const whole = bytes.byteLength - (bytes.byteLength % 4);
     if (whole > 0) queue.writeBuffer(buffer, 0, bytes.subarray(0, whole));
     if (whole === bytes.byteLength) return;

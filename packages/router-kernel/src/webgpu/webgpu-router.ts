@@ -2,7 +2,7 @@
 
 import { SharedUniforms, fromGpuError } from '@switchyard/gpu/webgpu';
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
-import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
+import { checkRouteArguments, refuseUnknownOptions, resolveRouterConfig } from '../resolve-config.ts';
 import type {
   Logits,
   ResolvedRouteArguments,
@@ -18,6 +18,7 @@ import { DispatchEncoder } from './dispatch-encoder.ts';
 import type { EncodedCall } from './dispatch-encoder.ts';
 import { logitBytes } from '../derived-config.ts';
 import { checkGpuBuffers } from './gpu-ranges.ts';
+import { bytesOfElements } from '../typed-arrays.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
 import type { ExchangePath } from './launch-shape.ts';
 import { RouterPipelines } from './pipelines.ts';
@@ -34,6 +35,8 @@ export interface EncodeOptions {
   /** Rows at and past this number are padding. Defaults to T. See also `RouterGpuBuffers.rowCount`. */
   readonly rowCount?: number;
 }
+
+const ENCODE_OPTIONS: ReadonlySet<string> = new Set<keyof EncodeOptions>(['tokens', 'rowStride', 'rowCount']);
 
 /** A router on a WebGPU device. Made by `createWebGpuRouter`. */
 export class WebGpuRouter implements Router {
@@ -190,8 +193,7 @@ export class WebGpuRouter implements Router {
     );
     for (let first = 0; first < tokens; first += step) {
       const count = Math.min(step, tokens - first);
-      const start = first * rowStride;
-      const slice = logits.subarray(start, start + (count - 1) * rowStride + this.config.experts);
+      const slice = bytesOfElements(logits, first * rowStride, (count - 1) * rowStride + this.config.experts);
       const onDevice = { ...ranges, logits: buffers.uploadLogits(slice) };
       const commands = gpuDevice.createCommandEncoder();
       const pass = commands.beginComputePass();
@@ -240,6 +242,7 @@ export class WebGpuRouter implements Router {
 }
 
 function checkEncodeOptions(config: ResolvedRouterConfig, options: EncodeOptions): EncodedCall {
+  refuseUnknownOptions('encode option', options, ENCODE_OPTIONS);
   const { tokens, rowStride = config.experts, rowCount = tokens } = options;
   const mostTokens = Math.floor((2 ** 31 - 1) / config.topK);
   checkInteger('tokens', tokens, 0, mostTokens);
