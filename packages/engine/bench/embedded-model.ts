@@ -1,7 +1,7 @@
 /** The embedded checkpoint on the ONNX Runtime runner: load, prefill, decode, batches. Each figure only after a check. */
 
 import { embeddedCheckpointPath, openSnapshot } from '@switchyard/models';
-import type { ModelRunner, RunnerTimings } from '../src/runner.ts';
+import type { LogitsRunner } from '../src/runners/logits-runner.ts';
 import { createOrtRunner } from '../src/runners/ort/index.ts';
 import { measureLoad } from '../test/engine/load-memory.ts';
 import { argmax, reference } from '../test/golden/reference.ts';
@@ -42,7 +42,7 @@ export async function measureEmbeddedModel(): Promise<Record<string, unknown>> {
 }
 
 /** One sequence: the reference's first prompt, then its greedy answer and on. */
-async function measureDecode(runner: ModelRunner): Promise<Record<string, unknown>> {
+async function measureDecode(runner: LogitsRunner): Promise<Record<string, unknown>> {
   const { ids, greedy } = firstPrompt();
   const rates: number[] = [];
   const parts = { onnxRuntime: [] as number[], experts: [] as number[], router: [] as number[], rest: [] as number[] };
@@ -51,7 +51,7 @@ async function measureDecode(runner: ModelRunner): Promise<Record<string, unknow
     const sequence = runner.createSequence();
     const [first] = await runner.forward([{ sequence, tokens: Int32Array.from(ids) }]);
     const answer = [argmax(first?.logits ?? new Float32Array(1))];
-    const before: RunnerTimings = { ...read(runner) };
+    const before: LogitsRunner['timings'] = { ...read(runner) };
     const start = performance.now();
     for (let step = 0; step < DECODE_TOKENS; step++) {
       const [output] = await runner.forward([{ sequence, tokens: Int32Array.of(answer.at(-1) ?? 0) }]);
@@ -91,7 +91,7 @@ async function measureDecode(runner: ModelRunner): Promise<Record<string, unknow
 }
 
 /** One prompt of 256 tokens in one step. */
-async function measurePrefill(runner: ModelRunner): Promise<unknown> {
+async function measurePrefill(runner: LogitsRunner): Promise<unknown> {
   const tokens = Int32Array.from({ length: PREFILL_TOKENS }, (_, index) => reference[index % 7]?.ids[index >> 3] ?? 1);
   const stepwise = await lastLogits(runner, tokens, 1);
   const rates: number[] = [];
@@ -109,7 +109,7 @@ async function measurePrefill(runner: ModelRunner): Promise<unknown> {
   return summary(rates, 'highest');
 }
 
-async function lastLogits(runner: ModelRunner, tokens: Int32Array, piece: number): Promise<Float32Array> {
+async function lastLogits(runner: LogitsRunner, tokens: Int32Array, piece: number): Promise<Float32Array> {
   const sequence = runner.createSequence();
   let logits: Float32Array = new Float32Array(0);
   for (let start = 0; start < tokens.length; start += piece) {
@@ -121,7 +121,7 @@ async function lastLogits(runner: ModelRunner, tokens: Int32Array, piece: number
 }
 
 /** Many sequences, one token each a step; the tokens are those of the reference's greedy answers. */
-async function measureBatch(runner: ModelRunner, size: number): Promise<unknown> {
+async function measureBatch(runner: LogitsRunner, size: number): Promise<unknown> {
   const prompts = Array.from({ length: size }, (_, index) => reference[index % reference.length] ?? firstPrompt());
   const sequences: number[] = [];
   const rates: number[] = [];
@@ -155,7 +155,7 @@ async function measureBatch(runner: ModelRunner, size: number): Promise<unknown>
   return summary(rates, 'highest');
 }
 
-function read({ timings }: ModelRunner): RunnerTimings {
+function read({ timings }: LogitsRunner): LogitsRunner['timings'] {
   return timings;
 }
 

@@ -3,7 +3,7 @@
 import { decodeMxfp4 } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
-import type { ExpertForm } from '../src/runners/ort/expert-weights.ts';
+import type { ExpertForm } from '../src/runners/ort/expert-form.ts';
 import { SessionExperts } from '../src/runners/ort/session-experts.ts';
 
 const HIDDEN = 2880;

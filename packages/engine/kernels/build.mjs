@@ -37,7 +37,9 @@ export function buildKernel(name) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const module = buildKernel('mxfp4_experts');
-  writeFileSync(new URL('mxfp4_experts.wasm', FOLDER), module);
-  console.log(`mxfp4_experts.wasm: ${module.length} bytes`);
+  for (const name of ['mxfp4_experts', 'convert_weights']) {
+    const module = buildKernel(name);
+    writeFileSync(new URL(`${name}.wasm`, FOLDER), module);
+    console.log(`${name}.wasm: ${module.length} bytes`);
+  }
 }

@@ -18,13 +18,18 @@ import { Generation } from './generation.ts';
 import { collect } from './collect.ts';
 import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
 import { checkRequest } from './conversation-checks.ts';
-import { SILENT_LOGGER } from './logger.ts';
+import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
+import { LoadReporter } from './load-reporter.ts';
+import { allowanceOf } from './memory/load-budget.ts';
+import { planKvBytes } from './memory/plan-model.ts';
+import { processMemory } from './memory/process-memory.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt, checkIds } from './prompt.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
-import type { LayerRouting } from './runner.ts';
+import type { LayerRouting } from './runners/runner.ts';
 import { checkNumber, describeValue, resolveSampling } from './sampling/parameters.ts';
 import type { GenerateJob, SchedulerStats } from './scheduler/job.ts';
+import { untilAborted } from './until-aborted.ts';
 import { WorkerClient } from './worker/client.ts';
 import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
 
@@ -32,8 +37,6 @@ import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
 const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
 const MOST_STOP_STRINGS = 16;
 const MOST_TOP_LOGPROBS = 20;
-/** Opening the checkpoint is this share of the load. */
-const CHECKPOINT_SHARE = 0.1;
 
 /** Options of `Engine.tokenize`. */
 export interface TokenizeOptions {
@@ -56,39 +59,54 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Loads a checkpoint folder, by default the embedded one, in a worker thread.
-   * Throws InvalidRequestError, LoadError, AbortedError, WorkerCrashedError, or a ModelsError for a bad checkpoint.
+   * Throws InvalidRequestError, InsufficientMemoryError (before any weight is read), LoadError, AbortedError,
+   * WorkerCrashedError, or a ModelsError for a bad checkpoint.
    */
   static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
-    const { signal, logger = SILENT_LOGGER, onProgress, runnerModule, runnerOptions } = options;
-    const resolved = resolveEngineOptions(options);
+    const { signal, onProgress = () => undefined, runnerModule, runnerOptions } = options;
+    const logger = containedLogger(options.logger ?? SILENT_LOGGER);
+    const progress = containedCallback('onProgress', onProgress, logger);
+    const { memoryLimitBytes, ...resolved } = resolveEngineOptions(options);
     if (path !== undefined && typeof path !== 'string') {
       throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
     }
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
-    onProgress?.({ phase: 'checkpoint', fraction: 0 });
-    const snapshot = await openSnapshot(path);
+    using reporter = new LoadReporter(progress, logger);
+    reporter.opening();
+    const snapshot = await untilAborted(openSnapshot(path), signal, 'Loading', (late) => late.dispose());
     try {
-      onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE });
+      const memory = await untilAborted(processMemory(), signal, 'Loading');
+      const allowance = allowanceOf(memory, memoryLimitBytes);
+      const limits = {
+        ...resolved.limits,
+        kvCacheBytes: planKvBytes(snapshot, allowance, {
+          ...resolved,
+          kvCacheBytes: options.kvCacheBytes,
+          hasPlan: runnerModule === undefined,
+        }),
+      };
+      logger.info('loading model', { path: snapshot.path, tensorBytes: snapshot.tensorBytes, memory });
+      reporter.opened(snapshot.tensorBytes);
       const worker = await WorkerClient.start({
         data: {
           path: snapshot.path,
           ...resolved,
+          limits,
           runnerModule: runnerModule === undefined ? null : String(runnerModule),
           runnerOptions,
         },
         logger,
-        onProgress: (fraction) =>
-          onProgress?.({ phase: 'model', fraction: CHECKPOINT_SHARE + (1 - CHECKPOINT_SHARE) * fraction }),
+        onProgress: (step) => reporter.loading(step),
         signal,
       });
-      onProgress?.({ phase: 'ready', fraction: 1 });
-      const { plan } = worker.info;
-      logger.info('model loaded', {
-        path: snapshot.path,
-        runner: worker.info.runner,
-        router: worker.info.router,
-        plan,
-      });
+      try {
+        reporter.ready();
+        const { runner, router, plan } = worker.info;
+        logger.info('model loaded', { path: snapshot.path, runner, router, plan, ...reporter.facts });
+      } catch (error) {
+        await worker.dispose();
+        throw error;
+      }
       return new Engine(snapshot, worker);
     } catch (error) {
       snapshot.dispose();
@@ -122,17 +140,18 @@ export class Engine implements AsyncDisposable {
   /**
    * Starts a generation and returns its events. A request that is wrong in itself throws here and at once:
    * InvalidRequestError, EmptyPromptError, ContextLengthError, DisposedError, WorkerCrashedError. Later failures throw
-   * from the iterator: QueueFullError, AbortedError, ForwardError, InvalidLogitsError, WorkerCrashedError, DisposedError.
+   * from the iterator: QueueFullError, AbortedError, ForwardError, InvalidLogitsError, DeliveryError, WorkerCrashedError,
+   * DisposedError.
    * Leaving the `for await` loop, or calling `return()`, cancels the request at the next step.
    */
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {
     this.#checkOpen();
     checkRequest(request);
-    const { config, generation, tokenizer } = this.#snapshot;
-    const { vocabularySize } = config;
+    const { generation, tokenizer } = this.#snapshot;
+    const tokens = tokenizer.vocabularySize;
     const stops = checkStops(request.stop);
-    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], vocabularySize)];
-    const sampling = resolveSampling(request, vocabularySize, () => randomInt(RANDOM_SEED_LIMIT));
+    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], tokens)];
+    const sampling = resolveSampling(request, tokens, () => randomInt(RANDOM_SEED_LIMIT));
     const { ids, createReader } = this.#withinContext((limit) =>
       buildPrompt(request, this.#snapshot, stops, limit - 1),
     );
@@ -176,7 +195,10 @@ export class Engine implements AsyncDisposable {
   /** How likely texts are under the model; results in the order of the inputs. Throws as `generate` does. */
   async score(inputs: readonly ScoreInput[], options: { readonly signal?: AbortSignal } = {}): Promise<ScoreResult[]> {
     if (!Array.isArray(inputs)) throw new InvalidRequestError('inputs', describeValue(inputs), 'give an array');
-    return Promise.all(inputs.map((input, i) => this.#scoreOne(input, i, options.signal)));
+    this.#checkOpen();
+    // All of them before the first is handed over: a bad request starts nothing.
+    const texts = inputs.map((input: ScoreInput, index) => this.#scoredIds(input, index));
+    return Promise.all(texts.map((ids) => this.#scoreOne(ids, options.signal)));
   }
 
   /** The scheduler's counters and gauges. */
@@ -185,7 +207,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Called with what every layer's router chose in each step, all requests together; null (the default) for nobody.
+   * Called with what every layer's router chose in each step, all requests together; null (the default) for nobody. What
+   * it throws is logged, no more than once.
    * The rows of a single request come as its `routing` events.
    */
   get onRouting(): ((routing: LayerRouting) => void) | null {
@@ -213,10 +236,11 @@ export class Engine implements AsyncDisposable {
     return [...buildPrompt(request, this.#snapshot, [], maxTokens).ids];
   }
 
-  /** The text of token ids, special tokens included. Throws InvalidRequestError for ids outside the vocabulary. */
+  /** The text of token ids, special tokens included. Throws InvalidRequestError for ids that have no token. */
   detokenize(ids: ArrayLike<number>): string {
     this.#checkOpen();
-    return this.#snapshot.tokenizer.decode(checkIds('ids', ids, this.#snapshot.config.vocabularySize));
+    const { tokenizer } = this.#snapshot;
+    return tokenizer.decode(checkIds('ids', ids, tokenizer.vocabularySize));
   }
 
   /** Ends open requests with DisposedError, frees the model and ends the worker. Calling it again does nothing. */
@@ -234,9 +258,9 @@ export class Engine implements AsyncDisposable {
     await this.dispose();
   }
 
-  async #scoreOne(input: ScoreInput, index: number, signal: AbortSignal | undefined): Promise<ScoreResult> {
-    this.#checkOpen();
-    const { tokenizer, config } = this.#snapshot;
+  /** The ids of an input. Throws InvalidRequestError, EmptyPromptError, ContextLengthError. */
+  #scoredIds(input: ScoreInput, index: number): Int32Array {
+    const { tokenizer } = this.#snapshot;
     const field = `inputs[${index}]`;
     let ids: Int32Array;
     if (typeof input !== 'object' || input === null) {
@@ -245,10 +269,14 @@ export class Engine implements AsyncDisposable {
     if ('text' in input && typeof input.text === 'string') {
       const { text } = input;
       ids = Int32Array.from(this.#withinContext((limit) => tokenizer.encodeWithSpecialTokens(text, limit)));
-    } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, config.vocabularySize);
+    } else if ('ids' in input) ids = checkIds(`${field}.ids`, input.ids, tokenizer.vocabularySize);
     else throw new InvalidRequestError(field, describeValue(input), 'give an object with text or ids');
     if (ids.length === 0) throw new EmptyPromptError();
     this.#checkLength(ids.length - 1);
+    return ids;
+  }
+
+  async #scoreOne(ids: Int32Array, signal: AbortSignal | undefined): Promise<ScoreResult> {
     const logprobs = await this.#scoreIds(ids, signal);
     let nll = 0;
     for (const logprob of logprobs) nll -= logprob;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { describeBytes } from './memory/describe-bytes.ts';
 
 /** What all errors of the engine share: `code` is stable, the message is for people. */
 export abstract class EngineError extends Error {
@@ -99,11 +100,57 @@ export class WorkerCrashedError extends EngineError {
 
 /** The model could not be loaded: the checkpoint, the runner or the router refused. The reason is the `cause`. */
 export class LoadError extends EngineError {
-  override readonly name = 'LoadError';
+  override readonly name: string = 'LoadError';
   readonly code: string;
   constructor(reason: string, code: string, cause?: unknown) {
     super(reason, cause === undefined ? undefined : { cause });
     this.code = code;
+  }
+}
+
+/** What a model takes with its experts held in one way, in bytes. */
+export interface MemoryDemand {
+  /** How the experts are held: 'exact' or 'int4'. */
+  readonly precision: string;
+  /** Weights, and the larger of what loading needs beside them and what running does: workspace and KV cache. */
+  readonly requiredBytes: number;
+  /** The KV cache in `requiredBytes`: the one asked for, else that of one sequence of 4096 tokens. */
+  readonly kvCacheBytes: number;
+  readonly fits: boolean;
+}
+
+/** The model does not fit the memory that the process may use. Nothing of its weights was read. */
+export class InsufficientMemoryError extends LoadError {
+  override readonly name = 'InsufficientMemoryError';
+  /** What was asked for. */
+  readonly demand: MemoryDemand;
+  /** What the model may take, in bytes. */
+  readonly limitBytes: number;
+  /** The same model in the other ways in which it can be held. */
+  readonly alternatives: readonly MemoryDemand[];
+  constructor(
+    model: string,
+    demand: MemoryDemand,
+    limitBytes: number,
+    alternatives: readonly MemoryDemand[],
+    kvAdvice: string | null,
+  ) {
+    const others = alternatives.map(
+      ({ precision, requiredBytes, fits }) =>
+        `expertPrecision ${precision} (--expert-precision ${precision}) takes ${describeBytes(requiredBytes)}, which ${fits ? 'fits' : 'does not fit either'}`,
+    );
+    const advice = [
+      ...others,
+      ...(kvAdvice === null ? [] : [kvAdvice]),
+      'give the process more memory, or set memoryLimitBytes (--memory-mib) where you know better',
+    ];
+    super(
+      `${model} does not fit the memory · found that it takes ${describeBytes(demand.requiredBytes)} with ${demand.precision} experts where it may take ${describeBytes(limitBytes)} · ${advice.join('; ')}`,
+      'INSUFFICIENT_MEMORY',
+    );
+    this.demand = demand;
+    this.limitBytes = limitBytes;
+    this.alternatives = alternatives;
   }
 }
 
@@ -126,6 +173,18 @@ export class InvalidLogitsError extends EngineError {
   constructor() {
     super(
       "The model computed no numbers · found NaN among its logits · the checkpoint's weights are probably damaged: download it again",
+    );
+  }
+}
+
+/** What reads the answer for the caller threw. The request ends here, others go on. */
+export class DeliveryError extends EngineError {
+  override readonly name = 'DeliveryError';
+  readonly code = 'DELIVERY_FAILED';
+  constructor(found: string, cause?: unknown) {
+    super(
+      `The answer could not be delivered · found ${found} · send the request again; if it happens again, report it with the cause`,
+      cause === undefined ? undefined : { cause },
     );
   }
 }

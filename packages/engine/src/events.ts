@@ -4,7 +4,7 @@
  * @module
  */
 import type { HarmonyToolCall } from '@switchyard/models';
-import type { LayerRouting } from './runner.ts';
+import type { LayerRouting } from './runners/runner.ts';
 
 /** Why an answer ended. */
 export type FinishReason =
@@ -44,7 +44,10 @@ export interface Timings {
   readonly decodeTokensPerSecond: number;
 }
 
-/** One token's likelihood under the model, before temperature, penalties, bias and masks. */
+/**
+ * One token's likelihood under the model, before temperature, penalties, bias and masks. Ids without a token, which a
+ * padded vocabulary has, are left out: the probabilities of all tokens sum to 1.
+ */
 export interface TokenLogprob {
   readonly id: number;
   /** The token's text; U+FFFD where its bytes are no whole characters. */

@@ -3,18 +3,30 @@
  *
  * @module
  */
-import { availableParallelism, freemem } from 'node:os';
 import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
+import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
 import type { ExpertPrecision, RouterChoice } from './runner-module.ts';
 import { checkNumber, describeValue } from './sampling/parameters.ts';
-import type { SchedulerLimits } from './scheduler/scheduler.ts';
+import type { SchedulerLimits } from './scheduler/limits.ts';
 
 /** What is being loaded, and how much of it is done. */
 export interface LoadProgress {
   readonly phase: 'checkpoint' | 'model' | 'ready';
   /** 0 to 1, over the whole load. */
   readonly fraction: number;
+  /** What is being loaded, such as 'tokenizer', 'layer 3 of 24' or 'head'; 'model' where the runner does not say. */
+  readonly what: string;
+  /** Bytes of the checkpoint's tensors that are read and converted. */
+  readonly doneBytes: number;
+  /** Bytes that will be; 0 while that is not known. */
+  readonly totalBytes: number;
+  /** Seconds since the load began. */
+  readonly seconds: number;
+  /** Seconds of them that the runner spent in reading files, in converting weights, and in making its sessions. */
+  readonly readSeconds: number;
+  readonly convertSeconds: number;
+  readonly sessionSeconds: number;
 }
 
 /** Options of `Engine.load`. */
@@ -31,8 +43,19 @@ export interface EngineOptions {
   readonly maxQueue?: number;
   /** The most prompt tokens computed in one step, 1 to 65536: smaller keeps answers in progress smoother, larger reads prompts faster. Defaults to 256. */
   readonly prefillChunk?: number;
-  /** KV memory in bytes, 1 MiB and up. Defaults to a quarter of the free memory, at least 64 MiB and at most 4 GiB. */
+  /**
+   * KV memory in bytes, 1 MiB and up. Defaults to two thirds of what `memoryLimitBytes` leaves beside weights and
+   * workspace (a sequence that outgrows its place exists one and a half times while it moves), at least one sequence of
+   * 4096 tokens, and at most every sequence at its longest. It is handed out as it is needed. For a `runnerModule`, a
+   * quarter of the memory that the process may still use, from 64 MiB to 4 GiB.
+   */
   readonly kvCacheBytes?: number;
+  /**
+   * What the model may take in all, in bytes, 1 MiB and up: weights, workspace and KV memory. A model that would take more is
+   * refused before any weight is read. Defaults to what this process may still use (a container's limit counts, the page
+   * cache is free), less a sixteenth of it, from 64 MiB to 1 GiB.
+   */
+  readonly memoryLimitBytes?: number;
   /** The most finished sequences kept for prefix reuse, 0 (off) to 1024. Defaults to 64. */
   readonly maxCachedPrefixes?: number;
   /** URL of a module that makes the ModelRunner (see runner-module.ts). Defaults to ONNX Runtime on the CPU. */
@@ -41,6 +64,7 @@ export interface EngineOptions {
   readonly runnerOptions?: unknown;
   /** Ends the load; `Engine.load` throws AbortedError. */
   readonly signal?: AbortSignal;
+  /** What it throws is logged, no more than once, and the load goes on: `signal` ends it. Defaults to nobody. */
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Defaults to silence. */
   readonly logger?: Logger;
@@ -58,19 +82,21 @@ export const DEFAULT_ENGINE_OPTIONS = {
 
 const MEBIBYTE = 2 ** 20;
 
-const defaultKvCacheBytes = (): number => Math.min(4096 * MEBIBYTE, Math.max(64 * MEBIBYTE, Math.floor(freemem() / 4)));
-
 function checkChoice<T extends string>(field: string, value: T, choices: readonly T[]): T {
   if (choices.includes(value)) return value;
   throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
 }
 
-/** Options checked and filled in, as far as the worker needs them. Throws InvalidRequestError. */
+/**
+ * Options checked and filled in, but for a KV budget that is left to the model's plan: then `limits` has the smallest.
+ * Throws InvalidRequestError.
+ */
 export function resolveEngineOptions(options: EngineOptions): {
   readonly expertPrecision: ExpertPrecision;
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly limits: SchedulerLimits;
+  readonly memoryLimitBytes: number | undefined;
 } {
   const integer = (field: keyof EngineOptions, fallback: number, minimum: number, maximum: number): number =>
     checkNumber(field, options[field], fallback, { minimum, maximum, integer: true });
@@ -79,14 +105,18 @@ export function resolveEngineOptions(options: EngineOptions): {
       'exact',
       'int4',
     ]),
-    threads: options.threads === undefined ? undefined : integer('threads', availableParallelism(), 1, 1024),
+    threads: options.threads === undefined ? undefined : integer('threads', 1, 1, 1024),
     router: checkChoice('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
     limits: {
       maxSequences: integer('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences, 1, 1024),
       maxQueue: integer('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue, 0, 1_000_000),
       prefillChunk: integer('prefillChunk', DEFAULT_ENGINE_OPTIONS.prefillChunk, 1, 65_536),
-      kvCacheBytes: integer('kvCacheBytes', defaultKvCacheBytes(), MEBIBYTE, Number.MAX_SAFE_INTEGER),
+      kvCacheBytes: integer('kvCacheBytes', KV_BYTES_OF_UNKNOWN_MEMORY, MEBIBYTE, Number.MAX_SAFE_INTEGER),
       maxCachedPrefixes: integer('maxCachedPrefixes', DEFAULT_ENGINE_OPTIONS.maxCachedPrefixes, 0, 1024),
     },
+    memoryLimitBytes:
+      options.memoryLimitBytes === undefined
+        ? undefined
+        : integer('memoryLimitBytes', MEBIBYTE, MEBIBYTE, Number.MAX_SAFE_INTEGER),
   };
 }

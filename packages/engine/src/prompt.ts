@@ -61,18 +61,22 @@ function promptIds(request: PromptRequest, snapshot: Snapshot, most: number): In
     const special = request.promptHasSpecialTokens === true;
     return Int32Array.from(special ? tokenizer.encodeWithSpecialTokens(prompt, most) : tokenizer.encode(prompt, most));
   }
-  return checkIds('promptIds', request.promptIds, snapshot.config.vocabularySize);
+  return checkIds('promptIds', request.promptIds, tokenizer.vocabularySize);
 }
 
-/** Token ids as they came, checked against the vocabulary. Throws InvalidRequestError. */
-export function checkIds(field: string, ids: ArrayLike<number> | undefined, vocabularySize: number): Int32Array {
+/**
+ * Token ids as they came, each of them one of a token. Throws InvalidRequestError.
+ *
+ * @param tokens The tokenizer's: a model's vocabulary may be padded beyond it with ids that stand for nothing.
+ */
+export function checkIds(field: string, ids: ArrayLike<number> | undefined, tokens: number): Int32Array {
   if (ids === undefined || ids === null || typeof ids !== 'object' || typeof ids.length !== 'number') {
     throw new InvalidRequestError(field, describeValue(ids), 'give an array of token ids');
   }
   for (let i = 0; i < ids.length; i++) {
     const id: unknown = ids[i];
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabularySize) {
-      throw new InvalidRequestError(`${field}[${i}]`, describeValue(id), `ids go from 0 to ${vocabularySize - 1}`);
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= tokens) {
+      throw new InvalidRequestError(`${field}[${i}]`, describeValue(id), `ids go from 0 to ${tokens - 1}`);
     }
   }
   return Int32Array.from(ids);

@@ -130,7 +130,10 @@ export type ScoreInput =
 /** How likely a text is under the model. */
 export interface ScoreResult {
   readonly ids: readonly number[];
-  /** Natural-log probability of each token given those before it; the first has none: `logprobs[i]` belongs to `ids[i + 1]`. */
+  /**
+   * Natural-log probability of each token among all tokens given those before it; the first has none: `logprobs[i]` belongs
+   * to `ids[i + 1]`.
+   */
   readonly logprobs: Float64Array;
   /** Minus the sum of `logprobs`. */
   readonly nll: number;

@@ -5,7 +5,9 @@
  */
 import type { Snapshot } from '@switchyard/models';
 import type { Logger } from './logger.ts';
-import type { ModelRunner } from './runner.ts';
+import type { LoadingStep } from './runners/load-plan.ts';
+import type { LogitsRunner } from './runners/logits-runner.ts';
+import type { ModelRunner } from './runners/runner.ts';
 
 /** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
 export type ExpertPrecision = 'exact' | 'int4';
@@ -22,13 +24,17 @@ export interface RunnerModuleOptions {
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly logger: Logger;
-  /** To be called with the part done, 0 to 1. */
-  readonly onProgress: (fraction: number) => void;
+  /**
+   * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or
+   * with a step in bytes and milliseconds. Throws AbortedError when the load is to end: let it through.
+   */
+  readonly onProgress: (progress: number | LoadingStep) => void;
   /** `EngineOptions.runnerOptions`, as it came through a structured clone. */
   readonly runnerOptions: unknown;
 }
 
 /** What a runner module exports. */
 export interface RunnerModule {
-  createRunner(options: RunnerModuleOptions): Promise<ModelRunner>;
+  /** A runner that chooses its own tokens, or one that leaves its logits in host memory: then they are chosen there. */
+  createRunner(options: RunnerModuleOptions): Promise<ModelRunner | LogitsRunner>;
 }

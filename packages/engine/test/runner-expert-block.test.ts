@@ -5,7 +5,7 @@ import { buildDispatchPlan } from '@switchyard/router-kernel';
 import { referenceExperts } from '../src/experts/expert-reference.ts';
 import { readF32 } from '../src/runners/ort/dense-weights.ts';
 import type { ExpertBlock, ExpertStep } from '../src/runners/ort/expert-block.ts';
-import type { ExpertForm } from '../src/runners/ort/expert-weights.ts';
+import type { ExpertForm } from '../src/runners/ort/expert-form.ts';
 import { Mxfp4ExpertBlock } from '../src/runners/ort/mxfp4-expert-block.ts';
 import { SessionExperts } from '../src/runners/ort/session-experts.ts';
 import { bf16Experts } from './fixtures/bf16-experts.ts';

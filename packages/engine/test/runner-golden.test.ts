@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { embeddedCheckpointPath, openSnapshot } from '@switchyard/models';
 import type { Snapshot } from '@switchyard/models';
-import type { LayerRouting, ModelRunner } from '../src/runner.ts';
+import type { LogitsRunner } from '../src/runners/logits-runner.ts';
+import type { LayerRouting } from '../src/runners/runner.ts';
 import { createOrtRunner } from '../src/runners/ort/index.ts';
 import { argmax, reference, surprise } from './golden/reference.ts';
 import type { ReferencePrompt } from './golden/reference.ts';
 
 describe('ONNX Runtime runner against transformers', () => {
   let snapshot: Snapshot;
-  let runner: ModelRunner;
+  let runner: LogitsRunner;
 
   before(async () => {
     snapshot = await openSnapshot(embeddedCheckpointPath());
@@ -83,7 +84,7 @@ function checkRouting(routings: readonly LayerRouting[], prompt: ReferencePrompt
 }
 
 async function continueGreedily(
-  runner: ModelRunner,
+  runner: LogitsRunner,
   sequence: number,
   first: number,
   count: number,

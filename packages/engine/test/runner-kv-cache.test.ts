@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { KvHistoryGoneError } from '../src/runners/errors.ts';
 import { KvCache } from '../src/runners/ort/kv-cache.ts';
 
 const WINDOW = 80;
@@ -38,6 +37,10 @@ describe('KV cache', () => {
         }),
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('fork' as const), pick: fc.nat(), back: fc.nat(150) }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ kind: fc.constant('truncate' as const), pick: fc.nat(), back: fc.nat(150) }),
+      },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), pick: fc.nat() }) },
     );
     fc.assert(
@@ -60,6 +63,8 @@ describe('KV cache', () => {
           } else if (step.kind === 'release') {
             cache.release(picked);
             model.delete(picked);
+          } else if (step.kind === 'truncate') {
+            truncate(cache, model, picked, step.back);
           } else {
             fork(cache, model, picked, step.back);
           }
@@ -116,12 +121,17 @@ function append(cache: KvCache, model: Model, members: readonly number[], count:
 function fork(cache: KvCache, model: Model, source: number, back: number): void {
   const tokens = model.get(source) ?? [];
   const length = Math.max(0, tokens.length - back);
-  try {
-    model.set(cache.fork(source, length), tokens.slice(0, length));
-  } catch (error) {
-    assert.ok(error instanceof KvHistoryGoneError);
-    assert.ok(length < error.shortest && error.shortest <= tokens.length);
-  }
+  const copy = cache.fork(source, length);
+  // Never at the end: what the next token sees is there.
+  if (copy === null) assert.ok(length < tokens.length && length > 0);
+  else model.set(copy, tokens.slice(0, length));
+}
+
+function truncate(cache: KvCache, model: Model, source: number, back: number): void {
+  const tokens = model.get(source) ?? [];
+  const length = Math.max(0, tokens.length - back);
+  if (cache.truncate(source, length)) model.set(source, tokens.slice(0, length));
+  else assert.ok(length < tokens.length && length > 0);
 }
 
 /** Every row that the next token may see is there. */

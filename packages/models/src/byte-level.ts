@@ -3,10 +3,13 @@
  * are printable in Latin-1 stand for themselves, the others for U+0100 onwards in ascending order.
  */
 
+const NO_BYTE = 256;
+
 const characterOfByte: readonly string[] = makeAlphabet();
-const byteOfCharacter: ReadonlyMap<string, number> = new Map(
-  characterOfByte.map((character, byte) => [character, byte]),
-);
+
+/** By character code; NO_BYTE for characters that are not of the alphabet, the last of which is U+0143. */
+const byteOfCharacter = new Uint16Array(0x144).fill(NO_BYTE);
+for (const [byte, character] of characterOfByte.entries()) byteOfCharacter[character.charCodeAt(0)] = byte;
 
 function makeAlphabet(): string[] {
   let shifted = 256;
@@ -20,8 +23,8 @@ function makeAlphabet(): string[] {
 export function byteLevelToBytes(text: string): Uint8Array | null {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
-    const byte = byteOfCharacter.get(text.charAt(i));
-    if (byte === undefined) return null;
+    const byte = byteOfCharacter[text.charCodeAt(i)] ?? NO_BYTE;
+    if (byte === NO_BYTE) return null;
     bytes[i] = byte;
   }
   return bytes;

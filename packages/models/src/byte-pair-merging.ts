@@ -1,42 +1,45 @@
+import type { TokenTable } from './token-table.ts';
+
 /** Pairs are numbered `rank * POSITIONS + position`, so that one comparison orders them by rank, then from left to right. No text of JavaScript is longer. */
 const POSITIONS = 2 ** 30;
 const NO_RANK = -1;
 
+/** Bytes that a character of a text takes at most, in UTF-8. */
+const LONGEST_CHARACTER = 3;
+/** Bytes that are kept for pieces; longer ones get memory of their own. */
+const SCRATCH_BYTES = 4096;
+
 /**
- * Byte-pair encoding in O(n log n), for pieces of text that are too long for an encoder that looks at every pair again
- * after each merge. The pair with the lowest rank is merged first, of equal ranks the leftmost.
+ * Byte-pair encoding in O(n log n), for pieces of any length. The pair with the lowest rank is merged first, of equal
+ * ranks the leftmost; a token's rank is its id.
  */
 export class BytePairMerger {
-  /** Bytes as characters U+0000 to U+00FF. */
-  readonly #ranks = new Map<string, number>();
-  readonly #longestToken: number;
+  readonly #table: TokenTable;
+  readonly #encoder = new TextEncoder();
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
 
-  /** @param tokens the bytes of each token by id, which is its rank; undefined where text never becomes that token. */
-  constructor(tokens: readonly (Uint8Array | undefined)[]) {
-    let longest = 0;
-    for (const [id, bytes] of tokens.entries()) {
-      if (bytes === undefined) continue;
-      this.#ranks.set(Buffer.from(bytes).toString('latin1'), id);
-      longest = Math.max(longest, bytes.length);
-    }
-    this.#longestToken = longest;
+  constructor(table: TokenTable) {
+    this.#table = table;
   }
 
   /** A number of ids that one piece has at least. */
   fewestIds(text: string): number {
-    return Math.ceil(text.length / this.#longestToken);
+    return Math.ceil(text.length / this.#table.data.longest);
   }
 
   /** Appends the ids of one piece to `ids`. Every byte has to be a token by itself. */
   encode(text: string, ids: number[]): void {
-    const bytes = Buffer.from(text, 'utf8').toString('latin1');
-    const whole = this.#ranks.get(bytes);
-    if (whole === undefined) this.#merge(bytes, ids);
+    const most = LONGEST_CHARACTER * text.length;
+    const bytes = most <= SCRATCH_BYTES ? this.#scratch : new Uint8Array(most);
+    const { written } = this.#encoder.encodeInto(text, bytes);
+    const whole = this.#table.find(bytes, 0, written);
+    if (whole < 0) this.#merge(bytes, written, ids);
     else ids.push(whole);
   }
 
-  #merge(bytes: string, ids: number[]): void {
-    const { length } = bytes;
+  #merge(bytes: Uint8Array, length: number, ids: number[]): void {
+    const table = this.#table;
+    const { longest } = table.data;
     // Parts are known by where they start; `end[start]` is where the next one starts.
     const end = Int32Array.from({ length: length + 1 }, (_, start) => start + 1);
     const previous = Int32Array.from({ length: length + 1 }, (_, start) => start - 1);
@@ -45,8 +48,8 @@ export class BytePairMerger {
     const look = (start: number): void => {
       const middle = end[start] ?? length;
       const stop = middle < length ? (end[middle] ?? length) : length;
-      const known = middle < length && stop - start <= this.#longestToken;
-      const rank = (known ? this.#ranks.get(bytes.slice(start, stop)) : undefined) ?? NO_RANK;
+      const known = middle < length && stop - start <= longest;
+      const rank = known ? table.find(bytes, start, stop) : NO_RANK;
       pairRank[start] = rank;
       if (rank !== NO_RANK) queue.push(rank * POSITIONS + start);
     };
@@ -65,7 +68,7 @@ export class BytePairMerger {
       if (before >= 0) look(before);
     }
     for (let start = 0; start < length; start = end[start] ?? length) {
-      ids.push(this.#ranks.get(bytes.slice(start, end[start])) ?? 0);
+      ids.push(Math.max(0, table.find(bytes, start, end[start] ?? length)));
     }
   }
 }

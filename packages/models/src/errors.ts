@@ -357,3 +357,16 @@ export class HarmonyParseError extends ModelsError {
     this.found = found;
   }
 }
+
+/** A checkpoint is not written, because the folder for it holds something already. */
+export class FolderNotEmptyError extends ModelsError {
+  readonly code = 'FOLDER_NOT_EMPTY';
+  readonly path: string;
+
+  constructor(path: string, found: readonly string[]) {
+    super(
+      `The checkpoint was not written: ${path} is not empty. It has ${found.slice(0, 3).join(', ')}${found.length > 3 ? ` and ${found.length - 3} more` : ''}. Name a folder that is new or empty.`,
+    );
+    this.path = path;
+  }
+}

@@ -4,7 +4,7 @@ import { isJsonObject } from './json-text.ts';
 
 /** generation_config.json, as far as an engine uses it. */
 export interface GenerationConfig {
-  /** Tokens that end an answer. */
+  /** Tokens that end an answer. Of a snapshot: those of the file, harmony's and config.json's, each once. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
   readonly bosTokenId: number | null;
@@ -34,7 +34,7 @@ export function parseGenerationConfig(json: unknown, path: string, vocabularySiz
   if (topP !== null && topP > 1) fields.fail('top_p', 'a number above 0 and at most 1');
   const topK = fields.has('top_k') ? fields.size('top_k', undefined, 0) : null;
   return {
-    eosTokenIds: parseEosTokenIds(fields, vocabularySize),
+    eosTokenIds: fields.tokenIds('eos_token_id', vocabularySize),
     padTokenId: tokenId('pad_token_id'),
     bosTokenId: tokenId('bos_token_id'),
     doSample: fields.has('do_sample') ? fields.boolean('do_sample', false) : null,
@@ -44,20 +44,10 @@ export function parseGenerationConfig(json: unknown, path: string, vocabularySiz
   };
 }
 
-function parseEosTokenIds(fields: ConfigFields, vocabularySize: number): number[] {
-  const value = fields.raw('eos_token_id') ?? [];
-  const ids: unknown[] = Array.isArray(value) ? value : [value];
-  return ids.map((id) => {
-    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabularySize) return id;
-    return fields.fail('eos_token_id', `one or several whole numbers from 0 to ${vocabularySize - 1}`);
-  });
-}
-
 /** The generation configuration of a checkpoint that has no generation_config.json: harmony's stop tokens. */
 export function defaultGenerationConfig(specialTokens: ReadonlyMap<string, number>): GenerationConfig {
-  const ids = ['<|return|>', '<|call|>'].map((text) => specialTokens.get(text)).filter((id) => id !== undefined);
   return {
-    eosTokenIds: ids,
+    eosTokenIds: harmonyEndTokenIds(specialTokens),
     padTokenId: specialTokens.get('<|endoftext|>') ?? null,
     bosTokenId: specialTokens.get('<|startoftext|>') ?? null,
     doSample: null,
@@ -65,4 +55,24 @@ export function defaultGenerationConfig(specialTokens: ReadonlyMap<string, numbe
     topP: null,
     topK: null,
   };
+}
+
+/**
+ * Adds the tokens that end an answer whatever generation_config.json says: harmony's `<|return|>` and `<|call|>`, as far
+ * as the tokenizer has them, and the eos_token_id of config.json. Without them an answer would run on into turns that
+ * nobody took.
+ *
+ * @param configEosTokenIds eos_token_id of config.json.
+ */
+export function withEndTokens(
+  generation: GenerationConfig,
+  specialTokens: ReadonlyMap<string, number>,
+  configEosTokenIds: readonly number[],
+): GenerationConfig {
+  const ids = [...generation.eosTokenIds, ...harmonyEndTokenIds(specialTokens), ...configEosTokenIds];
+  return { ...generation, eosTokenIds: [...new Set(ids)] };
+}
+
+function harmonyEndTokenIds(specialTokens: ReadonlyMap<string, number>): number[] {
+  return ['<|return|>', '<|call|>'].map((text) => specialTokens.get(text)).filter((id) => id !== undefined);
 }

@@ -19,9 +19,11 @@ export {
   mxfp4Expert,
   mxfp4ToHalfUnits,
 } from './mxfp4.ts';
+export type { TokenizerData } from './read-tokenizer.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
 export { embeddedCheckpointPath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensor.ts';
-export { readTensorBytes } from './tensor-bytes.ts';
+export { readTensorBytes, tensorByteLength } from './tensor-bytes.ts';
+export { rowsOf } from './tensor-rows.ts';
 export { TokenStreamDecoder } from './token-stream-decoder.ts';
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';

@@ -33,10 +33,13 @@ export class RegionFile {
     this.#descriptor = descriptor;
   }
 
-  /** Reads a region into a buffer of its own. The region must lie within the file. */
-  read(offset: number, length: number): Uint8Array {
+  /**
+   * Reads a region, which must lie within the file.
+   *
+   * @param bytes where to, `length` bytes long; default a buffer of its own.
+   */
+  read(offset: number, length: number, bytes: Uint8Array = new Uint8Array(length)): Uint8Array {
     const descriptor = this.#open();
-    const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
       const got = readSync(descriptor, bytes, done, Math.min(length - done, READ_CHUNK), offset + done);
       if (got === 0) {

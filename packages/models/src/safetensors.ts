@@ -104,9 +104,9 @@ class FileTensor implements Tensor {
     return this.#bytes;
   }
 
-  read(begin: number, end: number): Uint8Array {
+  read(begin: number, end: number, target?: Uint8Array): Uint8Array {
     if (this.#released) throw new DisposedError(`Tensor ${this.name} of ${this.#file.path}`);
-    return this.#file.read(this.#offset + begin, end - begin);
+    return this.#file.read(this.#offset + begin, end - begin, target);
   }
 
   release(): void {

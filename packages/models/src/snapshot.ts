@@ -2,14 +2,20 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpointTensors } from './checkpoint-tensors.ts';
-import { InvalidConfigError, InvalidTokenizerError } from './errors.ts';
-import { defaultGenerationConfig, type GenerationConfig, parseGenerationConfig } from './generation-config.ts';
+import { FileNotReadableError, InvalidConfigError, InvalidTokenizerError } from './errors.ts';
+import {
+  defaultGenerationConfig,
+  type GenerationConfig,
+  parseGenerationConfig,
+  withEndTokens,
+} from './generation-config.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
 import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
 import { readFileBytes, readJsonFile } from './json-file.ts';
+import { readTokenizer, readTokenizerInThread, type TokenizerData } from './read-tokenizer.ts';
 import type { SafetensorsOptions } from './safetensors.ts';
-import { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';
+import { type Tokenizer, type TokenizerOptions, tokenizerOf } from './tokenizer.ts';
 
 /** A checkpoint folder, opened: configuration, tokenizer and mapped tensors. Nothing is decoded or copied. */
 export interface Snapshot extends Disposable {
@@ -19,6 +25,8 @@ export interface Snapshot extends Disposable {
   readonly config: GptOssConfig;
   readonly generation: GenerationConfig;
   readonly tokenizer: Tokenizer;
+  /** What the tokenizer was made from, for another thread that opens the same folder. */
+  readonly tokenizerData: TokenizerData;
   readonly weights: GptOssWeights;
   /** Bytes of all tensors. */
   readonly tensorBytes: number;
@@ -31,8 +39,17 @@ export interface Snapshot extends Disposable {
   dispose(): void;
 }
 
-/** How to open a checkpoint folder: how tensors are mapped, and when the tokenizer's encoder is made. */
-export type SnapshotOptions = SafetensorsOptions & TokenizerOptions;
+/** How to open a checkpoint folder: how tensors are mapped, and how the tokenizer is made. */
+export interface SnapshotOptions extends SafetensorsOptions, TokenizerOptions {
+  /**
+   * `'here'` reads tokenizer.json in this thread, which holds it up for a second or two where there are 200,000 tokens;
+   * `'thread'` reads a large one in a thread of its own; data that another snapshot of the folder has read spare it
+   * all. Default `'here'`.
+   */
+  readonly tokenizer?: 'here' | 'thread' | TokenizerData;
+  /** Ends the reading of a tokenizer in its thread; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
 
 /** The folder of the checkpoint that comes with this package: pocket-dictionary, a GPT-OSS of 18 MB. */
 export function embeddedCheckpointPath(): string {
@@ -52,7 +69,7 @@ export async function openSnapshot(
   path: string = embeddedCheckpointPath(),
   options: SnapshotOptions = {},
 ): Promise<Snapshot> {
-  const folder = resolve(path);
+  const folder = absolute(path);
   const configPath = join(folder, 'config.json');
   const parsed = parseGptOssConfig(readJsonFile(configPath), configPath);
   const { layout } = parsed;
@@ -67,8 +84,10 @@ export async function openSnapshot(
         : parsed.config;
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
-    tokenizer = openTokenizer(beside('tokenizer.json'), config, options);
-    const generation = readGeneration(beside('generation_config.json'), tokenizer);
+    const tokenizerPath = beside('tokenizer.json');
+    const tokenizerData = await tokenizerDataFor(tokenizerPath, options);
+    tokenizer = openTokenizer(tokenizerData, tokenizerPath, config, options);
+    const generation = readGeneration(beside('generation_config.json'), tokenizer, parsed.eosTokenIds);
     const chatTemplate = readChatTemplate(beside('chat_template.jinja'), beside('tokenizer_config.json'));
     const opened = tokenizer;
     const dispose = (): void => {
@@ -81,6 +100,7 @@ export async function openSnapshot(
       config,
       generation,
       tokenizer,
+      tokenizerData,
       weights,
       tensorBytes: checkpoint.tensorBytes,
       chatTemplate,
@@ -91,6 +111,15 @@ export async function openSnapshot(
     tokenizer?.dispose();
     checkpoint.dispose();
     throw error;
+  }
+}
+
+/** The working folder of a process may be gone: then only absolute paths lead anywhere. */
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (cause) {
+    throw new FileNotReadableError(path, 'Give an absolute path.', cause);
   }
 }
 
@@ -111,8 +140,13 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
   }
 }
 
-function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOptions): Tokenizer {
-  const tokenizer = createTokenizer(readJsonFile(path), path, options);
+async function tokenizerDataFor(path: string, { tokenizer = 'here', signal }: SnapshotOptions): Promise<TokenizerData> {
+  if (tokenizer === 'here') return readTokenizer(path);
+  return tokenizer === 'thread' ? readTokenizerInThread(path, signal) : tokenizer;
+}
+
+function openTokenizer(data: TokenizerData, path: string, config: GptOssConfig, options: TokenizerOptions): Tokenizer {
+  const tokenizer = tokenizerOf(data, path, options);
   if (tokenizer.vocabularySize <= config.vocabularySize) return tokenizer;
   tokenizer.dispose();
   throw new InvalidTokenizerError(
@@ -122,9 +156,12 @@ function openTokenizer(path: string, config: GptOssConfig, options: TokenizerOpt
   );
 }
 
-function readGeneration(path: string, tokenizer: Tokenizer): GenerationConfig {
-  if (!existsSync(path)) return defaultGenerationConfig(tokenizer.specialTokens);
-  return parseGenerationConfig(readJsonFile(path), path, tokenizer.vocabularySize);
+function readGeneration(path: string, tokenizer: Tokenizer, configEosTokenIds: readonly number[]): GenerationConfig {
+  const { specialTokens, vocabularySize } = tokenizer;
+  const generation = existsSync(path)
+    ? parseGenerationConfig(readJsonFile(path), path, vocabularySize)
+    : defaultGenerationConfig(specialTokens);
+  return withEndTokens(generation, specialTokens, configEosTokenIds);
 }
 
 function readChatTemplate(templatePath: string, tokenizerConfigPath: string): string | null {

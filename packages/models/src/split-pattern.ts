@@ -1,3 +1,17 @@
+/**
+ * The pattern of o200k, which every GPT-OSS has. No text makes it backtrack: JavaScript reads it in time linear in the
+ * text. See openai_public.py of https://github.com/openai/tiktoken.
+ */
+export const O200K_PATTERN = [
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?`,
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?`,
+  String.raw`\p{N}{1,3}`,
+  String.raw` ?[^\s\p{L}\p{N}]+[\r\n/]*`,
+  String.raw`\s*[\r\n]+`,
+  String.raw`\s+(?!\S)`,
+  String.raw`\s+`,
+].join('|');
+
 /** What `(?i:…)` lets stand for a letter beside its two cases: the long s and the Kelvin sign. */
 const OTHER_CASES: Readonly<Record<string, string>> = { s: '\u017f', k: '\u212a' };
 

@@ -12,10 +12,16 @@ export function tensorByteLength({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape
  *
  * @param begin first byte of the tensor, default 0.
  * @param end one past the last byte, default the tensor's end.
+ * @param target where to, as long as the range; default a new array.
  * @throws FileNotReadableError where the file no longer holds the bytes; DisposedError; InvalidTensorDataError for bytes
  * that the tensor does not have.
  */
-export function readTensorBytes(tensor: Tensor, begin = 0, end = tensorByteLength(tensor)): Uint8Array {
+export function readTensorBytes(
+  tensor: Tensor,
+  begin = 0,
+  end = tensorByteLength(tensor),
+  target?: Uint8Array,
+): Uint8Array {
   const length = tensorByteLength(tensor);
   const isRange = Number.isSafeInteger(begin) && Number.isSafeInteger(end) && begin >= 0 && begin <= end;
   if (!isRange || end > length) {
@@ -25,5 +31,12 @@ export function readTensorBytes(tensor: Tensor, begin = 0, end = tensorByteLengt
       `ascending whole numbers up to ${length}`,
     );
   }
-  return tensor.read?.(begin, end) ?? new Uint8Array(tensor.bytes.subarray(begin, end));
+  if (target !== undefined && target.length !== end - begin) {
+    throw new InvalidTensorDataError(tensor.name, `a target of ${target.length} bytes`, `one of ${end - begin} bytes`);
+  }
+  if (tensor.read !== undefined) return tensor.read(begin, end, target);
+  const bytes = tensor.bytes.subarray(begin, end);
+  if (target === undefined) return new Uint8Array(bytes);
+  target.set(bytes);
+  return target;
 }

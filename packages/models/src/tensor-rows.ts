@@ -32,6 +32,6 @@ export function rowsOf(tensor: Tensor, begin: number, end: number, part: string)
     get bytes() {
       return tensor.bytes.subarray(begin * rowBytes, end * rowBytes);
     },
-    read: (first, last) => readTensorBytes(tensor, begin * rowBytes + first, begin * rowBytes + last),
+    read: (first, last, target) => readTensorBytes(tensor, begin * rowBytes + first, begin * rowBytes + last, target),
   };
 }

@@ -46,10 +46,10 @@ export interface Tensor {
   /** The raw little-endian bytes, mapped from the file: read-only, valid until the checkpoint is disposed. */
   readonly bytes: Uint8Array;
   /**
-   * Reads bytes `begin` to `end` (exclusive, within the tensor) from the file into a buffer of their own; absent where
-   * the tensor lies in no file. Call it through `readTensorBytes`.
+   * Reads bytes `begin` to `end` (exclusive, within the tensor) from the file into `target`, by default a buffer of their
+   * own; absent where the tensor lies in no file. Call it through `readTensorBytes`.
    */
-  readonly read?: (begin: number, end: number) => Uint8Array;
+  readonly read?: (begin: number, end: number, target?: Uint8Array) => Uint8Array;
 }
 
 /** MXFP4 (OCP Microscaling v1.0): rows of 32-element blocks, two 4-bit codes a byte (low nibble first), one E8M0 scale a block. */

@@ -73,7 +73,8 @@ function refuseVariants(json: JsonObject, model: JsonObject, fail: Fail): void {
 function parseVocabulary(vocabulary: unknown, fail: Fail): Map<string, number> {
   if (!isJsonObject(vocabulary)) return fail('model.vocab', 'is no object');
   const ranks = new Map<string, number>();
-  for (const [text, id] of Object.entries(vocabulary)) {
+  for (const text of Object.keys(vocabulary)) {
+    const id = vocabulary[text];
     if (!isTokenId(id)) return fail('model.vocab', `gives ${JSON.stringify(text)} the id ${JSON.stringify(id)}`);
     if (text === '') return fail('model.vocab', 'has an empty token');
     ranks.set(text, id);
@@ -91,7 +92,8 @@ function isTokenId(value: unknown): value is number {
  */
 function checkMerges(merges: unknown, ranks: ReadonlyMap<string, number>, fail: Fail): void {
   if (!Array.isArray(merges)) return fail('model.merges', 'is no list');
-  const merged = new Set<string>();
+  // By id: the lists are long, and a set of texts would take several times as long to fill.
+  const merged = new Set<number>();
   let last = -1;
   for (const [index, merge] of merges.entries()) {
     const where = `model.merges[${index}]`;
@@ -107,11 +109,11 @@ function checkMerges(merges: unknown, ranks: ReadonlyMap<string, number>, fail: 
     if (id < last) {
       return fail(where, `makes the token ${id} out of order: ids must rise with the merges`);
     }
+    if (id !== last) merged.add(id);
     last = id;
-    merged.add(result);
   }
-  for (const text of ranks.keys()) {
-    if (text.length > 1 && !merged.has(text)) fail('model.vocab', `has ${JSON.stringify(text)}, which no merge makes`);
+  for (const [text, id] of ranks) {
+    if (text.length > 1 && !merged.has(id)) fail('model.vocab', `has ${JSON.stringify(text)}, which no merge makes`);
   }
   for (let byte = 0; byte < 256; byte++) {
     if (!ranks.has(bytesToByteLevel([byte]))) fail('model.vocab', `has no token for the byte ${byte}`);

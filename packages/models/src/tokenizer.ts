@@ -1,8 +1,9 @@
 import { Tiktoken } from 'tiktoken/lite';
 import { BytePairMerger } from './byte-pair-merging.ts';
 import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from './errors.ts';
-import { mayHaveRun, translateSplitPattern } from './split-pattern.ts';
-import { parseTokenizerFile, type TokenizerDefinition } from './tokenizer-file.ts';
+import { type TokenizerData, tokenizerDataOf } from './read-tokenizer.ts';
+import { mayHaveRun, O200K_PATTERN, translateSplitPattern } from './split-pattern.ts';
+import { TokenTable } from './token-table.ts';
 
 /** Text to token ids and back. User text can never become a special token. */
 export interface Tokenizer {
@@ -13,8 +14,10 @@ export interface Tokenizer {
   /**
    * Encodes text as ordinary text: '<|end|>' in it becomes letters, never the token. Lone surrogates become U+FFFD.
    *
-   * Takes time in proportion to the text, for GPT-OSS's pattern. One that JavaScript cannot read (possessive or atomic
-   * groups) leaves long runs of one kind of characters to an encoder whose time is quadratic in their length.
+   * Takes time in proportion to the text, for GPT-OSS's pattern. Others go to tiktoken, which gives up on texts that make
+   * them backtrack without end; one that JavaScript cannot read (possessive or atomic groups) leaves it long runs of one
+   * kind of characters too, and its time is quadratic in their length. Of characters, JavaScript may know a newer Unicode
+   * than the model's own tokenizer: one that was unassigned then may be cut off from its neighbours in another way.
    *
    * @param most The most ids that are of use: a text of many more is given up early. Default no limit.
    * @throws InvalidTokenizerError where the pattern of the file gives up on the text, or is refused only now: see
@@ -49,9 +52,9 @@ export interface Tokenizer {
 /** How to make a tokenizer. */
 export interface TokenizerOptions {
   /**
-   * When to build the encoder, which compiles the pattern and takes about 30 MB for 4096 tokens. `'when-needed'` leaves
-   * it to the first text, for a thread that may never see one; a pattern that cannot be compiled is found out no sooner.
-   * Default `'now'`.
+   * When to build the encoder for a split pattern other than GPT-OSS's, which compiles the pattern and takes about 30 MB
+   * for 4096 tokens. `'when-needed'` leaves it to the first text, for a thread that may never see one; a pattern that
+   * cannot be compiled is found out no sooner. Default `'now'`.
    */
   readonly encoder?: 'now' | 'when-needed';
 }
@@ -64,16 +67,21 @@ export interface TokenizerOptions {
  * @throws InvalidTokenizerError
  */
 export function createTokenizer(json: unknown, path: string, options: TokenizerOptions = {}): Tokenizer {
-  const tokenizer = new BytePairTokenizer(parseTokenizerFile(json, path), path);
-  if (options.encoder !== 'when-needed') tokenizer.buildEncoder();
+  return tokenizerOf(tokenizerDataOf(json, path), path, options);
+}
+
+/** Makes a tokenizer from what was read. Errors as for `createTokenizer`. */
+export function tokenizerOf(data: TokenizerData, path: string, options: TokenizerOptions = {}): Tokenizer {
+  const tokenizer = new BytePairTokenizer(data, path);
+  if (options.encoder !== 'when-needed' && data.pattern !== O200K_PATTERN) tokenizer.buildEncoder();
   return tokenizer;
 }
 
 /** Runs of characters from which on pieces are merged here: the encoder's time is quadratic in a piece's length. */
 const LONG_RUN = 1000;
 
-/** Encodes texts with long runs, and texts that may be given up. */
-interface LongTextEncoder {
+/** Encodes texts with GPT-OSS's pattern; with others, texts with long runs and those that may be given up. */
+interface OwnEncoder {
   readonly pattern: RegExp;
   readonly special: RegExp | null;
   readonly merger: BytePairMerger;
@@ -82,22 +90,21 @@ interface LongTextEncoder {
 class BytePairTokenizer implements Tokenizer {
   readonly vocabularySize: number;
   readonly specialTokens: ReadonlyMap<string, number>;
-  readonly #tokens: readonly Uint8Array[];
+  readonly #tokens: TokenTable;
   readonly #specialIds: ReadonlySet<number>;
   readonly #pattern: string;
   readonly #path: string;
   #encoder: Tiktoken | null = null;
-  /** Null where the pattern cannot be translated; undefined before the first long run. */
-  #longTexts: LongTextEncoder | null | undefined;
+  /** Null where the pattern cannot be translated; undefined before it is needed. */
+  #own: OwnEncoder | null | undefined;
   /** An encoder that gave up on a text counts as in use for ever and refuses to be freed: its memory is lost. */
   #encoderGaveUp = false;
   #disposed = false;
 
-  constructor(definition: TokenizerDefinition, path: string) {
-    const { tokens, specialTokens, pattern } = definition;
-    this.vocabularySize = tokens.length;
+  constructor({ tokens, specialTokens, pattern }: TokenizerData, path: string) {
+    this.#tokens = new TokenTable(tokens);
+    this.vocabularySize = this.#tokens.size;
     this.specialTokens = specialTokens;
-    this.#tokens = tokens;
     this.#specialIds = new Set(specialTokens.values());
     this.#pattern = pattern;
     this.#path = path;
@@ -111,14 +118,14 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   encode(text: string, most = Number.POSITIVE_INFINITY): number[] {
-    const longTexts = this.#encoderForLong(text, most);
-    if (longTexts !== null) return this.#encodeOrdinary(longTexts, text.toWellFormed(), [], most);
+    const own = this.#ownEncoder(text, most);
+    if (own !== null) return this.#encodeOrdinary(own, text.toWellFormed(), [], most);
     return this.#encode((encoder) => encoder.encode_ordinary(text), most);
   }
 
   encodeWithSpecialTokens(text: string, most = Number.POSITIVE_INFINITY): number[] {
-    const longTexts = this.#encoderForLong(text, most);
-    if (longTexts !== null) return this.#encodeMixed(longTexts, text.toWellFormed(), most);
+    const own = this.#ownEncoder(text, most);
+    if (own !== null) return this.#encodeMixed(own, text.toWellFormed(), most);
     return this.#encode((encoder) => encoder.encode(text, 'all', []), most);
   }
 
@@ -162,27 +169,28 @@ class BytePairTokenizer implements Tokenizer {
   }
 
   /**
-   * The encoder for a text with long runs, or for one that may have many more ids than `most`: it stops there. Null
-   * where the common one will do.
+   * Our own encoder: for every text where the pattern is known to be harmless; else for one with long runs, and for one
+   * that may have many more ids than `most`, where it stops. Null where the library's will do.
    */
-  #encoderForLong(text: string, most: number): LongTextEncoder | null {
+  #ownEncoder(text: string, most: number): OwnEncoder | null {
     this.#checkOpen();
-    if (text.length <= most && !mayHaveRun(text, LONG_RUN)) return null;
-    this.#longTexts ??= this.#makeLongTextEncoder();
-    return this.#longTexts;
+    const isOwn = this.#pattern === O200K_PATTERN || text.length > most || mayHaveRun(text, LONG_RUN);
+    if (!isOwn) return null;
+    this.#own ??= this.#makeOwnEncoder();
+    return this.#own;
   }
 
-  #makeLongTextEncoder(): LongTextEncoder | null {
+  #makeOwnEncoder(): OwnEncoder | null {
     const pattern = translateSplitPattern(this.#pattern);
     if (pattern === null) return null;
-    const merger = new BytePairMerger(this.#tokens.map((bytes, id) => (this.#specialIds.has(id) ? undefined : bytes)));
+    const merger = new BytePairMerger(this.#tokens);
     // Where one special token begins like another, the longer one counts.
     const names = [...this.specialTokens.keys()].sort((a, b) => b.length - a.length);
     const escaped = names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`));
     return { pattern, merger, special: escaped.length === 0 ? null : new RegExp(escaped.join('|'), 'g') };
   }
 
-  #encodeOrdinary({ pattern, merger }: LongTextEncoder, text: string, ids: number[], most: number): number[] {
+  #encodeOrdinary({ pattern, merger }: OwnEncoder, text: string, ids: number[], most: number): number[] {
     for (const [piece] of text.matchAll(pattern)) {
       // A piece of many bytes takes long by itself: it is not begun where it cannot fit.
       if (ids.length + merger.fewestIds(piece) > most) throw new TooManyTokensError(most);
@@ -192,28 +200,31 @@ class BytePairTokenizer implements Tokenizer {
     return ids;
   }
 
-  #encodeMixed(longTexts: LongTextEncoder, text: string, most: number): number[] {
+  #encodeMixed(own: OwnEncoder, text: string, most: number): number[] {
     const ids: number[] = [];
     let from = 0;
-    for (const match of longTexts.special === null ? [] : text.matchAll(longTexts.special)) {
-      this.#encodeOrdinary(longTexts, text.slice(from, match.index), ids, most);
+    for (const match of own.special === null ? [] : text.matchAll(own.special)) {
+      this.#encodeOrdinary(own, text.slice(from, match.index), ids, most);
       ids.push(this.specialTokens.get(match[0]) ?? 0);
       from = match.index + match[0].length;
     }
-    return this.#encodeOrdinary(longTexts, text.slice(from), ids, most);
+    return this.#encodeOrdinary(own, text.slice(from), ids, most);
   }
 
   #bytes(id: number): Uint8Array {
     this.#checkOpen();
-    const bytes = this.#tokens[id];
+    const bytes = this.#tokens.bytesOf(id);
     if (bytes === undefined) throw new UnknownTokenError(id, this.vocabularySize);
     return bytes;
   }
 
   #makeEncoder(): Tiktoken {
     const ranks: string[] = [];
-    for (const [id, bytes] of this.#tokens.entries()) {
-      if (!this.#specialIds.has(id)) ranks.push(`${Buffer.from(bytes).toString('base64')} ${id}`);
+    for (let id = 0; id < this.vocabularySize; id += 1) {
+      if (this.#specialIds.has(id)) continue;
+      const bytes = this.#bytes(id);
+      const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+      ranks.push(`${base64} ${id}`);
     }
     try {
       return new Tiktoken(ranks.join('\n'), Object.fromEntries(this.specialTokens), this.#pattern);

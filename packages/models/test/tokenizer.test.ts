@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
+import { Tiktoken } from 'tiktoken/lite';
 import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from '../src/errors.ts';
 import { bytesToByteLevel } from '../src/byte-level.ts';
 import { BytePairMerger } from '../src/byte-pair-merging.ts';
 import { isJsonObject } from '../src/json-text.ts';
 import { readJsonFile } from '../src/json-file.ts';
 import { embeddedCheckpointPath } from '../src/snapshot.ts';
-import { mayHaveRun, translateSplitPattern } from '../src/split-pattern.ts';
+import { mayHaveRun, O200K_PATTERN, translateSplitPattern } from '../src/split-pattern.ts';
+import { TokenTable } from '../src/token-table.ts';
 import { TokenStreamDecoder } from '../src/token-stream-decoder.ts';
 import { parseTokenizerFile } from '../src/tokenizer-file.ts';
 import { createTokenizer, type Tokenizer } from '../src/tokenizer.ts';
@@ -88,8 +90,9 @@ describe('tokenizer of the embedded checkpoint', () => {
     assert.equal(tokenizer.decode([]), '');
   });
 
-  it('encodes long runs as the common encoder does', () => {
-    const { merger, pattern } = longTextEncoder();
+  it('encodes every text as tiktoken does, long runs too', () => {
+    const { merger, pattern, tiktoken } = longTextEncoder();
+    using classes = new CharacterClasses();
     const runs = fc
       .tuple(
         anyText,
@@ -100,17 +103,21 @@ describe('tokenizer of the embedded checkpoint', () => {
     const anyRuns = fc.array(fc.oneof(anyText, runs), { maxLength: 6 }).map((parts) => parts.join(''));
     fc.assert(
       fc.property(anyRuns, (text) => {
+        fc.pre(classes.areAlike(text));
         const ids: number[] = [];
         for (const [piece] of text.toWellFormed().matchAll(pattern)) merger.encode(piece, ids);
-        assert.deepEqual(ids, tokenizer.encode(text));
+        assert.deepEqual(ids, [...tiktoken.encode_ordinary(text)]);
+        assert.deepEqual(tokenizer.encode(text), ids);
       }),
       { numRuns: 1000 },
     );
     for (const contraction of ["it's", "IT'S", "it'ſ", "we'Ll", "they'RE x", "I'M", "you've", "can't", "he'd"]) {
       const ids: number[] = [];
       for (const [piece] of contraction.matchAll(pattern)) merger.encode(piece, ids);
-      assert.deepEqual(ids, tokenizer.encode(contraction), contraction);
+      assert.deepEqual(ids, [...tiktoken.encode_ordinary(contraction)], contraction);
+      assert.deepEqual(tokenizer.encode(contraction), ids, contraction);
     }
+    tiktoken.free();
   });
 
   it('encodes runs that a quadratic encoder would take hours for, special tokens among them', () => {
@@ -350,6 +357,18 @@ describe('a tokenizer', () => {
     assert.throws(() => tokenizer.decode([97]), DisposedError);
   });
 
+  it('encodes with another pattern as with that of GPT-OSS where both cut the text alike', () => {
+    const json = syntheticTokenizer();
+    const plain = createTokenizer(json, 'tokenizer.json');
+    pattern(O200K_PATTERN)(json);
+    const own = createTokenizer(json, 'tokenizer.json');
+    for (const text of ['', 'a', 'abc', 'é', '漢字', 'a\ud800b'])
+      assert.deepEqual(own.encode(text), plain.encode(text), text);
+    assert.deepEqual(own.encode('<|start|>').length, '<|start|>'.length);
+    plain.dispose();
+    own.dispose();
+  });
+
   it('gives a typed error for a pattern that backtracks without end', () => {
     const json = syntheticTokenizer();
     pattern('(?=(a+)+$)b|(a|a)*(?!a)c')(json);
@@ -371,15 +390,47 @@ function edit(json: Record<string, unknown>, field: string, change: (object: Rec
   json[field] = copy;
 }
 
-/** The parts that encode long runs, for the embedded checkpoint. */
-function longTextEncoder(): { merger: BytePairMerger; pattern: RegExp } {
+/** Where JavaScript and tiktoken have the same opinion of characters: either may know a newer Unicode than the other. */
+class CharacterClasses implements Disposable {
+  readonly #known = new Map<string, boolean>();
+  readonly #classes = ['Lu', 'Ll', 'Lt', 'Lm', 'Lo', 'M', 'N', 'White_Space'].map((name) => {
+    const ranks = Array.from({ length: 256 }, (_, byte) => `${Buffer.from([byte]).toString('base64')} ${byte}`);
+    const pattern = String.raw`\p{${name}}`;
+    // What a pattern does not match has no tokens.
+    return { javaScript: new RegExp(pattern, 'u'), tiktoken: new Tiktoken(ranks.join('\n'), {}, pattern) };
+  });
+
+  areAlike(text: string): boolean {
+    return [...text.toWellFormed()].every((character) => {
+      let known = this.#known.get(character);
+      if (known === undefined) {
+        known = this.#classes.every(
+          ({ javaScript, tiktoken }) => javaScript.test(character) === tiktoken.encode_ordinary(character).length > 0,
+        );
+        this.#known.set(character, known);
+      }
+      return known;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const { tiktoken } of this.#classes) tiktoken.free();
+  }
+}
+
+/** The parts of our own encoder, and tiktoken's, for the embedded checkpoint. */
+function longTextEncoder(): { merger: BytePairMerger; pattern: RegExp; tiktoken: Tiktoken } {
   const { tokens, specialTokens, pattern } = parseTokenizerFile(readJsonFile(tokenizerPath), tokenizerPath);
   const special = new Set(specialTokens.values());
   const translated = translateSplitPattern(pattern);
   assert.ok(translated !== null);
+  const ranks = tokens.flatMap((bytes, id) =>
+    special.has(id) ? [] : `${Buffer.from(bytes).toString('base64')} ${id}`,
+  );
   return {
-    merger: new BytePairMerger(tokens.map((bytes, id) => (special.has(id) ? undefined : bytes))),
+    merger: new BytePairMerger(TokenTable.of(tokens, special)),
     pattern: translated,
+    tiktoken: new Tiktoken(ranks.join('\n'), Object.fromEntries(specialTokens), pattern),
   };
 }
 

@@ -1,16 +1,17 @@
 /** `switchyard chat`. */
 import { createInterface } from 'node:readline/promises';
 import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
-import { Engine } from '../engine.ts';
+import type { Engine } from '../engine.ts';
 import { AbortedError, ContextLengthError, ForwardError } from '../errors.ts';
 import type { GenerateRequest } from '../request.ts';
+import { loadEngine } from './loading-line.ts';
 import type { OptionValues } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { dim, type Terminal } from './terminal.ts';
 
 export async function chatCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const options = { ...(await conversationOptions(values)), ...samplingOptions(values) };
-  await using engine = await Engine.load(values.text('model'), engineOptions(values));
+  await using engine = await loadEngine(values.text('model'), engineOptions(values), terminal);
   const chat = new Chat(engine, options, terminal);
   const lines = createInterface({ input: terminal.input, output: terminal.output, terminal: terminal.color });
   // Ctrl-C stops the answer; at the prompt it ends the chat.

@@ -1,9 +1,9 @@
 /** `switchyard generate`. */
 import { collect } from '../collect.ts';
-import { Engine } from '../engine.ts';
 import type { GenerateEvent } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
 import { parseIds, readMessages } from './input-files.ts';
+import { loadEngine } from './loading-line.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { RoutingTrace, TraceFile } from './routing-trace.ts';
@@ -54,7 +54,7 @@ export async function generateCommand(values: OptionValues, terminal: Terminal):
     traceRouting: traceFile !== undefined,
   };
   await using file = traceFile === undefined ? null : await TraceFile.create(traceFile);
-  await using engine = await Engine.load(values.text('model'), engineOptions(values));
+  await using engine = await loadEngine(values.text('model'), engineOptions(values), terminal);
   const trace = new RoutingTrace();
   const events = tap(engine.generate(request), trace);
   const json = values.flag('json');

@@ -1,28 +1,92 @@
-/** `switchyard inspect`. */
+/** `switchyard inspect`: what a checkpoint is and what loading it would take, from its JSON files and headers alone. */
 import { openSnapshot } from '@switchyard/models';
-import { probeBackends } from '@switchyard/router-kernel';
-import { Engine } from '../engine.ts';
+import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
+import { describeBytes } from '../memory/describe-bytes.ts';
+import { allowanceOf } from '../memory/load-budget.ts';
+import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
+import { processMemory } from '../memory/process-memory.ts';
+import { resolveEngineOptions } from '../options.ts';
+import type { RouterChoice } from '../runner-module.ts';
 import type { OptionValues } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import { listTensors } from './tensor-list.ts';
 import type { Terminal } from './terminal.ts';
 
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+type Row = readonly [name: string, value: string];
+
+/** Characters for the value of one precision. */
+const COLUMN_WIDTH = 16;
+
+/** The router that a load would start. */
+function routerOf(choice: RouterChoice, devices: readonly BackendReport[]): BackendReport | undefined {
+  const asked = choice === 'auto' ? process.env['SWITCHYARD_ROUTER'] : choice;
+  const find = (name: string | undefined): BackendReport | undefined => devices.find(({ backend }) => backend === name);
+  if (asked !== undefined) return find(asked);
+  const hip = find('hip');
+  return hip?.device === null ? find('cpu') : hip;
+}
+
+const deviceText = ({ device, reason }: BackendReport): string => device ?? `none: ${reason ?? ''}`;
+
+function allowanceRow({ process, reserveBytes, limitBytes }: MemoryReport): Row {
+  const limit = limitBytes === null ? 'unknown: no limit is kept' : describeBytes(limitBytes);
+  const of =
+    process === null
+      ? ''
+      : ` (free for this process: ${describeBytes(process.availableBytes)} of ${describeBytes(process.totalBytes)}`;
+  const reserve = reserveBytes === 0 ? '' : `, less ${describeBytes(reserveBytes)}`;
+  return ['memory', `the model may take ${limit}${of === '' ? '' : `${of}${reserve})`}`];
+}
+
+/** What each precision takes, side by side. */
+function memoryRows(report: MemoryReport): Row[] {
+  const { precisions } = report;
+  const row = (name: string, cell: (of: PrecisionReport) => string): Row => [
+    name,
+    precisions
+      .map((of) => cell(of).padEnd(COLUMN_WIDTH))
+      .join('')
+      .trimEnd(),
+  ];
+  const kinds = precisions[0]?.weights.map(({ kind }) => kind) ?? [];
+  const held = kinds.filter((kind) => precisions.some(({ weights }) => bytesOf(weights, kind) > 0));
+  return [
+    allowanceRow(report),
+    row('expert precision', ({ precision }) => precision),
+    ...held.map((kind) => row(`weights: ${kind}`, ({ weights }) => describeBytes(bytesOf(weights, kind)))),
+    row('weights in memory', ({ weightBytes }) => describeBytes(weightBytes)),
+    row('while loading', ({ loadingBytes }) => `+ ${describeBytes(loadingBytes)}`),
+    row('workspace', ({ workspaceBytes }) => describeBytes(workspaceBytes)),
+    row('takes at least', ({ requiredBytes }) => describeBytes(requiredBytes)),
+    row('fits', ({ fits }) => (fits ? 'fits' : 'does not fit')),
+    row('KV cache', ({ kv }) => (kv === null ? '-' : describeBytes(kv.budgetBytes))),
+    row('KV a token', ({ kvBytesPerToken }) => `${kvBytesPerToken} bytes`),
+    row('longest sequence', ({ kv }) => (kv === null ? '-' : `${kv.longestSequence} tokens`)),
+    row('of 1024 tokens', ({ kv }) => (kv === null ? '-' : `${kv.sequencesOf1024} sequences`)),
+  ];
+}
+
+const bytesOf = (weights: PrecisionReport['weights'], kind: string): number =>
+  weights.find((weight) => weight.kind === kind)?.bytes ?? 0;
 
 export async function inspectCommand(values: OptionValues, terminal: Terminal): Promise<void> {
-  using snapshot = await openSnapshot(values.text('model'));
-  const tensors = listTensors(snapshot.weights);
-  await using engine = await Engine.load(values.text('model'), engineOptions(values));
-  const { runner, router, plan } = engine.model;
-  const devices = await probeBackends();
+  const options = resolveEngineOptions(engineOptions(values));
+  using snapshot = await openSnapshot(values.text('model'), { encoder: 'when-needed' });
   const { config, path, layout, tensorBytes } = snapshot;
+  const tensors = listTensors(snapshot.weights);
+  const allowance = allowanceOf(await processMemory(), options.memoryLimitBytes);
+  const memory = inspectMemory(config, allowance, { ...options, kvCacheBytes: undefined });
+  const devices = await probeBackends();
+  const router = routerOf(options.router, devices);
+  const { runner } = memory;
   if (values.flag('json')) {
+    const chosen = { backend: router?.backend ?? null, device: router?.device ?? null };
     terminal.output.write(
-      `${JSON.stringify({ path, layout, config, tensorBytes, tensors, runner, router, devices, memory: plan })}\n`,
+      `${JSON.stringify({ path, layout, config, tensorBytes, tensors, runner, router: chosen, devices, memory })}\n`,
     );
     return;
   }
-  const rows: (readonly [string, string])[] = [
+  const rows: Row[] = [
     ['checkpoint', `${path} (${layout})`],
     ['layers', `${config.layers} (${config.layerTypes.join(', ')})`],
     ['hidden size', String(config.hiddenSize)],
@@ -31,16 +95,11 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
     ['window', String(config.slidingWindow)],
     ['vocabulary', String(config.vocabularySize)],
     ['context', String(config.contextLength)],
-    ['tensors', `${tensors.length}, ${mebibytes(tensorBytes)}`],
+    ['tensors', `${tensors.length}, ${describeBytes(tensorBytes)}`],
     ['runner', runner],
-    ['router', `${router.backend} (${router.device})`],
-    ['weights in memory', mebibytes(plan.weightBytes)],
-    [
-      'KV cache',
-      `${plan.kvBytesPerToken} bytes a token, budget ${mebibytes(plan.budgetBytes)}, blocks of ${plan.blockTokens} tokens`,
-    ],
-    ['fits', `${plan.sequencesOf1024} sequences of 1024 tokens, or one of ${plan.longestSequence}`],
-    ...devices.map(({ backend, device, reason }) => [`device ${backend}`, device ?? `none: ${reason ?? ''}`] as const),
+    ['router', router === undefined ? 'none' : `${router.backend} (${deviceText(router)})`],
+    ...memoryRows(memory),
+    ...devices.map((device) => [`device ${device.backend}`, deviceText(device)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, value] of rows) terminal.output.write(`${name.padEnd(width)}  ${value}\n`);

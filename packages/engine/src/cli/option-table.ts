@@ -66,6 +66,15 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     help: 'Threads to compute with',
     default: "the runtime's choice",
   },
+  {
+    name: 'memory-mib',
+    type: 'number',
+    value: 'MIB',
+    minimum: 1,
+    maximum: 2 ** 30,
+    help: 'What the model may take in MiB: weights, workspace and KV memory; a model that takes more is refused before it is read',
+    default: 'what this process may still use, less a sixteenth (64 to 1024)',
+  },
 ];
 
 const CONVERSATION_OPTIONS: readonly OptionRow[] = [
@@ -199,7 +208,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     minimum: 1,
     maximum: 2 ** 30,
     help: 'KV memory in MiB',
-    default: 'a quarter of the free memory, from 64 to 4096',
+    default: 'two thirds of what --memory-mib leaves beside weights and workspace',
   },
   {
     name: 'drain-seconds',
@@ -280,7 +289,7 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'inspect',
-    summary: 'Configuration, tensors and memory plan of a checkpoint, and the devices found',
+    summary: 'Configuration, tensors and devices, and what loading would take in each precision; loads nothing',
     options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
   },
   {

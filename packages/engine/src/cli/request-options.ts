@@ -8,6 +8,8 @@ import type { ConversationOptions, SamplingOptions } from '../request.ts';
 import { readTools } from './input-files.ts';
 import type { OptionValues } from './parse-options.ts';
 
+const MEBIBYTE = 2 ** 20;
+
 /** The same type without `undefined` and without `readonly`, to be filled in. */
 type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -19,6 +21,8 @@ export function engineOptions(values: OptionValues): EngineOptions {
   if (precision !== undefined) options.expertPrecision = precision;
   const threads = values.number('threads');
   if (threads !== undefined) options.threads = threads;
+  const memoryMiB = values.number('memory-mib');
+  if (memoryMiB !== undefined) options.memoryLimitBytes = Math.floor(memoryMiB * MEBIBYTE);
   return options;
 }
 

@@ -1,6 +1,6 @@
 /** `switchyard score`. */
-import { Engine } from '../engine.ts';
 import { readScoreInputs } from './input-files.ts';
+import { loadEngine } from './loading-line.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import type { Terminal } from './terminal.ts';
@@ -10,7 +10,8 @@ export async function scoreCommand(values: OptionValues, terminal: Terminal): Pr
   if (file === undefined) throw new UsageError('--file is missing · found no texts to score · give --file FILE.jsonl');
   const inputs = await readScoreInputs(file);
   // The whole file waits in the queue.
-  await using engine = await Engine.load(values.text('model'), { ...engineOptions(values), maxQueue: inputs.length });
+  const options = { ...engineOptions(values), maxQueue: inputs.length };
+  await using engine = await loadEngine(values.text('model'), options, terminal);
   for (const { nll, tokens } of await engine.score(inputs)) {
     terminal.output.write(
       values.flag('json') ? `${JSON.stringify({ nll, tokens })}\n` : `${nll.toFixed(4)}\t${tokens}\n`,

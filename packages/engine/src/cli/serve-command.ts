@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { Engine } from '../engine.ts';
 import type { Logger } from '../logger.ts';
 import type { EngineOptions } from '../options.ts';
+import type { LoadEngine } from '../server/engine-holder.ts';
 import type { ServerOptions } from '../server/options.ts';
 import { startServer } from '../server/start-server.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -110,8 +111,8 @@ function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly st
 export async function serveCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const path = values.text('model') ?? embeddedCheckpointPath();
   const logger = jsonLogger(values.text('log-level') ?? 'info', terminal);
-  const load = (signal: AbortSignal): Promise<Engine> =>
-    Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger, signal });
+  const load: LoadEngine = (signal, onProgress) =>
+    Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger, signal, onProgress });
   const options = serverOptions(values);
   const signals = firstSignal();
   const server = await startServer(load, basename(path), { ...options, logger });

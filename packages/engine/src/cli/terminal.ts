@@ -11,13 +11,16 @@ export interface Terminal {
   readonly error: NodeJS.WritableStream;
   /** Whether escape codes may be written to `output`. */
   readonly color: boolean;
+  /** Characters of a line of `error`, where that is a terminal whose last line can be written anew. */
+  readonly liveColumns?: number;
 }
 
 /** The process's own streams; https://no-color.org is followed. */
 export function processTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   const color = stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
-  return { input: stdin, output: stdout, error: stderr, color };
+  const terminal = { input: stdin, output: stdout, error: stderr, color };
+  return stderr.isTTY && env['TERM'] !== 'dumb' ? { ...terminal, liveColumns: stderr.columns } : terminal;
 }
 
 /** Text that steps back behind the rest. */

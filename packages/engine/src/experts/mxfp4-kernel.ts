@@ -1,21 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { loadKernel } from './wasm-kernel.ts';
+import type { KernelMemory } from './wasm-kernel.ts';
 
-/** Linear memory of WebAssembly. Growing it detaches all views of its buffer. */
-export interface KernelMemory {
-  readonly buffer: ArrayBuffer;
-  /** Adds pages of 65536 bytes. */
-  grow(pages: number): number;
-}
-
-/** What is used of WebAssembly's JavaScript interface, which TypeScript declares only together with the DOM. */
-declare const WebAssembly: {
-  readonly Memory: new (descriptor: { readonly initial: number }) => KernelMemory;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { readonly env: { readonly memory: KernelMemory } },
-  ) => { readonly exports: unknown };
-};
+export type { KernelMemory };
 
 /**
  * The functions of kernels/mxfp4_experts.c. Pointers are byte offsets into the memory: `indices`, `positions` and
@@ -69,13 +55,9 @@ export const ACTIVATION_BYTES = 128;
 export const MOST_ROWS = 4;
 
 /** The first page of the memory is the kernel's own stack. */
-export const RESERVED_BYTES = 65536;
+export { RESERVED_BYTES } from './wasm-kernel.ts';
 
-const BINARY = new URL('../../kernels/mxfp4_experts.wasm', import.meta.url);
-
-/** Instantiates the kernel on a memory of its own, `RESERVED_BYTES` long. Needs WebAssembly SIMD: every supported Node has it. */
+/** Instantiates the kernel on a memory of its own, `RESERVED_BYTES` long. */
 export function loadMxfp4Kernel(): { readonly kernel: Mxfp4Kernel; readonly memory: KernelMemory } {
-  const memory = new WebAssembly.Memory({ initial: 1 });
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(BINARY)), { env: { memory } });
-  return { kernel: exports as Mxfp4Kernel, memory };
+  return loadKernel<Mxfp4Kernel>('mxfp4_experts');
 }

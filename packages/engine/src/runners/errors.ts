@@ -15,20 +15,16 @@ export class UnknownSequenceError extends EngineError {
   }
 }
 
-/** A fork asks for a position whose keys and values a sliding-window layer has dropped. */
-export class KvHistoryGoneError extends EngineError {
-  override readonly name = 'KvHistoryGoneError';
-  readonly code = 'KV_HISTORY_GONE';
-  /** The length asked for. */
-  readonly length: number;
-  /** The shortest length that the sequence can still be forked at, 0 apart. */
-  readonly shortest: number;
-  constructor(length: number, shortest: number) {
+/** A sampler number that this runner did not make, or that was closed, or none where one is needed. */
+export class UnknownSamplerError extends EngineError {
+  override readonly name = 'UnknownSamplerError';
+  readonly code = 'UNKNOWN_SAMPLER';
+  readonly sampler: number | undefined;
+  constructor(sampler: number | undefined) {
     super(
-      `The sequence cannot be forked there · found length ${length} where the window's history starts at ${shortest} · fork while the sequence is still near that length, or prefill anew`,
+      `There is no such sampler · found ${sampler === undefined ? 'none' : `number ${sampler}`} · make one with openSampler(), and use none after closeSampler()`,
     );
-    this.length = length;
-    this.shortest = shortest;
+    this.sampler = sampler;
   }
 }
 

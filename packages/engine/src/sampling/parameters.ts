@@ -64,18 +64,23 @@ export function checkNumber(field: string, value: unknown, fallback: number, rul
   return value;
 }
 
-/** Checks the options' ranges and token ids. Throws InvalidRequestError. `randomSeed` is called where no seed is given. */
+/**
+ * Checks the options' ranges and token ids. Throws InvalidRequestError.
+ *
+ * @param tokens Ids that have a token are those from 0 up to it.
+ * @param randomSeed Called where no seed is given.
+ */
 export function resolveSampling(
   options: SamplingOptions,
-  vocabularySize: number,
+  tokens: number,
   randomSeed: () => number,
 ): SamplingParameters {
   const penalty = { minimum: -2, maximum: 2 };
   const biases: [number, number][] = [];
   for (const [key, bias] of Object.entries(options.logitBias ?? {})) {
     const id = Number(key);
-    if (!Number.isInteger(id) || id < 0 || id >= vocabularySize) {
-      throw new InvalidRequestError('logitBias', `token id ${key}`, `ids go from 0 to ${vocabularySize - 1}`);
+    if (!/^\d+$/.test(key) || id >= tokens) {
+      throw new InvalidRequestError('logitBias', `token id ${describeValue(key)}`, `ids go from 0 to ${tokens - 1}`);
     }
     biases.push([id, checkNumber(`logitBias[${key}]`, bias, 0, { minimum: -100, maximum: 100 })]);
   }

@@ -22,8 +22,11 @@ export class RandomStream {
   #c: number;
   #d: number;
 
-  /** `seed`: an integer from 0 to 2^53 - 1. */
-  constructor(seed: number) {
+  /**
+   * @param seed an integer from 0 to 2^53 - 1.
+   * @param drawn how many numbers have been taken from it already. Defaults to 0.
+   */
+  constructor(seed: number, drawn = 0) {
     let state = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1);
     const next = (): number => {
       state = (state + 0x9e3779b9) | 0;
@@ -33,6 +36,7 @@ export class RandomStream {
     this.#b = next();
     this.#c = next();
     this.#d = next() | 1; // The all-zero state is the one that xoshiro never leaves.
+    for (let count = 0; count < drawn; count++) this.next();
   }
 
   #next32(): number {

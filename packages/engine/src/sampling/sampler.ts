@@ -1,20 +1,30 @@
 /**
  * From logits to the next token, for one request.
  *
- * The order of the steps is vLLM's: penalties, bias and mask change the logits; temperature makes probabilities; min-p,
- * top-k and top-p cut the tail, each on what the one before left; one random number picks a token.
+ * The order of the steps is vLLM's: penalties, bias and mask change the logits; temperature makes weights; min-p, top-k and
+ * top-p cut the tail, each on what the one before left; one random number picks a token. Weights are whole numbers
+ * (token-weights.ts), so that every device chooses the same token from the same logits:
+ *
+ * - likelier means a larger logit, and of equal ones the lower id; NaN is never chosen;
+ * - top-p keeps the fewest likeliest tokens whose weights sum to at least topP times the sum of all that are left;
+ * - the draw takes the first token, in the order of their ids, at which the running sum exceeds
+ *   min(floor(u * sum), sum - 1), u being the request's next random number in [0, 1).
  *
  * @module
  */
 import { indexOfLargest, indicesOfLargest } from './largest.ts';
+import { keepNucleus } from './nucleus.ts';
 import type { SamplingParameters } from './parameters.ts';
 import { RandomStream } from './random.ts';
 import { applyTokenMask, type TokenMask } from './token-mask.ts';
+import { TokenWeights } from './token-weights.ts';
 
-/** exp(-45) < 2^-64: against the largest token's 1, such a term is lost in f64 rounding anyway, so it is not computed. */
-const NEGLIGIBLE_EXPONENT = -45;
-/** Where the search for a top-p set starts; nearly every nucleus is smaller. */
-const FIRST_NUCLEUS_SIZE = 64;
+/** Nearly every top-p set is smaller: it is found by sorting the likeliest tokens alone. */
+const SMALL_NUCLEUS = 64;
+
+/** Room for one row, of all samplers of a thread: tokens are chosen one after the other. */
+let sharedLogits = new Float32Array(0);
+let sharedWeights = new Float64Array(0);
 
 /** Chooses one request's tokens. Holds its random numbers and the tokens seen so far; knows nothing of other requests. */
 export class Sampler {
@@ -23,15 +33,18 @@ export class Sampler {
   readonly #penalized: boolean;
   readonly #promptTokens: ReadonlySet<number>;
   readonly #answerCounts = new Map<number, number>();
-  #scratch: Float32Array | null = null;
 
-  /** `prompt`: the prompt's token ids, which the repetition penalty counts. */
-  constructor(parameters: SamplingParameters, prompt: Int32Array) {
+  /**
+   * @param prompt the prompt's token ids, which the repetition penalty counts.
+   * @param answer the tokens chosen so far, where this sampler goes on with what another has begun. Defaults to none.
+   */
+  constructor(parameters: SamplingParameters, prompt: Int32Array, answer: readonly number[] = []) {
     this.#parameters = parameters;
-    this.#random = new RandomStream(parameters.seed);
+    this.#random = new RandomStream(parameters.seed, parameters.temperature === 0 ? 0 : answer.length);
     this.#penalized =
       parameters.repetitionPenalty !== 1 || parameters.presencePenalty !== 0 || parameters.frequencyPenalty !== 0;
     this.#promptTokens = new Set(parameters.repetitionPenalty === 1 ? [] : prompt);
+    for (const id of answer) this.#count(id);
   }
 
   /**
@@ -41,15 +54,19 @@ export class Sampler {
   sample(logits: Float32Array, mask: TokenMask | null = null): number {
     const adjusted = this.#adjust(logits, mask);
     const id = this.#parameters.temperature === 0 ? indexOfLargest(adjusted) : this.#draw(adjusted);
-    if (this.#penalized) this.#answerCounts.set(id, (this.#answerCounts.get(id) ?? 0) + 1);
+    this.#count(id);
     return id;
+  }
+
+  #count(id: number): void {
+    if (this.#penalized) this.#answerCounts.set(id, (this.#answerCounts.get(id) ?? 0) + 1);
   }
 
   #adjust(logits: Float32Array, mask: TokenMask | null): Float32Array {
     const { logitBias } = this.#parameters;
     if (!this.#penalized && logitBias.length === 0 && mask === null) return logits;
-    this.#scratch ??= new Float32Array(logits.length);
-    const adjusted = this.#scratch;
+    if (sharedLogits.length !== logits.length) sharedLogits = new Float32Array(logits.length);
+    const adjusted = sharedLogits;
     adjusted.set(logits);
     if (this.#penalized) this.#penalize(adjusted);
     for (const [id, bias] of logitBias) adjusted[id] = (adjusted[id] as number) + bias;
@@ -72,60 +89,76 @@ export class Sampler {
 
   #draw(logits: Float32Array): number {
     const { temperature, topP, topK, minP } = this.#parameters;
-    const largest = logits[indexOfLargest(logits)] as number;
+    const likeliest = indexOfLargest(logits);
+    const largest = logits[likeliest] as number;
+    const random = this.#random.next();
     // Nothing finite to weigh: a row of -Infinity, or one with +Infinity. The largest is the only answer.
-    if (!Number.isFinite(largest)) return indexOfLargest(logits);
-    const lowest = largest + temperature * (minP > 0 ? Math.log(minP) : NEGLIGIBLE_EXPONENT);
-    const weightOf = (id: number): number => {
-      const logit = logits[id] as number;
-      return logit >= lowest ? Math.exp((logit - largest) / temperature) : 0;
-    };
-    if (topK === 0 && topP === 1) return this.#pickFromAll(logits, weightOf);
-
+    if (!Number.isFinite(largest)) return likeliest;
+    const weights = new TokenWeights(logits, largest, temperature, minP);
     const kept = topK === 0 ? logits.length : Math.min(topK, logits.length);
-    let total = 0;
-    let candidates = topK === 0 ? null : indicesOfLargest(logits, kept);
-    if (candidates === null) for (let id = 0; id < logits.length; id++) total += weightOf(id);
-    else for (const id of candidates) total += weightOf(id);
+    if (kept === logits.length && topP === 1) return drawFromAll(weights, logits.length, random);
 
-    for (let size = FIRST_NUCLEUS_SIZE; ; size *= 8) {
-      const sorted: Int32Array = candidates ?? indicesOfLargest(logits, size);
-      let mass = 0;
-      for (let count = 0; count < sorted.length; count++) {
-        mass += weightOf(sorted[count] as number);
-        if (mass >= topP * total) return this.#pickFrom(sorted.subarray(0, count + 1), mass, weightOf);
-      }
-      // Rounding may leave the sum of everything a hair under topP * total: then everything is in.
-      if (sorted.length === kept) return this.#pickFrom(sorted, mass, weightOf);
-      candidates = null;
+    const candidates = kept === logits.length ? null : indicesOfLargest(logits, kept);
+    const total = candidates === null ? sumOfAll(weights, logits.length) : sumOf(weights, candidates);
+    const likely = candidates ?? indicesOfLargest(logits, Math.min(SMALL_NUCLEUS, kept));
+    let mass = 0;
+    for (let count = 0; count < likely.length; count++) {
+      mass += weights.of(likely[count] as number);
+      if (mass >= topP * total) return drawFrom(weights, likely.subarray(0, count + 1), mass, random);
     }
+    return drawFromNucleus(logits, weights, topP * total, random);
   }
+}
 
-  #pickFrom(ids: Int32Array, total: number, weightOf: (id: number) => number): number {
-    let left = this.#random.next() * total;
-    let last = ids[0] as number;
-    for (const id of ids) {
-      const weight = weightOf(id);
-      if (weight === 0) continue;
-      last = id;
-      left -= weight;
-      if (left < 0) break;
-    }
-    return last;
-  }
+function sumOfAll(weights: TokenWeights, length: number): number {
+  let sum = 0;
+  for (let id = 0; id < length; id++) sum += weights.of(id);
+  return sum;
+}
 
-  #pickFromAll(logits: Float32Array, weightOf: (id: number) => number): number {
-    let total = 0;
-    for (let id = 0; id < logits.length; id++) total += weightOf(id);
-    let left = this.#random.next() * total;
-    let last = 0;
-    for (let id = 0; id < logits.length; id++) {
-      const weight = weightOf(id);
-      if (weight === 0) continue;
-      last = id;
-      left -= weight;
-      if (left < 0) break;
-    }
-    return last;
-  }
+function sumOf(weights: TokenWeights, ids: Int32Array): number {
+  let sum = 0;
+  for (const id of ids) sum += weights.of(id);
+  return sum;
+}
+
+/** The running sum that the drawn token's is the first to exceed. */
+function drawnMass(random: number, sum: number): number {
+  return Math.min(Math.floor(random * sum), sum - 1);
+}
+
+function drawFrom(weights: TokenWeights, likeliest: Int32Array, sum: number, random: number): number {
+  const ids = likeliest.slice().sort();
+  const drawn = drawnMass(random, sum);
+  let mass = 0;
+  let index = -1;
+  while (mass <= drawn) mass += weights.of(ids[++index] as number);
+  return ids[index] as number;
+}
+
+/** The first token at which the running sum exceeds `drawn`, which is less than the sum of all. */
+function firstToExceed(weights: Float64Array, drawn: number): number {
+  let mass = 0;
+  let id = -1;
+  while (mass <= drawn) mass += weights[++id] as number;
+  return id;
+}
+
+function drawFromAll(weights: TokenWeights, length: number, random: number): number {
+  const all = weightsOfAll(weights, length);
+  let sum = 0;
+  for (const weight of all) sum += weight;
+  return firstToExceed(all, drawnMass(random, sum));
+}
+
+function drawFromNucleus(logits: Float32Array, weights: TokenWeights, wanted: number, random: number): number {
+  const kept = weightsOfAll(weights, logits.length);
+  return firstToExceed(kept, drawnMass(random, keepNucleus(logits, kept, wanted)));
+}
+
+function weightsOfAll(weights: TokenWeights, length: number): Float64Array {
+  if (sharedWeights.length !== length) sharedWeights = new Float64Array(length);
+  const all = sharedWeights;
+  for (let id = 0; id < length; id++) all[id] = weights.of(id);
+  return all;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LayerRouting } from '../runner.ts';
+import type { LayerRouting } from '../runners/runner.ts';
 import type { RawLogprobs } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
 import type { IntervalCounts } from './interval-histogram.ts';

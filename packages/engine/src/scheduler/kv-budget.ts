@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { MemoryPlan } from '../runner.ts';
+import type { MemoryPlan } from '../runners/runner.ts';
 
 /** Tokens that a block holds. */
 export const KV_BLOCK_TOKENS = 16;

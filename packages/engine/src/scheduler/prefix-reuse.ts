@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { ModelRunner } from '../runner.ts';
-import { KvHistoryGoneError } from '../runners/errors.ts';
+import type { ModelRunner } from '../runners/runner.ts';
 import type { KvBudget } from './kv-budget.ts';
 import { type CachedSequence, commonPrefix, PrefixCache } from './prefix-cache.ts';
 import { GenerateState, type JobState } from './running-job.ts';
@@ -69,7 +68,7 @@ export class PrefixReuse {
     if (!this.#keepsPrompts || !state.job.reusePrefix || state.sequence === null) return;
     const tokens = state.job.prompt.length;
     if (tokens < SHORTEST_REUSED_PREFIX || !this.#kv.fits(tokens)) return;
-    const copy = this.#tryFork(state.sequence, tokens);
+    const copy = this.#runner.forkSequence(state.sequence, tokens);
     if (copy === null) return;
     this.#kv.reserve(copy, tokens);
     this.#keep({ sequence: copy, tokens: state.job.prompt, exact: this.#exactTokens(state) });
@@ -101,7 +100,7 @@ export class PrefixReuse {
         this.#cache.take(entry);
         return { sequence: entry.sequence, length, exact };
       }
-      const sequence = this.#tryFork(entry.sequence, length);
+      const sequence = this.#runner.forkSequence(entry.sequence, length);
       if (sequence !== null) {
         this.#cache.touch(entry);
         return { sequence, length, exact };
@@ -109,14 +108,14 @@ export class PrefixReuse {
     }
     let best: Prefix | null = null;
     for (const other of running) {
-      if (other.sequence === null || other === state) continue;
+      if (other.sequence === null || other === state || other.underWay > 0) continue;
       const exact = this.#exactTokens(other);
       const length = usable(commonPrefix(other.slice(0, other.computed), wanted), exact);
       if (length >= Math.max(SHORTEST_REUSED_PREFIX, (best?.length ?? 0) + 1))
         best = { sequence: other.sequence, length, exact };
     }
     if (best === null) return null;
-    const sequence = this.#tryFork(best.sequence, best.length);
+    const sequence = this.#runner.forkSequence(best.sequence, best.length);
     return sequence === null ? null : { ...best, sequence };
   }
 
@@ -133,15 +132,5 @@ export class PrefixReuse {
     if (!(state instanceof GenerateState)) return 0;
     if (!state.startedExact) return state.exactAtStart;
     return this.#wholeChunks(Math.min(state.computed, state.job.prompt.length));
-  }
-
-  /** A runner refuses to fork where a window has already dropped the positions: then the next best prefix is tried. */
-  #tryFork(sequence: number, length: number): number | null {
-    try {
-      return this.#runner.forkSequence(sequence, length);
-    } catch (error) {
-      if (error instanceof KvHistoryGoneError) return null;
-      throw error;
-    }
   }
 }

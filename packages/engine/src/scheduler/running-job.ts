@@ -4,17 +4,18 @@
  * @module
  */
 import type { TokenConstraint } from '../constraint.ts';
-import { Sampler } from '../sampling/sampler.ts';
 import type { GenerateJob, Job, ScoreJob } from './job.ts';
 
-/** State that outlives a preemption: the tokens so far and the sampler with its random numbers. */
+/** State that outlives a preemption: the tokens so far. */
 export abstract class JobState {
   /** When its first step began, on the scheduler's clock; null before it. */
   startedAt: number | null = null;
   /** The runner's sequence; null while the job waits. */
   sequence: number | null = null;
-  /** Tokens in the sequence's KV cache. */
+  /** Tokens in the sequence's KV cache when the steps under way are done. */
   computed = 0;
+  /** Steps under way that have its sequence: it must not be touched before they are done. */
+  underWay = 0;
   /** The step of its last turn to compute a piece of its prompt, or the one in which it got its sequence. */
   turnSince = 0;
   /** Of the tokens that its sequence began with, those that are exact: see `CachedSequence`. */
@@ -22,18 +23,29 @@ export abstract class JobState {
   /** Whether all of those are, so that what is computed after them is as well. */
   startedExact = true;
   cancelled = false;
+  /** Everything is reported; its sequence is put away when no step has it any more. */
+  retired = false;
+  /** A step failed: what its sequence holds is not known. */
+  isSpoilt = false;
   /** Nobody takes its tokens at present: it is not computed, and gives way to jobs that wait. */
   paused = false;
 
   abstract readonly job: Job;
   /** Tokens that have to be in the KV cache before the job can go on. */
   abstract get required(): number;
-  /** Tokens [from, to) of prompt and answer. */
+  /** Tokens of prompt and answer that are known. */
+  abstract get knownTokens(): number;
+  /** Known tokens [from, to) of prompt and answer. */
   abstract slice(from: number, to: number): Int32Array;
 
   /** Tokens that wait to be computed. */
   get pending(): number {
     return this.required - this.computed;
+  }
+
+  /** Whether the next step may have it. */
+  get isActive(): boolean {
+    return !this.paused && !this.cancelled && !this.retired;
   }
 
   /** Gives up the sequence's contents: everything has to be computed again. */
@@ -46,11 +58,14 @@ export abstract class JobState {
 /** A generation in progress. */
 export class GenerateState extends JobState {
   readonly job: GenerateJob;
-  readonly sampler: Sampler;
+  /** The runner's sampler, with its random numbers. */
+  readonly sampler: number;
   readonly constraint: TokenConstraint | null;
   readonly stopTokenIds: ReadonlySet<number>;
   /** The tokens generated so far. */
   readonly answer: number[] = [];
+  /** Tokens that steps under way choose. */
+  drawing = 0;
   cachedTokens = 0;
   firstTokenAt: number | null = null;
   lastTokenAt: number | null = null;
@@ -58,12 +73,14 @@ export class GenerateState extends JobState {
   finish: { readonly reason: 'stop' | 'length'; readonly stopToken: number | null; readonly at: number } | null = null;
   /** Settles when the constraint has told what may come next, or has failed; null where it has already. */
   maskPending: Promise<void> | null = null;
+  /** Why the constraint cannot go on. */
+  constraintFailure: { readonly error: unknown } | null = null;
 
-  constructor(job: GenerateJob, constraint: TokenConstraint | null) {
+  constructor(job: GenerateJob, constraint: TokenConstraint | null, sampler: number) {
     super();
     this.job = job;
     this.constraint = constraint;
-    this.sampler = new Sampler(job.sampling, job.prompt);
+    this.sampler = sampler;
     this.stopTokenIds = new Set(job.stopTokenIds);
     this.awaitMask();
   }
@@ -74,11 +91,18 @@ export class GenerateState extends JobState {
     const settled = (): void => {
       if (this.maskPending === pending) this.maskPending = null;
     };
-    const pending = this.constraint.ready.then(settled, settled);
+    const pending = this.constraint.ready.then(settled, (error: unknown) => {
+      this.constraintFailure = { error };
+      settled();
+    });
     this.maskPending = pending;
   }
 
   override get required(): number {
+    return this.knownTokens + this.drawing;
+  }
+
+  override get knownTokens(): number {
     return this.job.prompt.length + this.answer.length;
   }
 
@@ -107,6 +131,10 @@ export class ScoreState extends JobState {
   /** The last token predicts nothing, so it is not computed. */
   override get required(): number {
     return this.job.prompt.length - 1;
+  }
+
+  override get knownTokens(): number {
+    return this.job.prompt.length;
   }
 
   override slice(from: number, to: number): Int32Array {

@@ -6,6 +6,9 @@
  * started last gives its memory back and starts over later with the tokens and random numbers it had. A job whose
  * caller does not read is paused; it keeps its place and its memory only until another job needs them.
  *
+ * Where the runner overlaps steps, the next one is planned and submitted while one runs: from counts, with the token that
+ * is being chosen standing for itself. Whatever would change a sequence waits until no step has it.
+ *
  * A job's tokens depend on its own prompt, options and seed only: each has its own sampler, no runner mixes sequences,
  * and prompts are cut at multiples of the prefill chunk whatever else is in the batch. Floating-point sums round
  * otherwise where a prompt is cut otherwise, so a reproducible job takes from other sequences whole chunks only, and
@@ -14,64 +17,34 @@
  * @module
  */
 import type { TokenConstraint } from '../constraint.ts';
-import { ForwardError, InvalidLogitsError, QueueFullError } from '../errors.ts';
-import type { ModelRunner, SequenceOutput, SequenceStep } from '../runner.ts';
-import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
-import type {
-  FailureReport,
-  FinishReport,
-  Job,
-  RoutingReport,
-  SchedulerStats,
-  ScoreReport,
-  StepReport,
-  TokenReport,
-} from './job.ts';
+import { reasonOf } from '../contain.ts';
+import { ForwardError, QueueFullError } from '../errors.ts';
+import type { ModelRunner, SubmittedStep } from '../runners/runner.ts';
+import { MOST_STEPS_UNDER_WAY } from '../runners/runner.ts';
+import type { FailureReport, Job, SchedulerStats, StepReport } from './job.ts';
 import { IntervalHistogram } from './interval-histogram.ts';
 import { KvBudget } from './kv-budget.ts';
-import { takeTurns } from './prefill-turns.ts';
+import type { SchedulerLimits } from './limits.ts';
+import { planCounts, type PlannedStep, planPart, wantsToken } from './plan-step.ts';
 import { PrefixReuse } from './prefix-reuse.ts';
-import { RoutingLog } from './routing-log.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';
-
-/** Limits of a scheduler. */
-export interface SchedulerLimits {
-  /** The most jobs in the batch. */
-  readonly maxSequences: number;
-  /** The most jobs that wait beside them; the next is refused. */
-  readonly maxQueue: number;
-  /** The most prompt tokens computed in one step. */
-  readonly prefillChunk: number;
-  /** KV memory, in bytes. */
-  readonly kvCacheBytes: number;
-  /** The most sequences kept for prefix reuse. */
-  readonly maxCachedPrefixes: number;
-}
+import { isEmpty, noResults, type StepResults, takeOutput } from './take-results.ts';
 
 /** What a scheduler needs beside its limits. */
 export interface SchedulerOptions extends SchedulerLimits {
   readonly runner: ModelRunner;
-  readonly routing: { readonly layers: number; readonly experts: number; readonly topK: number };
   /** Makes a job's constraint; null for none. Defaults to none for every job. */
   readonly createConstraint?: (spec: unknown) => TokenConstraint | null;
   /** Milliseconds, never going back. Defaults to performance.timeOrigin + performance.now(). */
   readonly now?: () => number;
 }
 
-/** Bound on the logits of one score step, in bytes: all positions have logits then. */
-const SCORE_LOGITS_BYTES = 64 * 2 ** 20;
-
-interface PlannedStep {
-  readonly state: JobState;
-  readonly step: SequenceStep;
-}
-
-interface StepResults {
-  readonly tokens: TokenReport[];
-  readonly finished: FinishReport[];
-  readonly scored: ScoreReport[];
-  readonly routing: RoutingReport[];
-  readonly failed: FailureReport[];
+/** A step that the runner computes. */
+interface StepUnderWay {
+  readonly batch: readonly PlannedStep[];
+  readonly outputs: SubmittedStep['outputs'];
+  /** A step before it has failed: it fails as well, through no fault of its jobs. */
+  isDoomed: boolean;
 }
 
 const isMaskPending = (state: JobState): state is GenerateState & { readonly maskPending: Promise<void> } =>
@@ -80,7 +53,6 @@ const isMaskPending = (state: JobState): state is GenerateState & { readonly mas
 /** Runs jobs on one runner. Call `step` while `hasWork`; not re-entrant, but jobs may be added and cancelled during a step. */
 export class Scheduler {
   readonly kv: KvBudget;
-  readonly routingLog: RoutingLog;
   readonly #runner: ModelRunner;
   readonly #limits: SchedulerLimits;
   readonly #createConstraint: (spec: unknown) => TokenConstraint | null;
@@ -89,8 +61,11 @@ export class Scheduler {
   /** Oldest first. */
   readonly #running: JobState[] = [];
   readonly #open = new Map<number, JobState>();
+  /** Oldest first. */
+  readonly #underWay: StepUnderWay[] = [];
   readonly #prefixes: PrefixReuse;
   readonly #tokenIntervals = new IntervalHistogram();
+  #submitted = 0;
   #steps = 0;
   #promptTokens = 0;
   #generatedTokens = 0;
@@ -108,13 +83,12 @@ export class Scheduler {
     this.#createConstraint = options.createConstraint ?? (() => null);
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
-    this.routingLog = new RoutingLog(options.routing);
     this.#prefixes = new PrefixReuse({ ...options, kv: this.kv });
-    runner.onRouting = this.routingLog.record;
   }
 
-  /** Whether `step` has anything to do: an open job that is not paused, or one to put away. */
+  /** Whether `step` has anything to do: an open job that is not paused, one to put away, or a step under way. */
   get hasWork(): boolean {
+    if (this.#underWay.length > 0) return true;
     for (const { paused, cancelled } of this.#open.values()) if (!paused || cancelled) return true;
     return false;
   }
@@ -139,8 +113,7 @@ export class Scheduler {
   /** Puts a job at the end of the queue. Throws QueueFullError. The prompt must fit `kv.plan.longestSequence`. */
   add(job: Job): void {
     this.#checkPlace();
-    const state =
-      job.kind === 'score' ? new ScoreState(job) : new GenerateState(job, this.#createConstraint(job.constraint));
+    const state = job.kind === 'score' ? new ScoreState(job) : this.#generation(job);
     this.#waiting.push(state);
     this.#open.set(job.id, state);
     this.wake();
@@ -177,42 +150,19 @@ export class Scheduler {
   }
 
   /**
-   * One forward step for everything that can run. A job whose constraint is still at work sits out; where nothing else
-   * can run, the step waits for the first such constraint, or for a change. Reports nothing where no job is open.
+   * One forward step for everything that can run, and where the runner overlaps steps the beginning of the next. A job
+   * whose constraint is still at work sits out; where nothing else can run, the step waits for the first such constraint,
+   * or for a change. Reports nothing where no job is open.
    */
   async step(): Promise<StepReport> {
-    const results: StepResults = { tokens: [], finished: [], scored: [], routing: [], failed: [] };
+    const results = noResults();
     this.#dropCancelled();
-    this.#admit();
-    const batch = this.#planBatch(results);
-    if (batch.length === 0) {
-      if (results.scored.length + results.finished.length + results.failed.length === 0) await this.#untilChange();
-      return results;
-    }
-    const begin = this.#now();
-    for (const { state } of batch) state.startedAt ??= begin;
-    for (const { state, step } of batch) {
-      if (state instanceof GenerateState && state.job.traceRouting) this.routingLog.trace(step.sequence);
-    }
-    let outputs: readonly SequenceOutput[];
-    try {
-      outputs = await this.#runner.forward(batch.map(({ step }) => step));
-    } catch (cause) {
-      const error = new ForwardError(cause instanceof Error ? cause.message : String(cause), cause);
-      for (const { state } of batch) this.#fail(state, error, results);
-      return results;
-    }
-    this.#steps++;
-    const end = this.#now();
-    for (const [i, { state, step }] of batch.entries()) {
-      const logits = outputs[i]?.logits ?? new Float32Array(0);
-      try {
-        if (state instanceof GenerateState) await this.#advanceGeneration(state, step, logits, end, results);
-        else if (state instanceof ScoreState) this.#advanceScore(state, step, logits, results);
-      } catch (error) {
-        this.#fail(state, error, results);
-      }
-    }
+    this.#admit(results);
+    const most = this.#runner.overlapsSteps ? MOST_STEPS_UNDER_WAY : 1;
+    while (this.#underWay.length < most) if (!this.#submit(results)) break;
+    const step = this.#underWay.shift();
+    if (step !== undefined) await this.#take(step, results);
+    else if (isEmpty(results)) await this.#untilChange();
     return results;
   }
 
@@ -224,6 +174,11 @@ export class Scheduler {
     this.#waiting.length = 0;
     this.#running.length = 0;
     return failed;
+  }
+
+  #generation(job: Extract<Job, { kind: 'generate' }>): GenerateState {
+    const constraint = this.#createConstraint(job.constraint);
+    return new GenerateState(job, constraint, this.#runner.openSampler(job.sampling, job.prompt));
   }
 
   #checkPlace(): void {
@@ -246,22 +201,27 @@ export class Scheduler {
   }
 
   #dropCancelled(): void {
-    for (const state of this.#open.values()) if (state.cancelled) this.#retire(state);
+    for (const state of this.#open.values()) if (state.cancelled && state.underWay === 0) this.#retire(state);
   }
 
-  #admit(): void {
+  #admit(results: StepResults): void {
     for (;;) {
       const index = this.#waiting.findIndex(({ paused }) => !paused);
       const state = this.#waiting[index];
       if (state === undefined) return;
       if (!this.#hasRoomFor(state)) {
-        const idle = this.#running.findLast(({ paused }) => paused);
+        const idle = this.#running.findLast(({ paused, underWay }) => paused && underWay === 0);
         if (idle === undefined) return;
         this.#preempt(idle);
         continue;
       }
       this.#waiting.splice(index, 1);
-      this.#attachSequence(state);
+      try {
+        this.#attachSequence(state);
+      } catch (cause) {
+        this.#fail(state, new ForwardError(reasonOf(cause), cause), results);
+        continue;
+      }
       this.#running.push(state);
     }
   }
@@ -275,7 +235,7 @@ export class Scheduler {
 
   #attachSequence(state: JobState): void {
     this.#prefixes.attach(state, this.#running);
-    state.turnSince = this.#steps;
+    state.turnSince = this.#submitted;
     if (state instanceof GenerateState && state.startedAt === null) {
       state.cachedTokens = state.computed;
       this.#prefixQueries += state.job.prompt.length;
@@ -285,61 +245,122 @@ export class Scheduler {
     if (state.sequence !== null) this.kv.reserve(state.sequence, state.required + 1);
   }
 
+  /** Plans a step and hands it to the runner; false where nothing can be computed now. */
+  #submit(results: StepResults): boolean {
+    const batch = this.#planBatch(results);
+    if (batch.length === 0) return false;
+    const begin = this.#now();
+    let outputs: SubmittedStep['outputs'];
+    try {
+      ({ outputs } = this.#runner.submit(batch.map(({ step }) => step)));
+    } catch (cause) {
+      this.#failStep(batch, cause, results);
+      return false;
+    }
+    // Taken when its turn comes; until then a failure must not count as unhandled.
+    outputs.catch(() => undefined);
+    this.#submitted++;
+    for (const { state, step } of batch) {
+      state.startedAt ??= begin;
+      state.underWay++;
+      state.computed += step.tokens === 'sampled' ? 1 : step.tokens.length;
+      if (state instanceof GenerateState && step.want === 'token') state.drawing++;
+    }
+    this.#underWay.push({ batch, outputs, isDoomed: false });
+    return true;
+  }
+
   #planBatch(results: StepResults): PlannedStep[] {
-    const active = this.#running.filter(({ paused }) => !paused);
-    const planned = new Map<JobState, number>();
-    const prefilling: { readonly state: JobState; readonly size: number; readonly since: number }[] = [];
-    for (const state of active) {
-      const size = this.#nextPiece(state);
-      if (size === 1) planned.set(state, 1);
-      else if (size > 1) prefilling.push({ state, size, since: state.turnSince });
-    }
-    for (const index of takeTurns(prefilling, this.#limits.prefillChunk)) {
-      const turn = prefilling[index];
-      if (turn !== undefined) planned.set(turn.state, turn.size);
-    }
+    const active = this.#running.filter(({ isActive }) => isActive);
+    const { vocabularySize, contextLength } = this.#runner;
+    const counts = planCounts(active, { prefillChunk: this.#limits.prefillChunk, vocabularySize, contextLength });
     // Oldest first: when memory runs out, it is the newest job that gives way.
     const batch: PlannedStep[] = [];
     for (const state of active) {
-      if (state.pending === 0 && state instanceof ScoreState) {
+      if (state instanceof ScoreState && state.pending === 0 && state.underWay === 0) {
         results.scored.push({ id: state.job.id, logprobs: state.logprobs });
         this.#retire(state);
         continue;
       }
-      const count = planned.get(state);
+      const count = counts.get(state);
       if (count === undefined || state.sequence === null) continue;
       if (!this.#makeRoom(state, state.computed + count, results) || state.sequence === null) continue;
-      const end = state.computed + count;
-      const logits = this.#logitsWanted(state, end);
       // From the next step on: whoever comes then waits as long.
-      state.turnSince = this.#steps + 1;
-      if (logits === 'last' && isMaskPending(state)) continue;
-      batch.push({ state, step: { sequence: state.sequence, tokens: state.slice(state.computed, end), logits } });
+      state.turnSince = this.#submitted + 1;
+      if (wantsToken(state, state.computed + count) && state.constraint !== null) {
+        if (isMaskPending(state)) continue;
+        if (state.constraintFailure !== null) {
+          this.#fail(state, state.constraintFailure.error, results);
+          continue;
+        }
+      }
+      batch.push(planPart(state, state.sequence, count));
     }
     return batch;
   }
 
-  /** Tokens up to the next place where the job is cut. */
-  #nextPiece(state: JobState): number {
-    const { computed, required } = state;
-    const chunk = this.#chunkOf(state);
-    const cut = computed - (computed % chunk) + chunk;
-    if (state instanceof GenerateState && state.job.reproducible) {
-      const { length } = state.job.prompt;
-      return computed < length ? Math.min(cut, length) - computed : Math.min(1, state.pending);
+  /** Waits for a step and gives its jobs what they got. */
+  async #take({ batch, outputs, isDoomed }: StepUnderWay, results: StepResults): Promise<void> {
+    let computed: Awaited<SubmittedStep['outputs']> | null = null;
+    let cause: unknown = null;
+    try {
+      computed = await outputs;
+    } catch (error) {
+      cause = error;
     }
-    return Math.min(cut, required) - computed;
+    for (const { state, step } of batch) {
+      state.underWay--;
+      if (state instanceof GenerateState && step.want === 'token') state.drawing--;
+    }
+    if (computed === null) {
+      for (const later of this.#underWay) later.isDoomed = true;
+      if (isDoomed) this.#takeBack(batch);
+      else this.#failStep(batch, cause, results);
+      return;
+    }
+    this.#steps++;
+    const at = this.#now();
+    for (const [index, part] of batch.entries()) {
+      const output = computed[index];
+      if (part.state.retired) this.#retire(part.state);
+      else if (output !== undefined) this.#takePart(part, output, at, results);
+    }
   }
 
-  #chunkOf(state: JobState): number {
-    const { prefillChunk } = this.#limits;
-    if (!(state instanceof ScoreState)) return prefillChunk;
-    return Math.min(prefillChunk, Math.max(1, Math.floor(SCORE_LOGITS_BYTES / (4 * this.#runner.vocabularySize))));
+  /** Jobs of a step that was never computed go on from where they were. */
+  #takeBack(batch: readonly PlannedStep[]): void {
+    for (const { state, from } of batch) {
+      state.computed = from;
+      if (state.retired) this.#retire(state);
+    }
   }
 
-  #logitsWanted(state: JobState, end: number): 'none' | 'last' | 'all' {
-    if (state instanceof ScoreState) return 'all';
-    return end === state.required && state instanceof GenerateState && state.finish === null ? 'last' : 'none';
+  #takePart(
+    part: PlannedStep,
+    output: Awaited<SubmittedStep['outputs']>[number],
+    at: number,
+    results: StepResults,
+  ): void {
+    const { state, step } = part;
+    this.#countPrompt(part);
+    try {
+      const before = state instanceof GenerateState ? state.lastTokenAt : null;
+      const taken = takeOutput(part, output, at, this.#runner.contextLength, results);
+      if (state instanceof GenerateState && step.want === 'token') {
+        this.#generatedTokens++;
+        if (before !== null) this.#tokenIntervals.observe(at - before);
+        if (state.answer.length === 1) this.#prefixes.keepPrompt(state);
+      }
+      if (taken.kind === 'scored') this.#retire(state);
+      if (taken.kind === 'finished' && state instanceof GenerateState) this.#finish(state, taken, results);
+    } catch (error) {
+      this.#fail(state, error, results);
+    }
+  }
+
+  #countPrompt({ state, from, step }: PlannedStep): void {
+    const to = from + (step.tokens === 'sampled' ? 1 : step.tokens.length);
+    this.#promptTokens += Math.max(0, Math.min(state.job.prompt.length, to) - from);
   }
 
   /** Reserves `tokens` for a running job: from free blocks, kept prefixes, paused jobs, and then the newest job. */
@@ -348,12 +369,13 @@ export class Scheduler {
       if (state.sequence === null) return false;
       if (this.kv.reserve(state.sequence, tokens)) return true;
       if (this.#prefixes.evict()) continue;
+      // Whose memory is taken must not be in a step: the next one is planned when this one is done.
+      if (this.#underWay.length > 0) return false;
       const newest = this.#running.findLast(({ paused }) => paused) ?? this.#running.at(-1);
       if (newest === undefined || this.#running.length === 1) {
         // Alone and still too long: the answer ends here.
         if (state instanceof GenerateState) {
-          const { reason, stopToken, at } = state.finish ?? { reason: 'length', stopToken: null, at: this.#now() };
-          this.#finish(state, reason, stopToken, at, results);
+          this.#finish(state, state.finish ?? { reason: 'length', stopToken: null, at: this.#now() }, results);
         } else this.#fail(state, new ForwardError('a KV budget smaller than the text to score'), results);
         return false;
       }
@@ -369,80 +391,9 @@ export class Scheduler {
     this.#waiting.unshift(state);
   }
 
-  async #advanceGeneration(
-    state: GenerateState,
-    step: SequenceStep,
-    logits: Float32Array,
-    at: number,
-    results: StepResults,
-  ): Promise<void> {
-    const { job } = state;
-    if (job.traceRouting) {
-      const layers = this.routingLog.take(step.sequence);
-      results.routing.push({ id: job.id, position: state.computed, tokens: step.tokens.length, layers });
-    }
-    this.#promptTokens += Math.max(
-      0,
-      Math.min(job.prompt.length, state.computed + step.tokens.length) - state.computed,
-    );
-    state.computed += step.tokens.length;
-    if (state.finish !== null) {
-      this.#finish(state, state.finish.reason, state.finish.stopToken, state.finish.at, results);
-      return;
-    }
-    if (state.pending > 0) return;
-    if (state.answer.length === 0) this.#prefixes.keepPrompt(state);
-
-    if (state.constraint !== null) await state.constraint.ready;
-    const token = state.sampler.sample(logits, state.constraint?.mask() ?? null);
-    if (Number.isNaN(logits[token])) throw new InvalidLogitsError();
-    state.constraint?.accept(token);
-    state.awaitMask();
-    state.answer.push(token);
-    this.#generatedTokens++;
-    if (state.lastTokenAt !== null) this.#tokenIntervals.observe(at - state.lastTokenAt);
-    state.lastTokenAt = at;
-    const report: { -readonly [K in keyof TokenReport]: TokenReport[K] } = { id: job.id, token, at };
-    if (job.logprobs !== null) report.logprobs = logprobsOf(logits, token, job.logprobs);
-    if (state.firstTokenAt === null) {
-      state.firstTokenAt = at;
-      const startedAt = state.startedAt ?? at;
-      const { cachedTokens } = state;
-      report.start = { cachedTokens, queue: startedAt - job.arrival, prefill: at - startedAt };
-    }
-    results.tokens.push(report);
-
-    const stopped = state.stopTokenIds.has(token);
-    const full = state.answer.length >= job.maxTokens || state.required >= this.#runner.contextLength;
-    if (!stopped && !full) return;
-    const reason = stopped ? 'stop' : 'length';
-    const stopToken = stopped ? token : null;
-    // A traced answer's last token takes one more step, so that every token has its routing.
-    if (job.traceRouting) state.finish = { reason, stopToken, at };
-    else this.#finish(state, reason, stopToken, at, results);
-  }
-
-  #advanceScore(state: ScoreState, step: SequenceStep, logits: Float32Array, results: StepResults): void {
-    const width = this.#runner.vocabularySize;
-    for (let row = 0; row < step.tokens.length; row++) {
-      const position = state.computed + row;
-      const next = state.job.prompt[position + 1] ?? 0;
-      const logprob = logprobOf(logits.subarray(row * width, (row + 1) * width), next);
-      if (Number.isNaN(logprob)) throw new InvalidLogitsError();
-      state.logprobs[position] = logprob;
-    }
-    this.#promptTokens += step.tokens.length;
-    state.computed += step.tokens.length;
-    if (state.pending > 0) return;
-    results.scored.push({ id: state.job.id, logprobs: state.logprobs });
-    this.#retire(state);
-  }
-
   #finish(
     state: GenerateState,
-    reason: 'stop' | 'length',
-    stopToken: number | null,
-    at: number,
+    { reason, stopToken, at }: NonNullable<GenerateState['finish']>,
     results: StepResults,
   ): void {
     const started = state.startedAt ?? at;
@@ -457,23 +408,35 @@ export class Scheduler {
     this.#retire(state);
   }
 
+  #failStep(batch: readonly PlannedStep[], cause: unknown, results: StepResults): void {
+    const error = new ForwardError(reasonOf(cause), cause);
+    for (const { state } of batch) this.#fail(state, error, results);
+  }
+
   #fail(state: JobState, error: unknown, results: StepResults): void {
-    results.failed.push({ id: state.job.id, error });
+    if (!state.retired) results.failed.push({ id: state.job.id, error });
     // What the runner left in the sequence is not known: nothing of it may be reused.
-    this.#releaseSequence(state);
-    state.forgetSequence();
+    state.isSpoilt = true;
     this.#retire(state);
   }
 
-  /** Takes a job out, whatever its state, and keeps its sequence for prefix reuse. */
+  /** Takes a job out, whatever its state, and keeps its sequence for prefix reuse; where a step has it, when it is done. */
   #retire(state: JobState): void {
-    this.#open.delete(state.job.id);
+    if (!state.retired && state instanceof GenerateState) {
+      state.constraint?.[Symbol.dispose]();
+    }
+    state.retired = true;
+    if (this.#open.get(state.job.id) === state) this.#open.delete(state.job.id);
+    if (state.underWay > 0) return;
     for (const list of [this.#waiting, this.#running]) {
       const index = list.indexOf(state);
       if (index >= 0) list.splice(index, 1);
     }
-    if (state instanceof GenerateState) state.constraint?.[Symbol.dispose]();
-    this.#prefixes.detach(state);
+    if (state instanceof GenerateState) this.#runner.closeSampler(state.sampler);
+    if (state.isSpoilt) {
+      this.#releaseSequence(state);
+      state.forgetSequence();
+    } else this.#prefixes.detach(state);
   }
 
   #releaseSequence(state: JobState): void {

@@ -83,10 +83,11 @@ function logRequests(logger: Logger): MiddlewareHandler {
 
 function health(serving: Serving) {
   return (context: Context): Response => {
-    const { state } = serving.holder;
+    const { state, progress } = serving.holder;
     if (state === 'ready') return context.json({ status: 'ok' });
     context.header('retry-after', '2');
-    return context.json({ error: { code: 503, message: state, type: 'unavailable_error', param: null } }, 503);
+    const error = { code: 503, message: state, type: 'unavailable_error', param: null };
+    return context.json({ status: state, error, ...(progress === null ? {} : { progress }) }, 503);
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine } from '../engine.ts';
+import type { LoadProgress } from '../options.ts';
 import { OpenAiError } from './openai-error.ts';
 
 /** What the server is doing. */
@@ -20,29 +21,45 @@ export interface EngineHolderEvents {
   readonly onFailure?: (error: unknown) => void;
 }
 
+/** Loads one engine, until its signal fires, and tells how far it is: `Engine.load` takes both. */
+export type LoadEngine = (signal: AbortSignal, onProgress: (progress: LoadProgress) => void) => Promise<Engine>;
+
+const MS_PER_SECOND = 1000;
 const RETRY_AFTER_SECONDS = 2;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30_000;
 
 /** Loads the engine, hands it to requests, and loads another one when its worker crashes. */
 export class EngineHolder implements AsyncDisposable {
-  readonly #load: (signal: AbortSignal) => Promise<Engine>;
+  readonly #load: () => Promise<Engine>;
   readonly #events: EngineHolderEvents;
   readonly #disposal = new AbortController();
   #engine: Engine | null = null;
   #state: ServerState = 'loading';
   #failure: unknown = null;
+  #told: { readonly progress: LoadProgress; readonly at: number } | null = null;
   #loading: Promise<void>;
 
-  /** @param load Loads one engine, until its signal fires; called at once, and again after a crash. */
-  constructor(load: (signal: AbortSignal) => Promise<Engine>, events: EngineHolderEvents = {}) {
-    this.#load = load;
+  /** @param load Called at once, and again after a crash. */
+  constructor(load: LoadEngine, events: EngineHolderEvents = {}) {
+    this.#load = () =>
+      load(this.#disposal.signal, (progress) => {
+        this.#told = { progress, at: performance.now() };
+      });
     this.#events = events;
     this.#loading = this.#loadFirst();
   }
 
   get state(): ServerState {
     return this.#state;
+  }
+
+  /** How far the load under way is; null where none is, or has told nothing yet. */
+  get progress(): LoadProgress | null {
+    if (this.#told === null) return null;
+    const { progress, at } = this.#told;
+    // A layer may take long: the seconds go on meanwhile.
+    return { ...progress, seconds: progress.seconds + Math.round(performance.now() - at) / MS_PER_SECOND };
   }
 
   /** The engine, or null while there is none. */
@@ -89,7 +106,7 @@ export class EngineHolder implements AsyncDisposable {
 
   async #loadFirst(): Promise<void> {
     try {
-      await this.#take(await this.#load(this.#disposal.signal));
+      await this.#take(await this.#load());
     } catch (error) {
       this.#fail(error);
     }
@@ -99,7 +116,7 @@ export class EngineHolder implements AsyncDisposable {
   async #reload(): Promise<void> {
     for (let pause = FIRST_RETRY_MS; !this.#disposal.signal.aborted; pause = Math.min(2 * pause, LONGEST_RETRY_MS)) {
       try {
-        await this.#take(await this.#load(this.#disposal.signal));
+        await this.#take(await this.#load());
         return;
       } catch (error) {
         this.#fail(error);
@@ -109,6 +126,7 @@ export class EngineHolder implements AsyncDisposable {
   }
 
   async #take(engine: Engine): Promise<void> {
+    this.#told = null;
     if (this.#disposal.signal.aborted) {
       await engine.dispose();
       return;
@@ -130,6 +148,7 @@ export class EngineHolder implements AsyncDisposable {
   }
 
   #fail(error: unknown): void {
+    this.#told = null;
     if (this.#disposal.signal.aborted) return;
     this.#failure = error;
     this.#state = 'failed';

@@ -9,7 +9,9 @@
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
-import type { Serving } from './serving.ts';
+import { contain } from '../contain.ts';
+import { toOpenAiError } from './openai-error.ts';
+import { logFailure, type Serving } from './serving.ts';
 
 /** Writes one response's events. */
 export interface EventStream {
@@ -35,8 +37,9 @@ export function abortWithClient(context: Context): AbortController {
  * Answers with a stream of events. While `produce` is silent, a comment goes out every `keepAliveMs`, so that proxies
  * do not close the connection during a long prefill.
  *
- * @param abort Aborted if the client goes away before the end.
- * @param produce Sends the events; must not throw (a stream has no status left to change).
+ * @param abort Aborted if the client goes away before the end, or cannot be answered at all.
+ * @param produce Sends the events, its own failures among them: a stream has no status left to change. What it throws
+ * all the same is logged, and the stream ends.
  */
 export function streamEvents(
   context: Context,
@@ -49,9 +52,21 @@ export function streamEvents(
   // nginx would otherwise hold the events back.
   context.header('x-accel-buffering', 'no');
   const response = outgoingOf(context);
-  response.writeHead(200, Object.fromEntries(context.body(null).headers));
+  try {
+    response.writeHead(200, Object.fromEntries(context.body(null).headers));
+  } catch (error) {
+    // Nobody will read what is being generated.
+    abort.abort();
+    throw error;
+  }
   const events = new ResponseEvents(response, serving, abort);
-  void produce(events).finally(() => events.end());
+  contain(
+    () => produce(events).finally(() => events.end()),
+    (error) => {
+      abort.abort();
+      logFailure(serving, context, toOpenAiError(error));
+    },
+  );
   return RESPONSE_ALREADY_SENT;
 }
 

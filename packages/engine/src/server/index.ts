@@ -3,6 +3,6 @@
  *
  * @module
  */
-export type { ServerState } from './engine-holder.ts';
+export type { LoadEngine, ServerState } from './engine-holder.ts';
 export { SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 export { type RunningServer, startServer } from './start-server.ts';

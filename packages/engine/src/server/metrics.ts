@@ -7,7 +7,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { AbortedError, QueueFullError } from '../errors.ts';
 import type { DoneEvent } from '../events.ts';
 import type { SchedulerStats } from '../scheduler/job.ts';
-import type { ExpertLoad } from '../scheduler/routing-log.ts';
+import type { ExpertLoad } from '../runners/runner.ts';
 import type { WorkerReport } from '../worker/protocol.ts';
 import { histogramText } from './histogram-text.ts';
 

@@ -7,10 +7,11 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
+import { reasonOf } from '../contain.ts';
 import { DisposedError, LoadError } from '../errors.ts';
-import { SILENT_LOGGER } from '../logger.ts';
+import { containedLogger, type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
-import { EngineHolder, type ServerState } from './engine-holder.ts';
+import { EngineHolder, type LoadEngine, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
 import { MAX_HEADER_BYTES, REQUEST_CHECK_MS, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 import { type Serving, unixSeconds } from './serving.ts';
@@ -76,6 +77,13 @@ function answerBrokenRequests(server: Server): void {
   });
 }
 
+/** Without a listener, an error of one response's stream would end the process. The socket's end tells the rest. */
+function surviveBrokenResponses(server: Server, logger: Logger): void {
+  server.on('request', (_, response: ServerResponse) => {
+    response.on('error', (error) => logger.warn('response failed', { reason: reasonOf(error) }));
+  });
+}
+
 /** Closes connections whose client has read nothing for a while although something waits for it. */
 function cutOffStalledReaders(server: Server, stalledReaderMs: number, onStalled: () => void): void {
   server.on('request', (_, response: ServerResponse) => {
@@ -121,16 +129,16 @@ async function drain(server: Server, drainMs: number): Promise<void> {
  * Listens at once and answers 503 until `load` has an engine.
  *
  * @param load Loads the engine; called again when the worker of the last one crashed. Its signal fires when the server
- * closes: `Engine.load` takes it.
+ * closes, and /health answers with the progress that it tells: `Engine.load` takes both.
  * @param modelName The checkpoint's folder, for the model's name.
  * @throws LoadError `CANNOT_LISTEN` where the port is taken or the address is not this machine's.
  */
 export async function startServer(
-  load: (signal: AbortSignal) => Promise<Engine>,
+  load: LoadEngine,
   modelName: string,
   options: ServerOptions = {},
 ): Promise<RunningServer> {
-  const logger = options.logger ?? SILENT_LOGGER;
+  const logger = containedLogger(options.logger ?? SILENT_LOGGER);
   const host = options.host ?? SERVER_DEFAULTS.host;
   const drainMs = options.drainMs ?? SERVER_DEFAULTS.drainMs;
   const modelId = options.modelId ?? basename(modelName);
@@ -181,6 +189,7 @@ export async function startServer(
     corsOrigin: options.corsOrigin ?? null,
     logger,
   });
+  surviveBrokenResponses(server, logger);
   cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>
     metrics.stalledReader(),
   );

@@ -6,8 +6,10 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { contain, reasonOf } from '../contain.ts';
 import {
   AbortedError,
+  DeliveryError,
   DisposedError,
   type EngineError,
   ForwardError,
@@ -17,14 +19,18 @@ import {
   QueueFullError,
   WorkerCrashedError,
 } from '../errors.ts';
-import type { Logger } from '../logger.ts';
-import type { LayerRouting } from '../runner.ts';
+import { containedCallback, containedLogger, type Logger } from '../logger.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
+import type { LayerRouting } from '../runners/runner.ts';
 import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from './serialized-error.ts';
 import { guardExit, LONGEST_STEP_MS, ThreadGate } from './thread-gate.ts';
 
-/** Gets what happens to one job. Called from the message handler: has to be quick and must not throw. */
+/**
+ * Gets what happens to one job. Called from the message handler: has to be quick. A listener that throws ends its own
+ * job, with DeliveryError, and no other.
+ */
 export interface JobListener {
   queued(): void;
   token(report: TokenReport): void;
@@ -38,7 +44,7 @@ export interface JobListener {
 export interface StartOptions {
   readonly data: Omit<WorkerData, 'gate'>;
   readonly logger: Logger;
-  readonly onProgress: (fraction: number) => void;
+  readonly onProgress: (step: LoadingStep) => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -63,6 +69,19 @@ async function ended(worker: Worker, gate: ThreadGate, longest: number): Promise
   }
 }
 
+function startThread(workerData: WorkerData): Worker {
+  try {
+    return new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LoadError(
+      `The model's worker cannot be started · found ${reason} · runnerOptions must survive a structured clone, and the system must have a thread left`,
+      'WORKER_NOT_STARTED',
+      cause,
+    );
+  }
+}
+
 /** A running model worker. */
 export class WorkerClient {
   readonly info: ModelInfo;
@@ -80,7 +99,7 @@ export class WorkerClient {
   private constructor(worker: Worker, info: ModelInfo, logger: Logger) {
     this.info = info;
     this.#worker = worker;
-    this.#logger = logger;
+    this.#logger = containedLogger(logger);
     let cause: unknown;
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => {
@@ -97,12 +116,15 @@ export class WorkerClient {
     });
   }
 
-  /** Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError. */
+  /**
+   * Starts the thread and waits until the model is loaded. Throws LoadError, AbortedError or WorkerCrashedError, and what
+   * `onProgress` throws: at once, while the thread ends by itself.
+   */
   static async start({ data, logger, onProgress, signal }: StartOptions): Promise<WorkerClient> {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     const gate = new ThreadGate();
     const workerData: WorkerData = { ...data, gate: gate.shared };
-    const worker = new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
+    const worker = startThread(workerData);
     worker.once('exit', guardExit(gate));
     const stop = new AbortController();
     const until = { signal: stop.signal };
@@ -116,9 +138,13 @@ export class WorkerClient {
           },
         );
         const receive = (message: FromWorker): void => {
-          if (message.type === 'progress') onProgress(message.fraction);
-          else if (message.type === 'log') logger[message.level](message.message, message.fields);
-          else if (message.type === 'ready') resolve(message.info);
+          try {
+            if (message.type === 'progress') onProgress(message.step);
+            else if (message.type === 'log') logger[message.level](message.message, message.fields);
+          } catch (error) {
+            reject(error);
+          }
+          if (message.type === 'ready') resolve(message.info);
           else if (message.type === 'load-failed') {
             const cause = deserializeError(message.error);
             reject(new LoadError(cause.message, message.error.code ?? 'LOAD_FAILED', cause));
@@ -130,7 +156,11 @@ export class WorkerClient {
       return new WorkerClient(worker, info, logger);
     } catch (error) {
       gate.stop();
-      await ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
+      // An error of a thread that nobody listens to any more would be one of the process.
+      worker.on('error', (late) =>
+        logger.debug('the worker failed after its load was given up', { reason: String(late) }),
+      );
+      void ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {
       stop.abort();
@@ -141,8 +171,8 @@ export class WorkerClient {
   submit(job: Job, listener: JobListener): void {
     if (this.#disposing) throw new DisposedError();
     if (this.#crash !== null) throw this.#crash;
-    this.#listeners.set(job.id, listener);
     this.#send({ type: 'submit', job });
+    this.#listeners.set(job.id, listener);
   }
 
   /** Ends a job at the next step. Its listener hears nothing more. */
@@ -157,9 +187,9 @@ export class WorkerClient {
     this.#send({ type: 'pause', id, paused });
   }
 
-  /** Hears what the routers choose, all requests together; null for nobody. */
+  /** Hears what the routers choose, all requests together; null for nobody. What it throws first is logged. */
   watchRouting(listener: ((routing: LayerRouting) => void) | null): void {
-    this.#routingListener = listener;
+    this.#routingListener = listener === null ? null : containedCallback('onRouting', listener, this.#logger);
     if (!this.#disposing && this.#crash === null) this.#send({ type: 'watch-routing', on: listener !== null });
   }
 
@@ -201,7 +231,7 @@ export class WorkerClient {
         this.#deliver(message);
         return;
       case 'queued':
-        this.#listeners.get(message.id)?.queued();
+        this.#tell(message.id, this.#listeners.get(message.id), (listener) => listener.queued());
         return;
       case 'report':
         this.#reports.get(message.call)?.resolve(message.report);
@@ -217,11 +247,35 @@ export class WorkerClient {
   }
 
   #deliver(step: StepMessage): void {
-    for (const report of step.routing) this.#listeners.get(report.id)?.routing(report);
-    for (const report of step.tokens) this.#listeners.get(report.id)?.token(report);
-    for (const report of step.finished) this.#takeListener(report.id)?.finished(report);
-    for (const report of step.scored) this.#takeListener(report.id)?.scored(report);
-    for (const { id, failure } of step.failed) this.#takeListener(id)?.failed(errorOf(failure));
+    const open = (id: number): JobListener | undefined => this.#listeners.get(id);
+    for (const report of step.routing) this.#tell(report.id, open(report.id), (listener) => listener.routing(report));
+    for (const report of step.tokens) this.#tell(report.id, open(report.id), (listener) => listener.token(report));
+    for (const report of step.finished) {
+      this.#tell(report.id, this.#takeListener(report.id), (listener) => listener.finished(report));
+    }
+    for (const report of step.scored) {
+      this.#tell(report.id, this.#takeListener(report.id), (listener) => listener.scored(report));
+    }
+    for (const { id, failure } of step.failed) {
+      this.#tell(id, this.#takeListener(id), (listener) => listener.failed(errorOf(failure)));
+    }
+  }
+
+  /** The border: what a listener throws ends its own job. Only by construction are the others, and the process, safe. */
+  #tell(id: number, listener: JobListener | undefined, tell: (listener: JobListener) => void): void {
+    if (listener === undefined) return;
+    contain(
+      () => tell(listener),
+      (cause) => {
+        const error = new DeliveryError(reasonOf(cause), cause);
+        this.#logger.error('an answer could not be delivered', { id, reason: error.message });
+        this.cancel(id);
+        contain(
+          () => listener.failed(error),
+          (again) => this.#logger.error('a request could not be failed', { id, reason: reasonOf(again) }),
+        );
+      },
+    );
   }
 
   #takeListener(id: number): JobListener | undefined {
@@ -231,9 +285,9 @@ export class WorkerClient {
   }
 
   #failAll(error: Error): void {
-    const listeners = [...this.#listeners.values()];
+    const listeners = [...this.#listeners];
     this.#listeners.clear();
-    for (const listener of listeners) listener.failed(error);
+    for (const [id, open] of listeners) this.#tell(id, open, (listener) => listener.failed(error));
     for (const { reject } of this.#reports.values()) reject(error);
     this.#reports.clear();
   }

@@ -6,10 +6,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot, type Snapshot } from '@switchyard/models';
+import { contain } from '../contain.ts';
 import { AbortedError, InvalidRequestError, QueueFullError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { ModelRunner } from '../runner.ts';
-import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import { createRunner } from '../runners/create-runner.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
+import type { LayerRouting, ModelRunner } from '../runners/runner.ts';
+import type { RunnerModuleOptions } from '../runner-module.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { ConstraintFactory } from './create-constraint.ts';
@@ -18,27 +21,22 @@ import { releaseFreeMemory } from './release-free-memory.ts';
 import { serializeError } from './serialized-error.ts';
 import { ThreadGate } from './thread-gate.ts';
 
-async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
-  if (url !== null) return (await import(url)) as RunnerModule;
-  const { createOrtRunner } = await import('../runners/ort/index.ts');
-  return {
-    createRunner: ({ snapshot, expertPrecision, threads, router, logger, onProgress }) =>
-      createOrtRunner({
-        snapshot,
-        expertPrecision,
-        router,
-        logger,
-        ...(threads === undefined ? {} : { threads }),
-        onProgress: (loaded, total) => onProgress(loaded / total),
-      }),
-  };
+/** A runner module may tell of its progress as a fraction. */
+function loadingStep(progress: number | LoadingStep, totalBytes: number): LoadingStep {
+  if (typeof progress !== 'number') return progress;
+  const doneBytes = Math.round(progress * totalBytes);
+  return { what: 'model', doneBytes, totalBytes, readMs: 0, convertMs: 0, sessionMs: 0 };
 }
 
 function portLogger(post: (message: FromWorker) => void): Logger {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields?: Readonly<Record<string, unknown>>): void =>
-      post({ type: 'log', level, message, fields });
+      contain(
+        () => post({ type: 'log', level, message, fields }),
+        // Fields that cannot be copied to another thread: the message alone, then.
+        () => post({ type: 'log', level, message, fields: undefined }),
+      );
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
@@ -66,6 +64,8 @@ class ModelWorker {
   readonly #snapshot: Snapshot;
   readonly #constraints: ConstraintFactory;
   readonly #gate: ThreadGate;
+  /** What the routers chose since it was last told; null while nobody listens. */
+  #routed: LayerRouting[] | null = null;
   /** Jobs whose grammars are being compiled: not yet in the queue. */
   readonly #preparing = new Set<number>();
   #stepping = false;
@@ -81,7 +81,6 @@ class ModelWorker {
     this.#scheduler = new Scheduler({
       ...data.limits,
       runner,
-      routing: { layers, experts, topK: expertsPerToken },
       createConstraint: (specification) => this.#constraints.create(specification),
     });
     const { name: runnerName, vocabularySize, contextLength, router } = runner;
@@ -115,21 +114,20 @@ class ModelWorker {
         void this.#run();
         return;
       case 'report': {
-        const { steps, compute, experts, router, overhead } = this.#runner.timings;
         this.#post({
           type: 'report',
           call: message.call,
           report: {
             stats: this.#scheduler.stats,
-            expertLoad: this.#scheduler.routingLog.load,
-            runnerTimings: { steps, compute, experts, router, overhead },
+            expertLoad: this.#runner.expertLoad,
+            runnerTimings: { ...this.#runner.timings },
             residentBytes: process.memoryUsage.rss(),
           },
         });
         return;
       }
       case 'watch-routing':
-        this.#scheduler.routingLog.keepAll = message.on;
+        this.#watchRouting(message.on);
         return;
       case 'dispose':
         this.#disposed = true;
@@ -137,6 +135,13 @@ class ModelWorker {
         if (!this.#stepping) void this.#dispose();
         return;
     }
+  }
+
+  #watchRouting(on: boolean): void {
+    if (on === (this.#routed !== null)) return;
+    const routed: LayerRouting[] = [];
+    this.#routed = on ? routed : null;
+    this.#runner.onRouting = on ? (routing) => routed.push(routing) : null;
   }
 
   /** Compiles a job's grammars before it joins the queue, so that a schema that cannot be compiled is a bad request. */
@@ -189,7 +194,7 @@ class ModelWorker {
       const report = await this.#scheduler.step();
       this.#gate.leave();
       // Before the step's results: who has an answer has heard of all its routing.
-      const layers = this.#scheduler.routingLog.takeAll();
+      const layers = this.#routed?.splice(0) ?? [];
       if (layers.length > 0) this.#post({ type: 'routed', layers });
       if (!isEmpty(report)) {
         const failed = report.failed.map(({ id, error }) => ({ id, failure: failureOf(error) }));
@@ -222,22 +227,22 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
   let snapshot: Snapshot | null = null;
   try {
     if (!gate.enter()) throw new AbortedError('Loading');
-    const module = await loadRunnerModule(data.runnerModule);
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
     snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
+    const totalBytes = snapshot.tensorBytes;
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
       threads: data.threads,
       router: data.router,
       logger: portLogger(post),
-      onProgress: (fraction) => {
+      onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
-        post({ type: 'progress', fraction });
+        post({ type: 'progress', step: loadingStep(progress, totalBytes) });
       },
       runnerOptions: data.runnerOptions,
     };
-    const runner = await module.createRunner(options);
+    const runner = await createRunner(data.runnerModule, options);
     releaseFreeMemory();
     gate.leave();
     const worker = new ModelWorker(port, snapshot, runner, data, gate);

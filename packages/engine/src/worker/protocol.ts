@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { LayerRouting, RunnerTimings } from '../runner.ts';
+import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
 import type { ExpertPrecision, RouterChoice } from '../runner-module.ts';
+import type { LoadingStep } from '../runners/load-plan.ts';
 import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { KvPlan } from '../scheduler/kv-budget.ts';
-import type { ExpertLoad } from '../scheduler/routing-log.ts';
-import type { SchedulerLimits } from '../scheduler/scheduler.ts';
+import type { SchedulerLimits } from '../scheduler/limits.ts';
 import type { SerializedError } from './serialized-error.ts';
 
 /** What the worker starts with. */
@@ -74,7 +74,8 @@ export interface StepMessage {
 }
 
 export type FromWorker =
-  | { readonly type: 'progress'; readonly fraction: number }
+  /** A runner module that tells a fraction is told of in bytes too, with no times. */
+  | { readonly type: 'progress'; readonly step: LoadingStep }
   | { readonly type: 'ready'; readonly info: ModelInfo }
   | { readonly type: 'load-failed'; readonly error: SerializedError }
   | { readonly type: 'queued'; readonly id: number }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { reasonOf } from '../contain.ts';
+
 /** What is kept of an error. */
 export interface SerializedError {
   readonly name: string;
@@ -18,7 +20,7 @@ const DEEPEST_CAUSE = 4;
 
 export function serializeError(error: unknown, depth = 0): SerializedError {
   if (!(error instanceof Error)) {
-    return { name: 'Error', message: String(error), stack: undefined, code: undefined, cause: undefined };
+    return { name: 'Error', message: reasonOf(error), stack: undefined, code: undefined, cause: undefined };
   }
   const code: unknown = 'code' in error ? error.code : undefined;
   return {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { commandLineDocument } from '../../src/cli/help.ts';
 import { COMMANDS } from '../../src/cli/option-table.ts';
 import { reference } from '../golden/reference.ts';
-import { BIN, cutOff, switchyard } from './switchyard.ts';
+import { CAN_MAKE_HOLES, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
+import { BIN, cutOff, runNode, switchyard } from './switchyard.ts';
 
 describe('switchyard', () => {
   let folder: string;
@@ -192,6 +193,69 @@ describe('switchyard', () => {
       assert.match(text.stdout, new RegExp(`^${word} `, 'm'));
     }
     assert.match(text.stdout, /^U8 +\[32, 256, 8, 16\] {2}model\.layers\.0\.mlp\.experts\.gate_up_proj_blocks$/m);
+  });
+
+  it('inspects the shape of gpt-oss-20b without loading it: no weight is read, no runner is there', async function () {
+    if (!CAN_MAKE_HOLES) this.skip();
+    const model = await mkdtemp(join(folder, 'gpt-oss-20b-'));
+    await writeSparseCheckpoint(model);
+    const report = join(model, 'process.json');
+    const preload = new URL('./report-process.mjs', import.meta.url).href;
+    const { code, stdout } = await runNode(
+      [`--import=${preload}`, BIN, 'inspect', '--json', '--router', 'cpu', '--memory-mib', '24000', '--model', model],
+      { PROCESS_REPORT: report },
+    );
+    assert.equal(code, 0);
+    const { libraries, residentBytes } = JSON.parse(await readFile(report, 'utf8')) as {
+      libraries: string[];
+      residentBytes: number;
+    };
+    assert.ok(libraries.length > 0);
+    assert.deepEqual(
+      libraries.filter((library) => library.includes('onnxruntime')),
+      [],
+    );
+    // A layer alone has 0.5 GB.
+    assert.ok(residentBytes < 400e6, `${residentBytes} bytes resident`);
+    const { memory, tensorBytes } = JSON.parse(stdout) as {
+      tensorBytes: number;
+      memory: {
+        limitBytes: number;
+        precisions: {
+          precision: string;
+          weights: { kind: string; bytes: number }[];
+          weightBytes: number;
+          requiredBytes: number;
+          fits: boolean;
+          kv: { budgetBytes: number; longestSequence: number } | null;
+        }[];
+      };
+    };
+    assert.ok(tensorBytes > 13e9);
+    assert.equal(memory.limitBytes, 24_000 * 2 ** 20);
+    assert.deepEqual(
+      memory.precisions.map(({ precision, fits }) => [precision, fits]),
+      [
+        ['exact', false],
+        ['int4', true],
+      ],
+    );
+    for (const { weights, weightBytes, requiredBytes, kv } of memory.precisions) {
+      assert.equal(
+        weights.reduce((sum, { bytes }) => sum + bytes, 0),
+        weightBytes,
+      );
+      assert.ok(requiredBytes > weightBytes);
+      assert.ok(kv === null || weightBytes + kv.budgetBytes < memory.limitBytes);
+    }
+    const text = await switchyard('inspect', '--router', 'cpu', '--memory-mib', '24000', '--model', model);
+    assert.match(text.stdout, /^expert precision {2,}exact +int4$/m);
+    assert.match(text.stdout, /^fits {2,}does not fit +fits$/m);
+    assert.match(text.stdout, /^longest sequence {2,}- +\d+ tokens$/m);
+
+    const refused = await switchyard('generate', '--prompt', 'a', '--memory-mib', '24000', '--model', model);
+    assert.deepEqual([refused.code, refused.stdout], [1, '']);
+    assert.match(refused.stderr, /does not fit the memory .*--expert-precision int4.* \[INSUFFICIENT_MEMORY\]\n$/);
   });
 
   it('scores a file line by line', async () => {

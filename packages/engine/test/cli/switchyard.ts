@@ -4,13 +4,24 @@ import { fileURLToPath } from 'node:url';
 
 export const BIN = fileURLToPath(new URL('../../bin/switchyard.mjs', import.meta.url));
 
-/** Runs the built command. */
-export function switchyard(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs Node with these words, and these variables beside the process's own. */
+export function runNode(words: readonly string[], variables: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [BIN, ...words], (error, stdout, stderr) => {
+    execFile(process.execPath, words, { env: { ...process.env, ...variables } }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });
+}
+
+/** Runs the built command. */
+export function switchyard(...words: string[]): Promise<Outcome> {
+  return runNode([BIN, ...words]);
 }
 
 /** Runs a program whose reader goes away at the first bytes, as `head -c 1` does; gives exit code, signal and noise. */

@@ -4,7 +4,7 @@ import { Engine } from '../../src/engine.ts';
 import { type ContextLengthError, InvalidRequestError } from '../../src/errors.ts';
 import type { GenerateEvent } from '../../src/events.ts';
 import type { GenerateRequest, ScoreInput } from '../../src/request.ts';
-import type { LayerRouting } from '../../src/runner.ts';
+import type { LayerRouting } from '../../src/runners/runner.ts';
 
 const runnerModule = new URL('../fixtures/scripted-runner.ts', import.meta.url);
 

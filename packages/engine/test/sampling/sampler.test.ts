@@ -18,7 +18,8 @@ function naiveCandidates(logits: Float32Array, { temperature, minP, topK, topP }
   const largest = Math.max(...logits);
   let rows = Array.from(logits, (logit, id) => ({ id, logit, p: Math.exp((logit - largest) / temperature) }));
   rows.sort((a, b) => b.logit - a.logit || a.id - b.id);
-  if (minP > 0) rows = rows.filter(({ logit }) => logit >= largest + temperature * Math.log(minP));
+  // Probabilities are told apart to 2^-35 of the likeliest one's.
+  if (minP > 0) rows = rows.filter(({ p }) => p >= minP - 2 ** -34);
   if (topK > 0) rows = rows.slice(0, topK);
   const total = rows.reduce((sum, { p }) => sum + p, 0);
   const kept = new Set<number>();

@@ -8,8 +8,9 @@ import {
   renderConversation,
   type Snapshot,
 } from '@switchyard/models';
-import type { ModelRunner } from '../../src/runner.ts';
+import type { ModelRunner } from '../../src/runners/runner.ts';
 import { createOrtRunner } from '../../src/runners/ort/index.ts';
+import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport } from '../../src/scheduler/job.ts';
 import { Scheduler } from '../../src/scheduler/scheduler.ts';
@@ -36,7 +37,10 @@ describe('prefix reuse past the sliding window', () => {
   let runner: ModelRunner;
   before(async () => {
     snapshot = await openSnapshot();
-    runner = await createOrtRunner({ snapshot, router: 'cpu' });
+    const { layers, experts, expertsPerToken } = snapshot.config;
+    runner = sampledOnHost(await createOrtRunner({ snapshot, router: 'cpu' }), {
+      routing: { layers, experts, topK: expertsPerToken },
+    });
   });
   after(async () => {
     await runner.dispose();
@@ -44,7 +48,6 @@ describe('prefix reuse past the sliding window', () => {
   });
 
   const schedule = (maxCachedPrefixes: number): Scheduler => {
-    const { layers, experts, expertsPerToken } = snapshot.config;
     return new Scheduler({
       maxSequences: 4,
       maxQueue: 16,
@@ -52,7 +55,6 @@ describe('prefix reuse past the sliding window', () => {
       kvCacheBytes: 64 * 2 ** 20,
       maxCachedPrefixes,
       runner,
-      routing: { layers, experts, topK: expertsPerToken },
     });
   };
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { harmonyFormatOf, openSnapshot, renderConversation, type Snapshot } from '@switchyard/models';
-import type { ModelRunner } from '../../src/runner.ts';
+import type { ModelRunner } from '../../src/runners/runner.ts';
 import { createOrtRunner } from '../../src/runners/ort/index.ts';
+import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
-import { Scheduler, type SchedulerLimits } from '../../src/scheduler/scheduler.ts';
+import type { SchedulerLimits } from '../../src/scheduler/limits.ts';
+import { Scheduler } from '../../src/scheduler/scheduler.ts';
 
 /** A prompt, and what the model said with the bits of its logits behind it. */
 interface Answer {
@@ -26,7 +28,10 @@ for (const expertPrecision of ['exact', 'int4'] as const) {
     let prompts: Int32Array[];
     before(async () => {
       snapshot = await openSnapshot();
-      runner = await createOrtRunner({ snapshot, router: 'cpu', expertPrecision });
+      const { layers, experts, expertsPerToken } = snapshot.config;
+      runner = sampledOnHost(await createOrtRunner({ snapshot, router: 'cpu', expertPrecision }), {
+        routing: { layers, experts, topK: expertsPerToken },
+      });
       const format = harmonyFormatOf(snapshot.chatTemplate);
       const questions = ['What is a lighthouse?', 'What is 17 + 25?', 'Who are you?', 'What is a ship? '.repeat(30)];
       // Every prompt begins with the same system message; the last two share more.
@@ -42,10 +47,8 @@ for (const expertPrecision of ['exact', 'int4'] as const) {
       snapshot.dispose();
     });
 
-    const create = (limits: Partial<SchedulerLimits> = {}): Scheduler => {
-      const { layers, experts, expertsPerToken } = snapshot.config;
-      return new Scheduler({ ...LIMITS, ...limits, runner, routing: { layers, experts, topK: expertsPerToken } });
-    };
+    const create = (limits: Partial<SchedulerLimits> = {}): Scheduler =>
+      new Scheduler({ ...LIMITS, ...limits, runner });
 
     /** Answers at temperature 1; the job of index i comes before step `arrivals[i]`. */
     const run = async (

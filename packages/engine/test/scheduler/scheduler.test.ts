@@ -5,8 +5,13 @@ import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';
 import { takeTurns } from '../../src/scheduler/prefill-turns.ts';
-import { Scheduler, type SchedulerLimits } from '../../src/scheduler/scheduler.ts';
+import type { SchedulerLimits } from '../../src/scheduler/limits.ts';
+import { Scheduler } from '../../src/scheduler/scheduler.ts';
+import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
 import { ScriptedRunner, type ScriptedOptions } from '../fixtures/scripted-runner.ts';
+
+/** 1000 in the full level. */
+const TRIALS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 1000 : 60;
 
 const LIMITS: SchedulerLimits = {
   maxSequences: 8,
@@ -38,14 +43,14 @@ function job(id: number, prompt: readonly number[], options: Partial<GenerateJob
 function create(
   limits: Partial<SchedulerLimits> = {},
   options: ScriptedOptions = {},
+  overlapsSteps = false,
 ): { runner: ScriptedRunner; scheduler: Scheduler } {
   const runner = new ScriptedRunner(options);
   let time = 0;
   const scheduler = new Scheduler({
     ...LIMITS,
     ...limits,
-    runner,
-    routing: { layers: 1, experts: 2, topK: 1 },
+    runner: sampledOnHost(runner, { routing: { layers: 1, experts: 2, topK: 1 }, overlapsSteps }),
     now: () => time++,
   });
   return { runner, scheduler };
@@ -77,10 +82,11 @@ describe('Scheduler', () => {
       maxSequences: fc.integer({ min: 1, max: 4 }),
       kvCacheBytes: fc.integer({ min: 64, max: 300 }),
       reproducible: fc.boolean(),
+      overlapsSteps: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(shape, async ({ prompts, reproducible, ...limits }) => {
-        const { scheduler } = create(limits);
+      fc.asyncProperty(shape, async ({ prompts, reproducible, overlapsSteps, ...limits }) => {
+        const { scheduler } = create(limits, {}, overlapsSteps);
         for (const [id, prompt] of prompts.entries()) scheduler.add(job(id, prompt, { reproducible }));
         const { answers } = await finish(scheduler);
         for (const [id, prompt] of prompts.entries()) {
@@ -89,8 +95,35 @@ describe('Scheduler', () => {
           assert.deepEqual(answers.get(id), (await finish(alone.scheduler)).answers.get(id));
         }
       }),
-      { numRuns: 60 },
+      { numRuns: TRIALS },
     );
+  });
+
+  it('asks for no row of logits, whatever is asked of it', async () => {
+    const scripted = new ScriptedRunner();
+    const runner = sampledOnHost(scripted, { routing: { layers: 1, experts: 2, topK: 1 } });
+    let bytes = 0;
+    let outputs = 0;
+    const submit = runner.submit.bind(runner);
+    runner.submit = (batch) => {
+      const step = submit(batch);
+      const counted = step.outputs.then((found) => {
+        for (const { logits } of found) bytes += logits.byteLength;
+        outputs += found.length;
+        return found;
+      });
+      return { outputs: counted };
+    };
+    const scheduler = new Scheduler({ ...LIMITS, runner });
+    scheduler.add(job(0, range(20)));
+    scheduler.add(job(1, range(9), { logprobs: 5 }));
+    scheduler.add(job(2, range(12), { traceRouting: true }));
+    scheduler.add(job(3, range(30), { reproducible: true }));
+    scheduler.add({ kind: 'score', id: 4, prompt: Int32Array.from(range(40)), arrival: 0 });
+    const { finished, failed } = await finish(scheduler);
+    assert.deepEqual([finished.length, failed], [4, []]);
+    assert.ok(outputs > 20, `only ${outputs} outputs`);
+    assert.equal(bytes, 0);
   });
 
   it('never hands out more KV memory than there is', async () => {
@@ -256,8 +289,7 @@ describe('Scheduler', () => {
       const constraint = new SlowConstraint();
       const scheduler = new Scheduler({
         ...LIMITS,
-        runner: new ScriptedRunner(),
-        routing: { layers: 1, experts: 2, topK: 1 },
+        runner: sampledOnHost(new ScriptedRunner(), { routing: { layers: 1, experts: 2, topK: 1 } }),
         createConstraint: (specification) => (specification === null ? null : constraint),
       });
       return { scheduler, constraint };

@@ -151,6 +151,7 @@ describe('switchyard serve', () => {
     assert.deepEqual(
       lines.map(({ level, msg }) => [level, msg]),
       [
+        [30, 'loading model'],
         [30, 'model loaded'],
         [30, 'model ready'],
         [30, 'request'],
@@ -158,7 +159,11 @@ describe('switchyard serve', () => {
         [30, 'stopped'],
       ],
     );
-    assert.match(String(lines[2]?.['requestId']), /^[\da-f-]{36}$/);
+    assert.ok(Number(lines[0]?.['tensorBytes']) > 0);
+    for (const field of ['seconds', 'readSeconds', 'convertSeconds', 'sessionSeconds']) {
+      assert.equal(typeof lines[1]?.[field], 'number', field);
+    }
+    assert.match(String(lines[3]?.['requestId']), /^[\da-f-]{36}$/);
     const silent = await serve(...SCRIPTED, '--log-level', 'silent', '--host', '0.0.0.0');
     silent.child.kill('SIGTERM');
     await once(silent.child, 'exit');
@@ -191,5 +196,12 @@ describe('switchyard serve', () => {
 
   it('ends with code 1 where the model is missing', async () => {
     await assert.rejects(serve('--model', '/nowhere'), /serve ended with 1/);
+  });
+
+  it('ends with code 1 where the model does not fit, and says what it takes', async () => {
+    await assert.rejects(
+      serve('--memory-mib', '20'),
+      /serve ended with 1: [^]*pocket-dictionary does not fit the memory · found that it takes \d+ MB with exact experts where it may take 21 MB · [^]*\[INSUFFICIENT_MEMORY\]/,
+    );
   });
 });

@@ -4,7 +4,9 @@ import { connect, type Socket } from 'node:net';
 import { openSnapshot } from '@switchyard/models';
 import { Engine } from '../../src/engine.ts';
 import { type Logger, SILENT_LOGGER } from '../../src/logger.ts';
+import type { LoadProgress } from '../../src/options.ts';
 import { type RunningServer, startServer } from '../../src/server/start-server.ts';
+import { layerStep, letGo, type LoadingScript } from '../fixtures/loading-runner.ts';
 import { clientOf, type ErrorBody, errorOf, post, scripted, startScriptedServer, untilState } from './test-server.ts';
 
 const CHAT = '/v1/chat/completions';
@@ -303,6 +305,62 @@ describe('a server whose worker fails', () => {
     assert.equal(refused.headers.get('retry-after'), '2');
     await server.ready;
     assert.equal((await fetch(`${server.url}/health`)).status, 200);
+  });
+
+  it('tells at /health how far it is while it loads', async () => {
+    const release = new SharedArrayBuffer(4);
+    const runnerOptions: LoadingScript = { steps: [layerStep(1, 2)], release };
+    const runnerModule = new URL('../fixtures/loading-runner.ts', import.meta.url);
+    await using server = await startServer(
+      (signal, onProgress) => Engine.load(undefined, { runnerModule, runnerOptions, signal, onProgress }),
+      'loading',
+      { port: 0 },
+    );
+    for (;;) {
+      const health = await fetch(`${server.url}/health`);
+      assert.equal(health.status, 503);
+      const body = (await health.json()) as { status: string; error: object; progress?: LoadProgress };
+      assert.equal(body.status, 'loading');
+      assert.deepEqual(body.error, { code: 503, message: 'loading', type: 'unavailable_error', param: null });
+      if (body.progress?.what !== 'layer 1 of 2') continue;
+      const { phase, fraction, doneBytes, totalBytes, seconds } = body.progress;
+      assert.deepEqual([phase, fraction, doneBytes, totalBytes], ['model', 0.55, 1000, 2000]);
+      assert.ok(seconds > 0);
+      break;
+    }
+    letGo(release);
+    await server.ready;
+    assert.deepEqual(await (await fetch(`${server.url}/health`)).json(), { status: 'ok' });
+  });
+
+  it('closes at once while the model is deep in its load', async () => {
+    const release = new SharedArrayBuffer(4);
+    const runnerOptions: LoadingScript = { steps: [layerStep(1, 2)], release };
+    const runnerModule = new URL('../fixtures/loading-runner.ts', import.meta.url);
+    let reach = (): void => undefined;
+    const reached = new Promise<void>((resolve) => {
+      reach = resolve;
+    });
+    const server = await startServer(
+      (signal, onProgress) =>
+        Engine.load(undefined, {
+          runnerModule,
+          runnerOptions,
+          signal,
+          onProgress: (progress) => {
+            onProgress(progress);
+            if (progress.what === 'layer 1 of 2') reach();
+          },
+        }),
+      'loading',
+      { port: 0 },
+    );
+    await reached;
+    const ready = assert.rejects(server.ready, { code: 'DISPOSED' });
+    // The thread is let go only afterwards.
+    await server.close();
+    await ready;
+    letGo(release);
   });
 
   it('gives up loading when it is closed', async () => {

@@ -11,7 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { harmonyTokens, type Tokenizer } from '@switchyard/models';
-import type { ModelRunner, SequenceOutput, SequenceStep } from '../../src/runner.ts';
+import type { LogitsRunner, LogitsOutput, LogitsStep } from '../../src/runners/logits-runner.ts';
 import type { RunnerModuleOptions } from '../../src/runner-module.ts';
 
 /** Options that travel as `runnerOptions`. */
@@ -61,7 +61,7 @@ function answeredOf(tokens: readonly number[], script: readonly number[]): numbe
   return 0;
 }
 
-export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOptions): Promise<ModelRunner> {
+export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOptions): Promise<LogitsRunner> {
   const { tokenizer, config } = snapshot;
   const { loadMs = 0 } = (runnerOptions ?? {}) as ScriptedRunnerOptions;
   await delay(loadMs);
@@ -73,7 +73,7 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
     if (found === undefined) throw new RangeError(`no sequence ${sequence}`);
     return found;
   };
-  const advance = async ({ sequence, tokens, logits = 'last' }: SequenceStep): Promise<SequenceOutput> => {
+  const advance = async ({ sequence, tokens, logits = 'last' }: LogitsStep): Promise<LogitsOutput> => {
     const state = of(sequence);
     state.tokens.push(...tokens);
     if (logits === 'none') return { logits: new Float32Array(0) };
@@ -107,12 +107,16 @@ export async function createRunner({ snapshot, runnerOptions }: RunnerModuleOpti
       sequences.set(next, { tokens: of(sequence).tokens.slice(0, length), answered: 0, prompt: null });
       return next++;
     },
+    truncate: (sequence, length) => {
+      of(sequence).tokens.length = length;
+      return true;
+    },
     length: (sequence) => of(sequence).tokens.length,
     releaseSequence: (sequence) => {
       sequences.delete(sequence);
     },
     forward: async (batch) => {
-      const outputs: SequenceOutput[] = [];
+      const outputs: LogitsOutput[] = [];
       for (const step of batch) {
         const { tokens, prompt } = of(step.sequence);
         const text = prompt?.text ?? tokenizer.decode([...tokens, ...step.tokens]);

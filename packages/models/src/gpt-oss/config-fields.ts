@@ -60,6 +60,16 @@ export class ConfigFields {
     return typeof value === 'boolean' ? value : this.fail(name, 'true or false');
   }
 
+  /** One token id or several, each below `vocabularySize`. Empty where the field is absent. */
+  tokenIds(name: string, vocabularySize: number): readonly number[] {
+    const value = this.raw(name) ?? [];
+    const ids: unknown[] = Array.isArray(value) ? value : [value];
+    return ids.map((id) => {
+      if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabularySize) return id;
+      return this.fail(name, `one or several whole numbers from 0 to ${vocabularySize - 1}`);
+    });
+  }
+
   /** The object under a field, or null where the field is absent. */
   object(name: string): ConfigFields | null {
     const value = this.raw(name);

@@ -47,6 +47,8 @@ export type GptOssLayout = 'huggingface' | 'original';
 export interface ParsedGptOssConfig {
   readonly layout: GptOssLayout;
   readonly config: GptOssConfig;
+  /** eos_token_id: none in the `original/` layout, one or several in the other. */
+  readonly eosTokenIds: readonly number[];
 }
 
 /**
@@ -65,7 +67,7 @@ export function parseGptOssConfig(json: unknown, path: string): ParsedGptOssConf
   const layout = detectLayout(fields, path);
   const config = layout === 'huggingface' ? parseHuggingFace(fields) : parseOriginal(fields);
   checkRelations(config, fields, layout);
-  return { layout, config };
+  return { layout, config, eosTokenIds: fields.tokenIds('eos_token_id', config.vocabularySize) };
 }
 
 function detectLayout(fields: ConfigFields, path: string): GptOssLayout {

@@ -1,6 +1,8 @@
 import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
-import { denseConstant, joinedConstant, transposedConstant } from './dense-weights.ts';
+import { denseWeight, joinedWeight } from './dense-weights.ts';
+import type { DenseForm } from './expert-form.ts';
 import { GraphBuilder, float } from './graph.ts';
+import { linear } from './linear-node.ts';
 import { addAndNormalize, normalize } from './norm-nodes.ts';
 
 /**
@@ -12,7 +14,12 @@ import { addAndNormalize, normalize } from './norm-nodes.ts';
  * The keys that come out are not rotated: the attention operator hands out its rotated ones only together with all past
  * ones. Positions are an input, so that a window's cache may start at any of them.
  */
-export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, index: number): GraphBuilder {
+export function attentionGraph(
+  config: GptOssConfig,
+  layer: GptOssLayerWeights,
+  index: number,
+  form: DenseForm,
+): GraphBuilder {
   const graph = new GraphBuilder(`attention-${index}`);
   const { headDim, attentionHeads, keyValueHeads, hiddenSize } = config;
   const type = config.layerTypes[index] ?? 'full';
@@ -28,11 +35,19 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
 
   const projections = [layer.query, layer.key, layer.value];
   const fused = graph.op('Add', [
-    graph.op('MatMul', [
+    linear(
+      graph,
       normalize(graph, config, residual, layer.inputNorm, 'inputNorm'),
-      graph.constant('qkv', transposedConstant(projections.map(({ weight }) => weight))),
-    ]),
-    graph.constant('qkvBias', joinedConstant(projections.map(({ bias }) => bias))),
+      'qkv',
+      projections.map(({ weight }) => weight),
+      form,
+    ),
+    ...graph.weight(
+      joinedWeight(
+        'qkvBias',
+        projections.map(({ bias }) => bias),
+      ),
+    ),
   ]);
   const attributes = {
     num_heads: attentionHeads,
@@ -41,22 +56,22 @@ export function attentionGraph(config: GptOssConfig, layer: GptOssLayerWeights, 
     do_rotary: 1,
     ...(type === 'sliding' ? { local_window_size: config.slidingWindow } : {}),
   };
-  const sinks = graph.constant('sinks', denseConstant(layer.sinks));
+  const [sinks = ''] = graph.weight(denseWeight('sinks', layer.sinks));
   const inputs = [fused, '', '', pastKey, pastValue, lastIndex, totalLength, cosine, sine, positions, '', sinks];
   // The present outputs must exist for the past to be read; only the new rows leave the graph.
   const [attended = ''] = graph.contribMany('GroupQueryAttention', inputs, 3, attributes);
   const { normalized: experts, sum: residualSum } = addAndNormalize(
     graph,
     config,
-    graph.op('MatMul', [attended, graph.constant('output', transposedConstant([layer.output.weight]))]),
+    linear(graph, attended, 'output', [layer.output.weight], form),
     residual,
     layer.postAttentionNorm,
     'postAttentionNorm',
     layer.output.bias,
   );
   const gate = graph.op('Add', [
-    graph.op('MatMul', [experts, graph.constant('gate', transposedConstant([layer.router.weight]))]),
-    graph.constant('gateBias', denseConstant(layer.router.bias)),
+    linear(graph, experts, 'gate', [layer.router.weight], 'f32'),
+    ...graph.weight(denseWeight('gateBias', layer.router.bias)),
   ]);
   const queryWidth = attentionHeads * headDim;
   const keysAndValues = graph.op('Slice', [

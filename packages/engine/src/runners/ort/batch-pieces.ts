@@ -1,4 +1,4 @@
-import type { SequenceStep } from '../../runner.ts';
+import type { LogitsStep } from '../logits-runner.ts';
 
 /** Some tokens of one entry of a batch, computed in one go. */
 export interface Piece {
@@ -19,7 +19,7 @@ export const LONGEST_PIECE = 512;
  * Cuts a batch into pieces that can be computed together: first every entry of one token, grouped by `groupOf`, then
  * the longer entries one by one in parts of at most `LONGEST_PIECE` tokens. Every piece of a group has one length.
  */
-export function groupPieces(batch: readonly SequenceStep[], groupOf: (sequence: number) => number): Piece[][] {
+export function groupPieces(batch: readonly LogitsStep[], groupOf: (sequence: number) => number): Piece[][] {
   const singles = new Map<number, Piece[]>();
   const longer: Piece[][] = [];
   batch.forEach(({ sequence, tokens, logits = 'last' }, entry) => {

@@ -1,57 +1,121 @@
 import { readTensorBytes } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
 import type { Constant } from './graph.ts';
+import type { Weight } from './weight.ts';
+import type { WeightReader } from './weight-reader.ts';
 
-/** Checkpoint tensors that are not experts, as f32 constants. */
+/** Checkpoint tensors that are not experts: bf16 or f32, as f32 or as 8-bit blocks. */
+
+/** Weights that share a scale in 8-bit blocks. */
+export const DENSE_BLOCK = 32;
+/** Values that are read and converted at once: some milliseconds of work. */
+const PIECE = 2 ** 20;
 
 /** Reads `count` values of a bf16 or f32 tensor, from element `first` on, as f32. */
 export function readF32(tensor: Tensor, first = 0, count = elements(tensor) - first): Float32Array {
-  const width = tensor.dtype === 'F32' ? 4 : 2;
+  const width = bytesOf(tensor);
   const bytes = readTensorBytes(tensor, first * width, (first + count) * width);
-  if (tensor.dtype === 'F32') {
-    return new Float32Array(bytes.buffer, bytes.byteOffset, count);
-  }
-  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
-  const values = new Uint32Array(count);
-  for (let index = 0; index < count; index++) {
-    values[index] = (bits[index] as number) << 16;
-  }
-  return new Float32Array(values.buffer);
+  const values = new Float32Array(count);
+  widen(tensor, bytes, values);
+  return values;
 }
 
-/** A vector, or any tensor in its own shape. */
-export function denseConstant(tensor: Tensor): Constant {
-  return f32Constant(readF32(tensor), tensor.shape);
+/** A vector, or any tensor in its own shape, as f32. */
+export function denseWeight(name: string, tensor: Tensor): Weight {
+  return rowsWeight(name, [tensor], tensor.shape);
 }
 
-/** Linear weights [out, in], one below the other, as one [in, sum of out] matrix for `x @ W`. */
-export function transposedConstant(tensors: readonly Tensor[]): Constant {
-  const columns = tensors[0]?.shape[1] ?? 0;
+/** Vectors joined end to end, as f32. */
+export function joinedWeight(name: string, tensors: readonly Tensor[]): Weight {
+  return rowsWeight(name, tensors, [tensors.reduce((sum, tensor) => sum + elements(tensor), 0)]);
+}
+
+/** Linear weights [out, in], one below the other, as f32 [sum of out, in]. */
+export function matrixWeight(name: string, tensors: readonly Tensor[]): Weight {
   const rows = tensors.reduce((sum, tensor) => sum + (tensor.shape[0] ?? 0), 0);
-  const values = new Float32Array(rows * columns);
-  let firstRow = 0;
-  for (const tensor of tensors) {
-    const source = readF32(tensor);
-    const tensorRows = tensor.shape[0] ?? 0;
-    for (let row = 0; row < tensorRows; row++) {
-      for (let column = 0; column < columns; column++) {
-        values[column * rows + firstRow + row] = source[row * columns + column] as number;
-      }
-    }
-    firstRow += tensorRows;
-  }
-  return f32Constant(values, [columns, rows]);
+  return rowsWeight(name, tensors, [rows, tensors[0]?.shape[1] ?? 0]);
 }
 
-/** Vectors joined end to end. */
-export function joinedConstant(tensors: readonly Tensor[]): Constant {
-  const values = Float32Array.from(tensors.flatMap((tensor) => Array.from(readF32(tensor))));
-  return f32Constant(values, [values.length]);
+/**
+ * bf16 linear weights [out, in], one below the other, as MatMulNBits takes them with 8 bits: codes u8 [sum of out, blocks, 32]
+ * and f32 scales. The largest magnitude of a block is 127 steps, so a weight is off by 1/254 of that at most.
+ */
+export function blocks8Weight(name: string, tensors: readonly Tensor[]): Weight {
+  const columns = tensors[0]?.shape[1] ?? 0;
+  const blocks = columns / DENSE_BLOCK;
+  const rows = tensors.reduce((sum, tensor) => sum + (tensor.shape[0] ?? 0), 0);
+  return {
+    constants: [
+      { name, type: 'uint8', shape: [rows, blocks, DENSE_BLOCK] },
+      { name: `${name}Scales`, type: 'float32', shape: [rows * blocks] },
+    ],
+    write([codes, scales], reader) {
+      let done = 0;
+      for (const tensor of tensors) {
+        const end = elements(tensor) / DENSE_BLOCK;
+        for (let first = 0; first < end; first += reader.kernel.mostBlocks) {
+          const count = Math.min(reader.kernel.mostBlocks, end - first);
+          const converted = reader.kernel.bf16(reader, tensor, first, count);
+          codes?.set(converted.codes, done * DENSE_BLOCK);
+          f32View(scales as Uint8Array).set(converted.scales, done);
+          done += count;
+          reader.piece();
+        }
+      }
+    },
+  };
 }
 
 /** An f32 constant over values that must not change any more. */
 export function f32Constant(values: Float32Array, shape: readonly number[]): Constant {
   return { type: 'float32', shape, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
+}
+
+/** The f32 values that a constant's bytes are. */
+export function f32View(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+function rowsWeight(name: string, tensors: readonly Tensor[], shape: readonly number[]): Weight {
+  return {
+    constants: [{ name, type: 'float32', shape }],
+    write([target], reader) {
+      const values = f32View(target as Uint8Array);
+      let done = 0;
+      for (const tensor of tensors) {
+        const end = elements(tensor);
+        for (let first = 0; first < end; first += PIECE) {
+          const count = Math.min(PIECE, end - first);
+          widen(tensor, readPart(reader, tensor, first, count), values.subarray(done, done + count));
+          done += count;
+          reader.piece();
+        }
+      }
+    },
+  };
+}
+
+function readPart(reader: WeightReader, tensor: Tensor, first: number, count: number): Uint8Array {
+  const width = bytesOf(tensor);
+  return reader.read(tensor, first * width, (first + count) * width);
+}
+
+/** bf16 or f32 bytes, aligned to their width, as f32. */
+function widen(tensor: Tensor, bytes: Uint8Array, values: Float32Array): void {
+  if (bytesOf(tensor) === 4) {
+    new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
+    return;
+  }
+  // As bits: JavaScript may change a signaling NaN that passes through a number.
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, values.length);
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let index = 0; index < bits.length; index++) {
+    bits[index] = (halves[index] as number) << 16;
+  }
+}
+
+function bytesOf(tensor: Tensor): 2 | 4 {
+  return tensor.dtype === 'F32' ? 4 : 2;
 }
 
 function elements(tensor: Tensor): number {

@@ -1,4 +1,6 @@
+import type { GptOssLayerWeights } from '@switchyard/models';
 import type { DispatchPlan } from '@switchyard/router-kernel';
+import type { SessionOptions } from './graph-session.ts';
 
 /** What a layer's experts have to do in one step. T = tokens, K = experts a token. */
 export interface ExpertStep {
@@ -18,8 +20,10 @@ export interface ExpertStep {
 
 /** The experts of all layers: dispatch by the plan, the experts' products, combine by the weights, residual. */
 export interface ExpertBlock {
-  /** Bytes of weights held. */
-  readonly weightBytes: number;
+  /** Loads the next layer's experts. */
+  addLayer(layer: GptOssLayerWeights, options: SessionOptions): Promise<void>;
+  /** Says that no layer follows. */
+  endLoading(): void;
   /** Returns the residual stream after the layer, f32 [T, hidden]: each token's experts, weighted and summed, added. */
   mix(step: ExpertStep): Promise<Float32Array>;
   release(): Promise<void>;

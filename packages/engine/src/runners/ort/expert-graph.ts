@@ -1,12 +1,13 @@
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
-import { f32Constant, readF32 } from './dense-weights.ts';
-import { BLOCK, expertAsBlocks, expertAsF32, gateThenUp, inOrder } from './expert-weights.ts';
-import type { ExpertForm, RowOrder } from './expert-weights.ts';
+import { f32View, readF32 } from './dense-weights.ts';
+import { BLOCK, expertBlocksWeight, expertF32Weight, gateThenUp, inOrder } from './expert-weights.ts';
+import type { ExpertForm } from './expert-form.ts';
+import type { RowOrder } from './expert-weights.ts';
 import { GraphBuilder, float } from './graph.ts';
 import type { Value } from './graph.ts';
+import { INT8_ACTIVATIONS } from './linear-node.ts';
+import type { Weight } from './weight.ts';
 
-/** MatMulNBits: multiply in integers, activations rounded to int8. The other levels unpack the weights in every call. */
-const INT8_ACTIVATIONS = 4;
 /** Keeps a block of zeros from dividing by zero. */
 const SMALLEST_STEP = 1e-30;
 const SWIGLU_ALPHA = 1.702;
@@ -16,6 +17,12 @@ const UP_OFFSET = 1;
 /** The two linear parts of an expert. */
 export type ExpertPart = 'gateUp' | 'down';
 
+/** Experts `first` to `end` - 1 of a layer. */
+export interface ExpertRange {
+  readonly first: number;
+  readonly end: number;
+}
+
 /**
  * One layer's experts with the weights inside: dispatch and combine by the plan inputs of plan-inputs.ts. Rows are
  * gathered in the plan's order, each expert multiplies its own block of rows (none, for most experts of a small step: a
@@ -24,34 +31,75 @@ export type ExpertPart = 'gateUp' | 'down';
  */
 export function expertGraph(config: GptOssConfig, layer: GptOssLayerWeights, form: ExpertForm): GraphBuilder {
   const graph = new GraphBuilder('experts');
-  const { hiddenSize, intermediateSize, experts } = config;
+  const bias = (part: ExpertPart, order: RowOrder): Value =>
+    graph.weight(biasWeight(`${part}Bias`, layer[part].bias, order))[0] ?? '';
+  const results = expertResults(graph, config, layer, form, { first: 0, end: config.experts }, bias);
+  const inverse = graph.input('planInverse', 'int32', ['slots']);
+  combine(graph, config, graph.op('Gather', [results, inverse], { axis: 0 }));
+  return graph;
+}
+
+/**
+ * Some of a layer's experts, for layers that are too large for one session. `planRows`, `planExperts` and `planCounts` are
+ * these experts' part of the plan, `planExperts` counted from the first of them; their biases are inputs too, since nothing
+ * reorders them: `gateUpBias` [experts, 2 * intermediate], gate before up, and `downBias` [experts, hidden]. Output:
+ * results [slots, hidden], in the plan's order.
+ */
+export function expertGroupGraph(
+  config: GptOssConfig,
+  layer: GptOssLayerWeights,
+  form: ExpertForm,
+  range: ExpertRange,
+): GraphBuilder {
+  const graph = new GraphBuilder('expert-group');
+  const bias = (part: ExpertPart): Value =>
+    graph.input(`${part}Bias`, 'float32', [range.end - range.first, layer[part].bias.shape[1] ?? 0]);
+  const results = expertResults(graph, config, layer, form, range, bias);
+  graph.output('results', results, 'float32', ['slots', config.hiddenSize]);
+  return graph;
+}
+
+/** Combine alone: results [slots, hidden] of all experts, in the plan's order, to residualSum [tokens, 1, hidden]. */
+export function combineGraph(config: GptOssConfig): GraphBuilder {
+  const graph = new GraphBuilder('combine');
+  const results = graph.input('results', 'float32', ['slots', config.hiddenSize]);
+  const inverse = graph.input('planInverse', 'int32', ['slots']);
+  combine(graph, config, graph.op('Gather', [results, inverse], { axis: 0 }));
+  return graph;
+}
+
+function expertResults(
+  graph: GraphBuilder,
+  config: GptOssConfig,
+  layer: GptOssLayerWeights,
+  form: ExpertForm,
+  { first, end }: ExpertRange,
+  biasOf: (part: ExpertPart, order: RowOrder) => Value,
+): Value {
+  const { hiddenSize, intermediateSize } = config;
+  const experts = end - first;
   const input = graph.input('expertInput', 'float32', ['tokens', hiddenSize]);
   const rows = graph.input('planRows', 'int32', ['slots']);
   const ofExperts = graph.input('planExperts', 'int32', ['slots']);
   const counts = graph.input('planCounts', 'int64', [experts]);
-  const inverse = graph.input('planInverse', 'int32', ['slots']);
-
   const terms = form === 'blocks8' ? 2 : 1;
   const partCounts = terms === 1 ? counts : graph.op('Add', [counts, counts]);
   const linear = (value: Value, part: ExpertPart, order: RowOrder): Value => {
-    const { weight, bias } = layer[part];
+    const { weight } = layer[part];
     const [, outputs, inputs] = weight.shape;
     const parts = graph.split(terms === 1 ? value : twoTerms(graph, value, inputs), partCounts, experts, 0);
     const products = graph.op(
       'Concat',
-      parts.map((rows, expert) => product(graph, rows, weight, expert, order, form, `${part}${expert}`)),
+      parts.map((rows, index) => product(graph, rows, weight, first + index, order, form, `${part}${index}`)),
       { axis: 0 },
     );
     const sums = terms === 1 ? products : addTerms(graph, products, outputs);
-    const biases = graph.constant(`${part}Bias`, f32Constant(reorderedBias(bias, order), bias.shape));
-    return graph.op('Add', [sums, graph.op('Gather', [biases, ofExperts], { axis: 0 })]);
+    return graph.op('Add', [sums, graph.op('Gather', [biasOf(part, order), ofExperts], { axis: 0 })]);
   };
   const gathered = graph.op('Gather', [input, rows], { axis: 0 });
   const gateUp = linear(gathered, 'gateUp', gateThenUp);
   const [gate = '', up = ''] = graph.split(gateUp, graph.integers([intermediateSize, intermediateSize]), 2, 1);
-  const down = linear(clampedSwiglu(graph, config, gate, up), 'down', inOrder);
-  combine(graph, config, graph.op('Gather', [down, inverse], { axis: 0 }));
-  return graph;
+  return linear(clampedSwiglu(graph, config, gate, up), 'down', inOrder);
 }
 
 /**
@@ -118,17 +166,28 @@ function product(
 ): Value {
   const [, outputs, inputs] = weight.shape;
   if (weight.kind === 'bf16') {
-    return graph.op('MatMul', [rows, graph.constant(name, expertAsF32(weight, expert, order))]);
+    return graph.op('MatMul', [rows, ...graph.weight(expertF32Weight(name, weight, expert, order))]);
   }
   const bits = form === 'blocks8' ? 8 : 4;
-  const { blocks, scales } = expertAsBlocks(weight, expert, order, bits);
-  return graph.contrib('MatMulNBits', [rows, graph.constant(name, blocks), graph.constant(`${name}Scales`, scales)], {
+  return graph.contrib('MatMulNBits', [rows, ...graph.weight(expertBlocksWeight(name, weight, expert, order, bits))], {
     K: inputs,
     N: outputs,
     bits,
     block_size: BLOCK,
     accuracy_level: INT8_ACTIVATIONS,
   });
+}
+
+/** The biases f32 [experts, rows], each expert's entries in the order of its weight's rows. */
+function biasWeight(name: string, bias: Tensor, order: RowOrder): Weight {
+  return {
+    constants: [{ name, type: 'float32', shape: bias.shape }],
+    write([target], reader) {
+      const values = reorderedBias(bias, order);
+      f32View(target as Uint8Array).set(values);
+      reader.skip(2 * values.length);
+    },
+  };
 }
 
 /** Bias [experts, rows] with each expert's entries in the order of its weight's rows. */

@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { StepClock } from '../../moe-layer.ts';
 import type { GraphBuilder } from './graph.ts';
+import { WeightReader } from './weight-reader.ts';
 
 /** The named tensors of one run. */
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -14,6 +15,13 @@ export interface SessionOptions {
   readonly threads: number | undefined;
   /** Hears how long the runs take. */
   readonly clock: StepClock;
+  /** Reads the weights. Defaults to one of its own for every session. */
+  readonly reader?: WeightReader;
+  /**
+   * Whether a session keeps the memory of its activations for the next run. Faster by microseconds; but there are several
+   * sessions a layer, and each keeps what its largest run took. Defaults to true.
+   */
+  readonly keepsActivations?: boolean;
 }
 
 /** One ONNX graph, loaded on ONNX Runtime's CPU provider. */
@@ -27,19 +35,35 @@ export class GraphSession {
   }
 
   /** Loads a graph. The session keeps its own copy of the constants; the graph's can be dropped afterwards. */
-  static async create(graph: GraphBuilder, { threads, clock }: SessionOptions): Promise<GraphSession> {
-    const { model, externalData } = graph.build();
-    const session = await InferenceSession.create(model, {
-      externalData,
-      executionProviders: ['cpu'],
-      interOpNumThreads: 1,
-      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
-      // Warnings about unused outputs and the like go to stderr otherwise; a library is silent.
-      logSeverityLevel: 3,
-      // A model has a session per layer, and the idle pools of the others would spin against the one that runs. The
-      // short limit keeps a step from waiting long for a thread that a busy system has not scheduled.
-      extra: { session: { force_spinning_stop: '1', 'intra_op.spin_duration_us': SPIN_MICROSECONDS } },
-    });
+  static async create(graph: GraphBuilder, options: SessionOptions): Promise<GraphSession> {
+    const { reader = new WeightReader(), clock } = options;
+    const { model, externalData, targets } = graph.build(reader);
+    const settings = sessionSettings(options);
+    const session = await reader.session(() => InferenceSession.create(model, { ...settings, externalData }));
+    reader.giveBack(targets);
+    return new GraphSession(session, clock);
+  }
+
+  /**
+   * Loads a model in ONNX Runtime's own format. The session keeps no copy of constants that it did not reorder: it goes on
+   * reading them where they lie in `model`.
+   */
+  static async createFromOrtFormat(model: Uint8Array, options: SessionOptions): Promise<GraphSession> {
+    const { reader = new WeightReader(), clock } = options;
+    const { extra, ...settings } = sessionSettings(options);
+    const session = await reader.session(() =>
+      InferenceSession.create(model, {
+        ...settings,
+        extra: {
+          session: {
+            ...extra.session,
+            load_model_format: 'ORT',
+            use_ort_model_bytes_directly: '1',
+            use_ort_model_bytes_for_initializers: '1',
+          },
+        },
+      }),
+    );
     return new GraphSession(session, clock);
   }
 
@@ -54,6 +78,21 @@ export class GraphSession {
   async release(): Promise<void> {
     await this.#session.release();
   }
+}
+
+/** How ONNX Runtime is to load any session. */
+function sessionSettings({ threads, keepsActivations = true }: SessionOptions) {
+  return {
+    executionProviders: ['cpu'],
+    interOpNumThreads: 1,
+    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    enableCpuMemArena: keepsActivations,
+    // Warnings about unused outputs and the like go to stderr otherwise; a library is silent.
+    logSeverityLevel: 3,
+    // A model has a session per layer, and the idle pools of the others would spin against the one that runs. The
+    // short limit keeps a step from waiting long for a thread that a busy system has not scheduled.
+    extra: { session: { force_spinning_stop: '1', 'intra_op.spin_duration_us': SPIN_MICROSECONDS } },
+  } as const;
 }
 
 /** An f32 tensor over `values`, not copied. */

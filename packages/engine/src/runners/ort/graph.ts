@@ -1,10 +1,10 @@
+import { ELEMENT_TYPES, byteLength } from './element-type.ts';
+import type { ElementType } from './element-type.ts';
 import { MessageWriter } from './protobuf.ts';
+import type { Weight } from './weight.ts';
+import { WeightReader } from './weight-reader.ts';
 
 /** Builds ONNX graphs from TypeScript: values are names, and every method that adds a node returns its outputs' names. */
-
-/** Element types that the runner's graphs use, with ONNX's numbers for them. */
-const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, bfloat16: 16 } as const;
-export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** A value in a graph: an input, a constant or a node's output. The empty string stands for an optional input left out. */
 export type Value = string;
@@ -25,6 +25,12 @@ export interface Constant {
   readonly type: ElementType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
+}
+
+/** A model's bytes, and the constants that must be handed over beside it by their paths. */
+export interface BuiltGraph {
+  readonly model: Uint8Array;
+  readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
 }
 
 interface Node {
@@ -48,8 +54,8 @@ export class GraphBuilder {
   readonly #renamed = new Map<Value, string>();
   readonly #inputs: MessageWriter[] = [];
   readonly #outputs: MessageWriter[] = [];
-  readonly #initializers: MessageWriter[] = [];
-  readonly #external = new Map<string, Uint8Array>();
+  readonly #initializers = new Map<string, Constant>();
+  readonly #weights: Weight[] = [];
   readonly #constants = new Map<string, Value>();
   #values = 0;
 
@@ -71,21 +77,19 @@ export class GraphBuilder {
 
   /** A constant tensor. Large ones travel outside the model, so that the model stays far below protobuf's 2 GiB. */
   constant(value: string, constant: Constant): Value {
-    const message = new MessageWriter();
-    for (const dimension of constant.shape) {
-      message.integer(1, dimension);
-    }
-    message.integer(2, ELEMENT_TYPES[constant.type]).string(8, value);
-    if (constant.bytes.length <= INLINE_BYTES) {
-      message.bytes(9, constant.bytes);
-    } else {
-      this.#external.set(value, constant.bytes);
-      const entry = (key: string, text: string): MessageWriter => new MessageWriter().string(1, key).string(2, text);
-      message.message(13, entry('location', value)).message(13, entry('offset', '0'));
-      message.message(13, entry('length', String(constant.bytes.length))).integer(14, 1);
-    }
-    this.#initializers.push(message);
+    this.#initializers.set(value, constant);
     return value;
+  }
+
+  /** The constants of a weight, which is read and converted when the graph is built. Returns their names. */
+  weight(weight: Weight): Value[] {
+    this.#weights.push(weight);
+    return weight.constants.map(({ name }) => name);
+  }
+
+  /** What `weight` was given. */
+  get weights(): readonly Weight[] {
+    return this.#weights;
   }
 
   /** An f32 scalar or vector constant, shared between equal uses. */
@@ -135,29 +139,53 @@ export class GraphBuilder {
     return names;
   }
 
-  /** The model's bytes, and the constants that must be handed over beside it by their paths. */
-  build(): {
-    readonly model: Uint8Array;
-    readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
-  } {
+  /** The whole graph, its weights read by `reader`, which may have their memory back once a session has copied them. */
+  build(reader = new WeightReader()): BuiltGraph & { readonly targets: readonly Uint8Array[] } {
+    const all: Uint8Array[] = [];
+    const built = this.#build((weight) => {
+      const targets = weight.constants.map(({ type, shape }) => reader.target(byteLength(type, shape)));
+      all.push(...targets);
+      reader.convert(() => weight.write(targets, reader));
+      return targets;
+    });
+    return { ...built, targets: all };
+  }
+
+  /** The graph with zeros for weights, none of which is read. */
+  buildWithoutWeights(): BuiltGraph {
+    return this.#build(({ constants }) =>
+      constants.map((constant) => new Uint8Array(byteLength(constant.type, constant.shape))),
+    );
+  }
+
+  #build(bytesOf: (weight: Weight) => readonly Uint8Array[]): BuiltGraph {
+    const constants = new Map(this.#initializers);
+    for (const weight of this.#weights) {
+      const bytes = bytesOf(weight);
+      weight.constants.forEach(({ name, type, shape }, index) => {
+        constants.set(name, { type, shape, bytes: bytes[index] as Uint8Array });
+      });
+    }
     const model = new MessageWriter()
       .integer(1, IR_VERSION)
       .string(2, 'switchyard')
-      .message(7, this.#graphMessage())
+      .message(7, this.#graphMessage(constants))
       .message(8, new MessageWriter().string(1, '').integer(2, OPSET_VERSION))
       .message(8, new MessageWriter().string(1, CONTRIB_DOMAIN).integer(2, 1));
-    const externalData = Array.from(this.#external, ([path, data]) => ({ path, data }));
+    const externalData = Array.from(constants, ([path, { bytes }]) => ({ path, data: bytes })).filter(
+      ({ data }) => data.length > INLINE_BYTES,
+    );
     return { model: model.finish(), externalData };
   }
 
-  #graphMessage(): MessageWriter {
+  #graphMessage(constants: ReadonlyMap<string, Constant>): MessageWriter {
     const message = new MessageWriter();
     for (const node of this.#nodes) {
       message.message(1, nodeMessage(node, this.#renamed));
     }
     message.string(2, this.name);
-    for (const initializer of this.#initializers) {
-      message.message(5, initializer);
+    for (const [name, constant] of constants) {
+      message.message(5, initializerMessage(name, constant));
     }
     for (const input of this.#inputs) {
       message.message(11, input);
@@ -185,6 +213,20 @@ export class GraphBuilder {
   #fresh(type: string): Value {
     return `${type}_${this.#values++}`;
   }
+}
+
+function initializerMessage(name: string, constant: Constant): MessageWriter {
+  const message = new MessageWriter();
+  for (const dimension of constant.shape) {
+    message.integer(1, dimension);
+  }
+  message.integer(2, ELEMENT_TYPES[constant.type]).string(8, name);
+  if (constant.bytes.length <= INLINE_BYTES) {
+    return message.bytes(9, constant.bytes);
+  }
+  const entry = (key: string, text: string): MessageWriter => new MessageWriter().string(1, key).string(2, text);
+  message.message(13, entry('location', name)).message(13, entry('offset', '0'));
+  return message.message(13, entry('length', String(constant.bytes.length))).integer(14, 1);
 }
 
 function nodeMessage(node: Node, renamed: ReadonlyMap<Value, string>): MessageWriter {

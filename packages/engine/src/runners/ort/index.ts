@@ -1,3 +1,3 @@
 export { createOrtRunner } from './ort-runner.ts';
 export type { OrtRunnerOptions, RunnerLogger } from './ort-runner.ts';
-export type { ExpertPrecision } from './load-model.ts';
+export type { ExpertPrecision } from './expert-form.ts';

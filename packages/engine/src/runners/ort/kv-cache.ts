@@ -1,4 +1,4 @@
-import { KvHistoryGoneError, UnknownSequenceError } from '../errors.ts';
+import { UnknownSequenceError } from '../errors.ts';
 
 /** The shape of a model's keys and values. */
 export interface KvShape {
@@ -72,24 +72,31 @@ export class KvCache {
     return this.#next++;
   }
 
-  /**
-   * Copies the first `length` tokens of a sequence.
-   *
-   * @throws KvHistoryGoneError where a sliding layer has dropped rows that the next token would see
-   */
-  fork(number: number, length: number): number {
+  /** Copies the first `length` tokens of a sequence; null where a sliding layer has dropped rows that the next token would see. */
+  fork(number: number, length: number): number | null {
     const source = this.#get(number);
     if (length === 0) {
       return this.create();
     }
-    const firstSeen = Math.max(0, length - this.#shape.window + 1);
-    if (firstSeen < source.windowStart) {
-      throw new KvHistoryGoneError(length, source.windowStart + this.#shape.window - 1);
+    if (!this.#seesBackFrom(source, length)) {
+      return null;
     }
     const copy = this.#place({ length, windowStart: source.windowStart }, roundCapacity(length));
     this.#copyRows(source, copy);
     this.#sequences.set(this.#next, copy);
     return this.#next++;
+  }
+
+  /** Drops the tokens after the first `length`; false, with nothing changed, where `fork` gives null. */
+  truncate(number: number, length: number): boolean {
+    const sequence = this.#get(number);
+    if (length === 0) {
+      sequence.windowStart = 0;
+    } else if (!this.#seesBackFrom(sequence, length)) {
+      return false;
+    }
+    sequence.length = length;
+    return true;
   }
 
   /** Tokens of a sequence. */
@@ -152,6 +159,11 @@ export class KvCache {
       throw new UnknownSequenceError(number);
     }
     return sequence;
+  }
+
+  /** Whether a token after the first `length` would find all that its windows see. */
+  #seesBackFrom({ windowStart }: Sequence, length: number): boolean {
+    return Math.max(0, length - this.#shape.window + 1) >= windowStart;
   }
 
   #capacityOf(type: 'sliding' | 'full', capacity: number): number {

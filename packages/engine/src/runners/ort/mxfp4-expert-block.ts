@@ -1,3 +1,4 @@
+import { tensorByteLength } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
 import type { DispatchPlan } from '@switchyard/router-kernel';
 import type { Tensor } from 'onnxruntime-node';
@@ -6,12 +7,13 @@ import type { StepClock } from '../../moe-layer.ts';
 import { readF32 } from './dense-weights.ts';
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
 import { reorderedBias } from './expert-graph.ts';
-import { gateThenUp, inOrder } from './expert-weights.ts';
+import { expertTensors, gateThenUp, inOrder } from './expert-weights.ts';
 import type { RowOrder } from './expert-weights.ts';
 import { GraphSession, f32Output, f32Tensor } from './graph-session.ts';
 import type { Feeds, SessionOptions } from './graph-session.ts';
 import { planInputs } from './plan-inputs.ts';
 import { unpackedExpertGraph } from './unpacked-expert-graph.ts';
+import { WeightReader } from './weight-reader.ts';
 
 const PARTS = ['gateUp', 'down'] as const;
 const F32_BYTES = 4;
@@ -48,7 +50,19 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
   }
 
   /** Copies the next layer's experts. */
-  addLayer(layer: GptOssLayerWeights): void {
+  async addLayer(
+    layer: GptOssLayerWeights,
+    { reader = new WeightReader() }: Pick<SessionOptions, 'reader'> = {},
+  ): Promise<void> {
+    reader.convert(() => this.#add(layer));
+    reader.skip(expertTensors(layer).reduce((sum, tensor) => sum + tensorByteLength(tensor), 0));
+    reader.piece();
+  }
+
+  /** Says that no layer follows. */
+  endLoading(): void {}
+
+  #add(layer: GptOssLayerWeights): void {
     this.#experts.addLayer(layer, readF32);
     const bias = ({ bias }: GptOssLayerWeights['gateUp'], order: RowOrder): Feeds[string] => {
       const values = reorderedBias(bias, order);

@@ -1,11 +1,11 @@
 import type { GptOssConfig, Tensor } from '@switchyard/models';
-import { denseConstant } from './dense-weights.ts';
+import { denseWeight } from './dense-weights.ts';
 import { float } from './graph.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 
 /** RMSNorm. */
 export function normalize(graph: GraphBuilder, config: GptOssConfig, value: Value, norm: Tensor, name: string): Value {
-  return graph.op('SimplifiedLayerNormalization', [value, graph.constant(name, denseConstant(norm))], {
+  return graph.op('SimplifiedLayerNormalization', [value, ...graph.weight(denseWeight(name, norm))], {
     axis: -1,
     epsilon: float(config.rmsNormEpsilon),
     stash_type: 1,
@@ -25,8 +25,8 @@ export function addAndNormalize(
   const inputs = [
     value,
     residual,
-    graph.constant(name, denseConstant(norm)),
-    graph.constant(`${name}Bias`, denseConstant(bias)),
+    ...graph.weight(denseWeight(name, norm)),
+    ...graph.weight(denseWeight(`${name}Bias`, bias)),
   ];
   const [normalized = '', , , sum = ''] = graph.contribMany('SkipSimplifiedLayerNormalization', inputs, 4, {
     epsilon: float(config.rmsNormEpsilon),

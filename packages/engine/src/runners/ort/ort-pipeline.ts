@@ -23,9 +23,6 @@ export interface RectangularStep {
   readonly wantedRows: readonly number[];
 }
 
-/** Most f32 logits of one run of the LM head, 64 MiB: rows of a large vocabulary are taken in parts. */
-const LOGITS_PER_RUN = 2 ** 24;
-
 /** One forward step: attention, router and experts of each layer, then the head. */
 export class OrtPipeline implements LayerPipeline {
   readonly layers: number;
@@ -135,20 +132,9 @@ export class OrtPipeline implements LayerPipeline {
   }
 
   async finish(): Promise<void> {
-    const { hiddenSize, vocabularySize } = this.#config;
-    const wanted = this.#step.wantedRows.length;
-    const rowsPerRun = Math.max(1, Math.floor(LOGITS_PER_RUN / vocabularySize));
-    const logitsOf = async (first: number, count: number): Promise<Float32Array> => {
-      const rows = this.#residual.subarray(first * hiddenSize, (first + count) * hiddenSize);
-      return f32Output(await this.#model.head.run({ residual: f32Tensor(rows, [count, hiddenSize]) }), 'logits');
-    };
-    if (wanted > rowsPerRun) {
-      this.logits = new Float32Array(wanted * vocabularySize);
-      for (let first = 0; first < wanted; first += rowsPerRun) {
-        this.logits.set(await logitsOf(first, Math.min(rowsPerRun, wanted - first)), first * vocabularySize);
-      }
-    } else if (wanted > 0) {
-      this.logits = await logitsOf(0, wanted);
+    if (this.#step.wantedRows.length > 0) {
+      const end = this.#step.wantedRows.length * this.#config.hiddenSize;
+      this.logits = await this.#model.head.logits(this.#residual.subarray(0, end));
     }
     // Only now, so that a step that fails leaves every sequence as it was.
     this.#step.view.append(this.#newRows);

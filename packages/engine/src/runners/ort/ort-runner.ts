@@ -4,23 +4,24 @@ import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-ker
 import { ContextLengthError, DisposedError } from '../../errors.ts';
 import { runLayers } from '../../moe-layer.ts';
 import type { StepClock } from '../../moe-layer.ts';
-import type {
-  LayerRouting,
-  MemoryPlan,
-  ModelRunner,
-  RunnerTimings,
-  SequenceOutput,
-  SequenceStep,
-} from '../../runner.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { LoadingStep } from '../load-plan.ts';
+import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
-import { chooseExpertForm, loadModel } from './load-model.ts';
-import type { ExpertPrecision, OrtModel } from './load-model.ts';
+import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
+import type { ExpertPrecision } from './expert-form.ts';
+import { loadModel } from './load-model.ts';
+import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
+import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
+
+/** Models from this size on keep no memory for activations between steps. */
+const LARGE_MODEL_BYTES = 2 ** 30;
 
 /** Hears what the runner decides while it loads. */
 export interface RunnerLogger {
@@ -35,7 +36,8 @@ export interface OrtRunnerOptions {
   /**
    * `'exact'` computes with the checkpoint's own MXFP4 values; `'int4'` rounds experts to 4-bit integers and their
    * activations to 8 bits, in half the memory or less. With `'int4'` a token's result can depend in the last bits on
-   * what else is in the batch; with `'exact'` it does not. Defaults to `'exact'`.
+   * what else is in the batch; with `'exact'` it does not. Where attention and LM head are larger than 1 GiB as f32,
+   * `'int4'` holds them as 8-bit blocks, as GGUF files of 4-bit models do. Defaults to `'exact'`.
    */
   readonly expertPrecision?: ExpertPrecision;
   /** Threads that ONNX Runtime computes with. Defaults to its own choice, one a physical core. */
@@ -46,8 +48,8 @@ export interface OrtRunnerOptions {
    */
   readonly router?: RouterBackend | 'auto';
   readonly logger?: RunnerLogger;
-  /** Hears how many of the model's graphs are loaded. */
-  readonly onProgress?: (loaded: number, total: number) => void;
+  /** Hears of the load after every part of a layer. What it throws ends the load. */
+  readonly onProgress?: (step: LoadingStep) => void;
 }
 
 /**
@@ -55,16 +57,21 @@ export interface OrtRunnerOptions {
  *
  * @throws what the router throws where the named backend cannot start
  */
-export async function createOrtRunner(options: OrtRunnerOptions): Promise<ModelRunner> {
+export async function createOrtRunner(options: OrtRunnerOptions): Promise<LogitsRunner> {
   const { snapshot, expertPrecision = 'exact', threads, logger, onProgress } = options;
   const { config } = snapshot;
   const router = await startRouter(config, options.router ?? 'auto', logger);
   const clock: StepClock = { compute: 0, experts: 0, router: 0 };
-  const form = chooseExpertForm(config, expertPrecision);
-  logger?.debug?.(`Experts are held as ${form}.`);
+  const forms = {
+    experts: chooseExpertForm(config, expertPrecision),
+    dense: chooseDenseForm(config, expertPrecision),
+  };
+  const plan = planOrtMemory(config, { expertPrecision });
+  logger?.debug?.(`Experts are held as ${forms.experts}, attention and LM head as ${forms.dense}.`);
   try {
-    const model = await loadModel(snapshot, form, { threads, clock }, onProgress ?? (() => {}));
-    return new OrtRunner(config, snapshot.weights.embedding, model, router, clock);
+    const keepsActivations = plan.weightBytes < LARGE_MODEL_BYTES;
+    const model = await loadModel(snapshot, forms, { threads, clock, keepsActivations }, onProgress ?? (() => {}));
+    return new OrtRunner(config, snapshot.weights.embedding, model, router, clock, plan.weightBytes);
   } catch (error) {
     await router.dispose();
     throw error;
@@ -91,13 +98,13 @@ async function startRouter(
   }
 }
 
-class OrtRunner implements ModelRunner {
+class OrtRunner implements LogitsRunner {
   readonly name = 'onnxruntime-cpu';
   readonly vocabularySize: number;
   readonly contextLength: number;
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
-  onRouting: ModelRunner['onRouting'] = null;
+  onRouting: LogitsRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #embedding: Tensor;
   readonly #model: OrtModel;
@@ -110,7 +117,14 @@ class OrtRunner implements ModelRunner {
   #busy = false;
   #disposed = false;
 
-  constructor(config: GptOssConfig, embedding: Tensor, model: OrtModel, router: Router, clock: StepClock) {
+  constructor(
+    config: GptOssConfig,
+    embedding: Tensor,
+    model: OrtModel,
+    router: Router,
+    clock: StepClock,
+    weightBytes: number,
+  ) {
     this.vocabularySize = config.vocabularySize;
     this.contextLength = config.contextLength;
     this.router = { backend: router.backend, device: router.device };
@@ -124,13 +138,13 @@ class OrtRunner implements ModelRunner {
     const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });
     this.#cache = cache;
     this.memory = {
-      weightBytes: model.weightBytes,
+      weightBytes,
       kvBytesPerToken: layerTypes.length * keyValueHeads * headDim * 2 * 4,
       kvBytes: (tokens) => cache.bytes(tokens),
     };
   }
 
-  get timings(): RunnerTimings {
+  get timings(): LogitsRunner['timings'] {
     const { compute, experts, router } = this.#clock;
     const overhead = Math.max(0, this.#total - compute - experts - router);
     return { steps: this.#steps, compute, experts, router, overhead };
@@ -141,16 +155,16 @@ class OrtRunner implements ModelRunner {
     return this.#cache.create();
   }
 
-  forkSequence(sequence: number, length: number): number {
+  forkSequence(sequence: number, length: number): number | null {
     this.#assertIdle('forkSequence');
-    const whole = this.#cache.length(sequence);
-    if (!Number.isInteger(length) || length < 0 || length > whole) {
-      throw new InvalidStepError(
-        `a fork at ${length} of a sequence of ${whole} tokens`,
-        `give a length from 0 to ${whole}`,
-      );
-    }
+    this.#checkLength(sequence, length);
     return this.#cache.fork(sequence, length);
+  }
+
+  truncate(sequence: number, length: number): boolean {
+    this.#assertIdle('truncate');
+    this.#checkLength(sequence, length);
+    return this.#cache.truncate(sequence, length);
   }
 
   length(sequence: number): number {
@@ -162,7 +176,7 @@ class OrtRunner implements ModelRunner {
     this.#cache.release(sequence);
   }
 
-  async forward(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
+  async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     this.#assertIdle('forward');
     this.#validate(batch);
     this.#busy = true;
@@ -202,7 +216,7 @@ class OrtRunner implements ModelRunner {
 
   async #runPieces(
     pieces: readonly Piece[],
-    batch: readonly SequenceStep[],
+    batch: readonly LogitsStep[],
     logits: readonly Float32Array[],
     routings: readonly LayerRouting[] | null,
   ): Promise<void> {
@@ -247,7 +261,7 @@ class OrtRunner implements ModelRunner {
     return embeddings;
   }
 
-  #emptyRoutings(batch: readonly SequenceStep[]): LayerRouting[] {
+  #emptyRoutings(batch: readonly LogitsStep[]): LayerRouting[] {
     const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * this.#config.expertsPerToken;
     return Array.from({ length: this.#config.layers }, (_, layer) => ({
       layer,
@@ -261,7 +275,7 @@ class OrtRunner implements ModelRunner {
     target: LayerRouting | undefined,
     routing: RouterOutput,
     pieces: readonly Piece[],
-    batch: readonly SequenceStep[],
+    batch: readonly LogitsStep[],
   ): void {
     const topK = this.#config.expertsPerToken;
     let from = 0;
@@ -274,7 +288,7 @@ class OrtRunner implements ModelRunner {
     }
   }
 
-  #validate(batch: readonly SequenceStep[]): void {
+  #validate(batch: readonly LogitsStep[]): void {
     const seen = new Set<number>();
     for (const { sequence, tokens } of batch) {
       const length = this.#cache.length(sequence) + tokens.length;
@@ -292,6 +306,16 @@ class OrtRunner implements ModelRunner {
       if (wrong !== undefined) {
         throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${this.vocabularySize - 1}`);
       }
+    }
+  }
+
+  #checkLength(sequence: number, length: number): void {
+    const whole = this.#cache.length(sequence);
+    if (!Number.isInteger(length) || length < 0 || length > whole) {
+      throw new InvalidStepError(
+        `a cut at ${length} of a sequence of ${whole} tokens`,
+        `give a length from 0 to ${whole}`,
+      );
     }
   }
 

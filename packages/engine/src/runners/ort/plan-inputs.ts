@@ -1,6 +1,10 @@
 import type { DispatchPlan } from '@switchyard/router-kernel';
 import { f32Tensor, i32Tensor, i64Tensor } from './graph-session.ts';
-import type { Feeds } from './graph-session.ts';
+import type { Tensor } from 'onnxruntime-node';
+import type { ExpertRange } from './expert-graph.ts';
+
+/** The inputs that carry a plan. */
+export type PlanInputs = Readonly<Record<'planRows' | 'planCounts' | 'planInverse' | 'planWeights', Tensor>>;
 
 /**
  * A routing as the inputs of an expert graph. S = T * K rows in the plan's order:
@@ -15,7 +19,7 @@ export function planInputs(
   weights: Float32Array,
   { expertOffsets, sortedSlots }: DispatchPlan,
   topK: number,
-): Feeds {
+): PlanInputs {
   const experts = expertOffsets.length - 1;
   const counts = new Int32Array(experts);
   for (let expert = 0; expert < experts; expert++) {
@@ -37,8 +41,31 @@ export function planInputs(
   };
 }
 
+/** The inputs of an expert group graph: the part of a plan that is some of a layer's experts'. */
+export function rangeInputs(
+  planRows: Int32Array,
+  planExperts: Int32Array,
+  { expertOffsets }: Pick<DispatchPlan, 'expertOffsets'>,
+  { first, end }: ExpertRange,
+): Pick<PlanInputs, 'planRows' | 'planCounts'> & { readonly planExperts: Tensor } {
+  const from = expertOffsets[first] as number;
+  const to = expertOffsets[end] as number;
+  const counts = new Int32Array(end - first);
+  for (let expert = first; expert < end; expert++) {
+    counts[expert - first] = (expertOffsets[expert + 1] as number) - (expertOffsets[expert] as number);
+  }
+  return {
+    planRows: i32Tensor(planRows.subarray(from, to), [to - from]),
+    planExperts: i32Tensor(
+      planExperts.subarray(from, to).map((expert) => expert - first),
+      [to - from],
+    ),
+    planCounts: i64Tensor(counts, [end - first]),
+  };
+}
+
 /** i32 [S]: the expert of each row of a plan, whose biases are added. */
-export function rowExperts({ expertOffsets }: DispatchPlan): Int32Array {
+export function rowExperts({ expertOffsets }: Pick<DispatchPlan, 'expertOffsets'>): Int32Array {
   const experts = new Int32Array(expertOffsets.at(-1) ?? 0);
   for (let expert = 0; expert + 1 < expertOffsets.length; expert++) {
     experts.fill(expert, expertOffsets[expert], expertOffsets[expert + 1]);

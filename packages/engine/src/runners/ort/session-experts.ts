@@ -1,44 +1,141 @@
-import type { GptOssConfig, GptOssLayerWeights } from '@switchyard/models';
+import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
-import { expertGraph } from './expert-graph.ts';
-import type { ExpertForm } from './expert-weights.ts';
+import type { ExpertForm } from './expert-form.ts';
+import { combineGraph, expertGraph, expertGroupGraph, reorderedBias } from './expert-graph.ts';
+import type { ExpertRange } from './expert-graph.ts';
+import { gateThenUp, inOrder } from './expert-weights.ts';
+import type { RowOrder } from './expert-weights.ts';
+import { ExpertTemplates } from './expert-templates.ts';
 import { GraphSession, f32Output, f32Tensor, i32Tensor } from './graph-session.ts';
-import type { SessionOptions } from './graph-session.ts';
-import { planInputs, rowExperts } from './plan-inputs.ts';
+import type { Feeds, SessionOptions } from './graph-session.ts';
+import { planInputs, rangeInputs, rowExperts } from './plan-inputs.ts';
+import { WeightReader } from './weight-reader.ts';
 
-/** Experts whose weights ONNX Runtime holds: a session a layer. */
+/** How experts are divided among sessions. */
+export interface SessionExpertsOptions {
+  /** Most bytes of weights in a session: a session is made in one go, which nothing can interrupt. Defaults to 256 MiB. */
+  readonly mostSessionBytes?: number;
+  /** From these bytes of weights a session on, no weight is held twice. Defaults to 16 MiB. */
+  readonly leastTemplateBytes?: number;
+}
+
+/** Bytes a weight, by the form. */
+const WEIGHT_BYTES: Readonly<Record<ExpertForm, number>> = { f32: 4, blocks8: 1 + 4 / 32, blocks4: 0.5 + 4 / 32 };
+const MEBIBYTE = 2 ** 20;
+/** A flatbuffer ends at 2 GiB. */
+const MOST_TEMPLATE_BYTES = 2 ** 31 - 64 * MEBIBYTE;
+/** Experts whose weights ONNX Runtime holds: a session a layer, or several where a layer is large. */
 export class SessionExperts implements ExpertBlock {
   readonly weightBytes: number;
   readonly #config: GptOssConfig;
   readonly #form: ExpertForm;
-  readonly #sessions: GraphSession[] = [];
+  readonly #ranges: readonly ExpertRange[];
+  /** Null where a layer is one session that computes everything. */
+  readonly #templates: ExpertTemplates | null;
+  /** [layer][range]. */
+  readonly #sessions: GraphSession[][] = [];
+  /** [layer][range], where layers have several sessions. */
+  readonly #biases: Feeds[][] = [];
+  #combine: GraphSession | null = null;
 
   /** Holds no layer yet. `form` must suit the checkpoint: `blocks8` and `blocks4` need MXFP4 experts. */
-  constructor(config: GptOssConfig, form: ExpertForm) {
+  constructor(config: GptOssConfig, form: ExpertForm, options: SessionExpertsOptions = {}) {
+    const { mostSessionBytes = 256 * MEBIBYTE, leastTemplateBytes = 16 * MEBIBYTE } = options;
     const { layers, experts, hiddenSize, intermediateSize } = config;
-    const bytesPerWeight = { f32: 4, blocks8: 1 + 4 / 32, blocks4: 0.5 + 4 / 32 }[form];
-    this.weightBytes = Math.round(layers * experts * 3 * hiddenSize * intermediateSize * bytesPerWeight);
+    const expertBytes = 3 * hiddenSize * intermediateSize * WEIGHT_BYTES[form];
+    this.weightBytes = Math.round(layers * experts * expertBytes);
     this.#config = config;
     this.#form = form;
+    this.#ranges = expertRanges(experts, Math.max(1, Math.floor(mostSessionBytes / expertBytes)));
+    const largest = Math.max(...this.#ranges.map(({ first, end }) => end - first));
+    const isLarge = largest * expertBytes >= leastTemplateBytes && largest * expertBytes < MOST_TEMPLATE_BYTES;
+    this.#templates = form !== 'f32' && isLarge ? new ExpertTemplates(config) : null;
   }
 
   /** Loads the next layer's experts. */
   async addLayer(layer: GptOssLayerWeights, options: SessionOptions): Promise<void> {
-    this.#sessions.push(await GraphSession.create(expertGraph(this.#config, layer, this.#form), options));
+    const sessions: GraphSession[] = [];
+    this.#sessions.push(sessions);
+    if (this.#ranges.length === 1 && this.#templates === null) {
+      sessions.push(await GraphSession.create(expertGraph(this.#config, layer, this.#form), options));
+      return;
+    }
+    this.#combine ??= await GraphSession.create(combineGraph(this.#config), options);
+    const { reader = new WeightReader() } = options;
+    this.#biases.push(reader.convert(() => this.#ranges.map((range) => biasInputs(layer, range))));
+    reader.skip(2 * (this.#config.experts * (2 * this.#config.intermediateSize + this.#config.hiddenSize)));
+    for (const range of this.#ranges) {
+      const graph = expertGroupGraph(this.#config, layer, this.#form, range);
+      sessions.push(
+        this.#templates === null
+          ? await GraphSession.create(graph, options)
+          : await this.#templates.createSession(graph, range.end - range.first, options),
+      );
+    }
   }
 
-  async mix({ layer, input, residual, ids, weights, plan }: ExpertStep): Promise<Float32Array> {
+  /** Says that no layer follows. */
+  endLoading(): void {
+    this.#templates?.endLoading();
+  }
+
+  async mix(step: ExpertStep): Promise<Float32Array> {
+    const { layer, input, residual, ids, weights, plan } = step;
     const { hiddenSize, expertsPerToken } = this.#config;
-    const outputs = await (this.#sessions[layer] as GraphSession).run({
-      ...planInputs(ids, weights, plan, expertsPerToken),
-      planExperts: i32Tensor(rowExperts(plan), [ids.length]),
-      expertInput: f32Tensor(input, [input.length / hiddenSize, hiddenSize]),
+    const sessions = this.#sessions[layer] ?? [];
+    const { planRows, planCounts, planInverse, planWeights } = planInputs(ids, weights, plan, expertsPerToken);
+    const expertInput = f32Tensor(input, [input.length / hiddenSize, hiddenSize]);
+    const ends = {
+      planInverse,
+      planWeights,
       residual: f32Tensor(residual, [input.length / hiddenSize, 1, hiddenSize]),
-    });
+    };
+    const planExperts = rowExperts(plan);
+    if (this.#combine === null) {
+      const [session] = sessions as [GraphSession];
+      const experts = i32Tensor(planExperts, [ids.length]);
+      const outputs = await session.run({ ...ends, planRows, planCounts, expertInput, planExperts: experts });
+      return f32Output(outputs, 'residualSum');
+    }
+    const results = new Float32Array(ids.length * hiddenSize);
+    for (const [index, range] of this.#ranges.entries()) {
+      const from = plan.expertOffsets[range.first] as number;
+      const to = plan.expertOffsets[range.end] as number;
+      if (from < to) {
+        const part = rangeInputs(planRows.data as Int32Array, planExperts, plan, range);
+        const outputs = await (sessions[index] as GraphSession).run({
+          ...part,
+          ...this.#biases[layer]?.[index],
+          expertInput,
+        });
+        results.set(f32Output(outputs, 'results'), from * hiddenSize);
+      }
+    }
+    const outputs = await this.#combine.run({ ...ends, results: f32Tensor(results, [ids.length, hiddenSize]) });
     return f32Output(outputs, 'residualSum');
   }
 
   async release(): Promise<void> {
-    await Promise.all(this.#sessions.map((session) => session.release()));
+    const sessions = this.#combine === null ? this.#sessions.flat() : [...this.#sessions.flat(), this.#combine];
+    await Promise.all(sessions.map((session) => session.release()));
+    this.#templates?.release();
   }
+}
+
+/** The bias inputs of an expert group graph. */
+function biasInputs({ gateUp, down }: GptOssLayerWeights, { first, end }: ExpertRange): Feeds {
+  const input = (bias: Tensor, order: RowOrder): Feeds[string] => {
+    const rows = bias.shape[1] ?? 0;
+    return f32Tensor(reorderedBias(bias, order).slice(first * rows, end * rows), [end - first, rows]);
+  };
+  return { gateUpBias: input(gateUp.bias, gateThenUp), downBias: input(down.bias, inOrder) };
+}
+
+/** Ranges of equal size, as far as that is possible, of at most `most` experts each. */
+function expertRanges(experts: number, most: number): ExpertRange[] {
+  const size = Math.ceil(experts / Math.ceil(experts / most));
+  return Array.from({ length: Math.ceil(experts / size) }, (_, index) => ({
+    first: index * size,
+    end: Math.min((index + 1) * size, experts),
+  }));
 }

@@ -1,0 +1,28 @@
+/**
+ * The border to code that is not the engine's: callbacks of callers, and what reads answers for them.
+ *
+ * @module
+ */
+
+/**
+ * Calls `call` and gives whatever it throws, at once or through a promise that it returns, to `onFailure`, which must not
+ * throw. An exception that left an event handler would end the process, and with it everybody else's requests.
+ */
+export function contain(call: () => unknown, onFailure: (error: unknown) => void): void {
+  try {
+    const result = call();
+    if (result instanceof Promise) result.catch(onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}
+
+/** What was thrown, in words: anything can be. */
+export function reasonOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message;
+  try {
+    return String(thrown);
+  } catch {
+    return `a value of type ${typeof thrown}`;
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * A runner that computes logits in host memory, one step at a time: the form in which runners on the CPU are written.
+ * sampled-on-host.ts makes a ModelRunner of it.
+ *
+ * @module
+ */
+import type { LayerRouting, MemoryPlan, RunnerTimings } from './runner.ts';
+
+/** Which of a step's positions get logits: none (prefill that goes on), the last one, or all. */
+export type LogitsWanted = 'none' | 'last' | 'all';
+
+/** One sequence's part of a forward step. */
+export interface LogitsStep {
+  /** A sequence made by this runner. */
+  readonly sequence: number;
+  /** The tokens to append, at least one. They stand at positions `length(sequence)` and up. */
+  readonly tokens: Int32Array;
+  /** Defaults to `'last'`. */
+  readonly logits?: LogitsWanted;
+}
+
+/** What a forward step gives back for one sequence. */
+export interface LogitsOutput {
+  /** f32, rows * vocabularySize: 0 rows for 'none', 1 for 'last', tokens.length for 'all'. */
+  readonly logits: Float32Array;
+}
+
+/** Runs one model in host memory. Not re-entrant: one step at a time. */
+export interface LogitsRunner extends AsyncDisposable {
+  /** Such as 'onnxruntime-cpu'. */
+  readonly name: string;
+  readonly vocabularySize: number;
+  /** The longest sequence, in tokens. */
+  readonly contextLength: number;
+  readonly memory: MemoryPlan;
+  /** The router in use: its backend and device. */
+  readonly router: { readonly backend: string; readonly device: string };
+  /** Time of the forward steps. */
+  readonly timings: Omit<RunnerTimings, 'sampling'>;
+  /** Called with every layer's routing of each step while set. */
+  onRouting: ((routing: LayerRouting, batch: readonly LogitsStep[]) => void) | null;
+  createSequence(): number;
+  /** Makes a sequence that starts as a copy of the first `length` tokens of another; null where their KV is gone. */
+  forkSequence(sequence: number, length: number): number | null;
+  /** Cuts a sequence back to its first `length` tokens; false, with nothing changed, where their KV is gone. */
+  truncate(sequence: number, length: number): boolean;
+  /** Drops a sequence and its KV. */
+  releaseSequence(sequence: number): void;
+  /** Tokens in the sequence's KV cache. */
+  length(sequence: number): number;
+  /** One forward step for a batch of sequences, each at most once; outputs in the same order. A failure changes nothing. */
+  forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]>;
+  dispose(): Promise<void>;
+}

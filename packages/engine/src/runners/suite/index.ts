@@ -1,0 +1,11 @@
+/** The suite that every runner has to pass: `@switchyard/engine/runner-suite`. */
+
+export {
+  runnerCases,
+  runRunnerCase,
+  runRunnerSuite,
+  type RunnerFailure,
+  type RunnerSuiteResult,
+} from './run-runner-suite.ts';
+export type { GoldenPrompt, RunnerCase, RunnerFactory, RunnerSuiteOptions, RunnerTolerances } from './suite-run.ts';
+export { SuiteRun } from './suite-run.ts';
