@@ -25,8 +25,6 @@ export interface BenchmarkDescription {
   readonly manifest: URL;
   /** Packages whose versions matter beside it. Those that are not installed are left out. */
   readonly packages?: readonly string[];
-  /** Versions of what is no package, such as a compiler. */
-  readonly versions?: Readonly<Record<string, string>>;
   /** The GPU, where one is measured. */
   readonly gpu?: MeasuredGpu | null;
   /** What holds for all series. */
@@ -90,6 +88,7 @@ export class Benchmark {
   readonly #series: BenchmarkSeries[] = [];
   readonly #failures: string[] = [];
   readonly #notes: string[] = [];
+  readonly #versions: Record<string, string> = {};
 
   constructor(description: BenchmarkDescription) {
     this.#description = description;
@@ -173,6 +172,11 @@ export class Benchmark {
     return series;
   }
 
+  /** Keeps the version of what is no package, such as a compiler. */
+  addVersion(name: string, version: string): void {
+    this.#versions[name] = version;
+  }
+
   /** Tells the reader something. */
   note(text: string): void {
     this.#notes.push(text);
@@ -180,7 +184,7 @@ export class Benchmark {
 
   /** The report. @throws UncheckedBenchmarkError where no answer was found right */
   finish(): BenchmarkReport {
-    const { name, manifest, packages, versions, settings = {} } = this.#description;
+    const { name, manifest, packages, settings = {} } = this.#description;
     if (this.#series.length === 0) {
       throw new UncheckedBenchmarkError(`${name} has no figures to write`, this.#failures);
     }
@@ -190,7 +194,7 @@ export class Benchmark {
       date: new Date().toISOString(),
       commit: this.#commit,
       machine: this.#machine,
-      versions: { ...versionsOf(manifest, packages), ...versions },
+      versions: { ...versionsOf(manifest, packages), ...this.#versions },
       settings,
       series: [...this.#series],
       failures: [...this.#failures],

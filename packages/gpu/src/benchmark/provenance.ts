@@ -1,7 +1,7 @@
 /** Which code was measured: its commit, and versions of packages. */
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +37,8 @@ function git(folder: string, ...words: readonly string[]): string {
 }
 
 /**
- * Versions of Node, of a package, and of packages that it finds. Those that it does not find are left out.
+ * Versions of Node, of a package, and of packages that it or one named before finds. Those that are not found are left
+ * out.
  *
  * @param manifest the package's package.json
  */
@@ -45,11 +46,15 @@ export function versionsOf(manifest: URL, names: readonly string[] = []): Record
   const own = readManifest(fileURLToPath(manifest));
   const versions: Record<string, string> = { node: process.versions.node };
   if (own !== null) versions[own.name] = own.version;
+  const importers = [fileURLToPath(manifest)];
   for (const name of names) {
     // Not by require.resolve: most packages do not export their package.json.
-    const folders = createRequire(manifest).resolve.paths(name) ?? [];
-    const found = folders.map((folder) => readManifest(path.join(folder, name, 'package.json'))).find(Boolean);
-    if (found) versions[name] = found.version;
+    const folders = importers.flatMap((importer) => createRequire(importer).resolve.paths(name) ?? []);
+    const file = folders.map((folder) => path.join(folder, name, 'package.json')).find(existsSync);
+    const found = file === undefined ? null : readManifest(file);
+    if (file === undefined || found === null) continue;
+    versions[name] = found.version;
+    importers.push(realpathSync(file));
   }
   return versions;
 }

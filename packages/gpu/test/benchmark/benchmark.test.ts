@@ -123,7 +123,6 @@ describe('a benchmark', () => {
       name: 'a test',
       manifest,
       packages: ['koffi', 'no-such-package'],
-      versions: { compiler: 'NVRTC 13.0' },
       gpu: { name: 'Paper GPU', architecture: 'gfx942', driver: null },
       settings: { replays: 3 },
     });
@@ -134,6 +133,7 @@ describe('a benchmark', () => {
     });
     const recorded = { name: 'memory', contender: 'one', unit: 'MiB', better: 'lower', check } as const;
     benchmark.record({ ...recorded, samples: [3, 1, 2], keepSamples: true });
+    benchmark.addVersion('compiler', 'NVRTC 13.0');
     benchmark.note('ONNX Runtime was not measured.');
     const report = benchmark.finish();
     assert.deepEqual(formProblems(JSON.parse(JSON.stringify(report))), []);

@@ -33,6 +33,11 @@ describe('the code that was measured', () => {
     git('add', '.');
     git('commit', '--quiet', '--message', 'first');
     write('packages/one/node_modules/three', 'package.json', '{ "name": "three", "version": "4.5.6" }');
+    write(
+      'packages/one/node_modules/three/node_modules/five',
+      'package.json',
+      '{ "name": "five", "version": "7.8.9" }',
+    );
     writeFileSync(join(folder, '.git', 'info', 'exclude'), 'node_modules\n');
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,11 +63,12 @@ describe('the code that was measured', () => {
     assert.equal(commitOf(pathToFileURL(join(tmpdir(), 'no-such-folder', 'package.json'))), null);
   });
 
-  it('has the versions of Node, of the package and of those that it finds', () => {
-    assert.deepEqual(versionsOf(manifest('packages/one'), ['three', 'four']), {
+  it('has the versions of Node, of the package and of those that it and they find', () => {
+    assert.deepEqual(versionsOf(manifest('packages/one'), ['three', 'four', 'five']), {
       node: process.versions.node,
       one: '1.2.3',
       three: '4.5.6',
+      five: '7.8.9',
     });
   });
 });
