@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomInt } from 'node:crypto';
 import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer, TooManyTokensError } from '@switchyard/models';
 import {
   ContextLengthError,
@@ -14,29 +13,24 @@ import {
   AbortedError,
 } from './errors.ts';
 import type { GenerateEvent, GenerateResult } from './events.ts';
-import { Generation } from './generation.ts';
-import { collect } from './collect.ts';
-import { answerConstraintOf } from './constraint/answer-constraint-of.ts';
-import { checkRequest } from './conversation-checks.ts';
+import { Generation } from './answer/generation.ts';
+import { collect } from './answer/collect.ts';
+import { checkIds, checkRequest } from './prepare/check-request.ts';
 import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
-import { LoadReporter } from './load-reporter.ts';
+import { LoadReporter } from './loading/load-reporter.ts';
 import { allowanceOf } from './memory/load-budget.ts';
 import { planKvBytes } from './memory/plan-model.ts';
 import { processMemory } from './memory/process-memory.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
-import { buildPrompt, checkIds } from './prompt.ts';
+import { buildPrompt } from './prepare/prompt.ts';
+import { checkAnswer, toJob } from './prepare/to-job.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
 import type { LayerRouting } from './runners/runner.ts';
-import { checkNumber, describeValue, resolveSampling } from './sampling/parameters.ts';
-import type { GenerateJob, SchedulerStats } from './scheduler/job.ts';
-import { untilAborted } from './until-aborted.ts';
+import { describeValue } from './check-values.ts';
+import type { SchedulerStats } from './scheduler/job.ts';
+import { untilAborted } from './loading/until-aborted.ts';
 import { WorkerClient } from './worker/client.ts';
 import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
-
-/** Random seeds stay below 2^48, the most that randomInt gives. */
-const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
-const MOST_STOP_STRINGS = 16;
-const MOST_TOP_LOGPROBS = 20;
 
 /** Options of `Engine.tokenize`. */
 export interface TokenizeOptions {
@@ -73,7 +67,8 @@ export class Engine implements AsyncDisposable {
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     using reporter = new LoadReporter(progress, logger);
     reporter.opening();
-    const snapshot = await untilAborted(openSnapshot(path), signal, 'Loading', (late) => late.dispose());
+    const opening = openSnapshot(path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
+    const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
       const memory = await untilAborted(processMemory(), signal, 'Loading');
       const allowance = allowanceOf(memory, memoryLimitBytes);
@@ -90,6 +85,7 @@ export class Engine implements AsyncDisposable {
       const worker = await WorkerClient.start({
         data: {
           path: snapshot.path,
+          tokenizer: snapshot.tokenizerData,
           ...resolved,
           limits,
           runnerModule: runnerModule === undefined ? null : String(runnerModule),
@@ -147,43 +143,19 @@ export class Engine implements AsyncDisposable {
   generate(request: GenerateRequest): AsyncIterableIterator<GenerateEvent> {
     this.#checkOpen();
     checkRequest(request);
-    const { generation, tokenizer } = this.#snapshot;
-    const tokens = tokenizer.vocabularySize;
-    const stops = checkStops(request.stop);
-    const stopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], tokens)];
-    const sampling = resolveSampling(request, tokens, () => randomInt(RANDOM_SEED_LIMIT));
+    const answer = checkAnswer(request, this.#snapshot);
     const { ids, createReader } = this.#withinContext((limit) =>
-      buildPrompt(request, this.#snapshot, stops, limit - 1),
+      buildPrompt(request, this.#snapshot, answer.stops, limit - 1),
     );
-    const room = this.#checkLength(ids.length);
-    const maxTokens = checkNumber('maxTokens', request.maxTokens, room, {
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-      integer: true,
-    });
-    const job: GenerateJob = {
-      kind: 'generate',
-      id: this.#nextId++,
-      prompt: ids,
-      sampling,
-      maxTokens: Math.min(maxTokens, room),
-      stopTokenIds: [...(request.ignoreEndTokens === true ? [] : generation.eosTokenIds), ...stopTokenIds],
-      logprobs:
-        request.logprobs === undefined
-          ? null
-          : checkNumber('logprobs', request.logprobs, 0, { minimum: 0, maximum: MOST_TOP_LOGPROBS, integer: true }),
-      traceRouting: request.traceRouting === true,
-      reusePrefix: request.reusePrefix !== false,
-      reproducible: request.seed !== undefined,
-      constraint: answerConstraintOf(request, this.#snapshot.chatTemplate),
-      arrival: performance.timeOrigin + performance.now(),
-    };
+    const job = toJob(answer, this.#nextId++, ids, this.#checkLength(ids.length));
+    const { tokenizer } = this.#snapshot;
     const host = {
       tokenizer,
       submit: this.#worker.submit.bind(this.#worker),
       cancel: this.#worker.cancel.bind(this.#worker),
       pause: this.#worker.pause.bind(this.#worker),
     };
+    const { askedStopTokenIds: stopTokenIds } = answer;
     return new Generation({ host, job, reader: createReader(), signal: request.signal, stopTokenIds });
   }
 
@@ -342,17 +314,4 @@ export class Engine implements AsyncDisposable {
   #checkOpen(): void {
     if (this.#disposed) throw new DisposedError();
   }
-}
-
-function checkStops(stop: GenerateRequest['stop']): readonly string[] {
-  const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop;
-  if (!Array.isArray(stops) || stops.length > MOST_STOP_STRINGS) {
-    throw new InvalidRequestError('stop', describeValue(stop), `give at most ${MOST_STOP_STRINGS} strings`);
-  }
-  stops.forEach((text: unknown, i) => {
-    if (typeof text !== 'string' || text === '') {
-      throw new InvalidRequestError(`stop[${i}]`, describeValue(text), 'give a string that is not empty');
-    }
-  });
-  return stops;
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-export { collect } from './collect.ts';
-export type { TokenConstraint } from './constraint.ts';
+export { collect } from './answer/collect.ts';
+export type { TokenConstraint } from './constraint/token-constraint.ts';
 export { Engine, type TokenizeOptions } from './engine.ts';
 export * from './errors.ts';
 export type * from './events.ts';
@@ -12,7 +12,7 @@ export { type Logger, SILENT_LOGGER } from './logger.ts';
 export { DEFAULT_ENGINE_OPTIONS, type EngineOptions, type LoadProgress } from './options.ts';
 export type * from './request.ts';
 export type * from './runners/runner.ts';
-export type * from './runner-module.ts';
+export type * from './runners/runner-module.ts';
 export type * from './runners/logits-runner.ts';
 export { DEFAULT_SAMPLING } from './sampling/parameters.ts';
 export type { SchedulerStats } from './scheduler/job.ts';

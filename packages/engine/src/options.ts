@@ -6,8 +6,8 @@
 import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
-import type { ExpertPrecision, RouterChoice } from './runner-module.ts';
-import { checkNumber, describeValue } from './sampling/parameters.ts';
+import type { ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
+import { checkNumber, describeValue } from './check-values.ts';
 import type { SchedulerLimits } from './scheduler/limits.ts';
 
 /** What is being loaded, and how much of it is done. */

@@ -6,11 +6,15 @@ export {
   GpuLibraryNotFoundError,
   NoGpuError,
   UnknownArchitectureError,
+  UnsupportedArchitectureError,
 } from './driver/errors.ts';
 export type * from './driver/gpu-driver.ts';
+export { waveSizeOf } from './driver/architectures.ts';
+export { describeDevice, deviceId } from './driver/choose-device.ts';
+export type { DeviceChoice } from './driver/choose-device.ts';
 export { addressOf } from './driver/native-memory.ts';
-export { openGpuDriver } from './driver/open-driver.ts';
-export type { OpenGpuDriverOptions } from './driver/open-driver.ts';
+export { listGpuDevices, openGpuDriver } from './driver/open-driver.ts';
+export type { GpuDeviceList, ListGpuDevicesOptions, OpenGpuDriverOptions } from './driver/open-driver.ts';
 export type { LibraryLoader } from './driver/shared-library.ts';
 export { downloadBytes, uploadBytes } from './driver/transfers.ts';
 
@@ -19,7 +23,6 @@ export type { KernelArgument, KernelArgumentType, PlacedKernelArgument } from '.
 export { argumentWriter } from './kernels/argument-writer.ts';
 export type { ArgumentWriter } from './kernels/argument-writer.ts';
 export type { CompileRequest, KernelCompiler } from './kernels/kernel-compiler.ts';
-export { waveSizeOf } from './driver/amd.ts';
 export type { KernelTarget } from './kernels/kernel-target.ts';
 export { openHiprtc, openNvrtc } from './kernels/runtime-compiler.ts';
 export { CompileCache, defaultCacheFolder } from './kernels/compile-cache.ts';

@@ -401,7 +401,7 @@ class CharacterClasses implements Disposable {
   });
 
   areAlike(text: string): boolean {
-    return [...text.toWellFormed()].every((character) => {
+    return Array.from(text.toWellFormed()).every((character) => {
       let known = this.#known.get(character);
       if (known === undefined) {
         known = this.#classes.every(

@@ -6,7 +6,7 @@ import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { processMemory } from '../memory/process-memory.ts';
 import { resolveEngineOptions } from '../options.ts';
-import type { RouterChoice } from '../runner-module.ts';
+import type { RouterChoice } from '../runners/runner-module.ts';
 import type { OptionValues } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import { listTensors } from './tensor-list.ts';
@@ -86,9 +86,10 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
     );
     return;
   }
+  const sliding = config.layerTypes.filter((type) => type === 'sliding').length;
   const rows: Row[] = [
     ['checkpoint', `${path} (${layout})`],
-    ['layers', `${config.layers} (${config.layerTypes.join(', ')})`],
+    ['layers', `${config.layers} (${sliding} sliding, ${config.layers - sliding} full)`],
     ['hidden size', String(config.hiddenSize)],
     ['experts', `${config.experts}, ${config.expertsPerToken} a token, ${config.expertFormat}`],
     ['attention', `${config.attentionHeads} query and ${config.keyValueHeads} key/value heads of ${config.headDim}`],

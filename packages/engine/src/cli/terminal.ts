@@ -15,12 +15,16 @@ export interface Terminal {
   readonly liveColumns?: number;
 }
 
+const USUAL_COLUMNS = 80;
+
 /** The process's own streams; https://no-color.org is followed. */
 export function processTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   const color = stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
   const terminal = { input: stdin, output: stdout, error: stderr, color };
-  return stderr.isTTY && env['TERM'] !== 'dumb' ? { ...terminal, liveColumns: stderr.columns } : terminal;
+  // A terminal that does not know its width says 0.
+  const liveColumns = stderr.columns > 0 ? stderr.columns : USUAL_COLUMNS;
+  return stderr.isTTY && env['TERM'] !== 'dumb' ? { ...terminal, liveColumns } : terminal;
 }
 
 /** Text that steps back behind the rest. */

@@ -9,7 +9,7 @@
  * @module
  */
 import type { HarmonyTokens } from '@switchyard/models';
-import type { TokenConstraint } from '../constraint.ts';
+import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
 import type { JsonBody, JsonBodySource } from './json-grammar.ts';

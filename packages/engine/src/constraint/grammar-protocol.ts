@@ -5,7 +5,7 @@
  * @module
  */
 import type { TokenMask } from '../sampling/token-mask.ts';
-import type { SerializedError } from '../worker/serialized-error.ts';
+import type { SerializedError } from '../serialized-error.ts';
 
 /** What the grammars' thread starts with. */
 export interface GrammarThreadData {

@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { DisposedError, ForwardError, InvalidRequestError } from '../errors.ts';
-import { deserializeError } from '../worker/serialized-error.ts';
+import { deserializeError } from '../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
 import type { BodyMask, JsonBody, JsonBodySource } from './json-grammar.ts';
 import { LeastRecentMap } from './least-recent-map.ts';

@@ -6,7 +6,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { harmonyTokens, openSnapshot } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';
-import { serializeError } from '../worker/serialized-error.ts';
+import { serializeError } from '../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
 import { type JsonBody, JsonGrammars } from './json-grammar.ts';
 

@@ -5,7 +5,7 @@
  */
 import { basename } from 'node:path';
 import type { GptOssConfig, Snapshot } from '@switchyard/models';
-import type { ExpertPrecision } from '../runner-module.ts';
+import type { ExpertPrecision } from '../runners/runner-module.ts';
 import type { LoadPlan } from '../runners/load-plan.ts';
 import { KvCache } from '../runners/ort/kv-cache.ts';
 import { planOrtMemory } from '../runners/ort/plan-memory.ts';

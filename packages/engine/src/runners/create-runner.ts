@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { RunnerModule, RunnerModuleOptions } from '../runner-module.ts';
+import type { RunnerModule, RunnerModuleOptions } from './runner-module.ts';
+import { importOrtRunner } from './import-ort.ts';
 import type { ModelRunner } from './runner.ts';
 import { sampledOnHost } from './sampled-on-host.ts';
 
@@ -27,10 +28,10 @@ export async function createRunner(url: string | null, options: RunnerModuleOpti
 
 async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
   if (url !== null) return (await import(url)) as RunnerModule;
-  const { createOrtRunner } = await import('./ort/index.ts');
+  const ort = await importOrtRunner();
   return {
     createRunner: ({ snapshot, expertPrecision, threads, router, logger, onProgress }) =>
-      createOrtRunner({
+      ort.createOrtRunner({
         snapshot,
         expertPrecision,
         router,

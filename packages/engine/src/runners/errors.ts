@@ -45,3 +45,18 @@ export class RunnerBusyError extends EngineError {
     super(`${call} is not possible now · found a forward step still running · await it first`);
   }
 }
+
+/** The library that a runner computes with is not installed, or does not load here. */
+export class RunnerLibraryError extends EngineError {
+  override readonly name = 'RunnerLibraryError';
+  readonly code = 'RUNNER_LIBRARY_MISSING';
+  /** The package, such as 'onnxruntime-node'. */
+  readonly library: string;
+  constructor(library: string, version: string, found: string, cause?: unknown) {
+    super(
+      `${library} is needed to run models and does not load · found ${found} · run: npm install --no-save --ignore-scripts ${library}@${version}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.library = library;
+  }
+}

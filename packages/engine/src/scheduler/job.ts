@@ -125,3 +125,16 @@ export interface SchedulerStats {
   /** From each token of an answer to the next. */
   readonly tokenIntervals: IntervalCounts;
 }
+
+/**
+ * Gets what happens to one job. Called from the message handler: has to be quick. A listener that throws ends its own
+ * job, with DeliveryError, and no other.
+ */
+export interface JobListener {
+  queued(): void;
+  token(report: TokenReport): void;
+  routing(report: RoutingReport): void;
+  finished(report: FinishReport): void;
+  scored(report: ScoreReport): void;
+  failed(error: Error): void;
+}

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TokenConstraint } from '../constraint.ts';
+import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import type { GenerateJob, Job, ScoreJob } from './job.ts';
 
 /** State that outlives a preemption: the tokens so far. */

@@ -16,7 +16,7 @@
  *
  * @module
  */
-import type { TokenConstraint } from '../constraint.ts';
+import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { reasonOf } from '../contain.ts';
 import { ForwardError, QueueFullError } from '../errors.ts';
 import type { ModelRunner, SubmittedStep } from '../runners/runner.ts';

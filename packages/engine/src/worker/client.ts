@@ -22,23 +22,10 @@ import {
 import { containedCallback, containedLogger, type Logger } from '../logger.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { LayerRouting } from '../runners/runner.ts';
-import type { FinishReport, Job, RoutingReport, ScoreReport, TokenReport } from '../scheduler/job.ts';
+import type { Job, JobListener } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
-import { deserializeError } from './serialized-error.ts';
+import { deserializeError } from '../serialized-error.ts';
 import { guardExit, LONGEST_STEP_MS, ThreadGate } from './thread-gate.ts';
-
-/**
- * Gets what happens to one job. Called from the message handler: has to be quick. A listener that throws ends its own
- * job, with DeliveryError, and no other.
- */
-export interface JobListener {
-  queued(): void;
-  token(report: TokenReport): void;
-  routing(report: RoutingReport): void;
-  finished(report: FinishReport): void;
-  scored(report: ScoreReport): void;
-  failed(error: Error): void;
-}
 
 /** How to start a worker. */
 export interface StartOptions {

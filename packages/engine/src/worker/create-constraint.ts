@@ -4,7 +4,7 @@
  * @module
  */
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
-import type { TokenConstraint } from '../constraint.ts';
+import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { AnswerConstraint, type AnswerConstraintSpec, enforcedSchemas } from '../constraint/answer-constraint.ts';
 import { GrammarThread } from '../constraint/grammar-thread.ts';
 

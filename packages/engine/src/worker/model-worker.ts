@@ -12,14 +12,17 @@ import type { Logger } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { LayerRouting, ModelRunner } from '../runners/runner.ts';
-import type { RunnerModuleOptions } from '../runner-module.ts';
+import type { RunnerModuleOptions } from '../runners/runner-module.ts';
 import type { Job, StepReport } from '../scheduler/job.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { ConstraintFactory } from './create-constraint.ts';
 import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts';
 import { releaseFreeMemory } from './release-free-memory.ts';
-import { serializeError } from './serialized-error.ts';
+import { serializeError } from '../serialized-error.ts';
 import { ThreadGate } from './thread-gate.ts';
+
+/** Milliseconds between two messages about one part of a load. */
+const PROGRESS_MS = 100;
 
 /** A runner module may tell of its progress as a fraction. */
 function loadingStep(progress: number | LoadingStep, totalBytes: number): LoadingStep {
@@ -228,8 +231,9 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
   try {
     if (!gate.enter()) throw new AbortedError('Loading');
     // Text becomes tokens on the engine's side; an encoder here would be a second one.
-    snapshot = await openSnapshot(data.path, { encoder: 'when-needed' });
+    snapshot = await openSnapshot(data.path, { encoder: 'when-needed', tokenizer: data.tokenizer ?? 'here' });
     const totalBytes = snapshot.tensorBytes;
+    let told = { what: '', at: Number.NEGATIVE_INFINITY };
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
@@ -238,7 +242,12 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       logger: portLogger(post),
       onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
-        post({ type: 'progress', step: loadingStep(progress, totalBytes) });
+        const step = loadingStep(progress, totalBytes);
+        const now = performance.now();
+        // A runner may tell of every piece of work, so that it can be stopped there; nobody reads as fast.
+        if (step.what === told.what && step.doneBytes < step.totalBytes && now - told.at < PROGRESS_MS) return;
+        told = { what: step.what, at: now };
+        post({ type: 'progress', step });
       },
       runnerOptions: data.runnerOptions,
     };

@@ -3,18 +3,21 @@
  *
  * @module
  */
+import type { TokenizerData } from '@switchyard/models';
 import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
-import type { ExpertPrecision, RouterChoice } from '../runner-module.ts';
+import type { ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { KvPlan } from '../scheduler/kv-budget.ts';
 import type { SchedulerLimits } from '../scheduler/limits.ts';
-import type { SerializedError } from './serialized-error.ts';
+import type { SerializedError } from '../serialized-error.ts';
 
 /** What the worker starts with. */
 export interface WorkerData {
   /** The checkpoint folder. */
   readonly path: string;
+  /** The checkpoint's tokenizer, already read; left out, the worker reads it. */
+  readonly tokenizer?: TokenizerData;
   readonly expertPrecision: ExpertPrecision;
   readonly threads: number | undefined;
   readonly router: RouterChoice;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { commandLineDocument } from '../../src/cli/help.ts';
 import { COMMANDS } from '../../src/cli/option-table.ts';
 import { reference } from '../golden/reference.ts';
-import { CAN_MAKE_HOLES, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
+import { CAN_MAKE_HOLES, limitBetweenPrecisions, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
 import { BIN, cutOff, runNode, switchyard } from './switchyard.ts';
 
 describe('switchyard', () => {
@@ -198,11 +198,12 @@ describe('switchyard', () => {
   it('inspects the shape of gpt-oss-20b without loading it: no weight is read, no runner is there', async function () {
     if (!CAN_MAKE_HOLES) this.skip();
     const model = await mkdtemp(join(folder, 'gpt-oss-20b-'));
-    await writeSparseCheckpoint(model);
+    const limit = limitBetweenPrecisions(await writeSparseCheckpoint(model));
+    const mebibytes = String(limit / 2 ** 20);
     const report = join(model, 'process.json');
     const preload = new URL('./report-process.mjs', import.meta.url).href;
     const { code, stdout } = await runNode(
-      [`--import=${preload}`, BIN, 'inspect', '--json', '--router', 'cpu', '--memory-mib', '24000', '--model', model],
+      [`--import=${preload}`, BIN, 'inspect', '--json', '--router', 'cpu', '--memory-mib', mebibytes, '--model', model],
       { PROCESS_REPORT: report },
     );
     assert.equal(code, 0);
@@ -232,7 +233,7 @@ describe('switchyard', () => {
       };
     };
     assert.ok(tensorBytes > 13e9);
-    assert.equal(memory.limitBytes, 24_000 * 2 ** 20);
+    assert.equal(memory.limitBytes, limit);
     assert.deepEqual(
       memory.precisions.map(({ precision, fits }) => [precision, fits]),
       [
@@ -248,14 +249,22 @@ describe('switchyard', () => {
       assert.ok(requiredBytes > weightBytes);
       assert.ok(kv === null || weightBytes + kv.budgetBytes < memory.limitBytes);
     }
-    const text = await switchyard('inspect', '--router', 'cpu', '--memory-mib', '24000', '--model', model);
+    const text = await switchyard('inspect', '--router', 'cpu', '--memory-mib', mebibytes, '--model', model);
     assert.match(text.stdout, /^expert precision {2,}exact +int4$/m);
     assert.match(text.stdout, /^fits {2,}does not fit +fits$/m);
     assert.match(text.stdout, /^longest sequence {2,}- +\d+ tokens$/m);
 
-    const refused = await switchyard('generate', '--prompt', 'a', '--memory-mib', '24000', '--model', model);
+    const refused = await switchyard('generate', '--prompt', 'a', '--memory-mib', mebibytes, '--model', model);
     assert.deepEqual([refused.code, refused.stdout], [1, '']);
     assert.match(refused.stderr, /does not fit the memory .*--expert-precision int4.* \[INSUFFICIENT_MEMORY\]\n$/);
+  });
+
+  it('answers where the system tells neither its folders nor its processors nor its memory', async () => {
+    const preload = new URL('./break-environment.mjs', import.meta.url).href;
+    const words = [BIN, 'generate', '--prompt', 'What is 17 + 25?', '--router', 'cpu', '--json'];
+    const { code, stdout, stderr } = await runNode([`--import=${preload}`, ...words]);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal((JSON.parse(stdout) as { final: string }).final, '42');
   });
 
   it('scores a file line by line', async () => {

@@ -6,13 +6,13 @@ import { mock } from 'node:test';
 import { embeddedCheckpointPath, openSnapshot } from '@switchyard/models';
 import { Engine } from '../../src/engine.ts';
 import { InsufficientMemoryError } from '../../src/errors.ts';
-import { LoadReporter } from '../../src/load-reporter.ts';
+import { LoadReporter } from '../../src/loading/load-reporter.ts';
 import { SILENT_LOGGER } from '../../src/logger.ts';
 import { inspectMemory } from '../../src/memory/memory-report.ts';
 import type { LoadProgress } from '../../src/options.ts';
 import { planOrtMemory } from '../../src/runners/ort/plan-memory.ts';
 import { layerStep, letGo, type LoadingScript } from '../fixtures/loading-runner.ts';
-import { CAN_MAKE_HOLES, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
+import { CAN_MAKE_HOLES, limitBetweenPrecisions, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
 
 const runnerModule = new URL('../fixtures/loading-runner.ts', import.meta.url);
 const MIB = 2 ** 20;
@@ -184,38 +184,42 @@ describe('the memory of Engine.load', () => {
     });
   });
 
-  it('refuses the shape of gpt-oss-20b with exact experts on 24 GB, which int4 fits, before a weight is read', async function () {
+  it('refuses the shape of gpt-oss-20b with exact experts on 24 GB and less, before a weight is read, and says whether int4 fits', async function () {
     if (!CAN_MAKE_HOLES) this.skip();
-    await writeSparseCheckpoint(folder);
+    const config = await writeSparseCheckpoint(folder);
     const { size, blocks } = await stat(join(folder, 'model.safetensors'));
     assert.ok(size > 13e9 && blocks * 512 < 1e6, `${size} bytes in ${blocks} blocks`);
-    const phases = new Set<string>();
-    const loading = Engine.load(folder, {
-      memoryLimitBytes: 24e9,
-      onProgress: ({ phase }) => phases.add(phase),
-    });
-    await assert.rejects(loading, (error) => {
-      assert.ok(error instanceof InsufficientMemoryError);
-      assert.equal(error.demand.precision, 'exact');
-      assert.ok(error.demand.requiredBytes > 24e9);
-      const [int4, ...others] = error.alternatives;
-      assert.deepEqual([int4?.precision, int4?.fits, others.length], ['int4', true, 0]);
-      assert.match(
-        error.message,
-        /takes \d\d\.\d GB with exact experts where it may take 24\.0 GB · .*--expert-precision int4/,
-      );
-      return true;
-    });
-    assert.deepEqual([...phases], ['checkpoint']);
+    const limit = Math.min(24e9, limitBetweenPrecisions(config));
+    for (const [memoryLimitBytes, int4Fits] of [
+      [limit, limit === limitBetweenPrecisions(config)],
+      [13e9, false],
+    ] as const) {
+      const phases = new Set<string>();
+      const loading = Engine.load(folder, { memoryLimitBytes, onProgress: ({ phase }) => phases.add(phase) });
+      await assert.rejects(loading, (error) => {
+        assert.ok(error instanceof InsufficientMemoryError);
+        assert.equal(error.demand.precision, 'exact');
+        assert.ok(error.demand.requiredBytes > 24e9);
+        const [int4, ...others] = error.alternatives;
+        assert.deepEqual([int4?.precision, others.length], ['int4', 0]);
+        if (int4Fits || memoryLimitBytes === 13e9) assert.equal(int4?.fits, int4Fits);
+        assert.match(
+          error.message,
+          /takes \d\d\.\d GB with exact experts where it may take \d\d\.\d GB · .*--expert-precision int4/,
+        );
+        return true;
+      });
+      assert.deepEqual([...phases], ['checkpoint']);
+    }
   });
 
   it('is planned from headers alone', async function () {
     if (!CAN_MAKE_HOLES) this.skip();
-    await writeSparseCheckpoint(folder);
+    const config = await writeSparseCheckpoint(folder);
     const map = (): never => assert.fail('a weight was read');
     using snapshot = await openSnapshot(folder, { encoder: 'when-needed', map });
     assert.throws(() => snapshot.weights.finalNorm.bytes, /a weight was read/);
-    const allowance = { process: null, reserveBytes: 0, limitBytes: 24e9 };
+    const allowance = { process: null, reserveBytes: 0, limitBytes: limitBetweenPrecisions(config) };
     const limits = { maxSequences: 64, prefillChunk: 256, maxCachedPrefixes: 64 };
     const report = inspectMemory(snapshot.config, allowance, {
       expertPrecision: 'int4',

@@ -5,7 +5,7 @@ import type { GenerateEvent } from '../../src/events.ts';
 import type { Logger } from '../../src/logger.ts';
 import type { GenerateRequest } from '../../src/request.ts';
 
-const runnerModule = new URL('../server/scripted-runner.ts', import.meta.url);
+const runnerModule = new URL('../server/prompted-runner.ts', import.meta.url);
 /** The model says these ids. */
 const saying = (ids: readonly number[]): GenerateRequest => ({ prompt: `IDS ${ids.join(',')}`, output: 'text' });
 

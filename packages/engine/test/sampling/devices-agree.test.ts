@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { resolveSampling, type SamplingParameters } from '../../src/sampling/parameters.ts';
+import { resolveSampling } from '../../src/prepare/resolve-sampling.ts';
+import type { SamplingParameters } from '../../src/sampling/parameters.ts';
 import { RandomStream } from '../../src/sampling/random.ts';
 import { Sampler } from '../../src/sampling/sampler.ts';
 import { deviceSample } from './device-sampler.ts';

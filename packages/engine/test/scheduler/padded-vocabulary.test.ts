@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import type { TokenConstraint } from '../../src/constraint.ts';
+import type { TokenConstraint } from '../../src/constraint/token-constraint.ts';
 import { ForwardError, InvalidLogitsError } from '../../src/errors.ts';
 import type { LogitsOutput, LogitsStep } from '../../src/runners/logits-runner.ts';
 import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import type { TokenConstraint } from '../../src/constraint.ts';
+import type { TokenConstraint } from '../../src/constraint/token-constraint.ts';
 import { QueueFullError } from '../../src/errors.ts';
 import { DEFAULT_SAMPLING } from '../../src/sampling/parameters.ts';
 import type { FinishReport, GenerateJob } from '../../src/scheduler/job.ts';

@@ -1,37 +1,10 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { Engine } from '../../src/engine.ts';
+import { SCRIPTED, serve } from './serve-process.ts';
 import { scripted } from './test-server.ts';
 
-const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta.url));
-const RUNNER = new URL('./scripted-runner.ts', import.meta.url).href;
 const ANSWER = 'word '.repeat(120).trim();
-
-const SCRIPTED = ['--runner-module', RUNNER];
-
-/** Starts `switchyard serve` from its sources and waits for its URL. */
-async function serve(
-  ...options: string[]
-): Promise<{ child: ChildProcess; url: string; output: () => string; log: () => string }> {
-  const words = ['serve', '--port', '0', ...options];
-  const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, ...words]);
-  let output = '';
-  child.stdout.on('data', (data: Buffer) => {
-    output += data.toString();
-  });
-  let log = '';
-  child.stderr.on('data', (data: Buffer) => {
-    log += data.toString();
-  });
-  for (;;) {
-    const url = /listening on (\S+)/.exec(output)?.[1];
-    if (url !== undefined) return { child, url, output: () => output, log: () => log };
-    if (child.exitCode !== null) throw new Error(`serve ended with ${child.exitCode}: ${log}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 const SCRIPT = `SLOW ${scripted(`<|channel|>final<|message|>${ANSWER}`)}`;
 

@@ -365,7 +365,7 @@ describe('a server whose worker fails', () => {
 
   it('gives up loading when it is closed', async () => {
     // Were it to load to the end, the test would run out of time.
-    const runner = new URL('./scripted-runner.ts', import.meta.url);
+    const runner = new URL('./prompted-runner.ts', import.meta.url);
     const load = (signal: AbortSignal): Promise<Engine> =>
       Engine.load(undefined, { runnerModule: runner, runnerOptions: { loadMs: 600_000 }, signal });
     const server = await startServer(load, 'scripted', { port: 0 });
@@ -405,7 +405,7 @@ describe('a server whose worker fails', () => {
     const load = (): Promise<Engine> => {
       loads += 1;
       if (loads === 2) return Promise.reject(new Error('no memory just now'));
-      return Engine.load(undefined, { runnerModule: new URL('./scripted-runner.ts', import.meta.url) });
+      return Engine.load(undefined, { runnerModule: new URL('./prompted-runner.ts', import.meta.url) });
     };
     await using server = await startServer(load, 'scripted', { port: 0 });
     await server.ready;

@@ -1,35 +1,19 @@
 import assert from 'node:assert/strict';
-import { access, constants, mkdir } from 'node:fs/promises';
-import chromium from '@sparticuz/chromium';
-import { type Browser, chromium as playwright } from 'playwright-core';
+import { mkdir } from 'node:fs/promises';
+import type { Browser } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
+import { launchOrSkip } from './browser.ts';
 import { startModelServer } from './test-server.ts';
 
 /** Set to write docs/images/chat.png anew. */
 const SCREENSHOT = process.env['SWITCHYARD_SCREENSHOT'];
-
-/** A headless Chromium, or the reason why there is none. */
-async function launch(): Promise<Browser | string> {
-  try {
-    const executablePath = await chromium.executablePath();
-    await access(executablePath, constants.X_OK);
-    return await playwright.launch({ executablePath, args: [...chromium.args, '--no-sandbox'], headless: true });
-  } catch (error) {
-    return error instanceof Error ? (error.message.split('\n', 3).join(' ') ?? '') : String(error);
-  }
-}
 
 describe('the page at /', function () {
   let server: RunningServer;
   let browser: Browser;
 
   before(async function () {
-    const launched = await launch();
-    if (typeof launched === 'string') {
-      console.log(`      skipped: Chromium does not start here (${launched})`);
-      this.skip();
-    }
-    browser = launched;
+    browser = await launchOrSkip(this);
     server = await startModelServer();
   });
   after(async () => {

@@ -4,7 +4,7 @@
  */
 import { harmonyTokens } from '@switchyard/models';
 import type { LogitsRunner, LogitsOutput } from '../../src/runners/logits-runner.ts';
-import type { RunnerModuleOptions } from '../../src/runner-module.ts';
+import type { RunnerModuleOptions } from '../../src/runners/runner-module.ts';
 
 const PADDING_BONUS = 50;
 const MARKER_BONUS = 40;

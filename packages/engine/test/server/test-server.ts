@@ -4,7 +4,7 @@ import { Engine } from '../../src/engine.ts';
 import type { EngineOptions } from '../../src/options.ts';
 import type { ServerOptions } from '../../src/server/options.ts';
 import { type RunningServer, startServer } from '../../src/server/start-server.ts';
-import type { ScriptedRunnerOptions } from './scripted-runner.ts';
+import type { ScriptedRunnerOptions } from './prompted-runner.ts';
 
 /** A server with the embedded model. */
 export async function startModelServer(server: ServerOptions = {}, engine: EngineOptions = {}): Promise<RunningServer> {
@@ -26,7 +26,7 @@ export function startScriptedServer(
   return startServer(
     () =>
       Engine.load(undefined, {
-        runnerModule: new URL('./scripted-runner.ts', import.meta.url),
+        runnerModule: new URL('./prompted-runner.ts', import.meta.url),
         runnerOptions: options,
         maxCachedPrefixes: 0,
         ...engine,

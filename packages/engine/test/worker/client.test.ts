@@ -3,9 +3,10 @@ import { embeddedCheckpointPath } from '@switchyard/models';
 import { DeliveryError } from '../../src/errors.ts';
 import { type Logger, SILENT_LOGGER } from '../../src/logger.ts';
 import { resolveEngineOptions } from '../../src/options.ts';
-import { resolveSampling } from '../../src/sampling/parameters.ts';
+import { resolveSampling } from '../../src/prepare/resolve-sampling.ts';
 import type { Job } from '../../src/scheduler/job.ts';
-import { type JobListener, WorkerClient } from '../../src/worker/client.ts';
+import type { JobListener } from '../../src/scheduler/job.ts';
+import { WorkerClient } from '../../src/worker/client.ts';
 
 /** A runner whose steps never end. */
 const HANGING = `data:text/javascript,

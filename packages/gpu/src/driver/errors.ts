@@ -51,3 +51,17 @@ export class UnknownArchitectureError extends GpuError {
     this.known = known;
   }
 }
+
+/** A GPU is older than the kernels are written for. Code `UNSUPPORTED_ARCHITECTURE`. */
+export class UnsupportedArchitectureError extends GpuError {
+  /** Such as `'gfx803'`. */
+  readonly architecture: string;
+
+  constructor(architecture: string) {
+    super(
+      'UNSUPPORTED_ARCHITECTURE',
+      `${architecture} is not supported · kernels are written for AMD gfx9 (Vega, CDNA), gfx10 and newer (RDNA), and NVIDIA · use such a GPU, or backend "cpu"`,
+    );
+    this.architecture = architecture;
+  }
+}

@@ -15,6 +15,7 @@ export type GpuPlatform = 'amd' | 'nvidia';
 
 /** What is known of the device. */
 export interface GpuDeviceInfo {
+  readonly platform: GpuPlatform;
   /** Its index in the runtime's own order, from 0. */
   readonly index: number;
   /** The marketing name, such as 'AMD Instinct MI300X'; the architecture where the runtime gives none. */
@@ -29,6 +30,10 @@ export interface GpuDeviceInfo {
   readonly l2CacheBytes: number;
   /** Bytes of device memory. */
   readonly memoryBytes: number;
+  /** The most shared memory (LDS) that a block can have, in bytes; 0 where the runtime does not say. */
+  readonly sharedBytesPerBlock: number;
+  /** Whether it is part of the processor and uses the host's memory. */
+  readonly isIntegrated: boolean;
   /** The driver's version, as the runtime reports it ('13.0', '60342134'). */
   readonly driverVersion: string;
   /** The file that the runtime was loaded from. */

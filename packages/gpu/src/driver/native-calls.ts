@@ -76,6 +76,14 @@ export interface NativeRuntime {
   close(): void;
 }
 
+/** A runtime that has started: its devices, none of them opened yet. */
+export interface NativePlatform {
+  /** In the runtime's own order; at least one. */
+  readonly devices: readonly GpuDeviceInfo[];
+  /** Opens a device by its index. */
+  open(index: number): NativeRuntime;
+}
+
 /** Joins names with parameters. */
 export function shapesOf(names: SharedCallNames): Readonly<Record<SharedCall, FunctionShape>> {
   const entries = (Object.keys(SHARED_CALLS) as SharedCall[]).map((key) => [

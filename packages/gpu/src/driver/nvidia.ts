@@ -1,8 +1,9 @@
 /** NVIDIA's CUDA driver: libcuda.so.1, CUDA 12 or newer. */
 
+import { withVariables } from './environment-notes.ts';
 import { NoGpuError } from './errors.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
-import { type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
+import { type NativePlatform, type NativeRuntime, type SharedCallNames, Status, shapesOf } from './native-calls.ts';
 import { NativeMemory, textAt } from './native-memory.ts';
 import { bindAll, type LibraryLoader, loadFirst, loadSharedLibrary } from './shared-library.ts';
 
@@ -46,7 +47,15 @@ const NAMES: SharedCallNames = {
 };
 
 /** CUdevice_attribute. */
-const ATTRIBUTE = { waveSize: 10, multiprocessors: 16, l2CacheBytes: 38, major: 75, minor: 76 } as const;
+const ATTRIBUTE = {
+  waveSize: 10,
+  multiprocessors: 16,
+  integrated: 18,
+  l2CacheBytes: 38,
+  major: 75,
+  minor: 76,
+  sharedBytesPerBlock: 97,
+} as const;
 
 /** CUDA 12.3, the first whose graphs keep launches that overlap. */
 const FIRST_OVERLAP_VERSION = 12030;
@@ -62,12 +71,14 @@ const HOST_MAPPED = 0x2;
 const NAME_BYTES = 256;
 
 /**
- * Opens one NVIDIA GPU.
+ * Starts NVIDIA's driver and lists its GPUs.
  *
- * @param index The device, in CUDA's order.
  * @throws GpuLibraryNotFoundError, DriverTooOldError, NoGpuError
  */
-export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSharedLibrary): NativeRuntime {
+export function startNvidiaPlatform(
+  loader: LibraryLoader = loadSharedLibrary,
+  environment: NodeJS.ProcessEnv = process.env,
+): NativePlatform {
   const library = loadFirst(loader, 'the NVIDIA driver', ['libcuda.so.1', 'libcuda.so'], ADVICE);
   const calls = bindAll(library, shapesOf(NAMES), ADVICE);
   const own = bindAll(
@@ -95,7 +106,7 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
     own.errorName(status, nameOut.address) === Status.success ? textAt(nameOut.view.getBigUint64(0, true)) : 'unnamed';
   const refuse = (operation: string, status: number): never => {
     const found = `${operation}: ${statusName(status)} (${status})`;
-    const advice = 'check nvidia-smi and CUDA_VISIBLE_DEVICES';
+    const advice = withVariables('check that nvidia-smi lists it', 'nvidia', environment);
     throw new NoGpuError('hip', `No NVIDIA GPU · ${library.path} loaded, ${found} · ${advice}`, [found]);
   };
   const require = (operation: string, status: number): void => {
@@ -105,53 +116,69 @@ export function openNvidiaRuntime(index: number, loader: LibraryLoader = loadSha
   require('cuInit', own.init(0));
   require('cuDeviceGetCount', own.deviceCount(out.address));
   const count = out.view.getInt32(0, true);
-  if (index >= count) refuse(`device ${index} of ${count}`, Status.invalidDevice);
-  require('cuDeviceGet', own.device(out.address, index));
-  const device = out.view.getInt32(0, true);
-  const attribute = (which: number): number => {
+  if (count === 0) refuse('device 0 of 0', Status.invalidDevice);
+  require('cuDriverGetVersion', own.version(out.address));
+  const version = out.view.getInt32(0, true);
+  const handleOf = (index: number): number => {
+    require('cuDeviceGet', own.device(out.address, index));
+    return out.view.getInt32(0, true);
+  };
+  const attribute = (device: number, which: number): number => {
     require('cuDeviceGetAttribute', own.attribute(out.address, which, device));
     return out.view.getInt32(0, true);
   };
-  require('cuDeviceGetName', own.deviceName(out.address, NAME_BYTES, device));
-  const name = textAt(out.address);
-  require('cuDeviceTotalMem', own.totalMemory(out.address, device));
-  const memoryBytes = Number(out.view.getBigUint64(0, true));
-  require('cuDriverGetVersion', own.version(out.address));
-  const version = out.view.getInt32(0, true);
-  const info: GpuDeviceInfo = {
-    index,
-    name,
-    architecture: `sm_${attribute(ATTRIBUTE.major)}${attribute(ATTRIBUTE.minor)}`,
-    waveSize: attribute(ATTRIBUTE.waveSize),
-    multiprocessors: attribute(ATTRIBUTE.multiprocessors),
-    l2CacheBytes: attribute(ATTRIBUTE.l2CacheBytes),
-    memoryBytes,
-    driverVersion: `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
-    library: library.path,
+  const describe = (index: number): GpuDeviceInfo => {
+    const device = handleOf(index);
+    require('cuDeviceGetName', own.deviceName(out.address, NAME_BYTES, device));
+    const name = textAt(out.address);
+    require('cuDeviceTotalMem', own.totalMemory(out.address, device));
+    const memoryBytes = Number(out.view.getBigUint64(0, true));
+    return {
+      platform: 'nvidia',
+      index,
+      name,
+      architecture: `sm_${attribute(device, ATTRIBUTE.major)}${attribute(device, ATTRIBUTE.minor)}`,
+      waveSize: attribute(device, ATTRIBUTE.waveSize),
+      multiprocessors: attribute(device, ATTRIBUTE.multiprocessors),
+      l2CacheBytes: attribute(device, ATTRIBUTE.l2CacheBytes),
+      memoryBytes,
+      sharedBytesPerBlock: attribute(device, ATTRIBUTE.sharedBytesPerBlock),
+      isIntegrated: attribute(device, ATTRIBUTE.integrated) === 1,
+      driverVersion: `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
+      library: library.path,
+    };
   };
-  const canOverlap = version >= FIRST_OVERLAP_VERSION && attribute(ATTRIBUTE.major) >= 9;
-  const launchWithAttributes = canOverlap ? bindAll(library, OVERLAP_CALLS, ADVICE).launchWithAttributes : null;
-  require('cuDevicePrimaryCtxRetain', own.retainContext(out.address, device));
-  const context = out.view.getBigUint64(0, true);
-  const activate = (): void => require('cuCtxSetCurrent', own.setContext(context));
-  activate();
+  const devices = Array.from({ length: count }, (_, index) => describe(index));
   return {
-    platform: 'nvidia',
-    info,
-    calls,
-    names: NAMES,
-    launchWithAttributes,
-    graphUpload: { name: 'cuGraphUpload', call: own.graphUpload },
-    allowSharedBytes: {
-      name: 'cuFuncSetAttribute',
-      call: (kernel, bytes) => own.setFunctionAttribute(kernel, MAX_DYNAMIC_SHARED_BYTES, bytes),
-    },
-    mappedHostFlags: HOST_MAPPED,
-    launchParameterEnd: 0n,
-    statusName,
-    activate,
-    close() {
-      own.releaseContext(device);
+    devices,
+    open: (index): NativeRuntime => {
+      const info = devices[index] ?? refuse(`device ${index} of ${count}`, Status.invalidDevice);
+      const device = handleOf(index);
+      const canOverlap = version >= FIRST_OVERLAP_VERSION && attribute(device, ATTRIBUTE.major) >= 9;
+      const launchWithAttributes = canOverlap ? bindAll(library, OVERLAP_CALLS, ADVICE).launchWithAttributes : null;
+      require('cuDevicePrimaryCtxRetain', own.retainContext(out.address, device));
+      const context = out.view.getBigUint64(0, true);
+      const activate = (): void => require('cuCtxSetCurrent', own.setContext(context));
+      activate();
+      return {
+        platform: 'nvidia',
+        info,
+        calls,
+        names: NAMES,
+        launchWithAttributes,
+        graphUpload: { name: 'cuGraphUpload', call: own.graphUpload },
+        allowSharedBytes: {
+          name: 'cuFuncSetAttribute',
+          call: (kernel, bytes) => own.setFunctionAttribute(kernel, MAX_DYNAMIC_SHARED_BYTES, bytes),
+        },
+        mappedHostFlags: HOST_MAPPED,
+        launchParameterEnd: 0n,
+        statusName,
+        activate,
+        close() {
+          own.releaseContext(device);
+        },
+      };
     },
   };
 }

@@ -1,46 +1,147 @@
 /** Finding a GPU. */
 
 import { BackendUnavailableError } from '../errors.ts';
+import { startAmdPlatform } from './amd.ts';
+import { isSupported, refuseUnsupported } from './architectures.ts';
+import { type DeviceChoice, describeDevice, findDevice, platformOfChoice, preferredDevice } from './choose-device.ts';
+import { gpuVariablesSet } from './environment-notes.ts';
 import { NoGpuError } from './errors.ts';
-import { openAmdRuntime } from './amd.ts';
-import type { GpuDriver, GpuPlatform } from './gpu-driver.ts';
-import type { NativeRuntime } from './native-calls.ts';
+import type { GpuDeviceInfo, GpuDriver, GpuPlatform } from './gpu-driver.ts';
+import { type SearchedMachine, thisMachine } from './library-search.ts';
+import type { NativePlatform } from './native-calls.ts';
 import { NativeGpuDriver } from './native-driver.ts';
-import { openNvidiaRuntime } from './nvidia.ts';
+import { startNvidiaPlatform } from './nvidia.ts';
 import { type LibraryLoader, loadSharedLibrary } from './shared-library.ts';
 
-/** Which GPU to open. */
-export interface OpenGpuDriverOptions {
-  /** The runtime to ask. Defaults to AMD's, then NVIDIA's. */
+/** Which GPUs to look at. */
+export interface ListGpuDevicesOptions {
+  /** The runtime to ask. Defaults to AMD's and NVIDIA's. */
   readonly platform?: GpuPlatform;
-  /** The device's index in that runtime's order. Defaults to 0. */
-  readonly device?: number;
   /** How libraries are loaded. Defaults to the dynamic linker. */
   readonly loader?: LibraryLoader;
+  /** The environment and files that are looked at. Defaults to this machine's. */
+  readonly machine?: SearchedMachine;
 }
 
-type OpenRuntime = (index: number, loader: LibraryLoader) => NativeRuntime;
+/** Which GPU to open. */
+export interface OpenGpuDriverOptions extends ListGpuDevicesOptions {
+  /**
+   * The GPU. Defaults to what the environment variable SWITCHYARD_DEVICE names, else to a discrete GPU before an
+   * integrated one, AMD's before NVIDIA's.
+   */
+  readonly device?: DeviceChoice;
+}
 
-const RUNTIMES: Readonly<Record<GpuPlatform, OpenRuntime>> = { amd: openAmdRuntime, nvidia: openNvidiaRuntime };
+/** The GPUs of a machine. */
+export interface GpuDeviceList {
+  /** AMD's first, each in its runtime's own order. */
+  readonly devices: readonly GpuDeviceInfo[];
+  /** The one that is opened where none is chosen; null where there is none. */
+  readonly preferred: GpuDeviceInfo | null;
+  /** Why a platform shows none. */
+  readonly unavailable: readonly { readonly platform: GpuPlatform; readonly error: BackendUnavailableError }[];
+  /** Environment variables that are set and decide what is shown, as `NAME=value`. */
+  readonly variables: readonly string[];
+}
+
+const PLATFORMS: readonly GpuPlatform[] = ['amd', 'nvidia'];
+
+/** Lists the GPUs of a machine; opens none. */
+export function listGpuDevices(options: ListGpuDevicesOptions = {}): GpuDeviceList {
+  const started = new StartedPlatforms(options);
+  const platforms = options.platform === undefined ? PLATFORMS : [options.platform];
+  for (const platform of platforms) started.start(platform);
+  return {
+    devices: started.devices,
+    preferred: preferredDevice(started.devices),
+    unavailable: started.unavailable,
+    variables: variablesOf(platforms, started.machine),
+  };
+}
 
 /**
  * Opens a GPU.
  *
- * @throws the named platform's own error (GpuLibraryNotFoundError, DriverTooOldError, NoGpuError); NoGpuError with
- * both platforms' reasons in `tried` where no platform is named and neither has a device
+ * @throws the named platform's own error (GpuLibraryNotFoundError, DriverTooOldError, NoGpuError) where it has no GPU;
+ * NoGpuError with both platforms' reasons in `tried` where no platform is named and neither has one, and where there is
+ * no such GPU as was chosen; UnsupportedArchitectureError
  */
 export function openGpuDriver(options: OpenGpuDriverOptions = {}): GpuDriver {
-  const { platform, device = 0, loader = loadSharedLibrary } = options;
-  if (platform !== undefined) return new NativeGpuDriver(RUNTIMES[platform](device, loader));
-  const tried: string[] = [];
-  for (const candidate of ['amd', 'nvidia'] as const) {
+  const started = new StartedPlatforms(options);
+  const choice = options.device ?? (started.machine.environment['SWITCHYARD_DEVICE'] || undefined);
+  const platform = options.platform ?? (choice === undefined ? null : platformOfChoice(choice));
+  const candidates = platform === null ? PLATFORMS : [platform];
+  for (const candidate of candidates) {
+    started.start(candidate);
+    const found = choice === undefined ? preferredDevice(started.devices) : findDevice(started.devices, choice);
+    if (found === null) continue;
+    // A GPU that is second best is taken only once every platform has been asked for a better one.
+    const isBest = !found.isIntegrated && isSupported(found.architecture);
+    if (choice === undefined && !isBest && candidate !== candidates.at(-1)) continue;
+    return open(started, found);
+  }
+  const preferred = preferredDevice(started.devices);
+  if (choice === undefined && preferred !== null) return open(started, preferred);
+  throw started.refusal(choice);
+}
+
+function open(started: StartedPlatforms, info: GpuDeviceInfo): GpuDriver {
+  refuseUnsupported(info.architecture);
+  return new NativeGpuDriver(started.platformOf(info).open(info.index));
+}
+
+function variablesOf(platforms: readonly GpuPlatform[], { environment }: SearchedMachine): readonly string[] {
+  return [...new Set(platforms.flatMap((platform) => gpuVariablesSet(platform, environment)))];
+}
+
+/** Runtimes that have been asked for their devices. */
+class StartedPlatforms {
+  readonly machine: SearchedMachine;
+  readonly devices: GpuDeviceInfo[] = [];
+  readonly unavailable: { readonly platform: GpuPlatform; readonly error: BackendUnavailableError }[] = [];
+  readonly #loader: LibraryLoader;
+  readonly #asked = new Set<GpuPlatform>();
+  readonly #platforms = new Map<GpuPlatform, NativePlatform>();
+
+  constructor({ loader = loadSharedLibrary, machine = thisMachine() }: ListGpuDevicesOptions) {
+    this.#loader = loader;
+    this.machine = machine;
+  }
+
+  start(platform: GpuPlatform): void {
+    this.#asked.add(platform);
     try {
-      return new NativeGpuDriver(RUNTIMES[candidate](device, loader));
+      const started =
+        platform === 'amd'
+          ? startAmdPlatform(this.#loader, this.machine)
+          : startNvidiaPlatform(this.#loader, this.machine.environment);
+      this.#platforms.set(platform, started);
+      this.devices.push(...started.devices);
     } catch (error) {
       if (!(error instanceof BackendUnavailableError)) throw error;
-      tried.push(`${candidate}: ${error.message}`);
+      this.unavailable.push({ platform, error });
     }
   }
-  const advice = 'install an AMD or NVIDIA driver, or use backend "cpu"';
-  throw new NoGpuError('hip', `No GPU could be opened · ${tried.join(' | ')} · ${advice}`, tried);
+
+  platformOf({ platform }: GpuDeviceInfo): NativePlatform {
+    const started = this.#platforms.get(platform);
+    if (started === undefined) throw new RangeError(`The platform ${platform} was not started.`);
+    return started;
+  }
+
+  /** Why no GPU was opened. */
+  refusal(choice: DeviceChoice | undefined): BackendUnavailableError {
+    const [only, other] = this.unavailable;
+    if (only !== undefined && other === undefined && this.devices.length === 0) return only.error;
+    const reasons = this.unavailable.map(({ platform, error }) => `${platform}: ${error.message}`);
+    if (this.devices.length === 0) {
+      const advice = 'install an AMD or NVIDIA driver, or use backend "cpu"';
+      return new NoGpuError('hip', `No GPU could be opened · ${reasons.join(' | ')} · ${advice}`, reasons);
+    }
+    const found = [...this.devices.map(describeDevice), ...reasons];
+    const set = variablesOf([...this.#asked], this.machine);
+    const hidden = set.length === 0 ? '' : `, or change ${set.join(', ')}`;
+    const message = `There is no GPU '${choice}' · found ${found.join('; ')} · choose one of these${hidden}`;
+    return new NoGpuError('hip', message, found);
+  }
 }

@@ -3,6 +3,7 @@
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import koffi from 'koffi';
+import { BackendUnavailableError } from '../errors.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError } from './errors.ts';
 
 /** What a C function takes. Pointers travel as bigint. */
@@ -67,15 +68,48 @@ export function loadFirst(
   candidates: readonly string[],
   advice: string,
 ): SharedLibrary {
-  const tried: string[] = [];
+  const notFound = ({ notLoaded }: UnusableLibraries): Error => new GpuLibraryNotFoundError(purpose, notLoaded, advice);
+  return useFirst(loader, candidates, (library) => library, notFound);
+}
+
+/** What became of several candidates, none of which was of use. */
+export interface UnusableLibraries {
+  /** Those that did not load, and why. */
+  readonly notLoaded: readonly string[];
+  /** Why each of those that loaded is of no use. */
+  readonly refusals: readonly BackendUnavailableError[];
+}
+
+/**
+ * Loads candidates, best first, until one is of use.
+ *
+ * @param use throws BackendUnavailableError where a library that loaded cannot be used
+ * @param none makes the error that is thrown where none was of use
+ */
+export function useFirst<Result>(
+  loader: LibraryLoader,
+  candidates: readonly string[],
+  use: (library: SharedLibrary) => Result,
+  none: (unusable: UnusableLibraries) => Error,
+): Result {
+  const notLoaded: string[] = [];
+  const refusals: BackendUnavailableError[] = [];
   for (const candidate of candidates) {
+    let library: SharedLibrary;
     try {
-      return loader(candidate);
+      library = loader(candidate);
     } catch (error) {
-      tried.push(`${candidate} (${error instanceof Error ? error.message : String(error)})`);
+      notLoaded.push(`${candidate} (${error instanceof Error ? error.message : String(error)})`);
+      continue;
+    }
+    try {
+      return use(library);
+    } catch (error) {
+      if (!(error instanceof BackendUnavailableError)) throw error;
+      refusals.push(error);
     }
   }
-  throw new GpuLibraryNotFoundError(purpose, tried, advice);
+  throw none({ notLoaded, refusals });
 }
 
 /** A function's accepted names, newest first, and its parameters; the result is an int status. */

@@ -1,14 +1,20 @@
 /** AMD's code-object manager, asked which architectures the compiler knows. */
 
+import { rocmCandidates, type SearchedMachine } from '../driver/library-search.ts';
 import { NativeMemory, textAt } from '../driver/native-memory.ts';
 import { type LibraryLoader, loadFirst, loadSharedLibrary } from '../driver/shared-library.ts';
 import { GpuLibraryNotFoundError } from '../driver/errors.ts';
 
 /**
  * The architectures ('gfx90a') that the installed code-object manager knows; null where there is none to ask.
+ *
+ * @param options.beside the library that will ask it: one of the same installation goes first
  */
-export function listKnownArchitectures(loader: LibraryLoader = loadSharedLibrary): readonly string[] | null {
-  const names = ['libamd_comgr.so.3', 'libamd_comgr.so.2', 'libamd_comgr.so'];
+export function listKnownArchitectures(
+  loader: LibraryLoader = loadSharedLibrary,
+  { beside, machine }: { readonly beside?: string; readonly machine?: SearchedMachine } = {},
+): readonly string[] | null {
+  const names = rocmCandidates('amd_comgr', machine, beside);
   let library: ReturnType<LibraryLoader>;
   try {
     library = loadFirst(loader, 'the code-object manager', names, 'install ROCm');

@@ -89,7 +89,8 @@ export class KernelLibrary {
 
   async #compile({ name, source, defines }: KernelUnit, symbol: string): Promise<Uint8Array> {
     const { architecture } = this.target;
-    this.#compiler ??= this.target.vendor === 'amd' ? openHiprtc() : openNvrtc();
+    this.#compiler ??=
+      this.target.vendor === 'amd' ? openHiprtc(undefined, { beside: this.#driver.info.library }) : openNvrtc();
     this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${this.#compiler.version}.`);
     const request = { source: source(), name: `${name}.hip`, architecture, defines };
     return this.#cache.compile(this.#compiler, request);

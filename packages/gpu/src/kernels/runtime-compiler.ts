@@ -3,7 +3,7 @@
 import { KernelCompileError } from '../errors.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../driver/errors.ts';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
-import { loadHipRuntime, rocmFolders } from '../driver/amd.ts';
+import { rocmCandidates, type SearchedMachine, thisMachine } from '../driver/library-search.ts';
 import { listKnownArchitectures } from './comgr.ts';
 import { addressOf, NativeMemory, textAt } from '../driver/native-memory.ts';
 import {
@@ -13,6 +13,7 @@ import {
   loadFirst,
   loadSharedLibrary,
   type SharedLibrary,
+  useFirst,
 } from '../driver/shared-library.ts';
 
 type CompilerCall = 'version' | 'create' | 'compile' | 'logSize' | 'log' | 'codeSize' | 'code' | 'destroy';
@@ -46,32 +47,40 @@ function dialectCalls(prefix: 'hiprtc' | 'nvrtc', code: string): Dialect['calls'
 }
 
 /**
- * Finds hipRTC: libhiprtc of ROCm 6 and 7, or the functions inside libamdhip64 of ROCm 5.
+ * Finds hipRTC: libhiprtc of ROCm 6 and 7, or the functions inside libamdhip64 of ROCm 5. One that does not start is
+ * passed over.
  *
- * @throws GpuLibraryNotFoundError, DriverTooOldError
+ * @param options.beside the runtime that its code is for: a hipRTC of the same installation goes first
+ * @throws GpuLibraryNotFoundError naming what was tried, and what a library that loaded lacks
  */
-export function openHiprtc(loader: LibraryLoader = loadSharedLibrary): KernelCompiler {
-  const advice = 'install ROCm 5.2 or newer (hipRTC), or use a shape that has an ahead-of-time object';
-  const names = ['libhiprtc.so.7', 'libhiprtc.so.6', 'libhiprtc.so'];
-  const candidates = [...names, ...rocmFolders(process.env).map((folder) => `${folder}/libhiprtc.so`)];
-  let library: SharedLibrary;
-  try {
-    library = loadFirst(loader, 'hipRTC', candidates, advice);
-  } catch (error) {
-    if (!(error instanceof GpuLibraryNotFoundError)) throw error;
-    library = loadHipRuntime(loader);
-  }
+export function openHiprtc(
+  loader: LibraryLoader = loadSharedLibrary,
+  { beside, machine = thisMachine() }: { readonly beside?: string; readonly machine?: SearchedMachine } = {},
+): KernelCompiler {
+  const open = (library: SharedLibrary): KernelCompiler => hiprtcIn(library, loader, machine);
+  const own = rocmCandidates('hiprtc', machine, beside);
+  const candidates = [...own, ...rocmCandidates('amdhip64', machine, beside)];
+  return useFirst(loader, candidates, open, ({ notLoaded, refusals }) => {
+    const tried = [...notLoaded, ...refusals.map(({ message }) => message)];
+    return new GpuLibraryNotFoundError('hipRTC', tried, HIPRTC_ADVICE);
+  });
+}
+
+const HIPRTC_ADVICE = 'install ROCm 5.2 or newer (hipRTC), or use a shape that has an ahead-of-time object';
+
+function hiprtcIn(library: SharedLibrary, loader: LibraryLoader, machine: SearchedMachine): KernelCompiler {
   let known: readonly string[] | null | undefined;
   return new RuntimeCompiler(library, {
     title: 'hipRTC',
-    advice,
+    advice: HIPRTC_ADVICE,
     calls: dialectCalls('hiprtc', 'Code'),
     architectureOption: '--offload-arch=',
     // Compiling for an architecture that its LLVM does not know ends the process, so the code-object manager is
     // asked first.
     refuseUnknown(architecture) {
-      known ??= listKnownArchitectures(loader);
-      if (known !== null && !known.includes(architecture)) {
+      known ??= listKnownArchitectures(loader, { beside: library.path, machine });
+      // 'gfx90a:sramecc+:xnack-' is gfx90a with settings.
+      if (known !== null && !known.includes(architecture.split(':')[0] ?? '')) {
         throw new UnknownArchitectureError(architecture, `hipRTC (${library.path})`, known);
       }
     },

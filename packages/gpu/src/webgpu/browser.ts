@@ -1,5 +1,6 @@
 /** What WebGPU programs share, without Node imports: for web pages, and for any program that brings a GPUDevice. */
 
+export { isSoftwareAdapter } from './adapters.ts';
 export { compileFailure, fromGpuError, outOfMemory, WebGpuDeviceLostError, WebGpuValidationError } from './errors.ts';
 export { PipelineCache } from './pipeline-cache.ts';
 export type { CachedPipeline, PipelineDescription } from './pipeline-cache.ts';

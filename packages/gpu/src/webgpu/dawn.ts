@@ -1,6 +1,7 @@
 /** Opens WebGPU in Node: the optional package `webgpu`, which is Dawn. */
 
 import { BackendUnavailableError } from '../errors.ts';
+import { noAdapter, onlySoftware } from './adapters.ts';
 import { loadSwiftShader } from './swiftshader.ts';
 
 /**
@@ -14,10 +15,11 @@ const opened = new Map<boolean, Promise<GPU>>();
  *
  * @param software whether its Vulkan is SwiftShader. Once it was opened, Vulkan instances that are made later in this
  *   process find SwiftShader alone.
- * @throws BackendUnavailableError where the package is missing or does not load
+ * @param hardwareOnly whether to refuse a machine whose only GPUs are software. Nothing is written to standard error.
+ * @throws BackendUnavailableError where the package is missing or does not load, or Vulkan has nothing that is wanted
  */
-export async function openDawn(software: boolean): Promise<GPU> {
-  const opening = opened.get(software) ?? open(software);
+export async function openDawn(software: boolean, hardwareOnly = false): Promise<GPU> {
+  const opening = opened.get(software) ?? open(software, hardwareOnly);
   opened.set(software, opening);
   try {
     return await opening;
@@ -27,11 +29,26 @@ export async function openDawn(software: boolean): Promise<GPU> {
   }
 }
 
-async function open(software: boolean): Promise<GPU> {
+async function open(software: boolean, hardwareOnly: boolean): Promise<GPU> {
+  const create = await importDawn();
   if (software) await loadSwiftShader();
+  else if (process.platform === 'linux') await requireVulkan(hardwareOnly);
+  return create([]);
+}
+
+/** Dawn goes through Vulkan on Linux, and complains on standard error where there is none. */
+async function requireVulkan(hardwareOnly: boolean): Promise<void> {
+  const { probeVulkan } = await import('./vulkan-probe.ts');
+  const { devices, reason } = probeVulkan();
+  if (devices === null) throw noAdapter('adapter', reason);
+  if (devices.length === 0) throw noAdapter('adapter', 'Vulkan: no driver');
+  if (hardwareOnly && devices.every(({ type }) => type === 'cpu')) throw onlySoftware(devices.map(({ name }) => name));
+}
+
+async function importDawn(): Promise<(options: string[]) => GPU> {
   try {
     const { create } = await import('webgpu');
-    return create([]);
+    return create;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BackendUnavailableError(

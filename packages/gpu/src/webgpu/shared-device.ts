@@ -3,6 +3,7 @@
 
 import { BackendUnavailableError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { adapterName, isSoftwareAdapter, noAdapter, onlySoftware } from './adapters.ts';
 import { WebGpuDeviceLostError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 
@@ -21,6 +22,8 @@ const callersDevices = new WeakMap<GPUDevice, SharedDevice>();
 export interface DeviceRequest {
   /** Ask for a software adapter. Defaults to `false`. */
   readonly software?: boolean;
+  /** Refuse an adapter that computes on the CPU. Defaults to `false`. */
+  readonly hardwareOnly?: boolean;
   readonly logger?: Logger;
 }
 
@@ -31,6 +34,8 @@ export class SharedDevice {
   readonly name: string;
   /** Invocations in the smallest subgroup that the device may form; 1 where it has no subgroup operations. */
   readonly minSubgroupSize: number;
+  /** Whether the adapter computes on the CPU. */
+  readonly isSoftware: boolean;
   readonly pipelines: PipelineCache;
   readonly #isOwned: boolean;
   #users = 0;
@@ -41,7 +46,8 @@ export class SharedDevice {
     this.gpuDevice = gpuDevice;
     this.pipelines = new PipelineCache(gpuDevice);
     this.#isOwned = isOwned;
-    this.name = nameOf(info);
+    this.name = adapterName(info);
+    this.isSoftware = isSoftwareAdapter(info);
     this.minSubgroupSize = gpuDevice.features.has('subgroups') ? (info?.subgroupMinSize ?? LEAST_SUBGROUP_SIZE) : 1;
     void gpuDevice.lost.then((lost) => {
       this.#lost = lost;
@@ -89,9 +95,16 @@ export function acquireCallersDevice(gpuDevice: GPUDevice, logger?: Logger): Sha
 /**
  * The device that the users of one GPU object share, acquired.
  *
- * @throws BackendUnavailableError where there is no adapter, or it gives no device
+ * @throws BackendUnavailableError where there is no adapter, it gives no device, or it is software and refused
  */
 export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Promise<SharedDevice> {
+  const device = await acquireAnyDevice(gpu, request);
+  if (request.hardwareOnly !== true || !device.isSoftware) return device;
+  device.release();
+  throw onlySoftware([device.name]);
+}
+
+async function acquireAnyDevice(gpu: GPU, request: DeviceRequest): Promise<SharedDevice> {
   const software = request.software ?? false;
   const ofGpu = sharedDevices.get(gpu) ?? new Map<boolean, Promise<SharedDevice>>();
   sharedDevices.set(gpu, ofGpu);
@@ -102,7 +115,7 @@ export async function acquireSharedDevice(gpu: GPU, request: DeviceRequest): Pro
   }
   // Another caller may have replaced it while this one waited.
   const current = ofGpu.get(software);
-  if (current !== undefined && current !== existing) return acquireSharedDevice(gpu, request);
+  if (current !== undefined && current !== existing) return acquireAnyDevice(gpu, request);
   const requested = requestDevice(gpu, software, request.logger);
   ofGpu.set(software, requested);
   return (await requested).acquire();
@@ -112,14 +125,7 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
   const adapter = await gpu.requestAdapter(
     software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
   );
-  if (adapter === null) {
-    const wanted = software ? 'software adapter' : 'adapter';
-    throw new BackendUnavailableError(
-      'webgpu',
-      `WebGPU found no ${wanted}. Install a GPU driver with Vulkan, Metal or Direct3D 12, or use backend "cpu".`,
-      [`requestAdapter: no ${wanted}`],
-    );
-  }
+  if (adapter === null) throw noAdapter(software ? 'software adapter' : 'adapter');
   const { limits } = adapter;
   try {
     const gpuDevice = await adapter.requestDevice({
@@ -134,15 +140,9 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BackendUnavailableError(
       'webgpu',
-      `The WebGPU adapter ${nameOf(adapter.info)} gave no device: ${reason}. Close other programs on the GPU, or use backend "cpu".`,
+      `The WebGPU adapter ${adapterName(adapter.info)} gave no device: ${reason}. Close other programs on the GPU, or use backend "cpu".`,
       [`requestDevice: ${reason}`],
       { cause },
     );
   }
-}
-
-function nameOf(info: GPUAdapterInfo | undefined): string {
-  if (info === undefined) return 'WebGPU device';
-  const name = [info.device, info.architecture, info.description].find((part) => part !== '') ?? 'WebGPU device';
-  return info.vendor === '' ? name : `${name} (${info.vendor})`;
 }

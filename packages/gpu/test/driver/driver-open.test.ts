@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict';
-import { BackendUnavailableError } from '../../src/errors.ts';
-import { hipRuntimeCandidates } from '../../src/driver/amd.ts';
+import { BackendUnavailableError, KernelCompileError } from '../../src/errors.ts';
+import { addressOf, viewOf } from '../../src/driver/native-memory.ts';
+import { rocmCandidates } from '../../src/driver/library-search.ts';
 import { listKnownArchitectures } from '../../src/kernels/comgr.ts';
 import { openGpuDriver } from '../../src/driver/open-driver.ts';
 import { nvrtcCandidates, openHiprtc, openNvrtc } from '../../src/kernels/runtime-compiler.ts';
 import type { LibraryLoader, NativeFunction } from '../../src/driver/shared-library.ts';
-import { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError } from '../../src/driver/errors.ts';
+import { loaderOf, machineOf, paperHip } from './paper-machine.ts';
+import {
+  DriverTooOldError,
+  GpuLibraryNotFoundError,
+  NoGpuError,
+  UnknownArchitectureError,
+} from '../../src/driver/errors.ts';
 
-/** A machine that has the named libraries only, whose functions answer with fixed statuses. */
-function machineWith(
-  libraries: Readonly<Record<string, Readonly<Record<string, NativeFunction>> | 'any function gives 0'>>,
-): LibraryLoader {
-  return (path) => {
-    const functions = libraries[path];
-    if (functions === undefined) throw new Error('no such file');
-    const find = (symbol: string): NativeFunction | null =>
-      functions === 'any function gives 0' ? () => 0 : (functions[symbol] ?? null);
-    return { path, find };
-  };
-}
-
-const NOTHING = machineWith({});
+const NOTHING = loaderOf({});
 
 describe('opening a GPU', () => {
   it('names every library that was tried', () => {
@@ -29,8 +23,8 @@ describe('opening a GPU', () => {
       (error) => {
         assert.ok(error instanceof GpuLibraryNotFoundError && error instanceof BackendUnavailableError);
         assert.equal(error.code, 'GPU_LIBRARY_NOT_FOUND');
-        assert.equal(error.tried.length, hipRuntimeCandidates().length);
-        for (const name of hipRuntimeCandidates()) assert.ok(error.message.includes(name));
+        assert.equal(error.tried.length, rocmCandidates('amdhip64').length);
+        for (const name of rocmCandidates('amdhip64')) assert.ok(error.message.includes(name));
         return true;
       },
     );
@@ -45,7 +39,7 @@ describe('opening a GPU', () => {
   });
 
   it('names the functions that an old library lacks', () => {
-    const old = machineWith({ 'libamdhip64.so.5': { hipInit: () => 0 } });
+    const old = loaderOf({ 'libamdhip64.so.5': { hipInit: () => 0 } });
     assert.throws(
       () => openGpuDriver({ platform: 'amd', loader: old }),
       (error) =>
@@ -62,17 +56,45 @@ describe('opening a GPU', () => {
     };
     const everything = new Proxy(names, { get: (target, name) => target[String(name)] ?? (() => 0) });
     assert.throws(
-      () => openGpuDriver({ platform: 'amd', loader: machineWith({ 'libamdhip64.so.7': everything }) }),
+      () => openGpuDriver({ platform: 'amd', loader: loaderOf({ 'libamdhip64.so.7': everything }) }),
       (error) => error instanceof NoGpuError && /hipInit: hipErrorInvalidDevice \(101\)/.test(error.message),
     );
   });
 
   it('refuses an index past the devices', () => {
     // hipGetDeviceCount answers 0 and leaves the count at 0.
-    const none = machineWith({ 'libamdhip64.so.6': 'any function gives 0' });
+    const none = loaderOf({ 'libamdhip64.so.6': 'any function gives 0' });
     assert.throws(
       () => openGpuDriver({ platform: 'amd', loader: none }),
       (error) => error instanceof NoGpuError && /device 0 of 0/.test(error.message),
+    );
+  });
+
+  it('goes on to the next runtime where one is found and does not start', () => {
+    const opened: number[] = [];
+    const dead = { ...paperHip([]), hipInit: () => 101, hipGetErrorName: () => 'hipErrorInvalidDevice' };
+    const everything = new Proxy(dead, { get: (target, name) => Reflect.get(target, name) ?? (() => 0) });
+    const machine = machineOf(['/opt/rocm/lib/libamdhip64.so.7', '/opt/rocm-6.4.0/lib/libamdhip64.so.6']);
+    const loader = loaderOf({
+      '/opt/rocm/lib/libamdhip64.so.7': { hipInit: () => 0 },
+      '/opt/rocm-6.4.0/lib/libamdhip64.so.6': everything,
+      'libamdhip64.so.5': paperHip([{ name: 'AMD Instinct MI100', architecture: 'gfx908' }], opened),
+    });
+    using driver = openGpuDriver({ loader, machine });
+    assert.deepEqual([driver.info.library, driver.info.name], ['libamdhip64.so.5', 'AMD Instinct MI100']);
+    assert.deepEqual(new Set(opened), new Set([0]));
+  });
+
+  it('gives the reason of every runtime that was found, where none starts', () => {
+    const machine = machineOf(['/opt/rocm/lib/libamdhip64.so.7']);
+    const loader = loaderOf({ '/opt/rocm/lib/libamdhip64.so.7': {}, 'libamdhip64.so.5': paperHip([]) });
+    assert.throws(
+      () => openGpuDriver({ platform: 'amd', loader, machine }),
+      (error) =>
+        error instanceof NoGpuError &&
+        error.tried.length === 2 &&
+        /\/opt\/rocm\/lib\/libamdhip64\.so\.7 is too old/.test(error.message) &&
+        /libamdhip64\.so\.5 loaded, device 0 of 0/.test(error.message),
     );
   });
 
@@ -82,18 +104,43 @@ describe('opening a GPU', () => {
       tried.push(path);
       throw new Error('no such file');
     };
-    assert.throws(() => openGpuDriver({ platform: 'amd', loader }));
-    assert.deepEqual(tried.slice(0, 4), ['libamdhip64.so.7', 'libamdhip64.so.6', 'libamdhip64.so.5', 'libamdhip64.so']);
+    assert.throws(() => openGpuDriver({ platform: 'amd', loader, machine: machineOf() }));
+    assert.deepEqual(tried, ['libamdhip64.so.7', 'libamdhip64.so.6', 'libamdhip64.so.5', 'libamdhip64.so']);
   });
 });
 
 describe('opening a runtime compiler', () => {
   it('looks for hipRTC by its own name, then inside the HIP runtime', () => {
-    const inside = machineWith({ 'libamdhip64.so.5': 'any function gives 0' });
+    const inside = loaderOf({ 'libamdhip64.so.5': 'any function gives 0' });
     assert.match(openHiprtc(inside).version, /^hipRTC/);
-    const own = machineWith({ 'libhiprtc.so.7': 'any function gives 0' });
+    const own = loaderOf({ 'libhiprtc.so.7': 'any function gives 0' });
     assert.match(openHiprtc(own).version, /^hipRTC/);
     assert.throws(() => openHiprtc(NOTHING), GpuLibraryNotFoundError);
+  });
+
+  it('takes hipRTC from the installation of the runtime that is in use', () => {
+    const files = ['/opt/rocm/lib/libhiprtc.so.7', '/opt/rocm-6.4.0/lib/libhiprtc.so.6'];
+    const asked: string[] = [];
+    const load = loaderOf(Object.fromEntries(files.map((file) => [file, 'any function gives 0' as const])));
+    const loader: LibraryLoader = (path) => {
+      asked.push(path);
+      return load(path);
+    };
+    openHiprtc(loader, { machine: machineOf(files), beside: '/opt/rocm-6.4.0/lib/libamdhip64.so.6' });
+    assert.deepEqual(asked, ['/opt/rocm-6.4.0/lib/libhiprtc.so.6']);
+  });
+
+  it('passes over a hipRTC that lacks functions, and names what was tried where there is no other', () => {
+    const working = loaderOf({ 'libhiprtc.so.7': {}, 'libamdhip64.so.5': 'any function gives 0' });
+    assert.match(openHiprtc(working, { machine: machineOf() }).version, /^hipRTC/);
+    assert.throws(
+      () => openHiprtc(loaderOf({ 'libhiprtc.so.7': {} }), { machine: machineOf() }),
+      (error) =>
+        error instanceof GpuLibraryNotFoundError &&
+        error.library === 'hipRTC' &&
+        /libhiprtc\.so\.7 is too old · it lacks hiprtcVersion/.test(error.message) &&
+        /libamdhip64\.so\.6 \(no such file\)/.test(error.message),
+    );
   });
 
   it('looks for NVRTC where SWITCHYARD_NVRTC and CUDA_PATH say', () => {
@@ -102,6 +149,27 @@ describe('opening a runtime compiler', () => {
     assert.ok(candidates.includes('libnvrtc.so.13'));
     assert.ok(candidates.includes('/cuda/lib64/libnvrtc.so.12'));
     assert.throws(() => openNvrtc(NOTHING), GpuLibraryNotFoundError);
+  });
+
+  it('tells architectures apart from their features', () => {
+    const isa = new TextEncoder().encode('amdgcn-amd-amdhsa--gfx90a\0');
+    const write = (out: unknown, value: bigint): number => {
+      new DataView(viewOf(out as bigint, 8)).setBigUint64(0, value, true);
+      return 0;
+    };
+    const loader = loaderOf({
+      'libhiprtc.so.7': 'any function gives 0',
+      'libamd_comgr.so.3': {
+        amd_comgr_get_isa_count: (out) => write(out, 1n),
+        amd_comgr_get_isa_name: (_, out) => write(out, addressOf(isa)),
+      },
+    });
+    const compiler = openHiprtc(loader, { machine: machineOf() });
+    const compile = (architecture: string) =>
+      compiler.compile({ source: '', name: 'k.hip', architecture, defines: {} });
+    assert.throws(() => compile('gfx942:xnack-'), UnknownArchitectureError);
+    // It is asked to compile, and gives no code: the stand-in computes nothing.
+    assert.throws(() => compile('gfx90a:sramecc+:xnack-'), KernelCompileError);
   });
 
   it('knows no architectures where there is no code-object manager', () => {

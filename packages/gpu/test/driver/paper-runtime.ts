@@ -5,6 +5,7 @@ import { SHARED_CALLS } from '../../src/driver/native-calls.ts';
 import type { NativeRuntime, SharedCall, SharedCallNames } from '../../src/driver/native-calls.ts';
 
 export const PAPER_GPU: GpuDeviceInfo = {
+  platform: 'amd',
   index: 0,
   name: 'Paper GPU',
   architecture: 'gfx942',
@@ -12,6 +13,8 @@ export const PAPER_GPU: GpuDeviceInfo = {
   multiprocessors: 1,
   l2CacheBytes: 0,
   memoryBytes: 0,
+  sharedBytesPerBlock: 65_536,
+  isIntegrated: false,
   driverVersion: '1',
   library: 'paper',
 };

@@ -31,6 +31,8 @@ export interface WebGpuRouterOptions {
   readonly path?: ExchangePath | 'auto';
   /** Ask for a software adapter. Defaults to `false`. */
   readonly software?: boolean;
+  /** Refuse an adapter that computes on the CPU, as `createRouter` does unless WebGPU is named. Defaults to `false`. */
+  readonly hardwareOnly?: boolean;
 }
 
 /**
@@ -60,8 +62,8 @@ export async function createRouterOnGpu(
   gpu: GPU,
   options: WebGpuRouterOptions,
 ): Promise<WebGpuRouter> {
-  const { logger, software = false } = options;
-  const device = await acquireSharedDevice(gpu, { software, ...(logger && { logger }) });
+  const { logger, software = false, hardwareOnly = false } = options;
+  const device = await acquireSharedDevice(gpu, { software, hardwareOnly, ...(logger && { logger }) });
   return createOn(config, device, options);
 }
 

@@ -26,5 +26,5 @@ export async function createWebGpuRouter(
   options: WebGpuRouterOptions = {},
 ): Promise<WebGpuRouter> {
   if (options.device !== undefined) return createInBrowser(config, options);
-  return createRouterOnGpu(config, await openDawn(options.software ?? false), options);
+  return createRouterOnGpu(config, await openDawn(options.software ?? false, options.hardwareOnly), options);
 }

@@ -21,7 +21,7 @@ export interface ExpertStep {
 /** The experts of all layers: dispatch by the plan, the experts' products, combine by the weights, residual. */
 export interface ExpertBlock {
   /** Loads the next layer's experts. */
-  addLayer(layer: GptOssLayerWeights, options: SessionOptions): Promise<void>;
+  addLayer(layer: GptOssLayerWeights, options: SessionOptions): Promise<void> | void;
   /** Says that no layer follows. */
   endLoading(): void;
   /** Returns the residual stream after the layer, f32 [T, hidden]: each token's experts, weighted and summed, added. */

@@ -1,5 +1,5 @@
 import type { GptOssConfig } from '@switchyard/models';
-import type { ExpertPrecision } from '../../runner-module.ts';
+import type { ExpertPrecision } from '../runner-module.ts';
 
 export type { ExpertPrecision };
 

@@ -1,6 +1,7 @@
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { f32View, readF32 } from './dense-weights.ts';
 import { BLOCK, expertBlocksWeight, expertF32Weight, gateThenUp, inOrder } from './expert-weights.ts';
+import type { ExpertRange } from './expert-division.ts';
 import type { ExpertForm } from './expert-form.ts';
 import type { RowOrder } from './expert-weights.ts';
 import { GraphBuilder, float } from './graph.ts';
@@ -16,12 +17,6 @@ const UP_OFFSET = 1;
 
 /** The two linear parts of an expert. */
 export type ExpertPart = 'gateUp' | 'down';
-
-/** Experts `first` to `end` - 1 of a layer. */
-export interface ExpertRange {
-  readonly first: number;
-  readonly end: number;
-}
 
 /**
  * One layer's experts with the weights inside: dispatch and combine by the plan inputs of plan-inputs.ts. Rows are

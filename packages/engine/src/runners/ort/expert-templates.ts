@@ -1,7 +1,7 @@
 import type { GptOssConfig } from '@switchyard/models';
 import type { GraphBuilder } from './graph.ts';
-import { f32Output, f32Tensor } from './graph-session.ts';
-import type { GraphSession, SessionOptions } from './graph-session.ts';
+import { GraphSession, f32Output, f32Tensor } from './graph-session.ts';
+import type { SessionOptions } from './graph-session.ts';
 import { rangeInputs, rowExperts } from './plan-inputs.ts';
 import { SessionTemplate } from './session-template.ts';
 
@@ -11,6 +11,9 @@ const NOT_A_NUMBER = 0xff;
 /** Rows that the second probe gives to every third expert. */
 const MANY_ROWS = 19;
 
+/** More than any template of the runner's takes. */
+const MOST_TEMPLATE_MIB = 512;
+
 /** Makes the sessions of expert group graphs from templates: one for each number of experts in a group. */
 export class ExpertTemplates {
   readonly #config: GptOssConfig;
@@ -18,6 +21,7 @@ export class ExpertTemplates {
   /** Templates that sessions go on reading; null once it is known that none does. */
   #kept: SessionTemplate[] | null = [];
   #isProbed = false;
+  #isUsable = true;
 
   constructor(config: GptOssConfig) {
     this.#config = config;
@@ -25,10 +29,9 @@ export class ExpertTemplates {
 
   /** A session of the graph of a group of so many experts. */
   async createSession(graph: GraphBuilder, experts: number, options: SessionOptions): Promise<GraphSession> {
-    let template = this.#templates.get(experts);
-    if (template === undefined) {
-      template = await SessionTemplate.create(graph);
-      this.#templates.set(experts, template);
+    let template = await this.#template(graph, experts, options);
+    if (template === null) {
+      return GraphSession.create(graph, options);
     }
     if (!this.#isProbed) {
       this.#isProbed = true;
@@ -40,6 +43,26 @@ export class ExpertTemplates {
     }
     template.fill(graph, options.reader);
     return template.createSession(options);
+  }
+
+  /** The template for groups of so many experts; null where none can be made. */
+  async #template(graph: GraphBuilder, experts: number, { logger }: SessionOptions): Promise<SessionTemplate | null> {
+    const known = this.#templates.get(experts);
+    if (known !== undefined || !this.#isUsable) {
+      return known ?? null;
+    }
+    try {
+      const template = await SessionTemplate.create(graph);
+      this.#templates.set(experts, template);
+      return template;
+    } catch (error) {
+      this.#isUsable = false;
+      const reason = error instanceof Error ? error.message : String(error);
+      logger?.info?.(
+        `Block scales will be held twice, a sixth more memory than planned · found ${reason} · set TMPDIR to a folder with ${MOST_TEMPLATE_MIB} MiB to spare`,
+      );
+      return null;
+    }
   }
 
   /** Says that no session follows. */

@@ -5,6 +5,9 @@ import { GraphBuilder } from './graph.ts';
 import { linear } from './linear-node.ts';
 import { normalize } from './norm-nodes.ts';
 
+/** The sizes of the head. */
+export type HeadShape = Pick<GptOssConfig, 'vocabularySize' | 'hiddenSize' | 'rmsNormEpsilon'>;
+
 /** Tokens `first` to `end` - 1 of the vocabulary. */
 export interface VocabularyRange {
   readonly first: number;
@@ -16,7 +19,7 @@ export interface VocabularyRange {
  * vocabulary: ONNX Runtime takes no constant of 2^31 bytes.
  */
 export function headGraph(
-  config: GptOssConfig,
+  config: HeadShape,
   { finalNorm, lmHead }: Pick<GptOssWeights, 'finalNorm' | 'lmHead'>,
   { first, end }: VocabularyRange,
   form: DenseForm,
@@ -31,7 +34,7 @@ export function headGraph(
 
 /** The vocabulary in equal parts of at most `mostBytes` of weights each. */
 export function headParts(
-  { vocabularySize, hiddenSize }: Pick<GptOssConfig, 'vocabularySize' | 'hiddenSize'>,
+  { vocabularySize, hiddenSize }: Pick<HeadShape, 'vocabularySize' | 'hiddenSize'>,
   form: DenseForm,
   mostBytes: number,
 ): VocabularyRange[] {

@@ -1,22 +1,21 @@
-import type { GptOssConfig, GptOssWeights } from '@switchyard/models';
+import type { GptOssWeights } from '@switchyard/models';
+import { MOST_SESSION_BYTES } from './expert-division.ts';
 import type { DenseForm } from './expert-form.ts';
 import { GraphSession, f32Output, f32Tensor } from './graph-session.ts';
 import type { SessionOptions } from './graph-session.ts';
 import { headGraph, headParts } from './head-graph.ts';
-import type { VocabularyRange } from './head-graph.ts';
+import type { HeadShape, VocabularyRange } from './head-graph.ts';
 
-/** Most bytes of weights in a session: one is made in one go, which nothing can interrupt. */
-const MOST_SESSION_BYTES = 2 ** 28;
 /** Most f32 logits of one run, 64 MiB: rows of a large vocabulary are taken in parts. */
 const LOGITS_PER_RUN = 2 ** 24;
 
 /** The final norm and the LM head, in as many sessions as its size needs. */
 export class Head {
-  readonly #config: GptOssConfig;
+  readonly #config: HeadShape;
   readonly #parts: { readonly range: VocabularyRange; readonly session: GraphSession }[] = [];
 
   /** Holds no weights yet. */
-  constructor(config: GptOssConfig) {
+  constructor(config: HeadShape) {
     this.#config = config;
   }
 

@@ -1,3 +1,4 @@
 export { createOrtRunner } from './ort-runner.ts';
-export type { OrtRunnerOptions, RunnerLogger } from './ort-runner.ts';
+export type { OrtRunnerOptions } from './ort-runner.ts';
+export type { RunnerLogger } from './runner-logger.ts';
 export type { ExpertPrecision } from './expert-form.ts';

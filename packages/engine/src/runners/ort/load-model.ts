@@ -8,7 +8,7 @@ import { GraphSession } from './graph-session.ts';
 import type { SessionOptions } from './graph-session.ts';
 import { expertTensors } from './expert-weights.ts';
 import { Head } from './head.ts';
-import { Mxfp4ExpertBlock } from './mxfp4-expert-block.ts';
+import { Mxfp4ExpertBlock } from './mxfp4/mxfp4-expert-block.ts';
 import { SessionExperts } from './session-experts.ts';
 import { WeightReader } from './weight-reader.ts';
 

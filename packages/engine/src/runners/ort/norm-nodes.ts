@@ -3,8 +3,10 @@ import { denseWeight } from './dense-weights.ts';
 import { float } from './graph.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 
+type NormShape = Pick<GptOssConfig, 'rmsNormEpsilon'>;
+
 /** RMSNorm. */
-export function normalize(graph: GraphBuilder, config: GptOssConfig, value: Value, norm: Tensor, name: string): Value {
+export function normalize(graph: GraphBuilder, config: NormShape, value: Value, norm: Tensor, name: string): Value {
   return graph.op('SimplifiedLayerNormalization', [value, ...graph.weight(denseWeight(name, norm))], {
     axis: -1,
     epsilon: float(config.rmsNormEpsilon),
@@ -15,7 +17,7 @@ export function normalize(graph: GraphBuilder, config: GptOssConfig, value: Valu
 /** RMSNorm of (value + bias) + residual, and that sum. */
 export function addAndNormalize(
   graph: GraphBuilder,
-  config: GptOssConfig,
+  config: NormShape,
   value: Value,
   residual: Value,
   norm: Tensor,

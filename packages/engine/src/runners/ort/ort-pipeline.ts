@@ -2,7 +2,7 @@ import type { GptOssConfig } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
 import type { RouterOutput } from '@switchyard/router-kernel';
 import type { Tensor } from 'onnxruntime-node';
-import type { LayerPipeline } from '../../moe-layer.ts';
+import type { LayerPipeline } from './layer-loop.ts';
 import { attentionColumns } from './attention-graph.ts';
 import type { AttentionColumns, Columns } from './attention-graph.ts';
 import { f32Output, f32Tensor, i32Tensor, i64Tensor } from './graph-session.ts';

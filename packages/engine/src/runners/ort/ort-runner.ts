@@ -2,8 +2,8 @@ import type { GptOssConfig, Snapshot, Tensor } from '@switchyard/models';
 import { RouterError, createRouter } from '@switchyard/router-kernel';
 import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-kernel';
 import { ContextLengthError, DisposedError } from '../../errors.ts';
-import { runLayers } from '../../moe-layer.ts';
-import type { StepClock } from '../../moe-layer.ts';
+import { runLayers } from './layer-loop.ts';
+import type { StepClock } from './layer-loop.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
@@ -19,15 +19,10 @@ import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
+import type { RunnerLogger } from './runner-logger.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
 const LARGE_MODEL_BYTES = 2 ** 30;
-
-/** Hears what the runner decides while it loads. */
-export interface RunnerLogger {
-  info?(message: string): void;
-  debug?(message: string): void;
-}
 
 /** Options of `createOrtRunner`. */
 export interface OrtRunnerOptions {
@@ -70,7 +65,8 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<Logits
   logger?.debug?.(`Experts are held as ${forms.experts}, attention and LM head as ${forms.dense}.`);
   try {
     const keepsActivations = plan.weightBytes < LARGE_MODEL_BYTES;
-    const model = await loadModel(snapshot, forms, { threads, clock, keepsActivations }, onProgress ?? (() => {}));
+    const sessions = { threads, clock, keepsActivations, ...(logger === undefined ? {} : { logger }) };
+    const model = await loadModel(snapshot, forms, sessions, onProgress ?? (() => {}));
     return new OrtRunner(config, snapshot.weights.embedding, model, router, clock, plan.weightBytes);
   } catch (error) {
     await router.dispose();

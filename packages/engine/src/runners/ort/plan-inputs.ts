@@ -1,7 +1,7 @@
 import type { DispatchPlan } from '@switchyard/router-kernel';
 import { f32Tensor, i32Tensor, i64Tensor } from './graph-session.ts';
 import type { Tensor } from 'onnxruntime-node';
-import type { ExpertRange } from './expert-graph.ts';
+import type { ExpertRange } from './expert-division.ts';
 
 /** The inputs that carry a plan. */
 export type PlanInputs = Readonly<Record<'planRows' | 'planCounts' | 'planInverse' | 'planWeights', Tensor>>;

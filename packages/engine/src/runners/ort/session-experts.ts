@@ -2,7 +2,8 @@ import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/model
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
 import type { ExpertForm } from './expert-form.ts';
 import { combineGraph, expertGraph, expertGroupGraph, reorderedBias } from './expert-graph.ts';
-import type { ExpertRange } from './expert-graph.ts';
+import { divideExperts } from './expert-division.ts';
+import type { DivisionBounds, ExpertRange } from './expert-division.ts';
 import { gateThenUp, inOrder } from './expert-weights.ts';
 import type { RowOrder } from './expert-weights.ts';
 import { ExpertTemplates } from './expert-templates.ts';
@@ -11,22 +12,8 @@ import type { Feeds, SessionOptions } from './graph-session.ts';
 import { planInputs, rangeInputs, rowExperts } from './plan-inputs.ts';
 import { WeightReader } from './weight-reader.ts';
 
-/** How experts are divided among sessions. */
-export interface SessionExpertsOptions {
-  /** Most bytes of weights in a session: a session is made in one go, which nothing can interrupt. Defaults to 256 MiB. */
-  readonly mostSessionBytes?: number;
-  /** From these bytes of weights a session on, no weight is held twice. Defaults to 16 MiB. */
-  readonly leastTemplateBytes?: number;
-}
-
-/** Bytes a weight, by the form. */
-const WEIGHT_BYTES: Readonly<Record<ExpertForm, number>> = { f32: 4, blocks8: 1 + 4 / 32, blocks4: 0.5 + 4 / 32 };
-const MEBIBYTE = 2 ** 20;
-/** A flatbuffer ends at 2 GiB. */
-const MOST_TEMPLATE_BYTES = 2 ** 31 - 64 * MEBIBYTE;
 /** Experts whose weights ONNX Runtime holds: a session a layer, or several where a layer is large. */
 export class SessionExperts implements ExpertBlock {
-  readonly weightBytes: number;
   readonly #config: GptOssConfig;
   readonly #form: ExpertForm;
   readonly #ranges: readonly ExpertRange[];
@@ -39,17 +26,12 @@ export class SessionExperts implements ExpertBlock {
   #combine: GraphSession | null = null;
 
   /** Holds no layer yet. `form` must suit the checkpoint: `blocks8` and `blocks4` need MXFP4 experts. */
-  constructor(config: GptOssConfig, form: ExpertForm, options: SessionExpertsOptions = {}) {
-    const { mostSessionBytes = 256 * MEBIBYTE, leastTemplateBytes = 16 * MEBIBYTE } = options;
-    const { layers, experts, hiddenSize, intermediateSize } = config;
-    const expertBytes = 3 * hiddenSize * intermediateSize * WEIGHT_BYTES[form];
-    this.weightBytes = Math.round(layers * experts * expertBytes);
+  constructor(config: GptOssConfig, form: ExpertForm, bounds: DivisionBounds = {}) {
+    const { ranges, usesTemplates } = divideExperts(config, form, bounds);
     this.#config = config;
     this.#form = form;
-    this.#ranges = expertRanges(experts, Math.max(1, Math.floor(mostSessionBytes / expertBytes)));
-    const largest = Math.max(...this.#ranges.map(({ first, end }) => end - first));
-    const isLarge = largest * expertBytes >= leastTemplateBytes && largest * expertBytes < MOST_TEMPLATE_BYTES;
-    this.#templates = form !== 'f32' && isLarge ? new ExpertTemplates(config) : null;
+    this.#ranges = ranges;
+    this.#templates = usesTemplates ? new ExpertTemplates(config) : null;
   }
 
   /** Loads the next layer's experts. */
@@ -129,13 +111,4 @@ function biasInputs({ gateUp, down }: GptOssLayerWeights, { first, end }: Expert
     return f32Tensor(reorderedBias(bias, order).slice(first * rows, end * rows), [end - first, rows]);
   };
   return { gateUpBias: input(gateUp.bias, gateThenUp), downBias: input(down.bias, inOrder) };
-}
-
-/** Ranges of equal size, as far as that is possible, of at most `most` experts each. */
-function expertRanges(experts: number, most: number): ExpertRange[] {
-  const size = Math.ceil(experts / Math.ceil(experts / most));
-  return Array.from({ length: Math.ceil(experts / size) }, (_, index) => ({
-    first: index * size,
-    end: Math.min((index + 1) * size, experts),
-  }));
 }

@@ -1,6 +1,6 @@
 import { MXFP4_BLOCK } from '@switchyard/models';
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
-import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from '../../experts/wasm-kernel.ts';
+import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
 import type { WeightReader } from './weight-reader.ts';
 
 /** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
@@ -71,9 +71,9 @@ export class WeightKernel {
   readonly #memory: ArrayBuffer;
 
   constructor() {
-    const { kernel, memory } = loadKernel<ConversionKernel>('convert_weights');
+    const { kernel, memory } = loadKernel('convert_weights');
     memory.grow(Math.ceil(END / PAGE_BYTES) - 1);
-    this.#kernel = kernel;
+    this.#kernel = kernel as ConversionKernel;
     this.#memory = memory.buffer;
     new Uint8Array(this.#memory, CODES_4_AT).set(CODES_4);
     new Float32Array(this.#memory, STEPS_AT).set(STEPS);

@@ -1,0 +1,38 @@
+import { createRequire } from 'node:module';
+import type { LogitsRunner } from './logits-runner.ts';
+import { RunnerLibraryError } from './errors.ts';
+import type { OrtRunnerOptions } from './ort/index.ts';
+
+const LIBRARY = 'onnxruntime-node';
+
+/** What runners/ort exports. */
+export interface OrtRunnerModule {
+  createOrtRunner(options: OrtRunnerOptions): Promise<LogitsRunner>;
+}
+
+/**
+ * The ONNX Runtime runner. ONNX Runtime is an optional dependency: nothing but this call loads it.
+ *
+ * @throws RunnerLibraryError where it is not installed, or has no build for this system
+ */
+export async function importOrtRunner(): Promise<OrtRunnerModule> {
+  try {
+    await import('onnxruntime-node');
+  } catch (cause) {
+    throw new RunnerLibraryError(LIBRARY, wantedVersion(), firstLine(cause), cause);
+  }
+  return import('./ort/index.ts');
+}
+
+/** The version that this package is made for: a name alone would install the newest. */
+function wantedVersion(): string {
+  const manifest = createRequire(import.meta.url)('../../package.json') as {
+    readonly optionalDependencies: Readonly<Record<string, string>>;
+  };
+  return manifest.optionalDependencies[LIBRARY] ?? 'latest';
+}
+
+function firstLine(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line.replace(/ imported from .*$/u, '');
+}

@@ -1,0 +1,40 @@
+/**
+ * How the worker gets its ModelRunner: a module that makes one. Tests inject their own.
+ *
+ * @module
+ */
+import type { Snapshot } from '@switchyard/models';
+import type { Logger } from '../logger.ts';
+import type { LoadingStep } from './load-plan.ts';
+import type { LogitsRunner } from './logits-runner.ts';
+import type { ModelRunner } from './runner.ts';
+
+/** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
+export type ExpertPrecision = 'exact' | 'int4';
+
+/** Which router stands between gate projection and dispatch; what `'auto'` takes is the runner's choice (ONNX Runtime's: HIP where it starts, else the CPU). */
+export type RouterChoice = 'auto' | 'cpu' | 'hip' | 'webgpu';
+
+/** What a runner module gets. */
+export interface RunnerModuleOptions {
+  /** Open until the runner is disposed. */
+  readonly snapshot: Snapshot;
+  readonly expertPrecision: ExpertPrecision;
+  /** Threads to compute with; undefined leaves it to the runner. */
+  readonly threads: number | undefined;
+  readonly router: RouterChoice;
+  readonly logger: Logger;
+  /**
+   * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or
+   * with a step in bytes and milliseconds. Throws AbortedError when the load is to end: let it through.
+   */
+  readonly onProgress: (progress: number | LoadingStep) => void;
+  /** `EngineOptions.runnerOptions`, as it came through a structured clone. */
+  readonly runnerOptions: unknown;
+}
+
+/** What a runner module exports. */
+export interface RunnerModule {
+  /** A runner that chooses its own tokens, or one that leaves its logits in host memory: then they are chosen there. */
+  createRunner(options: RunnerModuleOptions): Promise<ModelRunner | LogitsRunner>;
+}
