@@ -53,12 +53,15 @@ function tableOf([title, series]: readonly [string, readonly BenchmarkSeries[]])
   const fixed = names.filter((name) => !varying.includes(name)).map((name) => [name, series[0]?.parameters[name]]);
   const heading = [title, ...fixed.map(([name, value]) => `${name} ${value}`)].join(', ');
   const rivals = new Set(series.map(({ contender }) => contender)).size > 1;
-  const head = [...varying, 'contender', 'median', 'p99', 'min', 'max', 'count', ...(rivals ? ['x first'] : [])];
+  // Of one sample there is nothing more to tell.
+  const isSingle = series.every(({ count }) => count === 1);
+  const columns = isSingle ? ['value'] : ['median', 'p99', 'min', 'max', 'count'];
+  const head = [...varying, 'contender', ...columns, ...(rivals ? ['x first'] : [])];
   const rows = series.map((one) => [
     ...varying.map((name) => cellOf(one.parameters[name])),
     one.contender,
-    ...[one.median, one.p99, one.min, one.max].map(formatNumber),
-    String(one.count),
+    ...(isSingle ? [one.median] : [one.median, one.p99, one.min, one.max]).map(formatNumber),
+    ...(isSingle ? [] : [String(one.count)]),
     ...(rivals ? [speedBesideFirst(one, series)] : []),
   ]);
   const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)));

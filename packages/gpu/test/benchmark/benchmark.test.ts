@@ -169,6 +169,26 @@ describe('a benchmark', () => {
   });
 });
 
+describe('a table', () => {
+  it('shows a single sample once, and of several what is kept of them', async () => {
+    const benchmark = benchmarkOf();
+    const check = await benchmark.check('one', 'ids', right);
+    const about = { contender: 'one', unit: 's', better: 'lower', check } as const;
+    benchmark.record({ ...about, name: 'load', samples: [1.5] });
+    benchmark.record({ ...about, name: 'call', samples: [1, 2, 6] });
+    const words = benchmarkTable(benchmark.finish())
+      .split('\n')
+      .slice(-8)
+      .map((line) => line.split(/ +/));
+    assert.deepEqual(words[0]?.slice(0, 2), ['load,', 's,']);
+    assert.deepEqual(words.slice(1, 3), [
+      ['contender', 'value'],
+      ['one', '1.500'],
+    ]);
+    assert.deepEqual(words.slice(6), [['one', '2.000', '6.000', '1.000', '6.000', '3'], ['']]);
+  });
+});
+
 describe('the documented form', () => {
   const series = {
     name: 'call',
