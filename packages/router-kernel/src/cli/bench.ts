@@ -14,7 +14,11 @@ import type { CliIo, ValuesOf } from './command.ts';
 const OPTIONS = {
   backend: { type: 'string', choices: ['hip', 'webgpu'], default: 'hip', description: 'What to time.' },
   software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
-  device: { type: 'string', default: '0', placeholder: 'INDEX', description: 'The GPU.' },
+  device: {
+    type: 'string',
+    placeholder: 'GPU',
+    description: "Such as nvidia:0, gfx942 or a part of its name; the driver's first choice by default.",
+  },
   shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
   tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
   launches: { type: 'string', default: '100', placeholder: 'N', description: 'Launches in a captured graph.' },
@@ -40,7 +44,7 @@ export const benchCommand = defineCommand({
     if (values.software && values.backend !== 'webgpu') {
       throw new UsageError('--software needs --backend webgpu; found --backend hip.');
     }
-    if (values.from !== undefined) return show(JSON.parse(readFileSync(values.from, 'utf8')), values, io);
+    if (values.from !== undefined) return show(readStored(values.from), values, io);
     const report = await (values.backend === 'webgpu' ? timeWebGpu(values, io) : timeHip(values, io));
     if (values.out !== undefined) writeFileSync(values.out, benchmarkJson(report));
     return show(report, values, io);
@@ -49,14 +53,13 @@ export const benchCommand = defineCommand({
 
 function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
   const { quick } = values;
-  const device = integerOf('device', values.device, 0);
   const measure = {
     launches: integerOf('launches', values.launches, 1),
     replays: integerOf('replays', values.replays, 1),
   };
   const tokens = tokensOf(values) ?? (quick ? QUICK.tokens : undefined);
   const isFirst = quick || values.shapes === 'first';
-  return withDriver(device, (driver) =>
+  return withDriver(values.device, (driver) =>
     runHipBenchmark(driver, {
       measure: quick ? QUICK.measure : measure,
       ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
@@ -69,10 +72,10 @@ function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
 }
 
 async function withDriver<Result>(
-  device: number,
+  device: string | undefined,
   use: (driver: ReturnType<typeof openGpuDriver>) => Promise<Result>,
 ): Promise<Result> {
-  using driver = openGpuDriver({ device });
+  using driver = openGpuDriver(device === undefined ? {} : { device });
   return await use(driver);
 }
 
@@ -90,6 +93,15 @@ async function timeWebGpu(values: BenchValues, io: CliIo): Promise<BenchmarkRepo
     signal: io.signal,
     onLine: (line) => io.err(`${line}\n`),
   });
+}
+
+/** @throws UsageError */
+function readStored(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new UsageError(`--from must name a JSON file; found '${file}': ${String(cause)}`, { cause });
+  }
 }
 
 /** Prints a report and draws its plot. Exit code 1 where an answer was wrong. */

@@ -45,6 +45,11 @@ describe('router-kernel bench', () => {
     const { code, err } = await run('--from', join(STORED, 'h100-hip-verify.json'));
     assert.equal(code, 1);
     assert.match(err, /holds no HIP benchmark · give one/);
+    for (const name of ['h100-hip-router.svg', 'no-such-file.json']) {
+      const { code, err } = await run('--from', join(STORED, name));
+      assert.equal(code, 2);
+      assert.match(err, /--from must name a JSON file; found/);
+    }
   });
 
   it('says what is missing where there is no GPU', async function () {
