@@ -27,10 +27,10 @@ export const WEBASSEMBLY = {
   name: 'WebAssembly',
   missing: () => missingOf([CLANG, LINKER]),
   build: async () =>
-    readdirSync(inRoot(FOLDER), { recursive: true })
+    readdirSync(inRoot(FOLDER), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.c'))
-      .sort()
       .map((name) => join(inRoot(FOLDER), name))
+      .sort((a, b) => a.localeCompare(b))
       .map((source) => ({ path: source.replace(/\.c$/, '.wasm'), bytes: compileWebAssembly(source) })),
 };
 
