@@ -185,6 +185,7 @@ async function withCommand<Result>(
 ): Promise<{ readonly result: Result; readonly peakResidentBytes: number; readonly seconds: number }> {
   const started = performance.now();
   const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
   let peakResidentBytes = 0;
   const look = (): void => {
     try {
@@ -200,10 +201,9 @@ async function withCommand<Result>(
     return { result, peakResidentBytes, seconds: (performance.now() - started) / 1000 };
   } finally {
     clearInterval(watch);
-    if (child.exitCode === null) {
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    }
+    child.kill('SIGTERM');
+    const [, signal] = (await ended) as [number | null, string | null];
+    if (signal !== null && signal !== 'SIGTERM') console.error(`${words[0]} was ended by ${signal}`);
   }
 }
 

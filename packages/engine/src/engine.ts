@@ -18,13 +18,17 @@ import { collect } from './answer/collect.ts';
 import { checkIds, checkRequest } from './prepare/check-request.ts';
 import { containedCallback, containedLogger, SILENT_LOGGER } from './logger.ts';
 import { LoadReporter } from './loading/load-reporter.ts';
-import { allowanceOf } from './memory/load-budget.ts';
+import { allowanceOf, type MemoryAllowance, unplannedKvBytes } from './memory/load-budget.ts';
 import { planKvBytes } from './memory/plan-model.ts';
-import { processMemory } from './memory/process-memory.ts';
+import { type ProcessMemory, processMemory } from './memory/process-memory.ts';
 import { type EngineOptions, resolveEngineOptions } from './options.ts';
 import { buildPrompt } from './prepare/prompt.ts';
 import { checkAnswer, toJob } from './prepare/to-job.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
+import type { RunnerSource } from './runners/create-runner.ts';
+import { firstThatStarts } from './runners/first-that-starts.ts';
+import type { RunnerName } from './runners/runner-choice.ts';
+import { RUNNERS } from './runners/runner-table.ts';
 import type { LayerRouting } from './runners/runner.ts';
 import { describeValue } from './check-values.ts';
 import type { SchedulerStats } from './scheduler/job.ts';
@@ -60,7 +64,7 @@ export class Engine implements AsyncDisposable {
     const { signal, onProgress = () => undefined, runnerModule, runnerOptions } = options;
     const logger = containedLogger(options.logger ?? SILENT_LOGGER);
     const progress = containedCallback('onProgress', onProgress, logger);
-    const { memoryLimitBytes, ...resolved } = resolveEngineOptions(options);
+    const { memoryLimitBytes, runners, ...resolved } = resolveEngineOptions(options);
     if (path !== undefined && typeof path !== 'string') {
       throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
     }
@@ -70,31 +74,37 @@ export class Engine implements AsyncDisposable {
     const opening = openSnapshot(path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
-      const memory = await untilAborted(processMemory(), signal, 'Loading');
-      const allowance = allowanceOf(memory, memoryLimitBytes);
-      const limits = {
-        ...resolved.limits,
-        kvCacheBytes: planKvBytes(snapshot, allowance, {
-          ...resolved,
-          kvCacheBytes: options.kvCacheBytes,
-          hasPlan: runnerModule === undefined,
-        }),
-      };
-      logger.info('loading model', { path: snapshot.path, tensorBytes: snapshot.tensorBytes, memory });
       reporter.opened(snapshot.tensorBytes);
-      const worker = await WorkerClient.start({
-        data: {
-          path: snapshot.path,
-          tokenizer: snapshot.tokenizerData,
-          ...resolved,
-          limits,
-          runnerModule: runnerModule === undefined ? null : String(runnerModule),
-          runnerOptions,
-        },
-        logger,
-        onProgress: (step) => reporter.loading(step),
-        signal,
-      });
+      const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> =>
+        WorkerClient.start({
+          data: {
+            path: snapshot.path,
+            tokenizer: snapshot.tokenizerData,
+            ...resolved,
+            limits: { ...resolved.limits, kvCacheBytes },
+            runner,
+            runnerOptions,
+          },
+          logger,
+          onProgress: (step) => reporter.loading(step),
+          signal,
+        });
+      const allowance = async (memory: Promise<ProcessMemory | null>): Promise<MemoryAllowance> => {
+        const found = await untilAborted(memory, signal, 'Loading');
+        logger.info('loading model', { path: snapshot.path, tensorBytes: snapshot.tensorBytes, memory: found });
+        return allowanceOf(found, memoryLimitBytes);
+      };
+      const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
+        const runner = RUNNERS[name];
+        const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
+        return start({ name }, planKvBytes(snapshot, await allowance(runner.deviceMemory()), demand));
+      };
+      // What a module will take is not known: it is not judged.
+      const startModule = async (url: string): Promise<WorkerClient> =>
+        start({ url }, options.kvCacheBytes ?? unplannedKvBytes(await allowance(processMemory())));
+      const worker = await (runnerModule === undefined
+        ? firstThatStarts(runners, startNamed, logger)
+        : startModule(String(runnerModule)));
       try {
         reporter.ready();
         const { runner, router, plan } = worker.info;

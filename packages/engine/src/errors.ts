@@ -198,6 +198,21 @@ export class UnsupportedError extends EngineError {
   }
 }
 
+/** No runner can hold or run the model. */
+export class NoRunnerError extends EngineError {
+  override readonly name = 'NoRunnerError';
+  readonly code = 'NO_RUNNER';
+  /** The runners that were tried, and what each of them threw. */
+  readonly passedOver: readonly { readonly runner: string; readonly error: unknown }[];
+  constructor(passedOver: NoRunnerError['passedOver']) {
+    const reasons = passedOver.map(
+      ({ runner, error }) => `${runner}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    super(`No runner could start · found ${reasons.join('; ')} · mend one of them, or name one to hear of it alone`);
+    this.passedOver = passedOver;
+  }
+}
+
 /** A stream of events ended without a `done` event. */
 export class IncompleteStreamError extends EngineError {
   override readonly name = 'IncompleteStreamError';

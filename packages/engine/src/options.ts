@@ -6,6 +6,7 @@
 import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
+import { type RunnerChoice, type RunnerName, runnersToTry } from './runners/runner-choice.ts';
 import type { ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
 import { checkNumber, describeValue } from './check-values.ts';
 import type { SchedulerLimits } from './scheduler/limits.ts';
@@ -35,6 +36,17 @@ export interface EngineOptions {
   readonly expertPrecision?: ExpertPrecision;
   /** Threads to compute with, 1 to 1024. Defaults to the runner's choice. */
   readonly threads?: number;
+  /**
+   * What runs the model. `'auto'` takes the first that starts and holds it, and logs why others were passed over, unless the
+   * environment variable SWITCHYARD_RUNNER names one. Defaults to `'auto'`.
+   */
+  readonly runner?: RunnerChoice;
+  /**
+   * Which GPU, where something runs on one: a position in the list that `switchyard inspect` prints, `'amd:1'`, `'nvidia:0'`,
+   * an architecture (`'gfx942'`) or a part of a name. With the runner on the CPU it is the router's, which then has to be
+   * on a GPU. Defaults to what the environment variable SWITCHYARD_DEVICE names, else a discrete GPU before others.
+   */
+  readonly device?: number | string;
   /** Which router to use. Defaults to `'auto'`. */
   readonly router?: RouterChoice;
   /** The most requests computed side by side, 1 to 1024. Defaults to 64. */
@@ -58,7 +70,7 @@ export interface EngineOptions {
   readonly memoryLimitBytes?: number;
   /** The most finished sequences kept for prefix reuse, 0 (off) to 1024. Defaults to 64. */
   readonly maxCachedPrefixes?: number;
-  /** URL of a module that makes the ModelRunner (see runner-module.ts). Defaults to ONNX Runtime on the CPU. */
+  /** URL of a module that makes the ModelRunner (see runner-module.ts), in place of `runner`. Defaults to none. */
   readonly runnerModule?: string | URL;
   /** Passed to the runner module through a structured clone. */
   readonly runnerOptions?: unknown;
@@ -87,6 +99,12 @@ function checkChoice<T extends string>(field: string, value: T, choices: readonl
   throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
 }
 
+function checkDevice(device: unknown): number | string | undefined {
+  if (device === undefined || (typeof device === 'string' && device !== '')) return device;
+  if (typeof device === 'number' && Number.isInteger(device) && device >= 0) return device;
+  throw new InvalidRequestError('device', describeValue(device), 'give a position from 0 up, or a text');
+}
+
 /**
  * Options checked and filled in, but for a KV budget that is left to the model's plan: then `limits` has the smallest.
  * Throws InvalidRequestError.
@@ -95,6 +113,8 @@ export function resolveEngineOptions(options: EngineOptions): {
   readonly expertPrecision: ExpertPrecision;
   readonly threads: number | undefined;
   readonly router: RouterChoice;
+  readonly device: number | string | undefined;
+  readonly runners: readonly RunnerName[];
   readonly limits: SchedulerLimits;
   readonly memoryLimitBytes: number | undefined;
 } {
@@ -107,6 +127,8 @@ export function resolveEngineOptions(options: EngineOptions): {
     ]),
     threads: options.threads === undefined ? undefined : integer('threads', 1, 1, 1024),
     router: checkChoice('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
+    device: checkDevice(options.device),
+    runners: runnersToTry(options.runner),
     limits: {
       maxSequences: integer('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences, 1, 1024),
       maxQueue: integer('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue, 0, 1_000_000),

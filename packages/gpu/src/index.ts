@@ -23,6 +23,7 @@ export type { KernelArgument, KernelArgumentType, PlacedKernelArgument } from '.
 export { argumentWriter } from './kernels/argument-writer.ts';
 export type { ArgumentWriter } from './kernels/argument-writer.ts';
 export type { CompileRequest, KernelCompiler } from './kernels/kernel-compiler.ts';
+export { compilerName, parseKernelTarget } from './kernels/kernel-target.ts';
 export type { KernelTarget } from './kernels/kernel-target.ts';
 export { openHiprtc, openNvrtc } from './kernels/runtime-compiler.ts';
 export { CompileCache, defaultCacheFolder } from './kernels/compile-cache.ts';

@@ -1,7 +1,8 @@
 /** Choosing a backend. */
 
+import type { DeviceChoice } from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
-import { resolveRouterConfig } from './contract.ts';
+import { resolveRouterConfig } from './resolve-config.ts';
 import type { Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
@@ -13,6 +14,12 @@ export interface CreateRouterOptions extends RouterConfig {
    * SWITCHYARD_ROUTER names one. Defaults to `'auto'`.
    */
   readonly backend?: RouterBackend | 'auto';
+  /**
+   * The GPU of backend `'hip'`: a position in the list of `probeBackends` (AMD's first), `'amd:1'`, `'nvidia:0'`, an
+   * architecture (`'gfx942'`) or a part of a name. Defaults to what the environment variable SWITCHYARD_DEVICE names,
+   * else to a discrete GPU before an integrated one. Where one is named, here or there, `'auto'` takes `'hip'` or fails.
+   */
+  readonly device?: DeviceChoice;
   /** Hears why a backend was passed over (`info`). Defaults to silence. */
   readonly logger?: Logger;
 }
@@ -25,15 +32,19 @@ const BACKENDS: readonly RouterBackend[] = ['hip', 'webgpu', 'cpu'];
  * @throws InvalidConfigError for a wrong option; BackendUnavailableError where the named backend cannot start
  */
 export async function createRouter(options: CreateRouterOptions): Promise<Router> {
-  const { backend = 'auto', logger, ...config } = options;
+  const { backend = 'auto', device, logger, ...config } = options;
   resolveRouterConfig(config);
-  const wanted = resolveBackend(backend);
-  if (wanted !== 'auto') return startBackend(wanted, config, logger);
+  const named = resolveBackend(backend);
+  checkDevice(device, named);
+  const namesDevice = device !== undefined || Boolean(process.env['SWITCHYARD_DEVICE']);
+  const wanted = named === 'auto' && namesDevice ? 'hip' : named;
+  const settings: BackendSettings = { device, logger, hardwareOnly: wanted === 'auto' };
+  if (wanted !== 'auto') return startBackend(wanted, config, settings);
 
   const passedOver: string[] = [];
   for (const candidate of BACKENDS) {
     try {
-      return await startBackend(candidate, config, logger);
+      return await startBackend(candidate, config, settings);
     } catch (error) {
       // Anything but a refusal of this package is a defect, and hiding it behind another backend would keep it.
       if (!(error instanceof RouterError)) throw error;
@@ -56,17 +67,42 @@ function resolveBackend(backend: string): RouterBackend | 'auto' {
   );
 }
 
+function checkDevice(device: unknown, backend: RouterBackend | 'auto'): void {
+  if (device === undefined) return;
+  if (typeof device !== 'number' && typeof device !== 'string') {
+    throw new InvalidConfigError('device', device, `device must be a number or a text; found ${typeof device}.`);
+  }
+  if (backend === 'auto' || backend === 'hip') return;
+  throw new InvalidConfigError(
+    'device',
+    device,
+    `device chooses a GPU of backend 'hip'; found '${device}' with backend '${backend}'. Leave it out, or use backend 'hip'.`,
+  );
+}
+
 function isBackend(name: string): name is RouterBackend {
   return BACKENDS.some((backend) => backend === name);
 }
 
-async function startBackend(backend: RouterBackend, config: RouterConfig, logger: Logger | undefined): Promise<Router> {
+/** What a backend is started with, each of which takes what concerns it. */
+interface BackendSettings {
+  readonly device: DeviceChoice | undefined;
+  readonly logger: Logger | undefined;
+  /** Whether WebGPU in software is refused: it is slower than the CPU router. */
+  readonly hardwareOnly: boolean;
+}
+
+async function startBackend(
+  backend: RouterBackend,
+  config: RouterConfig,
+  { device, logger, hardwareOnly }: BackendSettings,
+): Promise<Router> {
   if (backend === 'cpu') return createCpuRouter(config);
   const options = logger === undefined ? {} : { logger };
   if (backend === 'hip') {
     const { createHipRouter } = await import('./hip/index.ts');
-    return createHipRouter(config, options);
+    return createHipRouter(config, device === undefined ? options : { ...options, device });
   }
   const { createWebGpuRouter } = await import('./webgpu/index.ts');
-  return createWebGpuRouter(config, options);
+  return createWebGpuRouter(config, { ...options, hardwareOnly });
 }

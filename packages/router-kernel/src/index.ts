@@ -1,4 +1,5 @@
 export * from './contract.ts';
+export { checkRouteArguments, resolveRouterConfig } from './resolve-config.ts';
 export * from './errors.ts';
 export { createRouter } from './create-router.ts';
 export type { CreateRouterOptions } from './create-router.ts';
@@ -8,4 +9,5 @@ export type { RouterOutputArrays } from './cpu/index.ts';
 export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';
 export { decodeLogits, encodeLogits } from './number-formats.ts';
 export { referenceRoute } from './reference.ts';
-export { type BackendReport, probeBackends } from './probe-backends.ts';
+export { probeBackends } from './probe-backends.ts';
+export type { BackendReport, GpuReport } from './probe-backends.ts';

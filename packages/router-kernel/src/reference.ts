@@ -3,7 +3,8 @@
  * the CPU one included. Nothing here is fast.
  */
 
-import { checkRouteArguments, MAX_F32, RENORMALIZE_EPSILON, resolveRouterConfig } from './contract.ts';
+import { MAX_F32, RENORMALIZE_EPSILON } from './contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from './resolve-config.ts';
 import type {
   ExpertIds,
   IdsDtype,

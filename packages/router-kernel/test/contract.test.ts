@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { checkRouteArguments, resolveRouterConfig } from '../src/contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../src/resolve-config.ts';
 import type { Logits, RouteOptions, RouterConfig } from '../src/contract.ts';
 import { InvalidArgumentError, InvalidConfigError } from '../src/errors.ts';
 

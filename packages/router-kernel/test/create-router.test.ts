@@ -9,12 +9,16 @@ const logits = Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
 describe('createRouter', () => {
   const variable = 'SWITCHYARD_ROUTER';
   const before = process.env[variable];
+  const deviceBefore = process.env['SWITCHYARD_DEVICE'];
   beforeEach(() => {
     delete process.env[variable];
+    delete process.env['SWITCHYARD_DEVICE'];
   });
   after(() => {
     if (before === undefined) delete process.env[variable];
     else process.env[variable] = before;
+    if (deviceBefore === undefined) delete process.env['SWITCHYARD_DEVICE'];
+    else process.env['SWITCHYARD_DEVICE'] = deviceBefore;
   });
 
   it('makes the backend that is named', async () => {
@@ -71,6 +75,40 @@ describe('createRouter', () => {
     const logger = { info: (message: string) => said.push(message) };
     await assert.rejects(createRouter({ experts: 8, topK: 9, logger }), { code: 'INVALID_CONFIG' });
     assert.deepEqual(said, []);
+  });
+
+  it('goes to no other backend where a GPU is named, in the call or in the environment', async () => {
+    const isNoGpu = (error: unknown): true => {
+      assert.ok(error instanceof BackendUnavailableError, String(error));
+      assert.equal(error.backend, 'hip');
+      return true;
+    };
+    const device = 'a GPU that nobody makes';
+    for (const backend of ['auto', 'hip'] as const) {
+      await assert.rejects(createRouter({ ...config, backend, device }), isNoGpu);
+      process.env['SWITCHYARD_DEVICE'] = device;
+      await assert.rejects(createRouter({ ...config, backend }), isNoGpu);
+      delete process.env['SWITCHYARD_DEVICE'];
+    }
+  });
+
+  it('heeds SWITCHYARD_DEVICE only where a GPU is wanted', async () => {
+    process.env['SWITCHYARD_DEVICE'] = 'a GPU that nobody makes';
+    await using named = await createRouter({ ...config, backend: 'cpu' });
+    process.env[variable] = 'cpu';
+    await using chosen = await createRouter(config);
+    assert.deepEqual([named.backend, chosen.backend], ['cpu', 'cpu']);
+  });
+
+  it('refuses a device that says nothing, or that the backend has not', async () => {
+    const isRefused = (error: unknown): boolean => error instanceof InvalidConfigError && error.option === 'device';
+    const wrong = { ...config, device: { index: 0 } } as unknown as CreateRouterOptions;
+    await assert.rejects(createRouter(wrong), isRefused);
+    for (const backend of ['cpu', 'webgpu'] as const) {
+      await assert.rejects(createRouter({ ...config, backend, device: 0 }), isRefused);
+    }
+    process.env[variable] = 'cpu';
+    await assert.rejects(createRouter({ ...config, device: 0 }), isRefused);
   });
 
   for (const backend of ['hip', 'webgpu'] as const) {

@@ -4,8 +4,9 @@ import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
 import { describeBytes } from '../memory/describe-bytes.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
-import { processMemory } from '../memory/process-memory.ts';
 import { resolveEngineOptions } from '../options.ts';
+import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+import { RUNNERS } from '../runners/runner-table.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
 import type { OptionValues } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
@@ -74,8 +75,10 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
   using snapshot = await openSnapshot(values.text('model'), { encoder: 'when-needed' });
   const { config, path, layout, tensorBytes } = snapshot;
   const tensors = listTensors(snapshot.weights);
-  const allowance = allowanceOf(await processMemory(), options.memoryLimitBytes);
-  const memory = inspectMemory(config, allowance, { ...options, kvCacheBytes: undefined });
+  // The first of the runners that a load would try.
+  const runnerEntry = RUNNERS[options.runners[0] ?? RUNNER_NAMES[0]];
+  const allowance = allowanceOf(await runnerEntry.deviceMemory(), options.memoryLimitBytes);
+  const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
   const devices = await probeBackends();
   const router = routerOf(options.router, devices);
   const { runner } = memory;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+
 /** One option. */
 export interface OptionRow {
   readonly name: string;
@@ -42,6 +44,20 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     value: 'DIR',
     help: 'Checkpoint folder in the Hugging Face layout',
     default: 'the embedded pocket-dictionary',
+  },
+  {
+    name: 'runner',
+    type: 'choice',
+    choices: ['auto', ...RUNNER_NAMES],
+    help: 'What runs the model',
+    default: 'auto, or what SWITCHYARD_RUNNER names',
+  },
+  {
+    name: 'device',
+    type: 'text',
+    value: 'GPU',
+    help: 'Which GPU, where something runs on one: a position in the list of inspect, amd:1, gfx942, or a part of a name',
+    default: 'what SWITCHYARD_DEVICE names, else a discrete GPU',
   },
   {
     name: 'router',

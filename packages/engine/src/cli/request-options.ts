@@ -4,6 +4,7 @@
  * @module
  */
 import type { EngineOptions } from '../options.ts';
+import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import type { ConversationOptions, SamplingOptions } from '../request.ts';
 import { readTools } from './input-files.ts';
 import type { OptionValues } from './parse-options.ts';
@@ -15,6 +16,10 @@ type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
 export function engineOptions(values: OptionValues): EngineOptions {
   const options: Draft<EngineOptions> = {};
+  const runner = values.choice('runner', ['auto', ...RUNNER_NAMES]);
+  if (runner !== undefined) options.runner = runner;
+  const device = values.text('device');
+  if (device !== undefined) options.device = /^\d+$/.test(device) ? Number(device) : device;
   const router = values.choice('router', ['auto', 'cpu', 'hip', 'webgpu']);
   if (router !== undefined) options.router = router;
   const precision = values.choice('expert-precision', ['exact', 'int4']);

@@ -7,7 +7,7 @@ import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan } from '../runners/load-plan.ts';
 import { KvBudget, type KvPlan } from '../scheduler/kv-budget.ts';
 import { budgetOf, type MemoryAllowance } from './load-budget.ts';
-import { kvBytesOf, kvDemandOf, type PlanOptions, plansOf } from './plan-model.ts';
+import { kvDemandOf, type PlanOptions, plansOf } from './plan-model.ts';
 import type { ProcessMemory } from './process-memory.ts';
 
 /** One precision: the runner's plan, held against what the model may take. */
@@ -35,7 +35,7 @@ export interface MemoryReport extends KvPlan {
 export function inspectMemory(config: GptOssConfig, allowance: MemoryAllowance, options: PlanOptions): MemoryReport {
   const plans = plansOf(config, options);
   const demand = kvDemandOf(config, options);
-  const kvBytes = kvBytesOf(config);
+  const kvBytes = options.runner.kvBytes(config);
   const kvPlan = ({ weightBytes, kvBytesPerToken }: LoadPlan, budgetBytes: number): KvPlan =>
     new KvBudget({ weightBytes, kvBytesPerToken, kvBytes }, budgetBytes, config.contextLength).plan;
   const report = (plan: LoadPlan): PrecisionReport => {

@@ -4,18 +4,18 @@
  *
  * @module
  */
+import type { RunnerName } from './runner-choice.ts';
 import type { RunnerModule, RunnerModuleOptions } from './runner-module.ts';
-import { importOrtRunner } from './import-ort.ts';
+import { RUNNERS } from './runner-table.ts';
 import type { ModelRunner } from './runner.ts';
 import { sampledOnHost } from './sampled-on-host.ts';
 
-/**
- * Makes the runner of a module.
- *
- * @param url of a RunnerModule; null for ONNX Runtime's.
- */
-export async function createRunner(url: string | null, options: RunnerModuleOptions): Promise<ModelRunner> {
-  const module = await loadRunnerModule(url);
+/** A runner of the engine's own, or the URL of a RunnerModule. */
+export type RunnerSource = { readonly name: RunnerName } | { readonly url: string };
+
+/** Makes a runner. One that leaves its logits in host memory gets its tokens chosen there. */
+export async function createRunner(source: RunnerSource, options: RunnerModuleOptions): Promise<ModelRunner> {
+  const module = 'url' in source ? ((await import(source.url)) as RunnerModule) : await RUNNERS[source.name].load();
   const runner = await module.createRunner(options);
   if (!('forward' in runner)) return runner;
   const { config, tokenizer } = options.snapshot;
@@ -24,20 +24,4 @@ export async function createRunner(url: string | null, options: RunnerModuleOpti
     routing: { layers, experts, topK: expertsPerToken },
     tokens: tokenizer.vocabularySize,
   });
-}
-
-async function loadRunnerModule(url: string | null): Promise<RunnerModule> {
-  if (url !== null) return (await import(url)) as RunnerModule;
-  const ort = await importOrtRunner();
-  return {
-    createRunner: ({ snapshot, expertPrecision, threads, router, logger, onProgress }) =>
-      ort.createOrtRunner({
-        snapshot,
-        expertPrecision,
-        router,
-        logger,
-        ...(threads === undefined ? {} : { threads }),
-        onProgress,
-      }),
-  };
 }

@@ -23,6 +23,8 @@ export interface RunnerModuleOptions {
   /** Threads to compute with; undefined leaves it to the runner. */
   readonly threads: number | undefined;
   readonly router: RouterChoice;
+  /** `EngineOptions.device`. */
+  readonly device: number | string | undefined;
   readonly logger: Logger;
   /**
    * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or

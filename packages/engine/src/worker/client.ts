@@ -147,7 +147,7 @@ export class WorkerClient {
       worker.on('error', (late) =>
         logger.debug('the worker failed after its load was given up', { reason: String(late) }),
       );
-      void ended(worker, gate, data.runnerModule === null ? LONGEST_STEP_MS : SHORT_WAIT_MS);
+      void ended(worker, gate, 'name' in data.runner ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;
     } finally {
       stop.abort();

@@ -239,6 +239,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       expertPrecision: data.expertPrecision,
       threads: data.threads,
       router: data.router,
+      device: data.device,
       logger: portLogger(post),
       onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');
@@ -251,7 +252,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       },
       runnerOptions: data.runnerOptions,
     };
-    const runner = await createRunner(data.runnerModule, options);
+    const runner = await createRunner(data.runner, options);
     releaseFreeMemory();
     gate.leave();
     const worker = new ModelWorker(port, snapshot, runner, data, gate);

@@ -6,6 +6,7 @@
 import type { TokenizerData } from '@switchyard/models';
 import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
 import type { ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';
+import type { RunnerSource } from '../runners/create-runner.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
 import type { KvPlan } from '../scheduler/kv-budget.ts';
@@ -22,8 +23,8 @@ export interface WorkerData {
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly limits: SchedulerLimits;
-  /** URL of a RunnerModule; null for ONNX Runtime. */
-  readonly runnerModule: string | null;
+  readonly runner: RunnerSource;
+  readonly device: number | string | undefined;
   readonly runnerOptions: unknown;
   /** Of a ThreadGate. */
   readonly gate: SharedArrayBuffer;

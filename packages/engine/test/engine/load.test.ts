@@ -11,6 +11,7 @@ import { SILENT_LOGGER } from '../../src/logger.ts';
 import { inspectMemory } from '../../src/memory/memory-report.ts';
 import type { LoadProgress } from '../../src/options.ts';
 import { planOrtMemory } from '../../src/runners/ort/plan-memory.ts';
+import { RUNNERS } from '../../src/runners/runner-table.ts';
 import { layerStep, letGo, type LoadingScript } from '../fixtures/loading-runner.ts';
 import { CAN_MAKE_HOLES, limitBetweenPrecisions, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
 
@@ -222,6 +223,7 @@ describe('the memory of Engine.load', () => {
     const allowance = { process: null, reserveBytes: 0, limitBytes: limitBetweenPrecisions(config) };
     const limits = { maxSequences: 64, prefillChunk: 256, maxCachedPrefixes: 64 };
     const report = inspectMemory(snapshot.config, allowance, {
+      runner: RUNNERS.onnxruntime,
       expertPrecision: 'int4',
       limits,
       kvCacheBytes: undefined,

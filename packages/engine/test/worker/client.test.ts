@@ -28,7 +28,8 @@ describe('WorkerClient', () => {
       data: {
         path: embeddedCheckpointPath(),
         ...resolveEngineOptions({}),
-        runnerModule: HANGING,
+        runner: { url: HANGING },
+        device: undefined,
         runnerOptions: undefined,
       },
       logger: SILENT_LOGGER,
@@ -70,7 +71,8 @@ describe('WorkerClient', () => {
         data: {
           path: embeddedCheckpointPath(),
           ...resolveEngineOptions({}),
-          runnerModule: new URL('../fixtures/scripted-runner.ts', import.meta.url).href,
+          runner: { url: new URL('../fixtures/scripted-runner.ts', import.meta.url).href },
+          device: undefined,
           runnerOptions: undefined,
         },
         logger,

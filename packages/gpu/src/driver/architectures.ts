@@ -4,7 +4,7 @@ import { UnsupportedArchitectureError } from './errors.ts';
 
 /** Lanes of a wave by architecture: gfx9 (GCN 5, CDNA) runs 64, gfx10 and later (RDNA) and NVIDIA 32. */
 export function waveSizeOf(architecture: string): 32 | 64 {
-  return /^gfx9(?:[0-9a-f]{2}|(?:-\d)?-generic)$/.test(architecture) ? 64 : 32;
+  return /^gfx9[0-9a-f]{2}$/.test(architecture) ? 64 : 32;
 }
 
 /**

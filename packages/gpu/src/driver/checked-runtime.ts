@@ -1,6 +1,7 @@
 /** A NativeRuntime whose calls are checked: every status becomes an error that names the call, the code and the device. */
 
 import { DeviceError, DisposedError, OutOfDeviceMemoryError } from '../errors.ts';
+import { withVariables } from './environment-notes.ts';
 import type { GpuDeviceInfo } from './gpu-driver.ts';
 import { type NativeRuntime, type SharedCall, Status } from './native-calls.ts';
 import { NativeMemory } from './native-memory.ts';
@@ -79,7 +80,7 @@ export class CheckedRuntime {
     const name = this.native.statusName(status);
     const advice =
       status === Status.noBinaryForGpu
-        ? `the code object was not built for ${this.info.architecture}`
+        ? `the code object was not built for ${withVariables(this.info.architecture, this.info.platform)}`
         : 'see the runtime documentation of this status';
     const about = detail === undefined ? '' : ` (${detail})`;
     const message = `${this.#nameOf(call)}${about} failed on ${this.info.name} · ${name} (${status}) · ${advice}`;

@@ -20,10 +20,10 @@ export function gpuVariablesSet(
   });
 }
 
-/** Advice, with the variables that are set and may be the cause. */
-export function withVariables(advice: string, platform: GpuPlatform, environment?: NodeJS.ProcessEnv): string {
+/** A part of a message, with the variables that are set and may be the cause. */
+export function withVariables(text: string, platform: GpuPlatform, environment?: NodeJS.ProcessEnv): string {
   const set = gpuVariablesSet(platform, environment);
-  return set.length === 0 ? advice : `${advice}, and that ${set.join(', ')} means to show it`;
+  return set.length === 0 ? text : `${text} (set here: ${set.join(', ')})`;
 }
 
 /** What AMD's runtime opens for every GPU. */

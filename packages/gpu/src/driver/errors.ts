@@ -53,14 +53,16 @@ export class UnknownArchitectureError extends GpuError {
 }
 
 /** A GPU is older than the kernels are written for. Code `UNSUPPORTED_ARCHITECTURE`. */
-export class UnsupportedArchitectureError extends GpuError {
+export class UnsupportedArchitectureError extends BackendUnavailableError {
+  override readonly code: string = 'UNSUPPORTED_ARCHITECTURE';
   /** Such as `'gfx803'`. */
   readonly architecture: string;
 
   constructor(architecture: string) {
     super(
-      'UNSUPPORTED_ARCHITECTURE',
+      'hip',
       `${architecture} is not supported · kernels are written for AMD gfx9 (Vega, CDNA), gfx10 and newer (RDNA), and NVIDIA · use such a GPU, or backend "cpu"`,
+      [architecture],
     );
     this.architecture = architecture;
   }

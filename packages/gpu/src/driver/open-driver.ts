@@ -36,7 +36,7 @@ export interface OpenGpuDriverOptions extends ListGpuDevicesOptions {
 export interface GpuDeviceList {
   /** AMD's first, each in its runtime's own order. */
   readonly devices: readonly GpuDeviceInfo[];
-  /** The one that is opened where none is chosen; null where there is none. */
+  /** The one that is opened where the caller chooses none; null where there is none. */
   readonly preferred: GpuDeviceInfo | null;
   /** Why a platform shows none. */
   readonly unavailable: readonly { readonly platform: GpuPlatform; readonly error: BackendUnavailableError }[];
@@ -51,9 +51,10 @@ export function listGpuDevices(options: ListGpuDevicesOptions = {}): GpuDeviceLi
   const started = new StartedPlatforms(options);
   const platforms = options.platform === undefined ? PLATFORMS : [options.platform];
   for (const platform of platforms) started.start(platform);
+  const choice = started.choiceOfEnvironment;
   return {
     devices: started.devices,
-    preferred: preferredDevice(started.devices),
+    preferred: choice === undefined ? preferredDevice(started.devices) : findDevice(started.devices, choice),
     unavailable: started.unavailable,
     variables: variablesOf(platforms, started.machine),
   };
@@ -68,7 +69,7 @@ export function listGpuDevices(options: ListGpuDevicesOptions = {}): GpuDeviceLi
  */
 export function openGpuDriver(options: OpenGpuDriverOptions = {}): GpuDriver {
   const started = new StartedPlatforms(options);
-  const choice = options.device ?? (started.machine.environment['SWITCHYARD_DEVICE'] || undefined);
+  const choice = options.device ?? started.choiceOfEnvironment;
   const platform = options.platform ?? (choice === undefined ? null : platformOfChoice(choice));
   const candidates = platform === null ? PLATFORMS : [platform];
   for (const candidate of candidates) {
@@ -106,6 +107,11 @@ class StartedPlatforms {
   constructor({ loader = loadSharedLibrary, machine = thisMachine() }: ListGpuDevicesOptions) {
     this.#loader = loader;
     this.machine = machine;
+  }
+
+  /** What SWITCHYARD_DEVICE names; undefined where it is not set, or empty. */
+  get choiceOfEnvironment(): DeviceChoice | undefined {
+    return this.machine.environment['SWITCHYARD_DEVICE'] || undefined;
   }
 
   start(platform: GpuPlatform): void {

@@ -7,6 +7,7 @@ const FOLDER = new URL('../../../../docs/benchmarks/', import.meta.url);
 const OLDER = [
   'engine-onnxruntime-runs.json',
   'engine-onnxruntime.json',
+  'gpt-oss-20b-cpu-load.json',
   'h100-hip-router.json',
   'h100-webgpu-router.json',
   'serve-load.json',

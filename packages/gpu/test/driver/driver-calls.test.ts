@@ -32,6 +32,20 @@ describe('NativeGpuDriver', () => {
     assert.throws(() => new NativeGpuDriver(runtime).loadModule(new Uint8Array(64)), /not built for gfx942/);
   });
 
+  it('names the variable that makes a GPU pass for another, where a code object does not fit', () => {
+    const name = 'HSA_OVERRIDE_GFX_VERSION';
+    const before = process.env[name];
+    process.env[name] = '9.4.2';
+    try {
+      const { runtime } = paperRuntime({ moduleLoad: 209 });
+      const load = () => new NativeGpuDriver(runtime).loadModule(new Uint8Array(64));
+      assert.throws(load, /not built for gfx942 \(set here: .*HSA_OVERRIDE_GFX_VERSION=9\.4\.2\)/);
+    } finally {
+      if (before === undefined) delete process.env[name];
+      else process.env[name] = before;
+    }
+  });
+
   it('waits while a stream is not ready, and reports what it ends with', async () => {
     const answers = [600, 600, 0];
     const { runtime, log } = paperRuntime({ streamQuery: () => answers.shift() ?? 700 });

@@ -1,7 +1,7 @@
 /** Compares answers with the reference before they are timed. */
 
-import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
 import type { Logits, ResolvedRouterConfig } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { compareOutput } from '../suite/compare-output.ts';
 import type { BenchmarkShape } from './logits.ts';
 

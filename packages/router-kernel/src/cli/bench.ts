@@ -17,7 +17,7 @@ const OPTIONS = {
   device: {
     type: 'string',
     placeholder: 'GPU',
-    description: "Such as nvidia:0, gfx942 or a part of its name; the driver's first choice by default.",
+    description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
   },
   shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
   tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },

@@ -1,7 +1,7 @@
 /** `router-kernel compile`: the kernel of a shape for an architecture, and what the compiler made of it. */
 
 import { writeFileSync } from 'node:fs';
-import { openHiprtc, openNvrtc, placeKernelArguments, waveSizeOf } from '@switchyard/gpu';
+import { compilerName, openHiprtc, openNvrtc, parseKernelTarget, placeKernelArguments } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
 import {
   LLVM_VERSION,
@@ -12,7 +12,8 @@ import {
   parseDisassembly,
   readKernelResources,
 } from '@switchyard/gpu/offline';
-import { MAX_EXPERTS, MAX_TOP_K, resolveRouterConfig } from '../contract.ts';
+import { MAX_EXPERTS, MAX_TOP_K } from '../contract.ts';
+import { resolveRouterConfig } from '../resolve-config.ts';
 import { ROUTER_KERNEL_ARGUMENTS } from '../hip/kernel/argument-lists.ts';
 import { kernelSource } from '../hip/kernel/source.ts';
 import { type KernelSpecialization, specialize } from '../hip/kernel/specialization.ts';
@@ -67,14 +68,14 @@ export const compileCommand = defineCommand({
     }
     const compiled = compileFor(target, form);
     if (values.out !== undefined) writeFileSync(values.out, compiled.code);
-    const shape = { arch: target.architecture, experts, topK: config.topK, dtype: config.logitsDtype };
+    const shape = { arch: compilerName(target), experts, topK: config.topK, dtype: config.logitsDtype };
     const found = { ...shape, ...(compiled.canInspect ? inspect(compiled.code, form.symbol) : NOT_INSPECTED) };
     if (values.json) {
       io.out(`${JSON.stringify({ ...found, compiler: compiled.compiler, symbol: form.symbol })}\n`);
       return 0;
     }
     io.out(
-      `${form.symbol}\ncompiled for ${target.architecture} by ${compiled.compiler}, ${compiled.code.length} bytes\n`,
+      `${form.symbol}\ncompiled for ${compilerName(target)} by ${compiled.compiler}, ${compiled.code.length} bytes\n`,
     );
     io.out(
       compiled.canInspect
@@ -103,13 +104,13 @@ const NOT_INSPECTED: Inspection = {
   mix: null,
 };
 
-/** @throws UsageError */
+/** @throws UsageError, UnsupportedArchitectureError */
 function targetFor(architecture: string): KernelTarget {
-  if (/^gfx[0-9a-f]{3,4}$/.test(architecture)) {
-    return { vendor: 'amd', architecture, waveSize: waveSizeOf(architecture) === 64 ? 64 : 32 };
-  }
-  if (/^sm_[0-9]{2,3}a?$/.test(architecture)) return { vendor: 'nvidia', architecture, waveSize: 32 };
-  throw new UsageError(`--arch must be an architecture such as gfx942 or sm_90; found '${architecture}'.`);
+  const target = parseKernelTarget(architecture);
+  if (target !== null) return target;
+  throw new UsageError(
+    `--arch must be an architecture such as gfx942, gfx90a:sramecc+:xnack- or sm_90; found '${architecture}'.`,
+  );
 }
 
 /** clang where it is installed, since its objects can be inspected; the vendor's runtime compiler elsewhere. */
@@ -117,7 +118,8 @@ function compileFor(
   target: KernelTarget,
   form: KernelSpecialization,
 ): { readonly code: Uint8Array; readonly compiler: string; readonly canInspect: boolean } {
-  const { architecture, vendor } = target;
+  const { vendor } = target;
+  const architecture = compilerName(target);
   const source = kernelSource(form.source);
   const clang = vendor === 'amd' ? findLlvm() : null;
   if (clang !== null) {

@@ -13,6 +13,11 @@ export const verifyCommand = defineCommand({
   options: {
     backend: { type: 'string', choices: ['cpu', 'hip', 'webgpu'], required: true, description: 'What to verify.' },
     level: { type: 'string', choices: SUITE_LEVELS, default: 'quick', description: 'How much to run.' },
+    device: {
+      type: 'string',
+      placeholder: 'GPU',
+      description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
+    },
     software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
     path: {
       type: 'string',
@@ -28,6 +33,9 @@ export const verifyCommand = defineCommand({
     if (software && backend !== 'webgpu') {
       throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
     }
+    if (values.device !== undefined && backend !== 'hip') {
+      throw new UsageError(`--device needs --backend hip; found --backend ${backend}.`);
+    }
     if (path !== 'auto' && backend !== 'webgpu') {
       throw new UsageError(`--path needs --backend webgpu; found --backend ${backend}.`);
     }
@@ -36,7 +44,7 @@ export const verifyCommand = defineCommand({
     // Routers share a device while one of them lives: without this one each configuration would make its own.
     await using deviceKeeper =
       backend === 'webgpu' ? await createNamedWebGpuRouter({ experts: 1, topK: 1 }, { software, path }) : null;
-    using device = backend === 'hip' ? await openHipDevice() : null;
+    using device = backend === 'hip' ? await openHipDevice(values.device) : null;
     if (!json) io.out(`Checking ${cases.length} configurations on ${backend}.\n`);
     let deviceName = deviceKeeper?.device ?? '';
     const startedAt = performance.now();
@@ -78,7 +86,7 @@ export const verifyCommand = defineCommand({
 });
 
 /** A GPU whose routers also compare eager launches with graph replay, and watch the bytes around each output. */
-async function openHipDevice(): Promise<
+async function openHipDevice(device: string | undefined): Promise<
   Disposable & {
     createRouter(config: RouterConfig): Promise<Router>;
     checkLargeOffsets(): Promise<LargeOffsetCheck>;
@@ -86,7 +94,7 @@ async function openHipDevice(): Promise<
 > {
   const { openGpuDriver } = await import('@switchyard/gpu');
   const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/device-checks.ts');
-  const driver = openGpuDriver();
+  const driver = openGpuDriver(device === undefined ? {} : { device });
   return {
     createRouter: (config) => createCheckedHipRouter(config, driver),
     checkLargeOffsets: () => checkLargeOffsets(driver),

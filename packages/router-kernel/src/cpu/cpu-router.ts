@@ -1,6 +1,6 @@
 /** The router on the host's CPU: key building, selection and weights in one pass over the rows. */
 
-import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type {
   ExpertIds,
   Logits,

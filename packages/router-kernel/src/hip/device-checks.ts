@@ -5,15 +5,8 @@
 
 import { downloadBytes, uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
-import {
-  checkRouteArguments,
-  type Logits,
-  type ResolvedRouterConfig,
-  type RouteOptions,
-  type Router,
-  type RouterConfig,
-  type RouterOutput,
-} from '../contract.ts';
+import type { Logits, ResolvedRouterConfig, RouteOptions, Router, RouterConfig, RouterOutput } from '../contract.ts';
+import { checkRouteArguments } from '../resolve-config.ts';
 import { RouterError } from '../errors.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normal, seededRandom } from '../suite/seeded-random.ts';

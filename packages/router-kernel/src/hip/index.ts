@@ -4,6 +4,7 @@ export { CompileCache, defaultCacheFolder } from '@switchyard/gpu';
 export type { DevicePlanBuffers, DeviceRouteBuffers, RouteShape } from './device-route.ts';
 export type {
   DeviceBuffer,
+  DeviceChoice,
   DevicePointer,
   GpuDeviceInfo,
   GpuDriver,
@@ -14,7 +15,13 @@ export type {
 } from '@switchyard/gpu';
 export { openGpuDriver } from '@switchyard/gpu';
 export type { OpenGpuDriverOptions } from '@switchyard/gpu';
-export { DriverTooOldError, GpuLibraryNotFoundError, NoGpuError, UnknownArchitectureError } from '@switchyard/gpu';
+export {
+  DriverTooOldError,
+  GpuLibraryNotFoundError,
+  NoGpuError,
+  UnknownArchitectureError,
+  UnsupportedArchitectureError,
+} from '@switchyard/gpu';
 export type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 export { createHipRouter, HipRouter } from './router.ts';
 export type { HipRouterOptions } from './router.ts';

@@ -1,19 +1,26 @@
 /** The Router on an AMD or NVIDIA GPU. */
 
 import { CompileCache, addressOf, openGpuDriver } from '@switchyard/gpu';
-import type { DeviceBuffer, GpuDriver, GpuPlatform, GpuStream, KernelCompiler, StreamLike } from '@switchyard/gpu';
+import type {
+  DeviceBuffer,
+  DeviceChoice,
+  GpuDriver,
+  GpuPlatform,
+  GpuStream,
+  KernelCompiler,
+  StreamLike,
+} from '@switchyard/gpu';
 import type { Logger } from '@switchyard/gpu/logger';
-import {
-  checkRouteArguments,
-  type Logits,
-  type ResolvedRouteArguments,
-  type ResolvedRouterConfig,
-  type RouteOptions,
-  type Router,
-  type RouterConfig,
-  type RouterOutput,
-  resolveRouterConfig,
+import type {
+  Logits,
+  ResolvedRouteArguments,
+  ResolvedRouterConfig,
+  RouteOptions,
+  Router,
+  RouterConfig,
+  RouterOutput,
 } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { DisposedError } from '../errors.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
@@ -23,9 +30,12 @@ import { openRouterLibrary } from './router-library.ts';
 /** How a HIP router is made. */
 export interface HipRouterOptions {
   readonly logger?: Logger;
-  /** The GPU's index in its runtime's order. Defaults to 0. */
-  readonly device?: number;
-  /** Whose GPU. Defaults to AMD's, then NVIDIA's. */
+  /**
+   * The GPU: a position in its list (AMD's first), `'amd:1'`, `'nvidia:0'`, an architecture or a part of a name. Defaults
+   * to what the environment variable SWITCHYARD_DEVICE names, else to a discrete GPU before an integrated one.
+   */
+  readonly device?: DeviceChoice;
+  /** Whose GPU. Defaults to AMD's or NVIDIA's. */
   readonly platform?: GpuPlatform;
   /** A driver to share. It stays the caller's to dispose of, after the router. Defaults to one of the router's own. */
   readonly driver?: GpuDriver;

@@ -1,6 +1,6 @@
 /** Runs the contract suite on any router. */
 
-import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type { Logits, Router, RouterConfig } from '../contract.ts';
 import { BackendUnavailableError, RouterError } from '../errors.ts';
 import { compareOutput } from './compare-output.ts';

@@ -12,6 +12,7 @@ import type { ExchangePath } from './launch-shape.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
+export { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 export * from '../errors.ts';
 export { decodeLogits, encodeLogits } from '../number-formats.ts';
 export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';

@@ -2,7 +2,7 @@
 
 import { SharedUniforms, fromGpuError } from '@switchyard/gpu/webgpu';
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
-import { checkRouteArguments, resolveRouterConfig } from '../contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type {
   Logits,
   ResolvedRouteArguments,

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { findLlvm } from '@switchyard/gpu/offline';
+import { describeGpu } from '../../src/cli/devices.ts';
 import { defineCommand, describeOptions, integerOf, parseOptions, UsageError } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
 
@@ -82,6 +84,7 @@ describe('router-kernel verify', () => {
     [['--backend', 'cpu', '--level', 'all'], /--level must be one of smoke, quick, full; found 'all'/],
     [['--backend', 'cpu', '--software'], /--software needs --backend webgpu; found --backend cpu/],
     [['--backend', 'cpu', '--fast'], /--fast/],
+    [['--backend', 'cpu', '--device', '0'], /--device needs --backend hip; found --backend cpu/],
     [['--backend'], /--backend/],
     [['cpu'], /cpu/],
   ];
@@ -116,6 +119,70 @@ describe('router-kernel devices', () => {
     const { out: text } = await run(['devices']);
     for (const backend of ['hip', 'webgpu', 'cpu']) assert.match(text, new RegExp(`^${backend} +\\S`, 'm'));
   });
+});
+
+describe('router-kernel devices, for a GPU', () => {
+  const gpu = { id: 'amd:1', name: 'AMD Instinct MI300X', architecture: 'gfx942', memoryBytes: 192 * 2 ** 30 };
+
+  it('shows how to choose it, its architecture and its memory', () => {
+    assert.equal(
+      describeGpu({ ...gpu, isIntegrated: false, isDefault: true }),
+      'amd:1     AMD Instinct MI300X, gfx942, 192.0 GiB, the default',
+    );
+    assert.equal(
+      describeGpu({ ...gpu, id: 'amd:0', isIntegrated: true, isDefault: false }),
+      'amd:0     AMD Instinct MI300X, gfx942, 192.0 GiB, integrated',
+    );
+  });
+
+  it('gives lists in the JSON, of which those of webgpu and cpu are empty', async () => {
+    const { out } = await run(['devices', '--json']);
+    const { backends } = JSON.parse(out) as { backends: { devices: unknown[]; variables: unknown[] }[] };
+    assert.deepEqual(
+      backends.map(({ devices, variables }) => [Array.isArray(devices), Array.isArray(variables)]),
+      [
+        [true, true],
+        [true, true],
+        [true, true],
+      ],
+    );
+    assert.deepEqual(
+      backends.slice(1).flatMap(({ devices, variables }) => [...devices, ...variables]),
+      [],
+    );
+  });
+});
+
+describe('router-kernel compile', () => {
+  const shape = ['--experts', '128', '--top-k', '4'];
+
+  it('takes an architecture with the settings that AMD names beside it', async function () {
+    const { code, out } = await run(['compile', '--arch', 'gfx90a:xnack-:sramecc+', ...shape, '--name']);
+    assert.equal(code, 0);
+    assert.match(out, /topk_gating_softmax_e128_k4_bf16/);
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+    const compiled = await run(['compile', '--arch', 'gfx90a:xnack-:sramecc+', ...shape, '--json']);
+    assert.equal(compiled.err, '');
+    const { arch, scratch } = JSON.parse(compiled.out) as { arch: string; scratch: number };
+    assert.deepEqual([arch, scratch], ['gfx90a:sramecc+:xnack-', 0]);
+  });
+
+  it('refuses gfx803 in plain words', async () => {
+    const { code, err } = await run(['compile', '--arch', 'gfx803', ...shape]);
+    assert.equal(code, 1);
+    assert.match(err, /^gfx803 is not supported · .* \[UNSUPPORTED_ARCHITECTURE\]\n$/);
+  });
+
+  for (const arch of ['gfx942:fast+', 'mi300x', 'gfx942:xnack+:xnack-']) {
+    it(`refuses --arch ${arch}`, async () => {
+      const { code, err } = await run(['compile', '--arch', arch, ...shape]);
+      assert.equal(code, 2);
+      assert.match(err, /--arch must be an architecture such as gfx942, gfx90a:sramecc\+:xnack- or sm_90; found/);
+    });
+  }
 });
 
 describe('option tables', () => {

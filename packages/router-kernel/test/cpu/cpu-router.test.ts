@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { checkRouteArguments, resolveRouterConfig } from '../../src/contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { IdsDtype, Logits, LogitsDtype, RouterConfig } from '../../src/contract.ts';
 import { CpuRouter, createCpuRouter } from '../../src/cpu/index.ts';
 import type { RouterOutputArrays } from '../../src/cpu/index.ts';

@@ -8,7 +8,7 @@ import {
   readKernelResources,
 } from '@switchyard/gpu/offline';
 import type { Instruction } from '@switchyard/gpu/offline';
-import { resolveRouterConfig } from '../../src/contract.ts';
+import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import { PREBUILT_TARGETS } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';

@@ -2,7 +2,7 @@
 
 import { isTailPoisoned, KernelEmulator, poison } from '@switchyard/gpu/testing';
 import type { KernelTarget } from '@switchyard/gpu';
-import { checkRouteArguments, resolveRouterConfig } from '../../src/contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { ExpertIds, Router, RouterConfig, RouterOutput } from '../../src/contract.ts';
 import { DisposedError } from '../../src/errors.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../src/hip/kernel/argument-lists.ts';

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError, openHiprtc } from '@switchyard/gpu';
 import type { KernelCompiler, KernelTarget } from '@switchyard/gpu';
-import { resolveRouterConfig, type RouterConfig } from '../../src/contract.ts';
+import type { RouterConfig } from '../../src/contract.ts';
+import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import { KernelCompileError } from '../../src/errors.ts';
 import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { resolveRouterConfig } from '../../src/contract.ts';
+import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import { specialize } from '../../src/hip/kernel/specialization.ts';
 
 const NVIDIA = { vendor: 'nvidia', architecture: 'sm_90', waveSize: 32 } as const;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { resolveRouterConfig } from '../../src/contract.ts';
+import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import { rankRow } from '../../src/reference.ts';
 import { acceptsIds } from '../../src/suite/rank-tolerance.ts';

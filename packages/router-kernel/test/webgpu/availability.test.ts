@@ -16,7 +16,7 @@ describe('WebGPU as one of the backends', function () {
     after(() => installed[Symbol.asyncDispose]());
 
     it('is unavailable, and says what to install', async () => {
-      const { error } = await createRouterInProcess({ backend: 'webgpu' }, NO_GPU, installed.source);
+      const { error } = await createRouterInProcess({ backend: 'webgpu' }, NO_GPU, installed);
       assert.deepEqual(
         [error?.name, error?.code, error?.backend],
         ['BackendUnavailableError', 'BACKEND_UNAVAILABLE', 'webgpu'],
@@ -27,7 +27,7 @@ describe('WebGPU as one of the backends', function () {
     });
 
     it('is passed over by auto, which says why and takes the CPU', async () => {
-      const { backend, ids, said } = await createRouterInProcess({}, NO_GPU, installed.source);
+      const { backend, ids, said } = await createRouterInProcess({}, NO_GPU, installed);
       assert.deepEqual([backend, ids], ['cpu', BEST]);
       assert.equal(said.length, 2);
       assert.match(said[0] ?? '', /^Router backend hip passed over\. \S/);
@@ -51,9 +51,9 @@ describe('WebGPU as one of the backends', function () {
       );
     });
 
-    it('is passed over by auto, which says why and takes the CPU', async () => {
-      const { backend, ids, said } = await createRouterInProcess({ backend: 'auto' }, NO_GPU);
-      assert.deepEqual([backend, ids], ['cpu', BEST]);
+    it('is passed over by auto, which says why, takes the CPU and writes nothing to standard error', async () => {
+      const { backend, ids, said, err } = await createRouterInProcess({ backend: 'auto' }, NO_GPU);
+      assert.deepEqual([backend, ids, err], ['cpu', BEST, '']);
       assert.deepEqual(
         said.map((message) => /^Router backend (\w+) passed over\. ./.exec(message)?.[1]),
         ['hip', 'webgpu'],
@@ -74,12 +74,28 @@ describe('WebGPU as one of the backends', function () {
       environment = await swiftShaderAlone();
     });
 
-    it('is taken by auto once HIP was passed over', async () => {
-      const { backend, device, ids, said } = await createRouterInProcess({}, environment);
-      assert.deepEqual([backend, ids], ['webgpu', BEST]);
-      assert.match(device ?? '', /swiftshader/i);
+    it('is taken by auto once HIP was passed over, where it is a GPU', async () => {
+      const disguise = { vendor: 'amd', architecture: 'rdna-3', device: '', description: '', isFallbackAdapter: false };
+      const { backend, device, ids, said } = await createRouterInProcess({}, environment, { disguise });
+      assert.deepEqual([backend, device, ids], ['webgpu', 'rdna-3 (amd)', BEST]);
       assert.equal(said.length, 1);
       assert.match(said[0] ?? '', /^Router backend hip passed over\. \S/);
+    });
+
+    it('is passed over by auto where it computes on the CPU, before Dawn is asked and after', async () => {
+      const software = { vendor: 'mesa', architecture: '', device: '', description: 'llvmpipe (LLVM 17)' };
+      for (const [disguise, name] of [
+        [null, 'SwiftShader Device (Subzero)'],
+        [software, 'llvmpipe (LLVM 17) (mesa)'],
+      ] as const) {
+        const { backend, ids, said, err } = await createRouterInProcess({}, environment, { disguise });
+        assert.deepEqual([backend, ids, err], ['cpu', BEST, '']);
+        assert.equal(said.length, 2);
+        assert.ok(
+          said[1]?.startsWith(`Router backend webgpu passed over. WebGPU has no GPU here, only software: ${name}. `),
+          said[1],
+        );
+      }
     });
 
     it('is overruled by SWITCHYARD_ROUTER, unless the call names a backend', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { checkRouteArguments, resolveRouterConfig } from '../../src/contract.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { Logits, RouteOptions, RouterConfig } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
 import { createWebGpuRouter } from '../../src/webgpu/index.ts';

@@ -1,6 +1,6 @@
 /** Calls of `encode` on buffers laid out by the test, and what came out of them. */
 
-import { checkRouteArguments } from '../../src/contract.ts';
+import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterOutput } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
 import type { EncodeOptions, GpuRange, RouterGpuBuffers, WebGpuRouter } from '../../src/webgpu/index.ts';

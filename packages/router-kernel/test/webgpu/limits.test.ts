@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { checkRouteArguments } from '../../src/contract.ts';
+import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { RouteOptions, RouterConfig } from '../../src/contract.ts';
 import { encodeLogits } from '../../src/number-formats.ts';
 import { compareOutput } from '../../src/suite/index.ts';

@@ -54,13 +54,7 @@ export class ObservedDevice {
       createShaderModule: (descriptor: GPUShaderModuleDescriptor) =>
         real.createShaderModule({ ...descriptor, code: disguise.rewriteCode?.(descriptor.code) ?? descriptor.code }),
     };
-    this.device = new Proxy(real, {
-      get: (target, name) => {
-        if (typeof name === 'string' && name in shown) return shown[name];
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
+    this.device = overlayMethods(real, shown);
   }
 
   /** Objects of a kind. A buffer is alive until it is destroyed or collected, others until they are collected. */
@@ -126,5 +120,28 @@ export class ObservedDevice {
 function overlay<Shown extends object>(real: Shown, disguise: object): Shown {
   return new Proxy(real, {
     get: (target, name) => (name in disguise ? Reflect.get(disguise, name) : Reflect.get(target, name, target)),
+  });
+}
+
+/** Lets every adapter of a GPU object, and the devices made from it, say other things of themselves. */
+export function disguiseAdapter(gpu: GPU, info: Readonly<Partial<GPUAdapterInfo>>): void {
+  const requestAdapter = gpu.requestAdapter.bind(gpu);
+  gpu.requestAdapter = async (options) => {
+    const adapter = await requestAdapter(options);
+    if (adapter === null) return null;
+    const requestDevice = async (descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> =>
+      new ObservedDevice(await adapter.requestDevice(descriptor), { adapterInfo: info }).device;
+    return overlayMethods(adapter, { requestDevice, info: overlay(adapter.info, info) });
+  };
+}
+
+/** Shows some members instead of the object's own, whose methods keep their object. */
+function overlayMethods<Shown extends object>(real: Shown, shown: Readonly<Record<string, unknown>>): Shown {
+  return new Proxy(real, {
+    get: (target, name) => {
+      if (typeof name === 'string' && name in shown) return shown[name];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
   });
 }

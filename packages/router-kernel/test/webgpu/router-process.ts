@@ -12,7 +12,12 @@ import { unpackSwiftShader } from '@switchyard/gpu/webgpu';
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
 const GPU = fileURLToPath(new URL('../../../gpu/', import.meta.url));
 const PROGRAM = `
-  const [source, request] = process.argv.slice(1);
+  const [source, request, disguise] = process.argv.slice(1);
+  if (disguise !== 'null') {
+    const { openDawn } = await import('@switchyard/gpu/webgpu');
+    const { disguiseAdapter } = await import(source + '../test/webgpu/observed-device.ts');
+    disguiseAdapter(await openDawn(false), JSON.parse(disguise));
+  }
   const { createRouter } = await import(source + 'create-router.ts');
   const said = [];
   const logger = { info: (message) => said.push(message) };
@@ -30,6 +35,8 @@ const PROGRAM = `
 export interface RouterOutcome {
   /** What the logger heard at level info. */
   readonly said: readonly string[];
+  /** What was written to standard error. */
+  readonly err: string;
   readonly backend?: string;
   readonly device?: string;
   /** Of one row whose best experts are 5 and 7. */
@@ -59,15 +66,23 @@ export async function swiftShaderAlone(): Promise<Readonly<Record<string, string
   return { ...NO_GPU, VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: directory };
 }
 
-/** Makes a router and routes one row. `source` is a folder with this package's sources. */
+/** How the process differs from one of a user. */
+export interface RouterProcess {
+  /** A folder with this package's sources. Defaults to its own. */
+  readonly source?: string;
+  /** What the WebGPU adapter says of itself. Defaults to the truth. */
+  readonly disguise?: Readonly<Partial<GPUAdapterInfo>> | null;
+}
+
+/** Makes a router and routes one row. */
 export async function createRouterInProcess(
   request: Readonly<Record<string, unknown>>,
   environment: Readonly<Record<string, string>>,
-  source = join(PACKAGE, 'src'),
+  { source = join(PACKAGE, 'src'), disguise = null }: RouterProcess = {},
 ): Promise<RouterOutcome> {
   const loader = import.meta.resolve('tsx/esm');
-  const { SWITCHYARD_ROUTER: _, ...inherited } = process.env;
-  const { stdout } = await promisify(execFile)(
+  const { SWITCHYARD_ROUTER: _, SWITCHYARD_DEVICE: __, ...inherited } = process.env;
+  const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
     [
       `--import=${loader}`,
@@ -76,10 +91,11 @@ export async function createRouterInProcess(
       PROGRAM,
       `${pathToFileURL(source).href}/`,
       JSON.stringify(request),
+      JSON.stringify(disguise),
     ],
     { cwd: dirname(source), env: { ...inherited, ...environment } },
   );
-  return JSON.parse(stdout) as RouterOutcome;
+  return { ...(JSON.parse(stdout) as RouterOutcome), err: stderr };
 }
 
 /** A copy of the package's sources in a folder where only its mandatory dependencies are installed. */

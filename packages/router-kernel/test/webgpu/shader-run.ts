@@ -1,6 +1,6 @@
 /** Runs the router's shader in a shape of the test's choosing, whatever shape a router would take. */
 
-import { checkRouteArguments } from '../../src/contract.ts';
+import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterOutput } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
 import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts';

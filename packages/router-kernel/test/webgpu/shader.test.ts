@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { resolveRouterConfig } from '../../src/contract.ts';
+import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import { contractCases } from '../../src/suite/index.ts';
 import { launchShape } from '../../src/webgpu/launch-shape.ts';

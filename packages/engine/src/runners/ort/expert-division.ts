@@ -10,6 +10,8 @@ export interface ExpertRange {
 /** How a layer's experts are divided among sessions. */
 export interface ExpertDivision {
   readonly ranges: readonly ExpertRange[];
+  /** Bytes of converted weights in the largest session. */
+  readonly sessionBytes: number;
   /** Whether the sessions are made from a template, so that no weight is held twice. */
   readonly usesTemplates: boolean;
 }
@@ -46,5 +48,5 @@ export function divideExperts(
   }));
   const sessionBytes = size * expertBytes;
   const isLarge = sessionBytes >= leastTemplateBytes && sessionBytes < MOST_TEMPLATE_BYTES;
-  return { ranges, usesTemplates: form !== 'f32' && isLarge };
+  return { ranges, sessionBytes, usesTemplates: form !== 'f32' && isLarge };
 }

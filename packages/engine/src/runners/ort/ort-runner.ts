@@ -42,6 +42,8 @@ export interface OrtRunnerOptions {
    * one: the logits are in host memory, and a trip through WebGPU costs more than routing them. Defaults to `'auto'`.
    */
   readonly router?: RouterBackend | 'auto';
+  /** The router's GPU, as `createRouter` takes it: where one is named, the router runs there or the load fails. */
+  readonly device?: number | string;
   readonly logger?: RunnerLogger;
   /** Hears of the load after every part of a layer. What it throws ends the load. */
   readonly onProgress?: (step: LoadingStep) => void;
@@ -55,7 +57,7 @@ export interface OrtRunnerOptions {
 export async function createOrtRunner(options: OrtRunnerOptions): Promise<LogitsRunner> {
   const { snapshot, expertPrecision = 'exact', threads, logger, onProgress } = options;
   const { config } = snapshot;
-  const router = await startRouter(config, options.router ?? 'auto', logger);
+  const router = await startRouter(config, options);
   const clock: StepClock = { compute: 0, experts: 0, router: 0 };
   const forms = {
     experts: chooseExpertForm(config, expertPrecision),
@@ -76,12 +78,12 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<Logits
 
 async function startRouter(
   config: GptOssConfig,
-  backend: RouterBackend | 'auto',
-  logger: RunnerLogger | undefined,
+  { router: backend = 'auto', device, logger }: Pick<OrtRunnerOptions, 'router' | 'device' | 'logger'>,
 ): Promise<Router> {
   const shape = { experts: config.experts, topK: config.expertsPerToken, dispatchPlan: true };
-  if (backend !== 'auto' || process.env['SWITCHYARD_ROUTER'] !== undefined) {
-    return createRouter({ ...shape, backend });
+  const { SWITCHYARD_ROUTER: named, SWITCHYARD_DEVICE: namedDevice } = process.env;
+  if (backend !== 'auto' || device !== undefined || named !== undefined || namedDevice !== undefined) {
+    return createRouter({ ...shape, backend, ...(device === undefined ? {} : { device }) });
   }
   try {
     return await createRouter({ ...shape, backend: 'hip' });

@@ -60,11 +60,8 @@ export function planOrtMemory(config: GptOssConfig, options: OrtPlanOptions = {}
     precision: expertPrecision,
     weights,
     weightBytes: weights.reduce((sum, { bytes }) => sum + bytes, 0),
-    loadingBytes: Math.max(
-      attention + router + norms + expertBytes,
-      // A part of the head: converted, copied, reordered.
-      2 * Math.min(MOST_SESSION_BYTES, bytes.head),
-    ),
+    // What is converted for one session, and where it is not read in place, ONNX Runtime's copy of it before it is reordered.
+    loadingBytes: attention + Math.max(conversionBytes(config, form), 2 * Math.min(MOST_SESSION_BYTES, bytes.head)),
     workspaceBytes:
       F32_BYTES *
       (rows * expertsPerToken * 3 * (hiddenSize + intermediateSize) +
@@ -80,6 +77,13 @@ function expertWeightBytes(config: GptOssConfig, form: ExpertForm | 'mxfp4'): nu
   if (form === 'f32') return F32_BYTES;
   if (form === 'mxfp4') return 0.5 + SCALE_BYTES;
   return blockBytes(form === 'blocks8' ? 8 : 4, divideExperts(config, form).usesTemplates);
+}
+
+/** Bytes of experts that exist beside what stays. */
+function conversionBytes(config: GptOssConfig, form: ExpertForm | 'mxfp4'): number {
+  if (form === 'mxfp4') return config.experts * config.hiddenSize * config.intermediateSize;
+  const { sessionBytes, usesTemplates } = divideExperts(config, form);
+  return Math.round(sessionBytes * (usesTemplates ? 1 : 2));
 }
 
 /**

@@ -1,8 +1,8 @@
 /** The rival of `bench --backend webgpu`: ONNX Runtime's WebGPU provider on Softmax and TopK, in the same process. */
 
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { resolveRouterConfig } from '../../contract.ts';
 import { rankRow, readRow, weightsOf } from '../../reference.ts';
+import { resolveRouterConfig } from '../../resolve-config.ts';
 import { WEIGHT_ABSOLUTE_TOLERANCE, WEIGHT_RELATIVE_TOLERANCE } from '../../suite/compare-output.ts';
 import { routerModel } from './onnx-model.ts';
 

@@ -3,7 +3,7 @@
 import { prebuiltLookup } from '@switchyard/gpu';
 import type { KernelTarget, PrebuiltLookup } from '@switchyard/gpu';
 import type { KernelResources } from '@switchyard/gpu/offline';
-import { resolveRouterConfig } from '../../contract.ts';
+import { resolveRouterConfig } from '../../resolve-config.ts';
 import type { ResolvedRouterConfig, RouterConfig } from '../../contract.ts';
 import { kernelSource } from './source.ts';
 import { specialize } from './specialization.ts';

@@ -1,0 +1,26 @@
+import { AbortedError, NoRunnerError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+
+/**
+ * Starts the first of several runners that can be. Why others were passed over is logged and, where none starts, told.
+ *
+ * @param names in the order in which they are tried, at least one.
+ * @throws what the only one throws; NoRunnerError where there are several; AbortedError at once
+ */
+export async function firstThatStarts<Name extends string, Started>(
+  names: readonly Name[],
+  start: (name: Name) => Promise<Started>,
+  logger: Logger,
+): Promise<Started> {
+  const passedOver: { readonly runner: Name; readonly error: unknown }[] = [];
+  for (const runner of names) {
+    try {
+      return await start(runner);
+    } catch (error) {
+      if (names.length === 1 || error instanceof AbortedError) throw error;
+      passedOver.push({ runner, error });
+      logger.info('runner passed over', { runner, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  throw new NoRunnerError(passedOver);
+}

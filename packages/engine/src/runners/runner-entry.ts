@@ -1,0 +1,30 @@
+/**
+ * What is known of a runner before its library is loaded.
+ *
+ * @module
+ */
+import type { GptOssConfig } from '@switchyard/models';
+import type { ProcessMemory } from '../memory/process-memory.ts';
+import type { LoadPlan } from './load-plan.ts';
+import type { ExpertPrecision, RunnerModule } from './runner-module.ts';
+
+/** What changes the memory that a runner takes. */
+export interface MemoryPlanOptions {
+  readonly expertPrecision: ExpertPrecision;
+  /** The most prompt tokens of a step. */
+  readonly prefillChunk: number;
+  /** The most sequences of a step. */
+  readonly maxSequences: number;
+}
+
+/** One runner that the engine can load a model into. */
+export interface RunnerEntry {
+  /** What loading will take, from the configuration alone. */
+  planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
+  /** KV bytes of one sequence by its tokens. */
+  kvBytes(config: GptOssConfig): (tokens: number) => number;
+  /** The memory of the device that it would use; null where that is not known. */
+  deviceMemory(): Promise<ProcessMemory | null>;
+  /** Loads it, with its library. Throws where that is not there. */
+  load(): Promise<RunnerModule>;
+}

@@ -1,0 +1,6 @@
+import { ORT_ENTRY } from './ort/ort-entry.ts';
+import type { RunnerName } from './runner-choice.ts';
+import type { RunnerEntry } from './runner-entry.ts';
+
+/** Every runner. A new one gets its row here and its name in runner-choice.ts. */
+export const RUNNERS: Readonly<Record<RunnerName, RunnerEntry>> = { onnxruntime: ORT_ENTRY };

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { Engine } from '../../src/engine.ts';
+import { AbortedError, InvalidRequestError, NoRunnerError } from '../../src/errors.ts';
+import { SILENT_LOGGER } from '../../src/logger.ts';
+import { firstThatStarts } from '../../src/runners/first-that-starts.ts';
+import { RUNNER_NAMES, runnersToTry } from '../../src/runners/runner-choice.ts';
+import { RUNNERS } from '../../src/runners/runner-table.ts';
+
+describe('the choice of a runner', () => {
+  it('is all of them where nobody names one, and the one that is named otherwise', () => {
+    assert.deepEqual(runnersToTry(undefined, {}), RUNNER_NAMES);
+    assert.deepEqual(runnersToTry('auto', { SWITCHYARD_RUNNER: '' }), RUNNER_NAMES);
+    assert.deepEqual(runnersToTry('auto', { SWITCHYARD_RUNNER: 'auto' }), RUNNER_NAMES);
+    for (const name of RUNNER_NAMES) {
+      assert.deepEqual(runnersToTry(name, { SWITCHYARD_RUNNER: 'nonsense' }), [name]);
+      assert.deepEqual(runnersToTry(undefined, { SWITCHYARD_RUNNER: name }), [name]);
+    }
+  });
+
+  it('names who is wrong: the option or the variable', () => {
+    assert.throws(
+      () => runnersToTry(undefined, { SWITCHYARD_RUNNER: 'cuda' }),
+      (error) => {
+        assert.ok(error instanceof InvalidRequestError);
+        assert.match(error.message, /SWITCHYARD_RUNNER.*"cuda".*give one of auto, onnxruntime/);
+        return true;
+      },
+    );
+    const wrong = 'hip' as 'auto';
+    assert.throws(() => runnersToTry(wrong, {}), { code: 'INVALID_REQUEST', field: 'runner' });
+  });
+
+  it('has a row in the table for every name', () => {
+    assert.deepEqual(Object.keys(RUNNERS), [...RUNNER_NAMES]);
+  });
+
+  it('refuses runners and devices that cannot be, before anything is read', async () => {
+    await assert.rejects(Engine.load(undefined, { runner: 'nonsense' as 'auto' }), { field: 'runner' });
+    for (const device of [-1, 1.5, '', null]) {
+      await assert.rejects(Engine.load(undefined, { device: device as number }), { field: 'device' });
+    }
+  });
+
+  it('runs the model by its name', async () => {
+    await using engine = await Engine.load(undefined, { runner: 'onnxruntime', router: 'cpu' });
+    assert.equal(engine.model.runner, 'onnxruntime-cpu');
+  });
+
+  it('fails a load whose GPU is not there, and says so', async () => {
+    await assert.rejects(Engine.load(undefined, { device: 'no such GPU' }), (error) => {
+      assert.ok(error instanceof Error);
+      assert.match(error.message, /no such GPU|No .*GPU|not available|cannot start/i);
+      return true;
+    });
+  });
+});
+
+describe('firstThatStarts', () => {
+  const failing = (reason: string) => async (): Promise<string> => {
+    throw new Error(reason);
+  };
+
+  it('takes the first that starts and logs why others were passed over', async () => {
+    const logged: unknown[] = [];
+    const logger = {
+      ...SILENT_LOGGER,
+      info: (message: string, fields?: object) => void logged.push([message, fields]),
+    };
+    const start = (name: string): Promise<string> => (name === 'b' ? Promise.resolve(name) : failing(`no ${name}`)());
+    assert.equal(await firstThatStarts(['a', 'b', 'c'], start, logger), 'b');
+    assert.deepEqual(logged, [['runner passed over', { runner: 'a', reason: 'no a' }]]);
+  });
+
+  it('throws the only one as it is, and all reasons where there are several', async () => {
+    await assert.rejects(firstThatStarts(['a'], failing('no a'), SILENT_LOGGER), /^Error: no a$/);
+    await assert.rejects(
+      firstThatStarts(['a', 'b'], (name) => failing(`no ${name}`)(), SILENT_LOGGER),
+      (error) => {
+        assert.ok(error instanceof NoRunnerError);
+        assert.match(error.message, /a: no a; b: no b/);
+        assert.deepEqual(
+          error.passedOver.map(({ runner }) => runner),
+          ['a', 'b'],
+        );
+        return true;
+      },
+    );
+  });
+
+  it('tries no other when the load is aborted', async () => {
+    const tried: string[] = [];
+    const start = async (name: string): Promise<never> => {
+      tried.push(name);
+      throw new AbortedError('Loading');
+    };
+    await assert.rejects(firstThatStarts(['a', 'b'], start, SILENT_LOGGER), AbortedError);
+    assert.deepEqual(tried, ['a']);
+  });
+});

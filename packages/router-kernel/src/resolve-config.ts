@@ -1,0 +1,259 @@
+/** From what a caller writes to a configuration and call arguments with every default filled in and every limit checked. */
+
+import { MAX_EXPERTS, MAX_TOP_K } from './contract.ts';
+import type {
+  IdsDtype,
+  Logits,
+  LogitsDtype,
+  ResolvedRouteArguments,
+  ResolvedRouterConfig,
+  RouteOptions,
+  RouterConfig,
+  Scoring,
+} from './contract.ts';
+import { InvalidArgumentError, InvalidConfigError } from './errors.ts';
+
+const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
+const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
+const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
+const CONFIG_OPTIONS: ReadonlySet<string> = new Set<keyof RouterConfig>([
+  'experts',
+  'topK',
+  'logitsDtype',
+  'idsDtype',
+  'scoring',
+  'renormalize',
+  'routedScalingFactor',
+  'correctionBias',
+  'groups',
+  'topKGroups',
+  'expertRange',
+  'tokenExpertIndices',
+  'dispatchPlan',
+]);
+/** Slots are i32, so T * K may not pass this. */
+const MAX_SLOTS = 2 ** 31 - 1;
+
+/**
+ * Fills in every default and checks every limit. The correction bias is copied, so that later writes to the caller's
+ * array change nothing.
+ *
+ * @throws InvalidConfigError naming the first option that is wrong.
+ */
+export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig {
+  if (typeof config !== 'object' || config === null) {
+    throw new InvalidConfigError('config', config, `A router needs a configuration object; found ${show(config)}.`);
+  }
+  for (const option of Object.keys(config)) {
+    if (!CONFIG_OPTIONS.has(option)) {
+      const known = [...CONFIG_OPTIONS].join(', ');
+      throw new InvalidConfigError(
+        option,
+        Reflect.get(config, option),
+        `Unknown router option "${option}". The options are ${known}.`,
+      );
+    }
+  }
+  const experts = integerOption('experts', config.experts, 1, MAX_EXPERTS, 'the number of experts, E');
+  const topK = integerOption('topK', config.topK, 1, Math.min(experts, MAX_TOP_K), 'the experts a token takes, K');
+  const groups = integerOption('groups', config.groups ?? 1, 1, experts, 'the number of expert groups');
+  if (experts % groups !== 0) {
+    throw new InvalidConfigError(
+      'groups',
+      groups,
+      `groups must divide the number of experts; found ${groups} groups for ${experts} experts. Use a divisor of ${experts}.`,
+    );
+  }
+  const topKGroups = integerOption('topKGroups', config.topKGroups ?? groups, 1, groups, 'the groups that stay');
+  const candidates = topKGroups * (experts / groups);
+  if (topK > candidates) {
+    throw new InvalidConfigError(
+      'topKGroups',
+      topKGroups,
+      `The groups that stay must hold at least topK experts; ${topKGroups} of ${groups} groups hold ${candidates}, and topK is ${topK}. Raise topKGroups or lower topK.`,
+    );
+  }
+  return Object.freeze({
+    experts,
+    topK,
+    logitsDtype: choiceOption('logitsDtype', config.logitsDtype ?? 'f32', LOGITS_DTYPES),
+    idsDtype: choiceOption('idsDtype', config.idsDtype ?? 'i32', IDS_DTYPES),
+    scoring: choiceOption('scoring', config.scoring ?? 'softmax', SCORINGS),
+    renormalize: booleanOption('renormalize', config.renormalize ?? true),
+    routedScalingFactor: scalingOption(config.routedScalingFactor ?? 1),
+    correctionBias: biasOption(config.correctionBias ?? null, experts),
+    groups,
+    topKGroups,
+    expertRange: rangeOption(config.expertRange ?? [0, experts], experts),
+    tokenExpertIndices: booleanOption('tokenExpertIndices', config.tokenExpertIndices ?? false),
+    dispatchPlan: booleanOption('dispatchPlan', config.dispatchPlan ?? false),
+  });
+}
+
+/**
+ * Checks the arguments of one `route` call against the configuration and fills in their defaults.
+ *
+ * @throws InvalidArgumentError naming the first argument that is wrong.
+ */
+export function checkRouteArguments(
+  config: ResolvedRouterConfig,
+  logits: Logits,
+  options: RouteOptions = {},
+): ResolvedRouteArguments {
+  const { experts, topK, logitsDtype } = config;
+  const typeFits = logitsDtype === 'f32' ? logits instanceof Float32Array : logits instanceof Uint16Array;
+  if (!typeFits) {
+    const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
+    throw new InvalidArgumentError(
+      'logits',
+      logits,
+      `This router takes ${logitsDtype} logits as ${wanted}; found ${show(logits)}. Convert them, or set logitsDtype.`,
+    );
+  }
+  const rowStride = options.rowStride ?? experts;
+  if (!Number.isSafeInteger(rowStride) || rowStride < experts) {
+    throw new InvalidArgumentError(
+      'rowStride',
+      rowStride,
+      `rowStride must be an integer of at least the number of experts, ${experts}; found ${show(rowStride)}.`,
+    );
+  }
+  const tokens = options.tokens ?? rowsHeld(logits.length, rowStride, experts);
+  if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * topK > MAX_SLOTS) {
+    throw new InvalidArgumentError(
+      'tokens',
+      tokens,
+      `tokens must be an integer from 0 to ${Math.floor(MAX_SLOTS / topK)} (slots are 32-bit); found ${show(tokens)}.`,
+    );
+  }
+  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  if (logits.length < needed) {
+    throw new InvalidArgumentError(
+      'logits',
+      logits,
+      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements; found ${logits.length}.`,
+    );
+  }
+  const paddingMask = options.paddingMask ?? null;
+  if (paddingMask !== null && !(paddingMask instanceof Uint8Array && paddingMask.length >= tokens)) {
+    throw new InvalidArgumentError(
+      'paddingMask',
+      paddingMask,
+      `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows; found ${show(paddingMask)}.`,
+    );
+  }
+  const rowCount = options.rowCount ?? tokens;
+  if (!Number.isSafeInteger(rowCount) || rowCount < 0 || rowCount > tokens) {
+    throw new InvalidArgumentError(
+      'rowCount',
+      rowCount,
+      `rowCount must be an integer from 0 to the number of rows, ${tokens}; found ${show(rowCount)}.`,
+    );
+  }
+  return { tokens, rowStride, paddingMask, rowCount };
+}
+
+/** The rows in `length` elements; the last one may end at its E-th element. */
+function rowsHeld(length: number, rowStride: number, experts: number): number {
+  const rest = length % rowStride;
+  if (rest !== 0 && rest < experts) {
+    throw new InvalidArgumentError(
+      'logits',
+      length,
+      `logits do not end at the end of a row: ${length} elements are ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more. Pass tokens to route fewer rows than the array holds.`,
+    );
+  }
+  return Math.floor(length / rowStride) + (rest === 0 ? 0 : 1);
+}
+
+function integerOption(option: string, value: number, least: number, most: number, meaning: string): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new InvalidConfigError(
+      option,
+      value,
+      `${option} (${meaning}) must be an integer from ${least} to ${most}; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function choiceOption<Choice extends string>(option: string, value: Choice, choices: readonly Choice[]): Choice {
+  if (!choices.includes(value)) {
+    throw new InvalidConfigError(
+      option,
+      value,
+      `${option} must be one of ${choices.map((choice) => `'${choice}'`).join(', ')}; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function booleanOption(option: string, value: boolean): boolean {
+  if (typeof value !== 'boolean') {
+    throw new InvalidConfigError(option, value, `${option} must be true or false; found ${show(value)}.`);
+  }
+  return value;
+}
+
+function scalingOption(value: number): number {
+  if (typeof value !== 'number' || !Number.isFinite(Math.fround(value))) {
+    throw new InvalidConfigError(
+      'routedScalingFactor',
+      value,
+      `routedScalingFactor must be a number that is finite in f32; found ${show(value)}.`,
+    );
+  }
+  return value;
+}
+
+function biasOption(bias: Float32Array | null, experts: number): Float32Array | null {
+  if (bias === null) return null;
+  if (!(bias instanceof Float32Array) || bias.length !== experts) {
+    throw new InvalidConfigError(
+      'correctionBias',
+      bias,
+      `correctionBias must be a Float32Array with one value for each of the ${experts} experts; found ${show(bias)}.`,
+    );
+  }
+  const broken = bias.findIndex((value) => !Number.isFinite(value));
+  if (broken !== -1) {
+    throw new InvalidConfigError(
+      'correctionBias',
+      bias,
+      `Every correctionBias must be finite; found ${bias[broken]} for expert ${broken}. Repair the checkpoint's bias.`,
+    );
+  }
+  return bias.slice();
+}
+
+function rangeOption(range: readonly [number, number], experts: number): readonly [start: number, end: number] {
+  const pair: readonly unknown[] = Array.isArray(range) ? range : [];
+  const [start, end] = range;
+  const fits =
+    pair.length === 2 &&
+    Number.isInteger(start) &&
+    Number.isInteger(end) &&
+    0 <= start &&
+    start <= end &&
+    end <= experts;
+  if (!fits) {
+    throw new InvalidConfigError(
+      'expertRange',
+      range,
+      `expertRange must be [start, end) with 0 <= start <= end <= ${experts}; found ${show(range)}.`,
+    );
+  }
+  return Object.freeze([start, end] as const);
+}
+
+/** A value as a short phrase for a message. */
+function show(value: unknown): string {
+  if (ArrayBuffer.isView(value)) {
+    const length: unknown = Reflect.get(value, 'length');
+    return `${value.constructor.name}(${typeof length === 'number' ? length : value.byteLength})`;
+  }
+  if (Array.isArray(value)) return `[${value.slice(0, 4).map(show).join(', ')}${value.length > 4 ? ', …' : ''}]`;
+  if (typeof value === 'string') return `'${value.slice(0, 60)}'`;
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no prototype'})`;
+  return String(value);
+}
