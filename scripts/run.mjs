@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { CHECKS } from './checks.mjs';
 import { ROOT, StepFailed, run } from './commands.mjs';
+import { buildKernels } from './kernels.mjs';
 import { setUp } from './set-up.mjs';
 
 /** Runs a file of a package, set up first. */
@@ -16,6 +17,7 @@ const runFile =
 
 const JOBS = {
   start: runFile('.', 'examples/gpt-oss-pipeline/dist/main.js'),
+  kernels: buildKernels,
   bench: runFile('packages/engine', '--import=tsx', 'bench/run.ts'),
   docs: runFile('packages/engine', '--import=tsx', 'src/cli/write-docs.ts'),
   check: async () => {

@@ -1,112 +1,201 @@
-/** The embedded checkpoint on the ONNX Runtime runner: load, prefill, decode, batches. Each figure only after a check. */
+/** The embedded checkpoint on the ONNX Runtime runner, alone and through the engine: load, prefill, decode, batches. */
 
 import { embeddedCheckpointPath, openSnapshot } from '@switchyard/models';
+import type { Benchmark, BenchmarkCheck, BenchmarkContender } from '@switchyard/gpu/benchmark';
+import { Engine } from '../src/engine.ts';
 import type { LogitsRunner } from '../src/runners/logits-runner.ts';
 import { createOrtRunner } from '../src/runners/ort/index.ts';
 import { measureLoad } from '../test/engine/load-memory.ts';
 import { argmax, reference } from '../test/golden/reference.ts';
-import { rounded, summary } from './summary.ts';
 
-const ROUNDS = 9;
 const DECODE_TOKENS = 128;
 const PREFILL_TOKENS = 256;
-/** A prefill is short: more rounds, the first of which find its code not yet compiled by the JavaScript engine. */
-const PREFILL_ROUNDS = 40;
-const PREFILL_WARM_UP = 8;
 const BATCH_STEPS = 16;
 /** Logits of a prompt computed in another way than the reference was differ by less. */
 const LOGIT_TOLERANCE = 5e-3;
+const GREEDY_CHECK = 'greedy tokens with those that transformers computed in f32, in every round again';
+
+/** How often each is measured. A prefill is short: its first rounds find its code not yet compiled by the engine. */
+const EFFORT = {
+  full: { rounds: 9, loads: 3, prefill: { rounds: 40, warmUpRounds: 8 }, batches: [8, 32] },
+  quick: { rounds: 1, loads: 1, prefill: { rounds: 1, warmUpRounds: 0 }, batches: [2] },
+} as const;
+type Effort = (typeof EFFORT)['full' | 'quick'];
 
 /** All figures of the embedded model. */
-export async function measureEmbeddedModel(): Promise<Record<string, unknown>> {
-  const load = await measureLoad();
-  const snapshot = await openSnapshot(embeddedCheckpointPath());
-  const runner = await createOrtRunner({ snapshot, router: 'cpu' });
-  const decode = await measureDecode(runner);
-  const prefill = await measurePrefill(runner);
-  const batches: Record<string, unknown> = {};
-  for (const size of [8, 32]) {
-    batches[`decodeTokensPerSecondBatch${size}`] = await measureBatch(runner, size);
-  }
-  const figures = {
-    loadMilliseconds: rounded(load.milliseconds),
-    loadResidentMegabytes: rounded(load.megabytes),
-    weightMegabytes: rounded(runner.memory.weightBytes / 1e6),
-    ...decode,
-    prefill256TokensPerSecond: prefill,
-    ...batches,
+export async function benchmarkEmbeddedModel(benchmark: Benchmark, quick: boolean): Promise<void> {
+  const effort = EFFORT[quick ? 'quick' : 'full'];
+  using snapshot = await openSnapshot(embeddedCheckpointPath());
+  await using runner = await createOrtRunner({ snapshot, router: 'cpu' });
+  await using engine = await Engine.load(undefined, { router: 'cpu' });
+  const checks = {
+    runner: await benchmark.check('runner', GREEDY_CHECK, () => answersOf((prompt) => runnerAnswer(runner, prompt))),
+    engine: await benchmark.check('engine', GREEDY_CHECK, () => answersOf((prompt) => engineAnswer(engine, prompt))),
   };
-  await runner.dispose();
-  snapshot.dispose();
-  return figures;
+  await benchmarkLoad(benchmark, checks.engine, effort);
+  await benchmarkDecode(benchmark, { runner, engine, checks, effort });
+  await benchmarkPrefill(benchmark, runner, effort);
+  for (const size of effort.batches) await benchmarkBatch(benchmark, runner, checks.runner, size, effort);
+  if (checks.runner === null) return;
+  const megabytes = runner.memory.weightBytes / 1e6;
+  const about = { name: 'weights in memory', contender: 'runner', unit: 'MB', better: 'lower' } as const;
+  benchmark.record({ ...about, check: checks.runner, samples: [megabytes] });
 }
 
-/** One sequence: the reference's first prompt, then its greedy answer and on. */
-async function measureDecode(runner: LogitsRunner): Promise<Record<string, unknown>> {
-  const { ids, greedy } = firstPrompt();
-  const rates: number[] = [];
-  const parts = { onnxRuntime: [] as number[], experts: [] as number[], router: [] as number[], rest: [] as number[] };
-  const shares: number[] = [];
-  for (let round = 0; round <= ROUNDS; round++) {
-    const sequence = runner.createSequence();
-    const [first] = await runner.forward([{ sequence, tokens: Int32Array.from(ids) }]);
-    const answer = [argmax(first?.logits ?? new Float32Array(1))];
-    const before: LogitsRunner['timings'] = { ...read(runner) };
-    const start = performance.now();
-    for (let step = 0; step < DECODE_TOKENS; step++) {
-      const [output] = await runner.forward([{ sequence, tokens: Int32Array.of(answer.at(-1) ?? 0) }]);
-      answer.push(argmax(output?.logits ?? new Float32Array(1)));
-    }
-    const elapsed = performance.now() - start;
-    const after = read(runner);
-    runner.releaseSequence(sequence);
-    if (answer.slice(0, greedy.length).join() !== greedy.join()) {
-      throw new Error('The answer is not the reference answer: no figure counts');
-    }
-    if (round === 0) {
-      continue;
-    }
+type Prompt = (typeof reference)[number];
+
+/** Which of the reference's prompts are answered otherwise than there. */
+async function answersOf(answer: (prompt: Prompt) => Promise<readonly number[]>): Promise<string[]> {
+  const problems: string[] = [];
+  for (const prompt of reference) {
+    const found = await answer(prompt);
+    if (found.join() !== prompt.greedy.join()) problems.push(`the answer to '${prompt.text.slice(0, 40)}'`);
+  }
+  return problems;
+}
+
+async function runnerAnswer(runner: LogitsRunner, { ids, greedy }: Prompt): Promise<readonly number[]> {
+  const sequence = runner.createSequence();
+  const [first] = await runner.forward([{ sequence, tokens: Int32Array.from(ids) }]);
+  const answer = [argmax(first?.logits ?? new Float32Array(1))];
+  while (answer.length < greedy.length) answer.push(await nextToken(runner, sequence, answer));
+  runner.releaseSequence(sequence);
+  return answer;
+}
+
+async function nextToken(runner: LogitsRunner, sequence: number, answer: readonly number[]): Promise<number> {
+  const [output] = await runner.forward([{ sequence, tokens: Int32Array.of(answer.at(-1) ?? 0) }]);
+  return argmax(output?.logits ?? new Float32Array(1));
+}
+
+async function engineAnswer(engine: Engine, { ids, greedy }: Prompt): Promise<readonly number[]> {
+  const options = { maxTokens: greedy.length, temperature: 0, ignoreEndTokens: true, reusePrefix: false };
+  return (await engine.complete({ promptIds: ids, ...options })).ids;
+}
+
+/** In processes of their own, of the built package. */
+async function benchmarkLoad(benchmark: Benchmark, check: BenchmarkCheck | null, { loads }: Effort): Promise<void> {
+  if (check === null) return;
+  const found = [];
+  for (let round = 0; round < loads; round++) found.push(await measureLoad());
+  const about = { contender: 'engine', better: 'lower', check } as const;
+  benchmark.record({ ...about, name: 'load', unit: 'ms', samples: found.map(({ milliseconds }) => milliseconds) });
+  const samples = found.map(({ megabytes }) => megabytes);
+  benchmark.record({ ...about, name: 'resident memory that loading takes', unit: 'MB', samples });
+}
+
+interface DecodeMeasurement {
+  readonly runner: LogitsRunner;
+  readonly engine: Engine;
+  readonly checks: { readonly runner: BenchmarkCheck | null; readonly engine: BenchmarkCheck | null };
+  readonly effort: Effort;
+}
+
+/** One sequence, the reference's first prompt and on: the runner alone, and with scheduler, sampler, worker and reader. */
+async function benchmarkDecode(
+  benchmark: Benchmark,
+  { runner, engine, checks, effort }: DecodeMeasurement,
+): Promise<void> {
+  const prompt = firstPrompt();
+  const parts = new StepParts();
+  const runnerContender: BenchmarkContender = {
+    name: 'runner',
+    check: checks.runner,
+    sample: async (round) => {
+      const sequence = runner.createSequence();
+      const [first] = await runner.forward([{ sequence, tokens: Int32Array.from(prompt.ids) }]);
+      const answer = [argmax(first?.logits ?? new Float32Array(1))];
+      const before = { ...runner.timings };
+      const start = performance.now();
+      for (let step = 0; step < DECODE_TOKENS; step++) answer.push(await nextToken(runner, sequence, answer));
+      const elapsed = performance.now() - start;
+      runner.releaseSequence(sequence);
+      demandReference(answer, prompt);
+      if (round >= 0) parts.add(elapsed, before, runner.timings);
+      return (DECODE_TOKENS / elapsed) * 1000;
+    },
+  };
+  const engineContender: BenchmarkContender = {
+    name: 'engine',
+    check: checks.engine,
+    sample: async () => {
+      const options = { maxTokens: DECODE_TOKENS + 1, ignoreEndTokens: true, reusePrefix: false };
+      const { ids, timings } = await engine.complete({ promptIds: prompt.ids, ...options });
+      demandReference(ids, prompt);
+      return timings.decodeTokensPerSecond;
+    },
+  };
+  await benchmark.measure({
+    name: 'decode, one sequence',
+    unit: 'tokens/s',
+    better: 'higher',
+    parameters: { tokens: DECODE_TOKENS },
+    rounds: effort.rounds,
+    contenders: [runnerContender, engineContender],
+  });
+  if (checks.runner !== null) parts.record(benchmark, checks.runner);
+}
+
+/** Where the runner's time goes, a sample a round. */
+class StepParts {
+  readonly #milliseconds = {
+    'ONNX Runtime': [] as number[],
+    'expert kernel': [] as number[],
+    router: [] as number[],
+    'plan, combine, sampling and the rest': [] as number[],
+  };
+  readonly #shares: number[] = [];
+
+  add(elapsed: number, before: LogitsRunner['timings'], after: LogitsRunner['timings']): void {
     const [compute, experts, router] = [
       after.compute - before.compute,
       after.experts - before.experts,
       after.router - before.router,
     ];
-    rates.push((DECODE_TOKENS / elapsed) * 1000);
-    parts.onnxRuntime.push(compute / DECODE_TOKENS);
-    parts.experts.push(experts / DECODE_TOKENS);
-    parts.router.push(router / DECODE_TOKENS);
-    parts.rest.push((elapsed - compute - experts - router) / DECODE_TOKENS);
-    shares.push((elapsed - compute - experts) / elapsed);
+    const rest = elapsed - compute - experts - router;
+    this.#milliseconds['ONNX Runtime'].push(compute / DECODE_TOKENS);
+    this.#milliseconds['expert kernel'].push(experts / DECODE_TOKENS);
+    this.#milliseconds.router.push(router / DECODE_TOKENS);
+    this.#milliseconds['plan, combine, sampling and the rest'].push(rest / DECODE_TOKENS);
+    this.#shares.push((100 * (elapsed - compute - experts)) / elapsed);
   }
-  return {
-    decodeTokensPerSecond: summary(rates, 'highest'),
-    decodeMillisecondsPerToken: {
-      onnxRuntime: summary(parts.onnxRuntime, 'lowest'),
-      expertKernel: summary(parts.experts, 'lowest'),
-      router: summary(parts.router, 'lowest'),
-      planCombineSamplingAndRest: summary(parts.rest, 'lowest'),
-    },
-    decodeShareOfRouterAndRest: summary(shares, 'lowest'),
-  };
+
+  record(benchmark: Benchmark, check: BenchmarkCheck): void {
+    const about = { contender: 'runner', better: 'lower', check } as const;
+    for (const [part, samples] of Object.entries(this.#milliseconds)) {
+      benchmark.record({ ...about, name: 'decode step', unit: 'ms', parameters: { part }, samples });
+    }
+    const name = 'share of router, plan, combine, sampling and the rest in a decode step';
+    benchmark.record({ ...about, name, unit: '%', samples: this.#shares });
+  }
 }
 
 /** One prompt of 256 tokens in one step. */
-async function measurePrefill(runner: LogitsRunner): Promise<unknown> {
+async function benchmarkPrefill(benchmark: Benchmark, runner: LogitsRunner, { prefill }: Effort): Promise<void> {
   const tokens = Int32Array.from({ length: PREFILL_TOKENS }, (_, index) => reference[index % 7]?.ids[index >> 3] ?? 1);
   const stepwise = await lastLogits(runner, tokens, 1);
-  const rates: number[] = [];
-  for (let round = 0; round < PREFILL_WARM_UP + PREFILL_ROUNDS; round++) {
+  const isRight = (logits: Float32Array): boolean =>
+    logits.length === stepwise.length &&
+    logits.every((value, index) => Math.abs(value - (stepwise[index] ?? 0)) < LOGIT_TOLERANCE);
+  const what = `the last logits with those of single steps, within ${LOGIT_TOLERANCE}, in every round again`;
+  const check = await benchmark.check('prefill', what, async () =>
+    isRight(await lastLogits(runner, tokens, tokens.length)) ? [] : ['a prefill and single steps differ'],
+  );
+  const sample = async (): Promise<number> => {
     const start = performance.now();
     const logits = await lastLogits(runner, tokens, tokens.length);
     const elapsed = performance.now() - start;
-    if (logits.some((value, index) => !(Math.abs(value - (stepwise[index] ?? 0)) < LOGIT_TOLERANCE))) {
-      throw new Error('A prefill and single steps give different logits: no figure counts');
-    }
-    if (round >= PREFILL_WARM_UP) {
-      rates.push((tokens.length / elapsed) * 1000);
-    }
-  }
-  return summary(rates, 'highest');
+    if (!isRight(logits)) throw new Error('A prefill and single steps give different logits: no figure counts');
+    return (tokens.length / elapsed) * 1000;
+  };
+  await benchmark.measure({
+    name: 'prefill',
+    unit: 'tokens/s',
+    better: 'higher',
+    parameters: { tokens: PREFILL_TOKENS },
+    ...prefill,
+    contenders: [{ name: 'runner', check, sample }],
+  });
 }
 
 async function lastLogits(runner: LogitsRunner, tokens: Int32Array, piece: number): Promise<Float32Array> {
@@ -121,48 +210,61 @@ async function lastLogits(runner: LogitsRunner, tokens: Int32Array, piece: numbe
 }
 
 /** Many sequences, one token each a step; the tokens are those of the reference's greedy answers. */
-async function measureBatch(runner: LogitsRunner, size: number): Promise<unknown> {
+async function benchmarkBatch(
+  benchmark: Benchmark,
+  runner: LogitsRunner,
+  check: BenchmarkCheck | null,
+  size: number,
+  { rounds }: Effort,
+): Promise<void> {
   const prompts = Array.from({ length: size }, (_, index) => reference[index % reference.length] ?? firstPrompt());
   const sequences: number[] = [];
-  const rates: number[] = [];
   for (const { ids } of prompts) {
     const sequence = runner.createSequence();
     await runner.forward([{ sequence, tokens: Int32Array.from(ids), logits: 'none' }]);
     sequences.push(sequence);
   }
-  for (let round = 0; round <= ROUNDS; round++) {
+  let step = 0;
+  const takeStep = async (): Promise<number> => {
+    const batch = sequences.map((sequence, index) => {
+      const greedy = prompts[index]?.greedy ?? [];
+      return { sequence, tokens: Int32Array.of(greedy[step % greedy.length] ?? 0) };
+    });
+    const start = performance.now();
+    const outputs = await runner.forward(batch);
+    const elapsed = performance.now() - start;
+    step += 1;
+    for (const [index, { logits }] of outputs.entries()) {
+      const expected = prompts[index]?.greedy[step];
+      if (expected !== undefined && argmax(logits) !== expected) {
+        throw new Error('An answer in a batch is not the reference answer: no figure counts');
+      }
+    }
+    return elapsed;
+  };
+  const sample = async (): Promise<number> => {
     let elapsed = 0;
-    for (let step = round * BATCH_STEPS; step < (round + 1) * BATCH_STEPS; step++) {
-      const batch = sequences.map((sequence, index) => {
-        const greedy = prompts[index]?.greedy ?? [];
-        return { sequence, tokens: Int32Array.of(greedy[step % greedy.length] ?? 0) };
-      });
-      const start = performance.now();
-      const outputs = await runner.forward(batch);
-      elapsed += performance.now() - start;
-      outputs.forEach(({ logits }, index) => {
-        const expected = prompts[index]?.greedy[step + 1];
-        if (expected !== undefined && argmax(logits) !== expected) {
-          throw new Error('An answer in a batch is not the reference answer: no figure counts');
-        }
-      });
-    }
-    if (round > 0) {
-      rates.push(((BATCH_STEPS * size) / elapsed) * 1000);
-    }
-  }
-  sequences.forEach((sequence) => runner.releaseSequence(sequence));
-  return summary(rates, 'highest');
+    for (let count = 0; count < BATCH_STEPS; count++) elapsed += await takeStep();
+    return ((BATCH_STEPS * size) / elapsed) * 1000;
+  };
+  await benchmark.measure({
+    name: 'decode, many sequences',
+    unit: 'tokens/s',
+    better: 'higher',
+    parameters: { sequences: size },
+    rounds,
+    contenders: [{ name: 'runner', check, sample }],
+  });
+  for (const sequence of sequences) runner.releaseSequence(sequence);
 }
 
-function read({ timings }: LogitsRunner): LogitsRunner['timings'] {
-  return timings;
+function demandReference(answer: readonly number[], { greedy }: Prompt): void {
+  if (answer.slice(0, greedy.length).join() === greedy.join()) return;
+  throw new Error('The answer is not the reference answer: no figure counts');
 }
 
-function firstPrompt(): (typeof reference)[number] {
+function firstPrompt(): Prompt {
   const [prompt] = reference;
-  if (prompt === undefined) {
-    throw new Error('The reference has no prompts');
-  }
+  if (prompt === undefined) throw new Error('The reference has no prompts');
   return prompt;
 }

@@ -1,34 +1,48 @@
 /**
  * Loads a checkpoint of a published size on ONNX Runtime and answers with it: by the runner alone, by `switchyard generate`
- * and by `switchyard serve`, each in a process of its own. Prints one JSON object with times, rates and the most memory that
- * each process ever had. The first argument is the checkpoint's folder, the second the expert precision (default int4).
+ * and by `switchyard serve`, each in a process of its own. Reports times, rates and the most memory that each process ever
+ * had. Only on Linux, whose account of a process's memory it reads.
+ *
+ *   node --import=tsx/esm bench/load-published-shapes.ts FOLDER [--precision int4] [--json] [--out FILE]
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { cpus, loadavg, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Benchmark, type BenchmarkCheck } from '@switchyard/gpu/benchmark';
 import { openSnapshot } from '@switchyard/models';
 import { Engine } from '../src/engine.ts';
 import type { LoadingStep } from '../src/runners/load-plan.ts';
 import { createOrtRunner } from '../src/runners/ort/index.ts';
 import { planOrtMemory } from '../src/runners/ort/plan-memory.ts';
 import { releaseFreeMemory } from '../src/worker/release-free-memory.ts';
-import { rounded } from './summary.ts';
+import { argmax } from '../test/golden/reference.ts';
+import { writeReport } from './write-report.ts';
 
 const PROMPT_TOKENS = 300;
 const ANSWER_TOKENS = 32;
 const PROGRAM = fileURLToPath(import.meta.url);
 const COMMAND = fileURLToPath(new URL('../bin/switchyard.mjs', import.meta.url));
 
-const [, , path, precision = 'int4', part] = process.argv;
+const { values, positionals } = parseArgs({
+  options: {
+    precision: { type: 'string', default: 'int4' },
+    /** What a process of its own does. */
+    part: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
+  allowPositionals: true,
+});
+const { precision, part } = values;
+const [path] = positionals;
 if (path === undefined || (precision !== 'int4' && precision !== 'exact')) {
-  throw new TypeError('Give the folder of a checkpoint, then int4 or exact');
+  throw new TypeError('Give the folder of a checkpoint, and --precision int4 or exact');
 }
 
 /** A field of Linux's account of a process, in bytes. */
@@ -39,7 +53,16 @@ function memory(field: 'VmRSS' | 'VmHWM', pid: number | 'self'): number {
 
 const prompt = Int32Array.from({ length: PROMPT_TOKENS }, (_, index) => 100 + ((index * 977) % 3000));
 
-async function measureRunner(folder: string, expertPrecision: 'int4' | 'exact'): Promise<Record<string, unknown>> {
+/** Figures by their name with the unit in the end, and the greedy answer. */
+interface RunnerFigures {
+  readonly ids: readonly number[];
+  readonly isFinite: boolean;
+  readonly figures: Figures;
+}
+
+type Figures = Readonly<Record<string, readonly [value: number, unit: string]>>;
+
+async function measureRunner(folder: string, expertPrecision: 'int4' | 'exact'): Promise<RunnerFigures> {
   using snapshot = await openSnapshot(folder, { encoder: 'when-needed' });
   const before = memory('VmRSS', 'self');
   let last: LoadingStep | null = null;
@@ -65,30 +88,36 @@ async function measureRunner(folder: string, expertPrecision: 'int4' | 'exact'):
   const prefillStarted = performance.now();
   let [output] = await runner.forward([{ sequence, tokens: prompt }]);
   const prefillMilliseconds = performance.now() - prefillStarted;
+  const ids: number[] = [];
+  let isFinite = true;
   const decodeStarted = performance.now();
   for (let step = 0; step < ANSWER_TOKENS; step++) {
     const logits = output?.logits ?? new Float32Array(1);
-    const best = logits.reduce((most, value, index) => (value > (logits[most] ?? 0) ? index : most), 0);
-    [output] = await runner.forward([{ sequence, tokens: Int32Array.of(best) }]);
+    isFinite &&= logits.every(Number.isFinite);
+    ids.push(argmax(logits));
+    [output] = await runner.forward([{ sequence, tokens: Int32Array.of(ids.at(-1) ?? 0) }]);
   }
   const decodeMilliseconds = performance.now() - decodeStarted;
   const plan = planOrtMemory(snapshot.config, { expertPrecision });
   const step = last as LoadingStep | null;
   await runner.dispose();
   return {
-    loadSeconds: rounded(loadMilliseconds / 1000),
-    readSeconds: rounded((step?.readMs ?? 0) / 1000),
-    convertSeconds: rounded((step?.convertMs ?? 0) / 1000),
-    sessionSeconds: rounded((step?.sessionMs ?? 0) / 1000),
-    longestPieceMilliseconds: rounded(longestPiece),
-    plannedWeightBytes: plan.weightBytes,
-    grownBytes: loaded - before,
-    residentBytesBefore: before,
-    residentBytesLoaded: loaded,
-    peakResidentBytesOfLoading: peakOfLoading,
-    peakResidentBytes: memory('VmHWM', 'self'),
-    prefillTokensPerSecond: rounded((1000 * PROMPT_TOKENS) / prefillMilliseconds),
-    decodeTokensPerSecond: rounded((1000 * ANSWER_TOKENS) / decodeMilliseconds),
+    ids,
+    isFinite,
+    figures: {
+      load: [loadMilliseconds / 1000, 's'],
+      'of loading, reading': [(step?.readMs ?? 0) / 1000, 's'],
+      'of loading, converting': [(step?.convertMs ?? 0) / 1000, 's'],
+      'of loading, making sessions': [(step?.sessionMs ?? 0) / 1000, 's'],
+      'longest piece of loading': [longestPiece, 'ms'],
+      'weights as planned': [plan.weightBytes / 1e6, 'MB'],
+      'resident memory before': [before / 1e6, 'MB'],
+      'resident memory loaded': [loaded / 1e6, 'MB'],
+      'most resident memory of loading': [peakOfLoading / 1e6, 'MB'],
+      'most resident memory': [memory('VmHWM', 'self') / 1e6, 'MB'],
+      prefill: [(1000 * PROMPT_TOKENS) / prefillMilliseconds, 'tokens/s'],
+      decode: [(1000 * ANSWER_TOKENS) / decodeMilliseconds, 'tokens/s'],
+    },
   };
 }
 
@@ -111,30 +140,36 @@ async function measureLoop(folder: string, expertPrecision: 'int4' | 'exact'): P
       }
     },
   });
-  await loading.then(
-    (engine) => engine.dispose(),
-    () => undefined,
+  const wasStopped = await loading.then(
+    async (engine) => {
+      await engine.dispose();
+      return false;
+    },
+    () => true,
   );
   delay.disable();
   const rejected = performance.now();
   // The model's thread keeps the process alive until it has stopped.
   process.once('beforeExit', () => {
-    console.log(
-      JSON.stringify({
-        longestEventLoopDelayMilliseconds: rounded(delay.max / 1e6),
-        rejectedAfterMilliseconds: rounded(rejected - asked),
-        stoppedAfterMilliseconds: rounded(performance.now() - asked),
-      }),
-    );
+    const figures: Figures = {
+      'longest event-loop delay while loading': [delay.max / 1e6, 'ms'],
+      'from abort to rejection': [rejected - asked, 'ms'],
+      'from abort to the end of the thread': [performance.now() - asked, 'ms'],
+    };
+    console.log(JSON.stringify({ wasStopped, figures }));
   });
 }
 
 /** Runs this program for one part, and returns what it prints. */
-async function inProcess(name: string): Promise<unknown> {
-  const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, path as string, precision, name], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return JSON.parse(await outputOf(child.stdout));
+async function inProcess<Result>(name: string): Promise<Result> {
+  const child = spawn(
+    process.execPath,
+    ['--import=tsx/esm', PROGRAM, path as string, '--precision', precision, '--part', name],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  return JSON.parse(await outputOf(child.stdout)) as Result;
 }
 
 async function outputOf(stream: AsyncIterable<Buffer>): Promise<string> {
@@ -163,7 +198,7 @@ async function withCommand<Result>(
   try {
     const result = await use(child.stdout);
     look();
-    return { result, peakResidentBytes, seconds: rounded((performance.now() - started) / 1000) };
+    return { result, peakResidentBytes, seconds: (performance.now() - started) / 1000 };
   } finally {
     clearInterval(watch);
     child.kill('SIGTERM');
@@ -174,23 +209,38 @@ async function withCommand<Result>(
 
 const shared = ['--model', path, '--expert-precision', precision, '--router', 'cpu'];
 
-async function measureGenerate(): Promise<Record<string, unknown>> {
-  const words = ['--prompt-ids', prompt.join(), '--max-tokens', String(ANSWER_TOKENS), '--json'];
-  const { result, ...figures } = await withCommand(['generate', ...shared, ...words], outputOf);
-  const { usage, timings } = JSON.parse(result) as {
-    readonly usage: { readonly completionTokens: number };
+/** A command's answer, and its figures. */
+interface Answered {
+  readonly ids: readonly number[];
+  readonly figures: Figures;
+}
+
+async function measureGenerate(): Promise<Answered> {
+  const words = ['--prompt-ids', prompt.join(), '--max-tokens', String(ANSWER_TOKENS), '--temperature', '0', '--json'];
+  const { result, peakResidentBytes, seconds } = await withCommand(['generate', ...shared, ...words], outputOf);
+  const { ids, timings } = JSON.parse(result) as {
+    readonly ids: readonly number[];
     readonly timings: { readonly prefillTokensPerSecond: number; readonly decodeTokensPerSecond: number };
   };
   return {
-    ...figures,
-    completionTokens: usage.completionTokens,
-    prefillTokensPerSecond: rounded(timings.prefillTokensPerSecond),
-    decodeTokensPerSecond: rounded(timings.decodeTokensPerSecond),
+    ids,
+    figures: {
+      'the whole command': [seconds, 's'],
+      'most resident memory': [peakResidentBytes / 1e6, 'MB'],
+      prefill: [timings.prefillTokensPerSecond, 'tokens/s'],
+      decode: [timings.decodeTokensPerSecond, 'tokens/s'],
+    },
   };
 }
 
-async function measureServe(): Promise<Record<string, unknown>> {
-  const { result, ...figures } = await withCommand(
+interface Served {
+  readonly status: number;
+  readonly completionTokens: number;
+  readonly requestSeconds: number;
+}
+
+async function measureServe(): Promise<{ readonly served: Served; readonly figures: Figures }> {
+  const { result, peakResidentBytes, seconds } = await withCommand(
     ['serve', ...shared, '--port', '0', '--log-level', 'error'],
     async (stdout) => {
       let text = '';
@@ -202,10 +252,17 @@ async function measureServe(): Promise<Record<string, unknown>> {
       throw new Error(`The server ended: ${text}`);
     },
   );
-  return { ...figures, ...result };
+  return {
+    served: result,
+    figures: {
+      'the whole command': [seconds, 's'],
+      'most resident memory': [peakResidentBytes / 1e6, 'MB'],
+      'one request': [result.requestSeconds, 's'],
+    },
+  };
 }
 
-async function answer(url: string): Promise<Record<string, unknown>> {
+async function answer(url: string): Promise<Served> {
   const started = performance.now();
   const response = await fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
@@ -219,9 +276,54 @@ async function answer(url: string): Promise<Record<string, unknown>> {
   const body = (await response.json()) as { readonly usage?: { readonly completion_tokens: number } };
   return {
     status: response.status,
-    completionTokens: body.usage?.completion_tokens,
-    requestSeconds: rounded((performance.now() - started) / 1000),
+    completionTokens: body.usage?.completion_tokens ?? 0,
+    requestSeconds: (performance.now() - started) / 1000,
   };
+}
+
+function record(benchmark: Benchmark, contender: string, check: BenchmarkCheck | null, figures: Figures): void {
+  if (check === null) return;
+  for (const [name, [value, unit]] of Object.entries(figures)) {
+    const better = unit === 'tokens/s' ? 'higher' : 'lower';
+    benchmark.record({ name, contender, unit, better, check, samples: [value] });
+  }
+}
+
+/** Runs the parts one after the other, each checked before its figures count. */
+async function main(folder: string): Promise<void> {
+  const benchmark = new Benchmark({
+    name: 'load-published-shapes',
+    manifest: new URL('../package.json', import.meta.url),
+    packages: ['@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node'],
+    settings: { checkpoint: basename(folder), expertPrecision: precision, promptTokens: PROMPT_TOKENS },
+  });
+  const runner = await inProcess<RunnerFigures>('runner');
+  const stopping = await inProcess<{ readonly wasStopped: boolean; readonly figures: Figures }>('loop');
+  const generate = await measureGenerate();
+  const { served, figures } = await measureServe();
+  const finite = await benchmark.check('runner', 'every logit with what is finite', () =>
+    runner.isFinite ? [] : ['a logit is not finite'],
+  );
+  const stopped = await benchmark.check('stopping', 'that loading was given up', () =>
+    stopping.wasStopped ? [] : ['loading went on to its end'],
+  );
+  // A token that ends the answer ends the command's, and not the runner's.
+  const what = "the command's greedy tokens with those of the runner alone";
+  const same = await benchmark.check('generate', what, () =>
+    generate.ids.length > 0 && runner.ids.slice(0, generate.ids.length).join() === generate.ids.join()
+      ? []
+      : [`it answered ${generate.ids.join()}; the runner ${runner.ids.join()}`],
+  );
+  const answered = await benchmark.check('serve', 'status and tokens of the answer', () =>
+    served.status === 200 && served.completionTokens > 0
+      ? []
+      : [`status ${served.status}, ${served.completionTokens} tokens`],
+  );
+  record(benchmark, 'runner', finite, runner.figures);
+  record(benchmark, 'stopping', stopped, stopping.figures);
+  record(benchmark, 'generate', same, generate.figures);
+  record(benchmark, 'serve', answered, figures);
+  process.exitCode = await writeReport(benchmark, values);
 }
 
 if (part === 'runner') {
@@ -229,32 +331,5 @@ if (part === 'runner') {
 } else if (part === 'loop') {
   await measureLoop(path, precision);
 } else {
-  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8' }).trimEnd();
-  const require = createRequire(import.meta.url);
-  const about = {
-    commit: git('rev-parse', '--short', 'HEAD'),
-    changedSinceCommit: git('status', '--porcelain', '--', '..').split('\n').filter(Boolean),
-    command: `bench/load-published-shapes.ts ${basename(path)} ${precision}`,
-  };
-  const figures = {
-    runner: await inProcess('runner'),
-    stopping: await inProcess('loop'),
-    generate: await measureGenerate(),
-    serve: await measureServe(),
-  };
-  const report = {
-    machine: {
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: cpus().length,
-      memoryBytes: totalmem(),
-      loadAverage: loadavg()[0],
-    },
-    versions: { node: process.versions.node, onnxruntime: require('onnxruntime-node/package.json').version as string },
-    ...about,
-    date: new Date().toISOString(),
-    checkpoint: basename(path),
-    expertPrecision: precision,
-    figures,
-  };
-  console.log(JSON.stringify(report, null, 2));
+  await main(path);
 }

@@ -1,48 +1,40 @@
 /**
- * Measures the embedded checkpoint and one MoE layer at gpt-oss-20b shapes on the ONNX Runtime runner. Prints one JSON
- * object. Figures are medians of rounds, with the best round beside them.
+ * `npm run bench`: reading checkpoints, the embedded model, and one MoE layer at gpt-oss-20b shapes, on this machine's
+ * processor. Nothing is timed before its answers were found right.
+ *
+ *   npm run bench                                    tables
+ *   npm run bench -- --json                          the report, in the form of docs/benchmarks
+ *   npm run bench -- --out FILE                      writes it, beside the tables
+ *   npm run bench -- --only checkpoint,embedded      some of checkpoint, embedded, layer
+ *   npm run bench -- --quick                         few repeats of small work: to see that it runs
  */
+import { parseArgs } from 'node:util';
+import { Benchmark } from '@switchyard/gpu/benchmark';
+import { benchmarkCheckpoint } from './checkpoint.ts';
+import { benchmarkEmbeddedModel } from './embedded-model.ts';
+import { benchmarkLayer } from './synthetic-layer.ts';
+import { writeReport } from './write-report.ts';
 
-import { execFileSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { cpus, loadavg, totalmem } from 'node:os';
-import { measureEmbeddedModel } from './embedded-model.ts';
-import { measureEngine } from './engine.ts';
-import { rounded, summary } from './summary.ts';
-import { measureLayer } from './synthetic-layer.ts';
+const PARTS = { checkpoint: benchmarkCheckpoint, embedded: benchmarkEmbeddedModel, layer: benchmarkLayer };
 
-const require = createRequire(import.meta.url);
-
-const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8' }).trimEnd();
-const about = {
-  commit: git('rev-parse', '--short', 'HEAD'),
-  // Paths that the run depends on: documents may differ.
-  changedSinceCommit: git('status', '--porcelain', '--', '..').split('\n').filter(Boolean),
-};
-const embedded = await measureEmbeddedModel();
-const engine = { decodeTokensPerSecond: await measureEngine() };
-const layers: Record<string, unknown> = {};
-for (const [name, form] of [
-  ['int4', 'blocks4'],
-  ['exact', 'blocks8'],
-] as const) {
-  const { megabytes, oneToken, tokens64 } = await measureLayer(form);
-  layers[name] = {
-    weightMegabytes: rounded(megabytes),
-    oneTokenMilliseconds: summary(oneToken, 'lowest'),
-    tokens64Milliseconds: summary(tokens64, 'lowest'),
-  };
-}
-const report = {
-  machine: {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    memoryBytes: totalmem(),
-    loadAverage: loadavg()[0],
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: Object.keys(PARTS).join() },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    out: { type: 'string' },
   },
-  versions: { node: process.versions.node, onnxruntime: require('onnxruntime-node/package.json').version as string },
-  ...about,
-  date: new Date().toISOString(),
-  figures: { embedded, engine, gptOss20bMoeLayer: layers },
-};
-console.log(JSON.stringify(report, null, 2));
+});
+const chosen = values.only.split(',').map((name) => {
+  const part = Object.hasOwn(PARTS, name) ? PARTS[name as keyof typeof PARTS] : undefined;
+  if (part === undefined) throw new TypeError(`--only takes ${Object.keys(PARTS).join(', ')}; found '${name}'.`);
+  return part;
+});
+const benchmark = new Benchmark({
+  name: 'npm run bench',
+  manifest: new URL('../package.json', import.meta.url),
+  packages: ['@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node', 'tiktoken'],
+  settings: { quick: values.quick },
+});
+for (const part of chosen) await part(benchmark, values.quick);
+process.exitCode = await writeReport(benchmark, values);

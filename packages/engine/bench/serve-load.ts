@@ -1,23 +1,22 @@
 /**
  * Load on the HTTP server, over loopback: streaming clients that each check every answer against the one that the model
- * gives alone (greedy). Reports decode rates, the server's event-loop delay and its memory, and fails where the serving
- * targets are missed.
+ * gives alone (greedy). Reports decode rates, the server's event-loop delay and its memory, and ends with exit code 1
+ * where the serving targets are missed.
  *
- *   node --import=tsx/esm bench/serve-load.ts [--clients 64] [--seconds 60] [--json FILE]
+ *   node --import=tsx/esm bench/serve-load.ts [--clients 64] [--seconds 60] [--json] [--out FILE]
+ *   node --import=tsx/esm bench/serve-load.ts --quick     a few clients for a moment; no target is held
  *
  * Clients run in this process, the server in a child, so that each has an event loop of its own.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
-import { createRequire } from 'node:module';
-import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { Benchmark, type BenchmarkCheck, type RecordedSeries } from '@switchyard/gpu/benchmark';
 import type { LoadServerMessage, ServerSample } from './serve-load-server.ts';
 import { streamAnswer } from './streaming-client.ts';
+import { writeReport } from './write-report.ts';
 
 const WORDS =
   'lighthouse river book harbour ship mountain tower light sea bridge garden horse king window bread song village market';
@@ -30,39 +29,9 @@ const QUESTIONS = [
 ];
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
-const SAMPLE_MS = 5000;
+const WINDOW_MS = 5000;
 /** What serving has to reach. */
 const TARGETS = { speedup: 2.5, eventLoopDelayP99Ms: 50, residentGrowth: 0.03 } as const;
-
-/** What the figures depend on: code, versions and machine. */
-function surroundings(): Record<string, unknown> {
-  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8' }).trimEnd();
-  const require = createRequire(import.meta.url);
-  const version = (name: string): string => {
-    const main = require.resolve(name);
-    const root = main.slice(0, main.lastIndexOf(`/${name}/`) + name.length + 2);
-    return (JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }).version;
-  };
-  return {
-    date: new Date().toISOString(),
-    commit: git('rev-parse', 'HEAD'),
-    // Paths that the run depends on: documents may differ.
-    changedSinceCommit: git('status', '--porcelain', '--', '../../packages').split('\n').filter(Boolean),
-    versions: {
-      node: process.version,
-      'onnxruntime-node': version('onnxruntime-node'),
-      hono: version('hono'),
-      '@hono/node-server': version('@hono/node-server'),
-    },
-    machine: {
-      processor: cpus()[0]?.model ?? 'unknown',
-      threads: availableParallelism(),
-      memoryMiB: Math.round(totalmem() / MEBIBYTE),
-      system: `${platform()} ${release()} ${arch()}`,
-      loadBefore: loadavg()[0],
-    },
-  };
-}
 
 async function startChild(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const child = fork(new URL('./serve-load-server.ts', import.meta.url), { execArgv: ['--import=tsx/esm'] });
@@ -81,11 +50,16 @@ async function sample(child: ChildProcess): Promise<ServerSample> {
 }
 
 /** Asks the questions one after the other until the time is over; tokens per second. */
-async function singleStream(url: string, agent: Agent, milliseconds: number): Promise<number> {
+async function singleStream(
+  url: string,
+  agent: Agent,
+  questions: readonly string[],
+  milliseconds: number,
+): Promise<number> {
   let tokens = 0;
   const start = performance.now();
   for (let turn = 0; performance.now() - start < milliseconds; turn += 1) {
-    tokens += (await streamAnswer(url, agent, QUESTIONS[turn % QUESTIONS.length] ?? '')).tokens;
+    tokens += (await streamAnswer(url, agent, questions[turn % questions.length] ?? '')).tokens;
   }
   return (tokens * MS_PER_SECOND) / (performance.now() - start);
 }
@@ -106,10 +80,11 @@ async function load(
   end: number,
   expected: ReadonlyMap<string, string>,
 ): Promise<Load> {
+  const questions = [...expected.keys()];
   const counts = { answers: 0, failed: 0, mixedUp: 0, tokens: 0, firstText: [] as number[] };
   const client = async (first: number): Promise<void> => {
     for (let turn = first; performance.now() < end; turn += 1) {
-      const question = QUESTIONS[turn % QUESTIONS.length] ?? '';
+      const question = questions[turn % questions.length] ?? '';
       try {
         const { text, tokens, firstText } = await streamAnswer(url, agent, question);
         counts.answers += 1;
@@ -125,67 +100,127 @@ async function load(
   return counts;
 }
 
-const percentile = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? 0;
+/** What the server said of itself, a sample a window. */
+interface Window extends ServerSample {
+  readonly seconds: number;
+}
+
+/** Samples the server from now until the time is over. */
+async function watch(child: ChildProcess, end: number, windowMs: number): Promise<Window[]> {
+  await sample(child);
+  const start = performance.now();
+  const windows: Window[] = [];
+  while (performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, windowMs));
+    windows.push({ seconds: (performance.now() - start) / MS_PER_SECOND, ...(await sample(child)) });
+  }
+  return windows;
+}
+
+/** What is wrong with the answers, in words. */
+function answerProblems({ failed, mixedUp, answers }: Load, exitCode: number | null): string[] {
+  return [
+    ...(failed > 0 ? [`${failed} requests failed`] : []),
+    ...(mixedUp > 0 ? [`${mixedUp} answers were mixed up`] : []),
+    ...(answers === 0 ? ['nothing was answered'] : []),
+    ...(exitCode === 0 ? [] : [`the server ended with ${exitCode}`]),
+  ];
+}
+
+interface Figures {
+  readonly clients: number;
+  /** Tokens a second of one client at a time, before and after the load. */
+  readonly singleRates: readonly number[];
+  readonly load: Load;
+  readonly seconds: number;
+  readonly windows: readonly Window[];
+}
+
+/** Keeps all figures. Returns which targets were missed, in words. */
+function record(benchmark: Benchmark, check: BenchmarkCheck, figures: Figures): string[] {
+  const { clients, singleRates, load, seconds, windows } = figures;
+  const keep = (series: Omit<RecordedSeries, 'contender' | 'check'> & { readonly contender?: string }): number =>
+    benchmark.record({ contender: 'server', ...series, check }).median;
+  const single = keep({
+    name: 'answers',
+    contender: 'one client',
+    unit: 'tokens/s',
+    better: 'higher',
+    samples: singleRates,
+  });
+  const aggregate = load.tokens / seconds;
+  keep({ name: 'answers', contender: `${clients} clients`, unit: 'tokens/s', better: 'higher', samples: [aggregate] });
+  const speedup = aggregate / single;
+  keep({ name: 'clients together beside one', unit: 'times', better: 'higher', samples: [speedup] });
+  keep({ name: 'answers that were checked', unit: 'answers', better: 'higher', samples: [load.answers] });
+  keep({ name: 'time to the first text', unit: 'ms', better: 'lower', samples: load.firstText });
+  // A sample a window, in order: by timers of 1 ms and of 10 ms, see serve-load-server.ts.
+  const perWindow = (name: string, unit: string, valueOf: (window: Window) => number): readonly number[] => {
+    const samples = windows.map(valueOf);
+    keep({ name, unit, better: 'lower', samples, keepSamples: true });
+    return samples;
+  };
+  const delays = perWindow('event-loop delay, p99 of a window', 'ms', ({ eventLoopDelay }) => eventLoopDelay.p99);
+  perWindow(
+    'event-loop delay by timers of 10 ms, p99 of a window',
+    'ms',
+    ({ eventLoopDelay10 }) => eventLoopDelay10.p99,
+  );
+  perWindow('event-loop utilization', 'share', ({ eventLoopUtilization }) => eventLoopUtilization);
+  perWindow('processor time', 's', ({ cpuSeconds }) => cpuSeconds);
+  const resident = perWindow('resident memory', 'MiB', ({ residentBytes }) => residentBytes / MEBIBYTE);
+  const lastHalf = resident.slice(Math.floor(resident.length / 2));
+  const growth = (lastHalf.at(-1) ?? 0) - (lastHalf[0] ?? 0);
+  keep({ name: 'growth of resident memory in the last half', unit: 'MiB', better: 'lower', samples: [growth] });
+  return [
+    ...(speedup >= TARGETS.speedup ? [] : [`together ${speedup.toFixed(2)} times one client, not ${TARGETS.speedup}`]),
+    ...(Math.max(...delays) < TARGETS.eventLoopDelayP99Ms ? [] : ['the event loop was blocked']),
+    ...(growth < TARGETS.residentGrowth * (lastHalf[0] ?? 0) ? [] : ['memory grows']),
+  ];
+}
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      clients: { type: 'string', default: '64' },
-      seconds: { type: 'string', default: '60' },
-      json: { type: 'string' },
+      clients: { type: 'string' },
+      seconds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      out: { type: 'string' },
     },
   });
-  const clients = Number(values.clients);
-  const milliseconds = Number(values.seconds) * MS_PER_SECOND;
-  const about = surroundings();
+  const { quick } = values;
+  const clients = Number(values.clients ?? (quick ? 3 : 64));
+  const milliseconds = Number(values.seconds ?? (quick ? 2 : 60)) * MS_PER_SECOND;
+  const benchmark = new Benchmark({
+    name: 'serve-load',
+    manifest: new URL('../package.json', import.meta.url),
+    packages: ['@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node', 'hono', '@hono/node-server'],
+    settings: { quick, clients, seconds: milliseconds / MS_PER_SECOND },
+  });
   const { child, url } = await startChild();
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  const questions = quick ? QUESTIONS.slice(0, 3) : QUESTIONS;
   const expected = new Map<string, string>();
-  for (const question of QUESTIONS) expected.set(question, (await streamAnswer(url, agent, question)).text);
-  const singleRate = await singleStream(url, agent, milliseconds / 6);
-
-  await sample(child);
+  for (const question of questions) expected.set(question, (await streamAnswer(url, agent, question)).text);
+  const before = await singleStream(url, agent, questions, milliseconds / 12);
   const start = performance.now();
-  const end = start + milliseconds;
-  const running = load(url, agent, clients, end, expected);
-  const windows: (ServerSample & { readonly second: number })[] = [];
-  while (performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(SAMPLE_MS, milliseconds / 6)));
-    windows.push({ second: (performance.now() - start) / MS_PER_SECOND, ...(await sample(child)) });
-  }
-  const { firstText, ...counts } = await running;
+  const running = load(url, agent, clients, start + milliseconds, expected);
+  const windows = await watch(child, start + milliseconds, Math.min(WINDOW_MS, milliseconds / 6));
+  const answered = await running;
   const seconds = (performance.now() - start) / MS_PER_SECOND;
+  const after = await singleStream(url, agent, questions, milliseconds / 12);
   agent.destroy();
   child.send('stop');
   const [exitCode] = (await once(child, 'exit')) as [number | null];
 
-  const resident = windows.map(({ residentBytes }) => residentBytes / MEBIBYTE);
-  const lastHalf = resident.slice(Math.floor(resident.length / 2));
-  const growth = (lastHalf.at(-1) ?? 0) - (lastHalf[0] ?? 0);
-  const report = {
-    ...about,
-    clients,
-    seconds,
-    ...counts,
-    timeToFirstTextMs: { p50: percentile(firstText, 0.5), p99: percentile(firstText, 0.99) },
-    singleStreamTokensPerSecond: singleRate,
-    aggregateTokensPerSecond: counts.tokens / seconds,
-    speedup: counts.tokens / seconds / singleRate,
-    // Of the worst window. By timers of 1 ms and of 10 ms; see serve-load-server.ts.
-    eventLoopDelayP99Ms: Math.max(...windows.map(({ eventLoopDelay }) => eventLoopDelay.p99)),
-    eventLoopDelay10P99Ms: Math.max(...windows.map(({ eventLoopDelay10 }) => eventLoopDelay10.p99)),
-    residentGrowthLastHalfMiB: growth,
-    windows,
-  };
-  console.log(JSON.stringify(report, null, 2));
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
-  assert.equal(exitCode, 0, 'the server did not end well');
-  assert.equal(counts.failed, 0, 'requests failed');
-  assert.equal(counts.mixedUp, 0, 'answers were mixed up');
-  assert.ok(report.speedup >= TARGETS.speedup, 'together too slow');
-  assert.ok(report.eventLoopDelayP99Ms < TARGETS.eventLoopDelayP99Ms, 'the event loop was blocked');
-  assert.ok(growth < TARGETS.residentGrowth * (lastHalf[0] ?? 0), 'memory grows');
+  const what = 'every answer of every client with the one that the model gives alone';
+  const check = await benchmark.check('server', what, () => answerProblems(answered, exitCode));
+  const figures = { clients, singleRates: [before, after], load: answered, seconds, windows };
+  const missed = check === null ? [] : record(benchmark, check, figures);
+  if (!quick) for (const text of missed) benchmark.note(`MISSED: ${text}`);
+  process.exitCode = await writeReport(benchmark, values);
+  if (!quick && missed.length > 0) process.exitCode = 1;
 }
 
 await main();

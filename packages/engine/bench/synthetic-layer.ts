@@ -1,96 +1,132 @@
 /** One MoE layer at gpt-oss-20b shapes with random MXFP4 experts: dispatch, experts, combine. */
 
 import { decodeMxfp4 } from '@switchyard/models';
+import type { Benchmark } from '@switchyard/gpu/benchmark';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
 import type { ExpertForm } from '../src/runners/ort/expert-form.ts';
 import { SessionExperts } from '../src/runners/ort/session-experts.ts';
 
-const HIDDEN = 2880;
-const EXPERTS = 32;
-const TOP_K = 4;
-const ROUNDS = 33;
-
-export interface LayerFigures {
-  readonly megabytes: number;
-  /** Milliseconds, one entry a round. */
-  readonly oneToken: readonly number[];
-  readonly tokens64: readonly number[];
+/** A layer's shape; hidden and intermediate size are the same. */
+interface LayerShape {
+  readonly hiddenSize: number;
+  readonly experts: number;
+  readonly topK: number;
 }
 
-/** Checks the layer against f64 arithmetic on one expert, then measures it with a different choice of experts each round. */
-export async function measureLayer(form: ExpertForm): Promise<LayerFigures> {
+/** gpt-oss-20b's, and a small one. */
+const SHAPES = {
+  full: { hiddenSize: 2880, experts: 32, topK: 4 },
+  quick: { hiddenSize: 128, experts: 8, topK: 4 },
+} as const satisfies Record<string, LayerShape>;
+
+/** Two forms of the same experts. `bound` is what the output may be off, relative to its length. */
+const FORMS = [
+  { name: 'int4', form: 'blocks4', bound: 0.25 },
+  { name: 'exact', form: 'blocks8', bound: 1e-3 },
+] as const satisfies readonly { name: string; form: ExpertForm; bound: number }[];
+
+/** Both forms beside each other, with a different choice of experts each round. */
+export async function benchmarkLayer(benchmark: Benchmark, quick: boolean): Promise<void> {
+  const shape = SHAPES[quick ? 'quick' : 'full'];
+  const { hiddenSize, experts } = shape;
+  const layer = {
+    gateUp: randomExperts(experts, 2 * hiddenSize, hiddenSize, 1),
+    down: randomExperts(experts, hiddenSize, hiddenSize, 2),
+  } as GptOssLayerWeights;
+  const loaded = [];
+  for (const { name, form, bound } of FORMS) {
+    const one = await loadLayer(shape, layer, form);
+    const what = `a token's output with f64 arithmetic, within ${bound} of its length`;
+    const check = await benchmark.check(name, what, async () =>
+      outputProblems(shape, layer, await one.run(1, 0), bound),
+    );
+    loaded.push({ name, check, ...one });
+  }
+  for (const { tokens, rounds } of [
+    { tokens: 1, rounds: quick ? 2 : 32 },
+    { tokens: 64, rounds: quick ? 1 : 3 },
+  ]) {
+    await benchmark.measure({
+      name: 'MoE layer: dispatch, experts, combine',
+      unit: 'ms',
+      better: 'lower',
+      parameters: { ...shape, tokens },
+      rounds,
+      contenders: loaded.map((one) => ({
+        name: one.name,
+        check: one.check,
+        sample: async (round) => (await one.run(tokens, round + 1)).elapsed,
+      })),
+    });
+  }
+  for (const one of loaded) await one.release();
+}
+
+interface LayerRun {
+  /** Milliseconds. */
+  readonly elapsed: number;
+  readonly output: Float32Array;
+  readonly input: Float32Array;
+  readonly ids: Int32Array;
+}
+
+async function loadLayer(
+  { hiddenSize, experts, topK }: LayerShape,
+  layer: GptOssLayerWeights,
+  form: ExpertForm,
+): Promise<{ run(tokens: number, round: number): Promise<LayerRun>; release(): Promise<void> }> {
   const config = {
     layers: 1,
-    hiddenSize: HIDDEN,
-    intermediateSize: HIDDEN,
-    experts: EXPERTS,
-    expertsPerToken: TOP_K,
+    hiddenSize,
+    intermediateSize: hiddenSize,
+    experts,
+    expertsPerToken: topK,
     swigluLimit: 7,
   } as GptOssConfig;
-  const layer = {
-    gateUp: randomExperts(2 * HIDDEN, HIDDEN, 1),
-    down: randomExperts(HIDDEN, HIDDEN, 2),
-  } as GptOssLayerWeights;
-  const experts = new SessionExperts(config, form);
-  await experts.addLayer(layer, { threads: undefined, clock: { compute: 0, experts: 0, router: 0 } });
-  const run = async (
-    tokens: number,
-    round: number,
-  ): Promise<{ elapsed: number; output: Float32Array; input: Float32Array; ids: Int32Array }> => {
-    const ids = Int32Array.from({ length: tokens * TOP_K }, (_, slot) => {
-      const token = Math.floor(slot / TOP_K);
-      return (token * 5 + (slot % TOP_K) * 8 + round * 3) % EXPERTS;
-    });
-    const weights = new Float32Array(ids.length).fill(1 / TOP_K);
-    const input = Float32Array.from({ length: tokens * HIDDEN }, (_, index) => Math.sin(index * 1.3 + round));
-    const plan = buildDispatchPlan(ids, EXPERTS);
-    const phase = tokens === 1 ? 'decode' : 'prefill';
-    const start = performance.now();
-    const residual = new Float32Array(input.length);
-    const output = await experts.mix({ layer: 0, phase, input, residual, ids, weights, plan });
-    return { elapsed: performance.now() - start, output, input, ids };
-  };
-  checkOneToken(layer, await run(1, 0), form === 'blocks4' ? 0.25 : 1e-3);
-  const oneToken: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    oneToken.push((await run(1, round)).elapsed);
-  }
-  const tokens64: number[] = [];
-  for (let round = 0; round < 3; round++) {
-    tokens64.push((await run(64, round)).elapsed);
-  }
-  await experts.release();
+  const sessions = new SessionExperts(config, form);
+  await sessions.addLayer(layer, { threads: undefined, clock: { compute: 0, experts: 0, router: 0 } });
   return {
-    megabytes: (EXPERTS * 3 * HIDDEN * HIDDEN * (form === 'blocks4' ? 0.75 : 1.25)) / 1e6,
-    oneToken: oneToken.slice(1),
-    tokens64,
+    run: async (tokens, round) => {
+      const ids = Int32Array.from({ length: tokens * topK }, (_, slot) => {
+        const token = Math.floor(slot / topK);
+        return (token * 5 + (slot % topK) * (experts / topK) + round * 3) % experts;
+      });
+      const weights = new Float32Array(ids.length).fill(1 / topK);
+      const input = Float32Array.from({ length: tokens * hiddenSize }, (_, index) => Math.sin(index * 1.3 + round));
+      const plan = buildDispatchPlan(ids, experts);
+      const phase = tokens === 1 ? 'decode' : 'prefill';
+      const start = performance.now();
+      const residual = new Float32Array(input.length);
+      const output = await sessions.mix({ layer: 0, phase, input, residual, ids, weights, plan });
+      return { elapsed: performance.now() - start, output, input, ids };
+    },
+    release: () => sessions.release(),
   };
 }
 
-function checkOneToken(
+function outputProblems(
+  { hiddenSize, topK }: LayerShape,
   layer: GptOssLayerWeights,
-  { output, input, ids }: { output: Float32Array; input: Float32Array; ids: Int32Array },
+  { output, input, ids }: LayerRun,
   bound: number,
-): void {
-  const sum = new Float64Array(HIDDEN);
+): string[] {
+  const sum = new Float64Array(hiddenSize);
   for (const expert of ids) {
     const gateUp = multiply(layer.gateUp, expert, input);
-    const activated = Float64Array.from({ length: HIDDEN }, (_, index) => {
+    const activated = Float64Array.from({ length: hiddenSize }, (_, index) => {
       const gate = Math.min(gateUp[2 * index] ?? 0, 7);
       const up = Math.min(Math.max(gateUp[2 * index + 1] ?? 0, -7), 7);
       return (up + 1) * (gate / (1 + Math.exp(-1.702 * gate)));
     });
     multiply(layer.down, expert, activated).forEach((value, index) => {
-      sum[index] = (sum[index] ?? 0) + value / TOP_K;
+      sum[index] = (sum[index] ?? 0) + value / topK;
     });
   }
   const norm = Math.sqrt(sum.reduce((total, value) => total + value * value, 0));
   const squares = output.reduce((total, value, index) => total + (value - (sum[index] ?? 0)) ** 2, 0);
   const difference = Math.sqrt(squares) / norm;
-  if (!(difference <= bound)) {
-    throw new Error(`The layer's output is off by ${difference} of its length: no figure counts`);
-  }
+  return difference <= bound ? [] : [`the output is off by ${difference} of its length`];
 }
 
 function multiply(
@@ -112,8 +148,8 @@ function multiply(
   );
 }
 
-function randomExperts(rows: number, columns: number, seed: number): GptOssLayerWeights['gateUp'] {
-  const codes = new Uint32Array((EXPERTS * rows * columns) / 8);
+function randomExperts(experts: number, rows: number, columns: number, seed: number): GptOssLayerWeights['gateUp'] {
+  const codes = new Uint32Array((experts * rows * columns) / 8);
   let state = seed;
   for (let index = 0; index < codes.length; index++) {
     state ^= state << 13;
@@ -131,12 +167,12 @@ function randomExperts(rows: number, columns: number, seed: number): GptOssLayer
   return {
     weight: {
       kind: 'mxfp4',
-      shape: [EXPERTS, rows, columns],
-      blocks: tensor('blocks', [EXPERTS, rows, blocks, 16], new Uint8Array(codes.buffer)),
+      shape: [experts, rows, columns],
+      blocks: tensor('blocks', [experts, rows, blocks, 16], new Uint8Array(codes.buffer)),
       // 2^-7: products of a few thousand terms stay within the SwiGLU's clamp.
-      scales: tensor('scales', [EXPERTS, rows, blocks], new Uint8Array(EXPERTS * rows * blocks).fill(120)),
+      scales: tensor('scales', [experts, rows, blocks], new Uint8Array(experts * rows * blocks).fill(120)),
     },
-    bias: bf16('bias', [EXPERTS, rows], 0),
+    bias: bf16('bias', [experts, rows], 0),
   };
 }
 

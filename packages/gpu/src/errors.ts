@@ -84,3 +84,22 @@ export class KernelCompileError extends GpuError {
     this.log = log;
   }
 }
+
+/** Figures were to be kept whose answers nobody found right. Code `BENCHMARK_UNCHECKED`. */
+export class UncheckedBenchmarkError extends GpuError {
+  /** What checks found wrong, in words; empty where nothing was checked. */
+  readonly failures: readonly string[];
+
+  constructor(what: string, failures: readonly string[]) {
+    const found = failures.length === 0 ? 'no check was run' : `found wrong: ${failures.join(' | ')}`;
+    super('BENCHMARK_UNCHECKED', `${what} · ${found} · compare the answers with Benchmark.check() before timing them`);
+    this.failures = failures;
+  }
+}
+
+/** A benchmark's samples say nothing. Code `BENCHMARK_SAMPLES`. */
+export class BenchmarkSampleError extends GpuError {
+  constructor(found: string) {
+    super('BENCHMARK_SAMPLES', `A benchmark's samples say nothing · ${found} · give finite numbers, at least one`);
+  }
+}

@@ -8,6 +8,8 @@ describe('the errors of a GPU', () => {
     [new errors.DeviceError('hip', 'hipMalloc', 'hipErrorUnknown (999)', 'failed'), 'DEVICE_ERROR'],
     [new errors.OutOfDeviceMemoryError('webgpu', 8, 'full'), 'OUT_OF_DEVICE_MEMORY'],
     [new errors.KernelCompileError('gfx942', 'log', 'no'), 'KERNEL_COMPILE_FAILED'],
+    [new errors.UncheckedBenchmarkError('bench', []), 'BENCHMARK_UNCHECKED'],
+    [new errors.BenchmarkSampleError('none'), 'BENCHMARK_SAMPLES'],
   ];
 
   it('are every class that the module exports, GpuError itself aside', () => {

@@ -33,19 +33,22 @@ describe('the package', () => {
     }
   });
 
-  it('compiles offline without native code', async () => {
-    const imported = await importedPackages(new URL('src/offline/index.ts', root));
-    assert.ok(
-      [...imported].every((name) => name.startsWith('node:')),
-      [...imported].join(),
-    );
-  });
+  for (const entry of ['offline', 'benchmark']) {
+    it(`has ${entry}, which imports no native code`, async () => {
+      const imported = await importedPackages(new URL(`src/${entry}/index.ts`, root));
+      assert.ok(
+        [...imported].every((name) => name.startsWith('node:')),
+        [...imported].join(),
+      );
+    });
+  }
 
   it('exports these entries, each of which has a source, and WebGPU apart for Node and for browsers', async () => {
     const manifest: unknown = JSON.parse(await readFile(new URL('package.json', root), 'utf8'));
     const { exports } = manifest as { exports: Record<string, Record<string, string | { default: string }>> };
     assert.deepEqual(Object.keys(exports), [
       '.',
+      './benchmark',
       './errors',
       './logger',
       './offline',

@@ -1,95 +1,124 @@
 /** `router-kernel bench`: the HIP router and the baselines, or the WebGPU router and its rivals, timed on a GPU. */
 
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { openGpuDriver } from '@switchyard/gpu';
-import { benchmarkPlot } from '../hip/benchmark/plot.ts';
-import { benchmarkTables } from '../hip/benchmark/report.ts';
-import { BENCHMARK_SHAPES, BENCHMARK_TOKENS, runBenchmark } from '../hip/benchmark/run-benchmark.ts';
+import { benchmarkJson, benchmarkTable, isBenchmarkReport } from '@switchyard/gpu/benchmark';
+import type { BenchmarkReport } from '@switchyard/gpu/benchmark';
+import { hipFiguresOf } from '../benchmark/hip/figures.ts';
+import { benchmarkPlot } from '../benchmark/hip/plot.ts';
+import { BENCHMARK_SHAPES, runHipBenchmark } from '../benchmark/hip/run-hip-benchmark.ts';
+import { benchmarkTables } from '../benchmark/hip/tables.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
-import type { CliIo } from './command.ts';
+import type { CliIo, ValuesOf } from './command.ts';
+
+const OPTIONS = {
+  backend: { type: 'string', choices: ['hip', 'webgpu'], default: 'hip', description: 'What to time.' },
+  software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
+  device: {
+    type: 'string',
+    placeholder: 'GPU',
+    description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
+  },
+  shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
+  tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
+  launches: { type: 'string', default: '100', placeholder: 'N', description: 'Launches in a captured graph.' },
+  replays: { type: 'string', default: '100', placeholder: 'N', description: 'Timed replays of the graph.' },
+  quick: { type: 'boolean', description: 'One shape, few tokens, few repeats: to see that it runs.' },
+  from: { type: 'string', placeholder: 'FILE', description: "Time nothing: show an earlier run's JSON." },
+  out: { type: 'string', placeholder: 'FILE', description: 'Write the results as JSON.' },
+  plot: { type: 'string', placeholder: 'FILE', description: 'Write (128, 4) bf16 as an SVG plot.' },
+  commit: { type: 'string', placeholder: 'HASH', description: 'The commit to record; asked of git by default.' },
+  json: { type: 'boolean', description: 'Print the JSON instead of tables.' },
+} as const;
+
+type BenchValues = ValuesOf<typeof OPTIONS>;
+
+/** What --quick measures. */
+const QUICK = { tokens: [1, 64], measure: { launches: 10, replays: 20 }, copyBytes: 64 * 1024 ** 2 } as const;
 
 export const benchCommand = defineCommand({
   summary:
     'Time the HIP router beside kernels after the published ones, or the WebGPU router beside HIP and ONNX Runtime.',
-  options: {
-    backend: { type: 'string', choices: ['hip', 'webgpu'], default: 'hip', description: 'What to time.' },
-    software: { type: 'boolean', description: 'With --backend webgpu: run on SwiftShader, a software Vulkan driver.' },
-    device: {
-      type: 'string',
-      placeholder: 'GPU',
-      description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
-    },
-    shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
-    tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
-    launches: { type: 'string', default: '100', placeholder: 'N', description: 'Launches in a captured graph.' },
-    replays: { type: 'string', default: '100', placeholder: 'N', description: 'Timed replays of the graph.' },
-    out: { type: 'string', placeholder: 'FILE', description: 'Write the results as JSON.' },
-    plot: { type: 'string', placeholder: 'FILE', description: 'Write (128, 4) bf16 as an SVG plot.' },
-    commit: { type: 'string', placeholder: 'HASH', description: 'The commit to record; asked of git by default.' },
-    json: { type: 'boolean', description: 'Print the JSON instead of tables.' },
-  },
+  options: OPTIONS,
   run: async (values, io) => {
-    if (values.backend === 'webgpu') return benchWebGpu(values, io);
-    if (values.software) throw new UsageError('--software needs --backend webgpu; found --backend hip.');
-    const launches = integerOf('launches', values.launches, 1);
-    const replays = integerOf('replays', values.replays, 1);
-    const tokens = tokensOf(values.tokens) ?? BENCHMARK_TOKENS;
-    using driver = openGpuDriver(values.device === undefined ? {} : { device: values.device });
-    const report = await runBenchmark(driver, {
-      shapes: values.shapes === 'first' ? BENCHMARK_SHAPES.slice(0, 1) : BENCHMARK_SHAPES,
-      tokens,
-      measure: { launches, replays },
-      signal: io.signal,
-    });
-    const commit = values.commit ?? currentCommit();
-    const json = `${JSON.stringify({ date: new Date().toISOString(), commit, ...report }, null, 1)}\n`;
-    if (values.out !== undefined) writeFileSync(values.out, json);
-    if (values.plot !== undefined) writeFileSync(values.plot, benchmarkPlot(report));
-    io.out(values.json ? json : benchmarkTables(report));
-    return report.wrong.length === 0 ? 0 : 1;
+    if (values.software && values.backend !== 'webgpu') {
+      throw new UsageError('--software needs --backend webgpu; found --backend hip.');
+    }
+    if (values.from !== undefined) return show(readStored(values.from), values, io);
+    const report = await (values.backend === 'webgpu' ? timeWebGpu(values, io) : timeHip(values, io));
+    if (values.out !== undefined) writeFileSync(values.out, benchmarkJson(report));
+    return show(report, values, io);
   },
 });
 
+function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
+  const { quick } = values;
+  const measure = {
+    launches: integerOf('launches', values.launches, 1),
+    replays: integerOf('replays', values.replays, 1),
+  };
+  const tokens = tokensOf(values) ?? (quick ? QUICK.tokens : undefined);
+  const isFirst = quick || values.shapes === 'first';
+  return withDriver(values.device, (driver) =>
+    runHipBenchmark(driver, {
+      measure: quick ? QUICK.measure : measure,
+      ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
+      ...(tokens && { tokens }),
+      ...(quick && { copyBytes: QUICK.copyBytes }),
+      commit: values.commit,
+      signal: io.signal,
+    }),
+  );
+}
+
+async function withDriver<Result>(
+  device: string | undefined,
+  use: (driver: ReturnType<typeof openGpuDriver>) => Promise<Result>,
+): Promise<Result> {
+  using driver = openGpuDriver(device === undefined ? {} : { device });
+  return await use(driver);
+}
+
 /** Times the WebGPU router; device, launches, replays and plot say nothing to it. */
-async function benchWebGpu(
-  values: {
-    readonly shapes: string;
-    readonly tokens: string | undefined;
-    readonly software: boolean;
-    readonly out: string | undefined;
-    readonly commit: string | undefined;
-    readonly json: boolean;
-  },
-  io: CliIo,
-): Promise<number> {
-  const { runWebGpuBench, WEBGPU_BENCH_SERIES } = await import('./bench-webgpu.ts');
-  const { software, json } = values;
-  const tokens = tokensOf(values.tokens);
-  const reports = [];
-  for (const series of values.shapes === 'first' ? WEBGPU_BENCH_SERIES.slice(0, 1) : WEBGPU_BENCH_SERIES) {
-    io.signal.throwIfAborted();
-    const onLine = (line: string): void => (json ? undefined : io.out(`${line}\n`));
-    reports.push(await runWebGpuBench({ ...series, ...(tokens && { tokens }), software, onLine }));
-  }
-  const commit = values.commit ?? currentCommit();
-  const text = `${JSON.stringify({ date: new Date().toISOString(), commit, node: process.version, reports }, null, 1)}\n`;
-  if (values.out !== undefined) writeFileSync(values.out, text);
-  if (json) io.out(text);
-  return 0;
+async function timeWebGpu(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
+  const { runWebGpuBenchmark, WEBGPU_SERIES } = await import('../benchmark/webgpu/run-webgpu-benchmark.ts');
+  const { software, quick } = values;
+  const tokens = tokensOf(values) ?? (quick ? QUICK.tokens : undefined);
+  return runWebGpuBenchmark({
+    ...((quick || values.shapes === 'first') && { series: WEBGPU_SERIES.slice(0, 1) }),
+    ...(tokens && { tokens }),
+    software,
+    quick,
+    commit: values.commit,
+    signal: io.signal,
+    onLine: (line) => io.err(`${line}\n`),
+  });
 }
 
 /** @throws UsageError */
-function tokensOf(text: string | undefined): readonly number[] | undefined {
-  return text?.split(',').map((count) => integerOf('tokens', count, 1));
+function readStored(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new UsageError(`--from must name a JSON file; found '${file}': ${String(cause)}`, { cause });
+  }
 }
 
-/** null outside a git checkout. */
-function currentCommit(): string | null {
-  try {
-    const args = ['rev-parse', 'HEAD'];
-    return execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-  } catch {
-    return null;
+/** Prints a report and draws its plot. Exit code 1 where an answer was wrong. */
+function show(stored: unknown, values: BenchValues, io: CliIo): number {
+  const isOfHip = !isBenchmarkReport(stored) || stored.series.some(({ name }) => name === 'launch');
+  if (isOfHip) {
+    const figures = hipFiguresOf(stored);
+    if (values.plot !== undefined) writeFileSync(values.plot, benchmarkPlot(figures));
+    io.out(values.json ? `${JSON.stringify(stored, null, 1)}\n` : benchmarkTables(figures));
+    return figures.wrong.length === 0 ? 0 : 1;
   }
+  if (values.plot !== undefined) throw new UsageError('--plot draws launches; found a report without them.');
+  io.out(values.json ? benchmarkJson(stored) : benchmarkTable(stored));
+  return stored.failures.length === 0 ? 0 : 1;
+}
+
+/** @throws UsageError */
+function tokensOf({ tokens }: BenchValues): readonly number[] | undefined {
+  return tokens?.split(',').map((count) => integerOf('tokens', count, 1));
 }

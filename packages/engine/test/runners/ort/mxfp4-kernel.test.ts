@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 const KERNELS = new URL('../../../kernels/', import.meta.url);
+const BUILD = new URL('../../../../../scripts/kernels/webassembly.mjs', import.meta.url);
 
 for (const [title, name] of [
   ['MXFP4 kernel', 'mxfp4_experts'],
@@ -9,12 +11,12 @@ for (const [title, name] of [
 ] as const) {
   describe(title, () => {
     it('is built byte for byte from its source', async function () {
-      const { buildKernel } = (await import(new URL('build.mjs', KERNELS).href)) as {
-        readonly buildKernel: (name: string) => Uint8Array;
+      const { compileWebAssembly } = (await import(BUILD.href)) as {
+        readonly compileWebAssembly: (source: string) => Uint8Array;
       };
       let built: Uint8Array;
       try {
-        built = buildKernel(name);
+        built = compileWebAssembly(fileURLToPath(new URL(`${name}.c`, KERNELS)));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
           throw error;

@@ -6,8 +6,8 @@
 import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget } from '@switchyard/gpu';
 import type { LogitsDtype } from '../../contract.ts';
-import { ownPart } from '../kernel/source.ts';
-import { nextPowerOfTwo } from '../kernel/launch-geometry.ts';
+import { ownPart } from '../../hip/kernel/source.ts';
+import { nextPowerOfTwo } from '../../hip/kernel/launch-geometry.ts';
 
 export const BASELINES = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest'] as const;
 export type Baseline = (typeof BASELINES)[number];

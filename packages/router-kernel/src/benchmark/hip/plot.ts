@@ -1,6 +1,6 @@
 /** A benchmark's first shape as an SVG plot: microseconds over tokens, both axes logarithmic. */
 
-import type { BenchmarkReport, BenchmarkResult } from './run-benchmark.ts';
+import type { HipFigures, LaunchFigure } from './figures.ts';
 
 const WIDTH = 760;
 const HEIGHT = 460;
@@ -15,7 +15,7 @@ const LINES = [
 ] as const;
 
 /** Draws it. Returns the text of an SVG file. */
-export function benchmarkPlot(report: BenchmarkReport): string {
+export function benchmarkPlot(report: HipFigures): string {
   const first = report.results[0];
   const results = report.results.filter(
     (result) =>
@@ -55,7 +55,7 @@ export function benchmarkPlot(report: BenchmarkReport): string {
 
 type Scale = (value: number) => number;
 
-function curves(results: readonly BenchmarkResult[], xs: Scale, ys: Scale): readonly string[] {
+function curves(results: readonly LaunchFigure[], xs: Scale, ys: Scale): readonly string[] {
   const labels: number[] = [];
   return LINES.flatMap(({ contender, label, colour }) => {
     const points = results.filter((result) => result.contender === contender);
@@ -87,7 +87,7 @@ function ticks(tokens: readonly number[]): readonly number[] {
   return [...new Set(tokens)].sort((a, b) => a - b);
 }
 
-function inside(value: number, results: readonly BenchmarkResult[]): boolean {
+function inside(value: number, results: readonly LaunchFigure[]): boolean {
   const times = results.map((result) => result.medianMicroseconds);
   return value >= Math.min(...times) && value <= Math.max(...times);
 }

@@ -1,11 +1,11 @@
 /** A benchmark's results as a table for a terminal. */
 
-import type { BenchmarkReport, BenchmarkResult } from './run-benchmark.ts';
+import type { HipFigures, LaunchFigure } from './figures.ts';
 
 const COLUMNS = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest', 'switchyard_ordinary', 'switchyard'] as const;
 
 /** One table for each shape and cache state: microseconds a launch, and the baselines' times over ours. */
-export function benchmarkTables(report: BenchmarkReport): string {
+export function benchmarkTables(report: HipFigures): string {
   const { device, copyBytesPerSecond } = report;
   const lines = [
     `${device.name} (${device.architecture}), driver ${device.driverVersion}, ${report.compiler ?? 'ahead of time'}`,
@@ -36,8 +36,8 @@ export function benchmarkTables(report: BenchmarkReport): string {
   return `${lines.join('\n')}\n`;
 }
 
-function tableRow(report: BenchmarkReport, results: readonly BenchmarkResult[], tokens: number): string {
-  const of = (contender: string): BenchmarkResult | undefined =>
+function tableRow(report: HipFigures, results: readonly LaunchFigure[], tokens: number): string {
+  const of = (contender: string): LaunchFigure | undefined =>
     results.find((result) => result.tokens === tokens && result.contender === contender);
   const own = of('switchyard');
   const time = (contender: string): number => of(contender)?.medianMicroseconds ?? Number.NaN;
@@ -55,8 +55,8 @@ function tableRow(report: BenchmarkReport, results: readonly BenchmarkResult[], 
   return cells.map((cell) => (cell === 'NaN' ? '-' : cell).padStart(13)).join('');
 }
 
-function groups(results: readonly BenchmarkResult[]): ReadonlyMap<string, readonly BenchmarkResult[]> {
-  const found = new Map<string, BenchmarkResult[]>();
+function groups(results: readonly LaunchFigure[]): ReadonlyMap<string, readonly LaunchFigure[]> {
+  const found = new Map<string, LaunchFigure[]>();
   for (const result of results) {
     const title = `(${result.experts}, ${result.topK}) ${result.dtype}, ${result.cache} cache`;
     const group = found.get(title);

@@ -2,19 +2,11 @@
 
 import { loadLaunch } from '@switchyard/gpu';
 import type { DevicePointer, GpuDriver, GpuStream, KernelLibrary, KernelResources } from '@switchyard/gpu';
-import type { ResolvedRouterConfig } from '../../contract.ts';
-import { resolveRouterConfig } from '../../resolve-config.ts';
-import type { LogitsDtype } from '../../contract.ts';
-import { kernelUnit } from '../kernel/source.ts';
-import { DeviceRoute } from '../device-route.ts';
+import { DeviceRoute } from '../../hip/device-route.ts';
+import { kernelUnit } from '../../hip/kernel/source.ts';
+import type { BenchmarkShape } from '../logits.ts';
+import { configOf } from '../routing-check.ts';
 import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from './baselines.ts';
-
-/** A routing problem: renormalised softmax over contiguous rows, i32 ids. */
-export interface BenchmarkShape {
-  readonly experts: number;
-  readonly topK: number;
-  readonly dtype: LogitsDtype;
-}
 
 /** Where a launch reads and writes. */
 export interface ContenderBuffers {
@@ -34,11 +26,6 @@ export interface Contender {
   enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
 }
 
-/** The configuration that a shape stands for. */
-export function configOf({ experts, topK, dtype }: BenchmarkShape): ResolvedRouterConfig {
-  return resolveRouterConfig({ experts, topK, logitsDtype: dtype });
-}
-
 /** Every contender that takes a shape; this package's kernel first. */
 export async function contendersFor(
   shape: BenchmarkShape,
@@ -56,7 +43,8 @@ export async function contendersFor(
   return contenders;
 }
 
-async function ownContender(
+/** This package's kernel. */
+export async function ownContender(
   name: 'switchyard' | 'switchyard_ordinary',
   shape: BenchmarkShape,
   driver: GpuDriver,

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { namesOf, runBench } from './run-bench.ts';
+
+describe("the engine's benchmarks, each in its smallest run", function () {
+  this.timeout(120_000);
+
+  it('npm run bench gives a report in the documented form, of checked answers', async () => {
+    const report = await runBench('run.ts', '--quick');
+    const names = namesOf(report);
+    for (const name of ['open the embedded checkpoint', 'decode MXFP4', 'decode, one sequence', 'prefill']) {
+      assert.ok(names.has(name), name);
+    }
+    const decoders = report.series.filter(({ name }) => name === 'decode, one sequence');
+    assert.deepEqual(
+      decoders.map(({ contender }) => contender),
+      ['runner', 'engine'],
+    );
+  });
+
+  it('npm run bench measures what it is asked for, and refuses what it does not have', async () => {
+    const names = namesOf(await runBench('run.ts', '--quick', '--only', 'layer'));
+    assert.deepEqual([...names], ['MoE layer: dispatch, experts, combine']);
+    await assert.rejects(runBench('run.ts', '--only', 'training'), /--only takes checkpoint, embedded, layer; found/);
+  });
+
+  it('serve-load gives a report in the documented form, of checked answers', async () => {
+    const report = await runBench('serve-load.ts', '--quick');
+    assert.ok(namesOf(report).has('time to the first text'));
+    const resident = report.series.find(({ name }) => name === 'resident memory');
+    assert.equal(resident?.samples?.length, resident?.count);
+  });
+});
