@@ -6,11 +6,11 @@ import type { ResolvedRouterConfig } from '../contract.ts';
 import { idBytes, logitBytes } from '../derived-config.ts';
 import type { PlanScratch } from './call-buffers.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
-import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './launch-shape.ts';
+import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './kernel/launch-geometry.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
-import { PLAN_BLOCK } from './plan-shader.ts';
-import { wordsPerStore } from './router-shader.ts';
+import { PLAN_BLOCK } from './kernel/plan-shader.ts';
+import { wordsPerStore } from './kernel/stores.ts';
 
 /** A call's tokens, with every default filled in. */
 export interface EncodedCall {
@@ -107,21 +107,21 @@ export class DispatchEncoder implements PlanScratch {
       isContiguous: isWhole && call.rowStride === config.experts && !hasPadding,
     };
     const pipeline = this.#pipelines.route(key);
-    const { shape } = pipeline;
+    const { geometry } = pipeline;
     const entries: [number, GPUBufferBinding][] = [
       [ROUTE_BINDING.logits, logits.binding],
       [ROUTE_BINDING.weights, weights.binding],
       [ROUTE_BINDING.ids, ids.binding],
     ];
     if (!key.isContiguous) {
-      const width = wordsPerStore(config, shape, key.isAligned);
+      const width = wordsPerStore(config, geometry, key.isAligned);
       const idWords = idBytes(config.idsDtype) / 4;
       const uniform = uniforms.put(
         new Uint32Array([
           count,
-          call.rowStride / shape.logitsPerLoad,
+          call.rowStride / geometry.logitsPerLoad,
           call.rowCount,
-          logits.lead / logitBytes(config.logitsDtype) / shape.logitsPerLoad,
+          logits.lead / logitBytes(config.logitsDtype) / geometry.logitsPerLoad,
           (weights.lead / 4 + first * config.topK) / width.weights,
           (ids.lead / 4 + first * config.topK * idWords) / width.ids,
           ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
@@ -140,7 +140,7 @@ export class DispatchEncoder implements PlanScratch {
     if (key.hasPadding) {
       entries.push([ROUTE_BINDING.paddingMask, mask.binding], [ROUTE_BINDING.deviceRowCount, rowCount.binding]);
     }
-    this.#dispatch(pass, pipeline, entries, Math.ceil(count / shape.tokensPerWorkgroup));
+    this.#dispatch(pass, pipeline, entries, Math.ceil(count / geometry.tokensPerWorkgroup));
   }
 
   /** Makes the dispatch plan of T tokens from their ids, where the configuration asks for one. */

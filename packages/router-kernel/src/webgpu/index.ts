@@ -11,7 +11,7 @@ export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/we
 export type { WebGpuRouterOptions } from './browser.ts';
 export type { GpuRange } from '@switchyard/gpu/webgpu';
 export type { RouterGpuBuffers } from './gpu-ranges.ts';
-export type { ExchangePath } from './launch-shape.ts';
+export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
 

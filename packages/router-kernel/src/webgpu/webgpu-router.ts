@@ -19,7 +19,7 @@ import type { EncodedCall } from './dispatch-encoder.ts';
 import { logitBytes } from '../derived-config.ts';
 import { checkGpuBuffers } from './gpu-ranges.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
-import type { ExchangePath } from './launch-shape.ts';
+import type { ExchangePath } from './kernel/launch-geometry.ts';
 import { RouterPipelines } from './pipelines.ts';
 
 /** Bytes of logits that `route` uploads at once; larger inputs go in slices. */

@@ -1,14 +1,35 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { DISPATCH_PLAN_WGSL } from '../../src/webgpu/wgsl/dispatch-plan.ts';
-import { SCORES_WGSL } from '../../src/webgpu/wgsl/scores.ts';
-import { TOPK_GATING_SOFTMAX_WGSL } from '../../src/webgpu/wgsl/topk-gating-softmax.ts';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS } from '../../src/webgpu/kernel/source.ts';
+
+const PACKAGE = new URL('../../', import.meta.url);
+const STEPS = Object.values(ROUTER_STEPS).flat();
+const PARTS = [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), ...PLAN_PARTS];
 
 describe('WGSL templates', () => {
   it('are embedded as they are in kernels/: else run node kernels/embed-wgsl.mjs', () => {
-    const kernel = (file: string): string => readFileSync(new URL(`../../kernels/${file}`, import.meta.url), 'utf8');
-    assert.equal(TOPK_GATING_SOFTMAX_WGSL, kernel('topk_gating_softmax.wgsl'));
-    assert.equal(SCORES_WGSL, kernel('scores.wgsl'));
-    assert.equal(DISPATCH_PLAN_WGSL, kernel('dispatch_plan.wgsl'));
+    for (const { file, text } of PARTS) assert.equal(text, readFileSync(new URL(file, PACKAGE), 'utf8'), file);
+  });
+
+  it('lie in modules that kernels/embed-wgsl.mjs would write as they are, and in no others', () => {
+    const script = fileURLToPath(new URL('kernels/embed-wgsl.mjs', PACKAGE));
+    const { stdout, stderr, status } = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
+    assert.deepEqual({ stdout, stderr, status }, { stdout: '', stderr: '', status: 0 });
+  });
+
+  it('are all part of a kernel, each once', () => {
+    const paths = readdirSync(new URL('kernels/', PACKAGE), { recursive: true, encoding: 'utf8' });
+    const files = paths.filter((path) => path.endsWith('.wgsl')).map((path) => `kernels/${path.replaceAll('\\', '/')}`);
+    assert.deepEqual(PARTS.map(({ file }) => file).toSorted(), files.toSorted());
+  });
+
+  it('say at every end what it closes', () => {
+    for (const { file, text } of PARTS) {
+      for (const [index, line] of text.split('\n').entries()) {
+        assert.doesNotMatch(line, /^\s*#end\s*$/, `${file}, line ${index + 1}`);
+      }
+    }
   });
 });

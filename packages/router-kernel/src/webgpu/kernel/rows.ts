@@ -1,141 +1,116 @@
-/** The unrolled part of the router's shader: each lane's selection among its logits, and the merging of lanes. */
+/**
+ * Writes how a lane reads its part of a row (kernels/parts/rows.wgsl, or choice scores of expert_groups.wgsl) and keeps
+ * the best keys of it.
+ */
 
-import type { ResolvedRouterConfig } from '../contract.ts';
-import { ranksByChoice } from '../derived-config.ts';
-import { isPartial, selectionRounds } from './launch-shape.ts';
-import type { ExchangePath, LaunchShape } from './launch-shape.ts';
-import { mergeLists, mergeWithPartner, names, selectBest } from './sorted-list-code.ts';
-import { keysOfVector, keysPerVector, ordersOfVector, searchWithCare } from './vector-keys-code.ts';
+import type { ResolvedRouterConfig } from '../../contract.ts';
+import { ranksByChoice } from '../../derived-config.ts';
+import { searchWithCare } from './careful-search.ts';
+import { keyForm, sumOf } from './keys.ts';
+import type { KeyId } from './keys.ts';
+import { hasPartialLoads, hasWideKeys, selectionRounds } from './launch-geometry.ts';
+import type { KernelForm, LaunchGeometry } from './launch-geometry.ts';
+import { mergeLists, selectBest } from './sorted-lists.ts';
+import { block, names } from './statements.ts';
+import type { SortedList } from './statements.ts';
 
-/** How the selection of one configuration and shape reads its keys. */
-interface KeyReading {
-  readonly config: ResolvedRouterConfig;
-  readonly shape: LaunchShape;
-  readonly isPacked: boolean;
-  readonly rounds: number;
-  readonly loadsPerRound: number;
-}
-
-/** The WGSL that leaves a lane's best keys, sorted, in w0, w1, …, and how many they are. */
-export function selectInLane(
-  config: ResolvedRouterConfig,
-  shape: LaunchShape,
-): { code: readonly string[]; length: number } {
+/** The WGSL that leaves the best keys of a lane's part of the row, sorted, in w0, w1, ... */
+export function bestOfRow(form: KernelForm): SortedList {
+  const { config, geometry } = form;
   const { topK } = config;
-  const { loads: loadsPerRound, rounds } = selectionRounds(config, shape);
-  const isPacked = config.logitsDtype !== 'f32' && !ranksByChoice(config);
-  const reading: KeyReading = { config, shape, isPacked, rounds, loadsPerRound };
-  const perRound = loadsPerRound * shape.logitsPerLoad;
-  const best = selectBest(names('c', perRound), topK);
-  const body = [...readKeys(reading), ...best.code];
+  const { lanesPerToken, logitsPerLoad } = geometry;
+  const { loads, rounds } = selectionRounds(config, geometry);
+  const keys = names('c', loads * logitsPerLoad);
+  const best = selectBest(keys, topK);
+  const round = [...keysOfRound(form, keys), ...best.code];
   const code: string[] = [];
-  let list = best.list;
-
+  let { list } = best;
   if (rounds === 1) {
-    code.push(...body);
+    code.push(...round);
   } else {
-    const step = perRound * shape.lanes;
     const running = names('r', topK);
     const merged = mergeLists([running, best.list], topK);
+    list = merged.list;
     code.push(
       ...running.map((name) => `var ${name} = LOWEST_KEY;`),
-      `for (var first = 0u; first < EXPERTS; first += ${step}u) {`,
-      ...[...body, ...merged.code].map((line) => `  ${line}`),
-      '}',
+      ...block(`for (var first = 0u; first < EXPERTS; first += ${keys.length * lanesPerToken}u)`, [
+        ...round,
+        ...merged.code,
+      ]),
     );
-    list = merged.list;
   }
-  if (makesKeysUnchecked(config, shape)) {
-    const { lanes, logitsPerLoad } = shape;
+  if (makesKeysUnchecked(config, geometry)) {
     code.push(
       ...searchWithCare({
         list,
-        loads: loadsPerRound * rounds,
-        vector: `load * ${lanes}u + lane`,
-        id: `load * ${lanes * logitsPerLoad}u`,
+        loads: loads * rounds,
+        vector: `load * ${lanesPerToken}u + lane`,
+        id: `load * ${lanesPerToken * logitsPerLoad}u`,
         ranked: 'logits',
       }),
     );
   }
-  code.push(...list.map((name, k) => `var w${k} = ${addLane(name, reading)};`));
-  return { code, length: list.length };
-}
-
-/** The WGSL that merges w0, w1, … over the lanes of a token until every lane holds the token's K winners, in `list`. */
-export function mergeLanes(
-  config: ResolvedRouterConfig,
-  shape: LaunchShape,
-  path: ExchangePath,
-  length: number,
-): { code: readonly string[]; list: readonly string[] } {
-  const code: string[] = [];
-  let list: readonly string[] = names('w', length);
-  for (let distance = 1; distance < shape.lanes; distance *= 2) {
-    const merged = mergeWithPartner(shape, path, distance, list, config.topK, 'p', distance * 2 >= shape.lanes);
-    code.push(...merged.code);
-    list = merged.list;
-  }
-  if (list.length < config.topK) throw new Error(`A token's lanes hold ${list.length} keys, but K is ${config.topK}.`);
-  return { code, list };
+  // Up to here the ids of keys count from the lane's first logit.
+  const first = logitsPerLoad === 1 ? 'lane' : `lane * ${logitsPerLoad}u`;
+  const withLane = (key: string): string => (lanesPerToken === 1 ? key : keyForm(config).addToId(key, first));
+  const result = names('w', list.length);
+  code.push(...list.map((key, k) => `var ${result[k]} = ${withLane(key)};`));
+  return { code, list: result };
 }
 
 /** Whether keys of whole vectors are made without a look at NaN. Past a row's end there would always be some. */
-export function makesKeysUnchecked(config: ResolvedRouterConfig, shape: LaunchShape): boolean {
-  return shape.logitsPerLoad > 1 && !isPartial(config, shape);
+export function makesKeysUnchecked(config: ResolvedRouterConfig, geometry: LaunchGeometry): boolean {
+  return geometry.logitsPerLoad > 1 && !hasPartialLoads(config, geometry);
 }
 
-function readKeys(reading: KeyReading): string[] {
-  const { config, shape, isPacked, rounds, loadsPerRound } = reading;
-  const { lanes, logitsPerLoad } = shape;
-  const code: string[] = [];
-  for (let load = 0; load < loadsPerRound; load++) {
-    const start = load * lanes * logitsPerLoad;
-    const idOf = (offset: number): string => (rounds > 1 ? `first + ${start + offset}u` : `${start + offset}u`);
-    const tagOf = (offset: number): string => {
-      const tag = `${0xffff - start - offset}u`;
-      return rounds > 1 ? `(${tag} - first)` : tag;
-    };
-    const key = (offset: number, order: string): string =>
-      isPacked ? `to_key(${order}, ${tagOf(offset)})` : `vec2<u32>(${order}, ${idOf(offset)})`;
-    const first = load * logitsPerLoad;
-    if (logitsPerLoad === 1) {
-      const expert = `${idOf(0)} + lane`;
-      code.push(`var c${first} = ${key(0, readOrder(reading, expert))};`);
-      continue;
-    }
-    const vector = rounds > 1 ? `first / ${logitsPerLoad}u + ${load * lanes}u + lane` : `${load * lanes}u + lane`;
-    if (makesKeysUnchecked(config, shape)) {
-      const keys = keysPerVector(config, names('c', loadsPerRound * logitsPerLoad), load);
-      code.push(`let v${load} = ${ordersOfVector(vector)};`);
-      code.push(...keysOfVector(config, `v${load}`, keys, (i) => ({ id: idOf(i), tag: tagOf(i) })));
-    } else if (config.logitsDtype === 'f32') {
-      code.push(`let v${load} = load_vector(row, ${vector});`);
-      ['x', 'y', 'z', 'w'].forEach((part, i) => {
-        code.push(`var c${first + i} = ${key(i, `to_order(v${load}.${part})`)};`);
-      });
-    } else {
-      code.push(`let v${load} = ${ordersOfVector(vector)};`);
-      ['x', 'y', 'z', 'w'].forEach((part, i) => {
-        code.push(`var c${first + 2 * i} = ${key(2 * i, `v${load}.${part} << 16u`)};`);
-        code.push(`var c${first + 2 * i + 1} = ${key(2 * i + 1, `v${load}.${part} & 0xFFFF0000u`)};`);
-      });
-    }
+/** The expression of the orders of a vector's logits, NaN unchecked, two to a word where they are 16-bit. */
+export function ordersOfVector(vector: string): string {
+  return `to_unchecked_orders(load_vector(row, ${vector}))`;
+}
+
+/** The expression of logit number i of a vector, or of its order; a 16-bit one in the upper half. */
+export function elementOfVector(config: ResolvedRouterConfig, vector: string, i: number): string {
+  if (config.logitsDtype === 'f32') return `${vector}.${'xyzw'[i]}`;
+  const word = `${vector}.${'xyzw'[i >> 1]}`;
+  return i % 2 === 0 ? `${word} << 16u` : `${word} & 0xFFFF0000u`;
+}
+
+/** The statements that declare the keys of one round of loads. */
+function keysOfRound(form: KernelForm, keys: readonly string[]): string[] {
+  const { config, geometry } = form;
+  const { logitsPerLoad, lanesPerToken } = geometry;
+  const { rounds } = selectionRounds(config, geometry);
+  const { makeChecked, makeUnchecked } = keyForm(config);
+  const idOf = (number: number): KeyId => (rounds > 1 ? { number, variable: 'first' } : { number });
+  if (logitsPerLoad === 1) {
+    return keys.map((key, load) => {
+      const id = idOf(load * lanesPerToken);
+      return `var ${key} = ${makeChecked(orderOfExpert(form, `${sumOf(id)} + lane`), id)};`;
+    });
   }
-  return code;
+  const isUnchecked = makesKeysUnchecked(config, geometry);
+  const isCheckedHere = !isUnchecked && hasWideKeys(config);
+  const makeKey = isUnchecked ? makeUnchecked : makeChecked;
+  return names('v', keys.length / logitsPerLoad).flatMap((loaded, load) => {
+    const start = load * lanesPerToken;
+    const vector = `${rounds > 1 ? `first / ${logitsPerLoad}u + ` : ''}${start}u + lane`;
+    return [
+      `let ${loaded} = ${isCheckedHere ? `load_vector(row, ${vector})` : ordersOfVector(vector)};`,
+      ...keys.slice(load * logitsPerLoad, (load + 1) * logitsPerLoad).map((key, i) => {
+        const element = elementOfVector(config, loaded, i);
+        return `var ${key} = ${makeKey(isCheckedHere ? `to_order(${element})` : element, idOf(start * logitsPerLoad + i))};`;
+      }),
+    ];
+  });
 }
 
-function readOrder({ config, shape, isPacked, rounds, loadsPerRound }: KeyReading, expert: string): string {
-  if (ranksByChoice(config)) {
-    const isPastEnd = loadsPerRound * rounds * shape.lanes !== config.experts;
-    const at = `choice_orders[slot * EXPERTS + ${isPastEnd ? `min(${expert}, EXPERTS - 1u)` : expert}]`;
-    return isPastEnd ? `select(0u, ${at}, ${expert} < EXPERTS)` : at;
+/** The expression of the order that an expert is ranked by; past the row's end, of what comes after every expert. */
+function orderOfExpert({ config, geometry }: KernelForm, expert: string): string {
+  if (!ranksByChoice(config)) {
+    // to_key checks 16-bit orders itself.
+    const order = hasWideKeys(config) ? 'to_order' : 'to_unchecked_order';
+    return `${order}(load_bits(row, ${expert}))`;
   }
-  return isPacked ? `to_unchecked_order(load_bits(row, ${expert}))` : `to_order(load_bits(row, ${expert}))`;
-}
-
-/** A key whose id counts from the lane's first logit, made to count from expert 0. */
-function addLane(key: string, { shape, isPacked }: KeyReading): string {
-  if (shape.lanes === 1) return key;
-  const first = shape.logitsPerLoad === 1 ? 'lane' : `lane * ${shape.logitsPerLoad}u`;
-  return isPacked ? `${key} - ${first}` : `${key} + vec2<u32>(0u, ${first})`;
+  if (!hasPartialLoads(config, geometry)) return `choice_orders[slot * EXPERTS + ${expert}]`;
+  return `select(0u, choice_orders[slot * EXPERTS + min(${expert}, EXPERTS - 1u)], ${expert} < EXPERTS)`;
 }
