@@ -16,7 +16,7 @@ export * from '../errors.ts';
 export { decodeLogits, encodeLogits } from '../number-formats.ts';
 export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
 export type { GpuRange } from '@switchyard/gpu/webgpu';
-export type { RouterGpuBuffers } from './gpu-ranges.ts';
+export type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';

@@ -3,10 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS } from '../../src/webgpu/kernel/source.ts';
+import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-search.ts';
 
 const PACKAGE = new URL('../../', import.meta.url);
 const STEPS = Object.values(ROUTER_STEPS).flat();
-const PARTS = [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), ...PLAN_PARTS];
+const PARTS = [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), CAREFUL_SEARCH_WGSL, ...PLAN_PARTS];
 
 describe('WGSL templates', () => {
   it('are embedded as they are in kernels/: else run node kernels/embed-wgsl.mjs', () => {

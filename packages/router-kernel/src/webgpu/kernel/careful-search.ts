@@ -1,9 +1,7 @@
-/**
- * Writes the search with care, for lanes whose sorted list of unchecked keys shows a NaN: see
- * kernels/parts/unchecked_keys.wgsl, whose functions it calls.
- */
+/** Fills in kernels/parts/steps/careful_search.wgsl, which a kernel has once for each list of unchecked keys. */
 
-import { block } from './statements.ts';
+import { expandTemplate } from '@switchyard/gpu/webgpu';
+import { CAREFUL_SEARCH_WGSL } from '../wgsl/parts/steps/careful-search.ts';
 
 /** A search with care of some vectors, into a sorted list that the search without left. */
 export interface CarefulSearch {
@@ -19,21 +17,19 @@ export interface CarefulSearch {
   readonly ranked: 'logits' | 'vectors';
 }
 
-/** The statements that search again where a list shows a NaN. They exchange nothing: lanes take them each for itself. */
+/** The statements that search again where a list shows a NaN. */
 export function searchWithCare({ list, loads, vector, id, ranked }: CarefulSearch): string[] {
-  const eachLogit = 'for (var i = 0u; i < LOGITS_PER_LOAD; i++)';
-  const insert = list.map((variable) => `sort_pair(&${variable}, &key);`);
-  const rank =
-    ranked === 'logits'
-      ? block(eachLogit, [`var key = key_of(to_order(bits_of(words, i)), ${id} + i);`, ...insert])
-      : [
-          'var order = 0u;',
-          ...block(eachLogit, ['order = max(order, to_order(bits_of(words, i)));']),
-          `var key = key_of(order, ${id});`,
-          ...insert,
-        ];
-  return block(`if (shows_nan(${list[0]}, ${list.at(-1)}))`, [
-    ...list.map((variable) => `${variable} = LOWEST_KEY;`),
-    ...block(`for (var load = 0u; load < ${loads}u; load++)`, [`let words = load_vector(row, ${vector});`, ...rank]),
-  ]);
+  const [best = ''] = list;
+  const texts = {
+    BEST: best,
+    LEAST: list.at(-1) ?? best,
+    FORGET_LIST: list.map((key) => `  ${key} = LOWEST_KEY;`).join('\n'),
+    INSERT_KEY: list.map((key) => `      sort_pair(&${key}, &key);`).join('\n'),
+    LOADS: loads,
+    VECTOR: vector,
+    ID: id,
+  };
+  const { text, file } = CAREFUL_SEARCH_WGSL;
+  const values = { texts, flags: { RANKS_LOGITS: ranked === 'logits' }, repeats: 0 };
+  return expandTemplate(text.trimEnd(), values, file).split('\n');
 }

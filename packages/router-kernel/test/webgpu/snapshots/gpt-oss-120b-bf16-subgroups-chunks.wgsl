@@ -83,7 +83,7 @@ fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
 
 // Keys of whole vectors of logits, made without a look at NaN. It then shows at the ends of a sorted list of them: a
 // positive NaN is above +Infinity, and a negative one below -Infinity. The rare lane that finds one there searches again
-// with care, one logit after another (src/webgpu/kernel/careful-search.ts writes that).
+// with care (steps/careful_search.wgsl).
 
 // One logit of a vector; a 16-bit one in the upper half.
 fn bits_of(words: vec4<u32>, index: u32) -> u32 {
@@ -179,6 +179,8 @@ fn route(
   sort_pair(&b0, &b1);
   sort_pair(&b2, &b3);
   sort_pair(&b1, &b2);
+  // A sorted list of unchecked keys that shows a NaN is made again from the same vectors, one logit after another. Lanes do
+  // this each for itself: nothing is exchanged.
   if (shows_nan(b0, b3)) {
     b0 = LOWEST_KEY;
     b1 = LOWEST_KEY;
@@ -191,10 +193,10 @@ fn route(
         order = max(order, to_order(bits_of(words, i)));
       }
       var key = key_of(order, load * 4u);
-      sort_pair(&b0, &key);
-      sort_pair(&b1, &key);
-      sort_pair(&b2, &key);
-      sort_pair(&b3, &key);
+        sort_pair(&b0, &key);
+        sort_pair(&b1, &key);
+        sort_pair(&b2, &key);
+        sort_pair(&b3, &key);
     }
   }
   b0 -= lane;
@@ -249,6 +251,8 @@ fn route(
   c1 -= chunk_0 * 8u;
   c2 -= chunk_0 * 8u;
   c3 -= chunk_0 * 8u;
+  // A sorted list of unchecked keys that shows a NaN is made again from the same vectors, one logit after another. Lanes do
+  // this each for itself: nothing is exchanged.
   if (shows_nan(c0, c3)) {
     c0 = LOWEST_KEY;
     c1 = LOWEST_KEY;

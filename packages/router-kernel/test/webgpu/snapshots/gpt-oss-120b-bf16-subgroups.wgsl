@@ -99,7 +99,7 @@ fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
 
 // Keys of whole vectors of logits, made without a look at NaN. It then shows at the ends of a sorted list of them: a
 // positive NaN is above +Infinity, and a negative one below -Infinity. The rare lane that finds one there searches again
-// with care, one logit after another (src/webgpu/kernel/careful-search.ts writes that).
+// with care (steps/careful_search.wgsl).
 
 // One logit of a vector; a 16-bit one in the upper half.
 fn bits_of(words: vec4<u32>, index: u32) -> u32 {
@@ -177,6 +177,8 @@ fn route(
   sort_pair(&c1, &c3);
   sort_pair(&c0, &c1);
   sort_pair(&c2, &c3);
+  // A sorted list of unchecked keys that shows a NaN is made again from the same vectors, one logit after another. Lanes do
+  // this each for itself: nothing is exchanged.
   if (shows_nan(c0, c3)) {
     c0 = LOWEST_KEY;
     c1 = LOWEST_KEY;

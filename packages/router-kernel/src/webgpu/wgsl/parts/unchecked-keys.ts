@@ -3,7 +3,7 @@ export const UNCHECKED_KEYS_WGSL = {
   file: 'kernels/parts/unchecked_keys.wgsl',
   text: `// Keys of whole vectors of logits, made without a look at NaN. It then shows at the ends of a sorted list of them: a
 // positive NaN is above +Infinity, and a negative one below -Infinity. The rare lane that finds one there searches again
-// with care, one logit after another (src/webgpu/kernel/careful-search.ts writes that).
+// with care (steps/careful_search.wgsl).
 
 // One logit of a vector; a 16-bit one in the upper half.
 fn bits_of(words: vec4<u32>, index: u32) -> u32 {
