@@ -37,22 +37,22 @@ fn route(
   let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
 #end CONTIGUOUS
 
-{{STEP_CHOICE_SCORES}}
+  {{STEP_CHOICE_SCORES}}
 
   // The lane's best keys: w0, w1, ..., the best first.
-{{SELECT_IN_LANE}}
+  {{SELECT_IN_LANE}}
 
   // The best keys of the token, in every lane: winner_0, winner_1, ..., or this lane's share of them.
-{{MERGE_ACROSS_LANES}}
+  {{MERGE_ACROSS_LANES}}
 
-{{STEP_WINNERS}}
+  {{STEP_WINNERS}}
 
-{{STEP_WEIGHTS}}
+  {{STEP_WEIGHTS}}
 
-{{STEP_DROPPED_SLOTS}}
+  {{STEP_DROPPED_SLOTS}}
 
   if (!is_token) {
     return;
   }
-{{STORES}}
+  {{STORES}}
 }

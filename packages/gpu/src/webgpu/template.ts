@@ -5,7 +5,7 @@
  * - `#repeat k`, `#end`: the lines once for each k from 0 (or from a number that follows) to the number of repeats less
  *   one, `$k` being the number.
  * - `#end NAME`: an end may say what it closes, as that was opened (`#end !NAME`, `#end k`), and is then checked.
- * - `{{NAME}}`: a text. Texts may hold `$k` and several lines.
+ * - `{{NAME}}`: a text. Texts may hold `$k`, and several lines, each of which is indented as a text alone on its line is.
  *
  * Names are checked in branches that are not taken, too.
  */
@@ -143,11 +143,14 @@ function directiveAt(reader: Reader, index: number): Directive | null {
 
 function fillLine(reader: Reader, texts: TemplateValues['texts']): string {
   const line = reader.lines[reader.next] ?? '';
-  return line.replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => {
+  const textOf = (name: string): string => {
     const text = texts[name];
     if (text === undefined) fail(reader, reader.next, `unknown text ${name}.`);
     return String(text);
-  });
+  };
+  const [, indentation = '', alone] = /^( *)\{\{(\w+)\}\}$/.exec(line) ?? [];
+  if (alone !== undefined) return textOf(alone).replaceAll(/^(?=.)/gm, indentation);
+  return line.replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => textOf(name));
 }
 
 function fail({ file }: Reader, index: number, message: string): never {

@@ -24,6 +24,15 @@ describe('WGSL templates', () => {
     assert.equal(expandTemplate('#if OFF\n#repeat k\na$k\n#end\n#end', values), '');
   });
 
+  it('indent every line of a text as the line is that it stands alone on', () => {
+    const texts = { BODY: 'a {\n  b\n\n}', NONE: '' };
+    assert.equal(
+      expandTemplate('f {\n  {{BODY}}\n  {{NONE}}\n}', { ...values, texts }),
+      'f {\n  a {\n    b\n\n  }\n\n}',
+    );
+    assert.equal(expandTemplate('  x = {{BODY}};', { ...values, texts }), '  x = a {\n  b\n\n};');
+  });
+
   it('may say at an end what it closes', () => {
     const source = '#if ON\n#repeat k 2\n#if !OFF\na$k\n#end !OFF\n#end k\n#end ON';
     assert.equal(expandTemplate(source, values), 'a2');

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { resolveRouterConfig } from '../../src/contract.ts';
+import { chooseGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
+import { flagsOf, textsOf } from '../../src/webgpu/kernel/router-values.ts';
 import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS } from '../../src/webgpu/kernel/source.ts';
 import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-search.ts';
 
@@ -32,5 +35,24 @@ describe('WGSL templates', () => {
         assert.doesNotMatch(line, /^\s*#end\s*$/, `${file}, line ${index + 1}`);
       }
     }
+  });
+});
+
+describe('what the WGSL router is filled with', () => {
+  const config = resolveRouterConfig({ experts: 8, topK: 2 });
+  const launch = { path: 'workgroup', minSubgroupSize: 1, tokenRange: 'few', isAligned: true } as const;
+  const options = { ...launch, geometry: chooseGeometry(config, launch), hasPadding: false };
+  const parts = [...ROUTER_PARTS, ...STEPS];
+  const text = parts.map(({ part }) => part.text).join('\n');
+  const asked = (pattern: RegExp): Set<string> => new Set([...text.matchAll(pattern)].map(([, name = '']) => name));
+
+  it('has no flag that no part asks for', () => {
+    const flags = new Set([...asked(/^#if !?(\w+)$/gm), ...parts.flatMap(({ when }) => when ?? [])]);
+    assert.deepEqual([...flags].toSorted(), Object.keys(flagsOf(config, options)).toSorted());
+  });
+
+  it('has no text that no part has', () => {
+    const given = new Set([...Object.keys(textsOf(config, options)), ...Object.keys(ROUTER_STEPS)]);
+    assert.deepEqual([...asked(/\{\{(\w+)\}\}/g)].toSorted(), [...given].toSorted());
   });
 });

@@ -23,8 +23,8 @@ export function searchWithCare({ list, loads, vector, id, ranked }: CarefulSearc
   const texts = {
     BEST: best,
     LEAST: list.at(-1) ?? best,
-    FORGET_LIST: list.map((key) => `  ${key} = LOWEST_KEY;`).join('\n'),
-    INSERT_KEY: list.map((key) => `      sort_pair(&${key}, &key);`).join('\n'),
+    FORGET_LIST: list.map((key) => `${key} = LOWEST_KEY;`).join('\n'),
+    INSERT_KEY: list.map((key) => `sort_pair(&${key}, &key);`).join('\n'),
     LOADS: loads,
     VECTOR: vector,
     ID: id,

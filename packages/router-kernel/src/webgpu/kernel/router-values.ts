@@ -8,7 +8,6 @@ import { mergeAcrossLanes } from './lane-exchange.ts';
 import { chunksKept, hasPartialLoads, hasWideKeys } from './launch-geometry.ts';
 import type { ExchangePath, LaunchGeometry } from './launch-geometry.ts';
 import { bestOfRow, makesKeysUnchecked } from './rows.ts';
-import { bodyText } from './statements.ts';
 import { hasSortedShares, slotsPerLane, storesOf, storeWidth, winnersOfLane } from './stores.ts';
 
 /** What the shader depends on beside the configuration. */
@@ -109,8 +108,8 @@ export function textsOf(
     EXP: ranksByChoice(config) ? 'accurate_exp' : 'exp',
     SCALE: f32Literal(config.routedScalingFactor),
     WEIGHT_STORES: topK / storeWidth(slots, isAligned),
-    SELECT_IN_LANE: bodyText(best.code),
-    MERGE_ACROSS_LANES: bodyText([...merged.code, ...winnersOfLane(merged.list, slots)]),
+    SELECT_IN_LANE: best.code.join('\n'),
+    MERGE_ACROSS_LANES: [...merged.code, ...winnersOfLane(merged.list, slots)].join('\n'),
     TOP_ORDER: slots < topK ? keyForm(config).orderOf(merged.list[0] as string) : 'order_0',
     LAST_SLOT: slots - 1,
     IS_EMPTY: [
@@ -123,7 +122,7 @@ export function textsOf(
       scoring === 'sqrtsoftplus' && !renormalize
         ? 'clamp(share_$k * unit, -LARGEST_F32, LARGEST_F32)'
         : 'share_$k * unit',
-    STORES: bodyText(stores.code),
+    STORES: stores.code.join('\n'),
   };
 }
 

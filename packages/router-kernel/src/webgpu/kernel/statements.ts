@@ -15,8 +15,3 @@ export function names(stem: string, count: number): string[] {
 export function block(head: string, body: readonly string[]): string[] {
   return [`${head} {`, ...body.map((line) => `  ${line}`), '}'];
 }
-
-/** Statements as the text of a function's body. */
-export function bodyText(statements: readonly string[]): string {
-  return statements.map((line) => `  ${line}`).join('\n');
-}

@@ -193,10 +193,10 @@ fn route(
         order = max(order, to_order(bits_of(words, i)));
       }
       var key = key_of(order, load * 4u);
-        sort_pair(&b0, &key);
-        sort_pair(&b1, &key);
-        sort_pair(&b2, &key);
-        sort_pair(&b3, &key);
+      sort_pair(&b0, &key);
+      sort_pair(&b1, &key);
+      sort_pair(&b2, &key);
+      sort_pair(&b3, &key);
     }
   }
   b0 -= lane;
