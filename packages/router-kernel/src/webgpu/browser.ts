@@ -8,7 +8,7 @@ import { acquireCallersDevice, acquireSharedDevice } from '@switchyard/gpu/webgp
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
 import { BackendUnavailableError } from '../errors.ts';
-import type { ExchangePath } from './launch-shape.ts';
+import type { ExchangePath } from './kernel/launch-geometry.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
@@ -17,8 +17,8 @@ export * from '../errors.ts';
 export { decodeLogits, encodeLogits } from '../number-formats.ts';
 export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
 export type { GpuRange } from '@switchyard/gpu/webgpu';
-export type { RouterGpuBuffers } from './gpu-ranges.ts';
-export type { ExchangePath } from './launch-shape.ts';
+export type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
+export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
 

@@ -28,14 +28,14 @@ interface OutputLayout {
   readonly bytes: number;
 }
 
-/** Lends memory for the counts of a plan of many blocks. */
-export interface PlanScratch {
+/** Lends the scratch memory that the plan of many blocks takes. */
+export interface PlanWorkspace {
   /** A buffer of at least so many bytes, usage STORAGE. */
-  planCounts(bytes: number): GPUBuffer;
+  planWorkspace(bytes: number): GPUBuffer;
 }
 
 /** Buffers that belong to one call at a time. They grow, and never shrink. */
-export class CallBuffers implements PlanScratch {
+export class CallBuffers implements PlanWorkspace {
   readonly uniforms: CallUniforms;
   readonly #config: ResolvedRouterConfig;
   readonly #device: GPUDevice;
@@ -67,15 +67,17 @@ export class CallBuffers implements PlanScratch {
       ids: { buffer, offset: layout.ids },
       ...(tokenExpertIndices && { tokenExpertIndices: { buffer, offset: layout.tokenExpertIndices } }),
       ...(dispatchPlan && {
-        expertOffsets: { buffer, offset: layout.expertOffsets },
-        sortedSlots: { buffer, offset: layout.sortedSlots },
+        dispatchPlan: {
+          expertOffsets: { buffer, offset: layout.expertOffsets },
+          sortedSlots: { buffer, offset: layout.sortedSlots },
+        },
       }),
       ...(paddingMask !== null && { paddingMask: { buffer: this.#buffer('mask', tokens, STORAGE_COPY_DST) } }),
     };
   }
 
-  planCounts(bytes: number): GPUBuffer {
-    return this.#buffer('counts', bytes, STORAGE_COPY_DST);
+  planWorkspace(bytes: number): GPUBuffer {
+    return this.#buffer('workspace', bytes, STORAGE_COPY_DST);
   }
 
   /** Copies the outputs of T tokens to where the host can read them. */

@@ -4,13 +4,13 @@ import { bindRange, outOfMemory } from '@switchyard/gpu/webgpu';
 import type { BoundRange, CachedPipeline, GpuRange, UniformSource } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { idBytes, logitBytes } from '../derived-config.ts';
-import type { PlanScratch } from './call-buffers.ts';
+import type { PlanWorkspace } from './call-buffers.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
-import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './launch-shape.ts';
+import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './kernel/launch-geometry.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
-import { PLAN_BLOCK } from './plan-shader.ts';
-import { wordsPerStore } from './router-shader.ts';
+import { PLAN_BLOCK } from './kernel/plan-shader.ts';
+import { wordsPerStore } from './kernel/stores.ts';
 
 /** A call's tokens, with every default filled in. */
 export interface EncodedCall {
@@ -28,14 +28,14 @@ const SLICE_STEP = 256;
 const STORAGE_USAGE = 0x88;
 
 /** Encodes dispatches for one router. Owns the correction bias and scratch memory on the device. */
-export class DispatchEncoder implements PlanScratch {
+export class DispatchEncoder implements PlanWorkspace {
   readonly #config: ResolvedRouterConfig;
   readonly #device: GPUDevice;
   readonly #pipelines: RouterPipelines;
   readonly #bias: GPUBuffer | null;
-  /** Stands in for a padding mask, a row count or counts that a call does not have. */
+  /** Stands in for a padding mask, a row count or a workspace that a call does not have. */
   readonly #nothing: GPUBuffer;
-  #counts: GPUBuffer | null = null;
+  #workspace: GPUBuffer | null = null;
 
   constructor(config: ResolvedRouterConfig, device: GPUDevice, pipelines: RouterPipelines) {
     this.#config = config;
@@ -107,21 +107,21 @@ export class DispatchEncoder implements PlanScratch {
       isContiguous: isWhole && call.rowStride === config.experts && !hasPadding,
     };
     const pipeline = this.#pipelines.route(key);
-    const { shape } = pipeline;
+    const { geometry } = pipeline;
     const entries: [number, GPUBufferBinding][] = [
       [ROUTE_BINDING.logits, logits.binding],
       [ROUTE_BINDING.weights, weights.binding],
       [ROUTE_BINDING.ids, ids.binding],
     ];
     if (!key.isContiguous) {
-      const width = wordsPerStore(config, shape, key.isAligned);
+      const width = wordsPerStore(config, geometry, key.isAligned);
       const idWords = idBytes(config.idsDtype) / 4;
       const uniform = uniforms.put(
         new Uint32Array([
           count,
-          call.rowStride / shape.logitsPerLoad,
+          call.rowStride / geometry.logitsPerLoad,
           call.rowCount,
-          logits.lead / logitBytes(config.logitsDtype) / shape.logitsPerLoad,
+          logits.lead / logitBytes(config.logitsDtype) / geometry.logitsPerLoad,
           (weights.lead / 4 + first * config.topK) / width.weights,
           (ids.lead / 4 + first * config.topK * idWords) / width.ids,
           ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
@@ -140,7 +140,7 @@ export class DispatchEncoder implements PlanScratch {
     if (key.hasPadding) {
       entries.push([ROUTE_BINDING.paddingMask, mask.binding], [ROUTE_BINDING.deviceRowCount, rowCount.binding]);
     }
-    this.#dispatch(pass, pipeline, entries, Math.ceil(count / shape.tokensPerWorkgroup));
+    this.#dispatch(pass, pipeline, entries, Math.ceil(count / geometry.tokensPerWorkgroup));
   }
 
   /** Makes the dispatch plan of T tokens from their ids, where the configuration asks for one. */
@@ -149,10 +149,10 @@ export class DispatchEncoder implements PlanScratch {
     buffers: RouterGpuBuffers,
     tokens: number,
     uniforms: UniformSource,
-    scratch: PlanScratch,
+    workspace: PlanWorkspace,
   ): void {
-    const { expertOffsets, sortedSlots } = buffers;
-    if (expertOffsets === undefined || sortedSlots === undefined) return;
+    if (buffers.dispatchPlan === undefined) return;
+    const { expertOffsets, sortedSlots } = buffers.dispatchPlan;
     const { experts, topK } = this.#config;
     const slots = tokens * topK;
     const blocks = Math.max(1, Math.ceil(slots / PLAN_BLOCK));
@@ -165,8 +165,8 @@ export class DispatchEncoder implements PlanScratch {
       [1, ids.binding],
       [2, offsets.binding],
       [3, sorted.binding],
-      // One block needs no counts.
-      [4, { buffer: blocks > 1 ? this.#countsOf(experts * (blocks + 1) * 4, scratch) : this.#nothing }],
+      // The counts, which one block does not need.
+      [4, { buffer: blocks > 1 ? this.#workspaceOf(experts * (blocks + 1) * 4, workspace) : this.#nothing }],
     ];
     if (blocks === 1) {
       this.#dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
@@ -181,7 +181,7 @@ export class DispatchEncoder implements PlanScratch {
   destroy(): void {
     this.#bias?.destroy();
     this.#nothing.destroy();
-    this.#counts?.destroy();
+    this.#workspace?.destroy();
   }
 
   #dispatch(
@@ -202,16 +202,16 @@ export class DispatchEncoder implements PlanScratch {
   }
 
   /** Scratch for plans of passes that somebody else submits. An outgrown buffer is left to those that still use it. */
-  planCounts(bytes: number): GPUBuffer {
-    if (this.#counts !== null && this.#counts.size >= bytes) return this.#counts;
-    const counts = this.#device.createBuffer({ label: 'router counts', size: bytes, usage: STORAGE_USAGE });
-    this.#counts = counts;
-    return counts;
+  planWorkspace(bytes: number): GPUBuffer {
+    if (this.#workspace !== null && this.#workspace.size >= bytes) return this.#workspace;
+    const workspace = this.#device.createBuffer({ label: 'router workspace', size: bytes, usage: STORAGE_USAGE });
+    this.#workspace = workspace;
+    return workspace;
   }
 
-  #countsOf(bytes: number, scratch: PlanScratch): GPUBuffer {
+  #workspaceOf(bytes: number, workspace: PlanWorkspace): GPUBuffer {
     this.#checkBytes(bytes);
-    return scratch.planCounts(bytes);
+    return workspace.planWorkspace(bytes);
   }
 
   #bind(range: GpuRange, start: number, bytes: number): BoundRange {

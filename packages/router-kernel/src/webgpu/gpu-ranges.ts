@@ -20,14 +20,20 @@ export interface RouterGpuBuffers {
   readonly ids: GpuRange;
   /** i32 [T, K], where the configuration asks for it; usage STORAGE. */
   readonly tokenExpertIndices?: GpuRange;
-  /** i32 [E + 1], where the configuration asks for a dispatch plan; usage STORAGE. */
-  readonly expertOffsets?: GpuRange;
-  /** i32 [T * K], where the configuration asks for a dispatch plan; usage STORAGE. */
-  readonly sortedSlots?: GpuRange;
+  /** Where the configuration asks for a dispatch plan. */
+  readonly dispatchPlan?: PlanGpuBuffers;
   /** u8 [T], any offset; a row whose byte is not 0 is padding; usage STORAGE. */
   readonly paddingMask?: GpuRange;
   /** u32 [1]: rows at and past this number are padding; usage STORAGE. */
   readonly rowCount?: GpuRange;
+}
+
+/** Where the dispatch plan goes. */
+export interface PlanGpuBuffers {
+  /** i32 [E + 1]; usage STORAGE. */
+  readonly expertOffsets: GpuRange;
+  /** i32 [T * K]; usage STORAGE. */
+  readonly sortedSlots: GpuRange;
 }
 
 /** GPUBufferUsage.STORAGE, whose global Node does not have. */
@@ -35,7 +41,8 @@ const STORAGE = 0x80;
 
 /** A range of an `encode` call, and what the configuration wants of it. */
 interface RangeCheck {
-  readonly name: keyof RouterGpuBuffers;
+  /** What errors call it. */
+  readonly name: string;
   readonly range: GpuRange | undefined;
   readonly bytes: number;
   /** Bytes that the offset is a multiple of. */
@@ -59,26 +66,32 @@ export function checkGpuBuffers(
   rowStride: number,
   alignment: number,
 ): void {
-  const { experts, topK, tokenExpertIndices, dispatchPlan } = config;
+  const { experts, topK, tokenExpertIndices } = config;
+  const { dispatchPlan } = buffers;
+  checkPresence('dispatchPlan', dispatchPlan, config.dispatchPlan);
   const slots = tokens * topK;
   const logits = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
   const input = (
-    name: RangeCheck['name'],
+    name: 'logits' | 'paddingMask' | 'rowCount',
     bytes: number,
     step: number,
     isWanted: RangeCheck['isWanted'],
   ): RangeCheck => ({ name, range: buffers[name], bytes: Math.max(bytes, 1), step, isOutput: false, isWanted });
-  const output = (name: RangeCheck['name'], bytes: number, isWanted: boolean): RangeCheck => ({
-    ...input(name, bytes, 4, isWanted),
+  const output = (name: string, range: GpuRange | undefined, bytes: number, isWanted: boolean): RangeCheck => ({
+    name,
+    range,
+    bytes: Math.max(bytes, 1),
+    step: 4,
     isOutput: true,
+    isWanted,
   });
   const checks = [
     input('logits', logits * logitBytes(config.logitsDtype), logitBytes(config.logitsDtype), true),
-    output('weights', slots * 4, true),
-    output('ids', slots * idBytes(config.idsDtype), true),
-    output('tokenExpertIndices', slots * 4, tokenExpertIndices),
-    output('expertOffsets', (experts + 1) * 4, dispatchPlan),
-    output('sortedSlots', slots * 4, dispatchPlan),
+    output('weights', buffers.weights, slots * 4, true),
+    output('ids', buffers.ids, slots * idBytes(config.idsDtype), true),
+    output('tokenExpertIndices', buffers.tokenExpertIndices, slots * 4, tokenExpertIndices),
+    output('dispatchPlan.expertOffsets', dispatchPlan?.expertOffsets, (experts + 1) * 4, config.dispatchPlan),
+    output('dispatchPlan.sortedSlots', dispatchPlan?.sortedSlots, slots * 4, config.dispatchPlan),
     input('paddingMask', tokens, 1, 'optional'),
     input('rowCount', 4, 4, 'optional'),
   ];
@@ -88,14 +101,18 @@ export function checkGpuBuffers(
   });
 }
 
+function checkPresence(name: string, found: object | undefined, isWanted: RangeCheck['isWanted']): void {
+  if (found === undefined && isWanted === true) {
+    throw new InvalidArgumentError(name, found, `This router's configuration needs a buffer for ${name}; found none.`);
+  }
+  if (found !== undefined && isWanted === false) {
+    throw new InvalidArgumentError(name, found, `This router's configuration has no ${name}. Leave the buffer out.`);
+  }
+}
+
 function checkRange({ name, range, bytes, step, isWanted }: RangeCheck): void {
-  if (range === undefined) {
-    if (isWanted !== true) return;
-    throw new InvalidArgumentError(name, range, `This router's configuration needs a buffer for ${name}; found none.`);
-  }
-  if (isWanted === false) {
-    throw new InvalidArgumentError(name, range, `This router's configuration has no ${name}. Leave the buffer out.`);
-  }
+  checkPresence(name, range, isWanted);
+  if (range === undefined) return;
   const { buffer, offset = 0 } = range;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % step !== 0) {
     throw new InvalidArgumentError(

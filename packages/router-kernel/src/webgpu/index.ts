@@ -10,8 +10,8 @@ import type { WebGpuRouter } from './webgpu-router.ts';
 export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
 export type { WebGpuRouterOptions } from './browser.ts';
 export type { GpuRange } from '@switchyard/gpu/webgpu';
-export type { RouterGpuBuffers } from './gpu-ranges.ts';
-export type { ExchangePath } from './launch-shape.ts';
+export type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
+export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
 

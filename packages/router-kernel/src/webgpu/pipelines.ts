@@ -3,10 +3,10 @@
 import { compileFailure } from '@switchyard/gpu/webgpu';
 import type { CachedPipeline, PipelineDescription, SharedDevice } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
-import { launchShape } from './launch-shape.ts';
-import type { ExchangePath, LaunchShape, TokenRange } from './launch-shape.ts';
-import { planShader } from './plan-shader.ts';
-import { routerShader } from './router-shader.ts';
+import { chooseGeometry } from './kernel/launch-geometry.ts';
+import type { ExchangePath, LaunchGeometry, TokenRange } from './kernel/launch-geometry.ts';
+import { planShader } from './kernel/plan-shader.ts';
+import { routerShader } from './kernel/router-shader.ts';
 
 /** What tells the pipelines of one router apart. */
 export interface RoutePipelineKey {
@@ -19,13 +19,13 @@ export interface RoutePipelineKey {
 
 /** A pipeline that routes, and how to dispatch it. */
 export interface RoutePipeline extends CachedPipeline {
-  readonly shape: LaunchShape;
+  readonly geometry: LaunchGeometry;
 }
 
 /** The entry points of the dispatch plan: alone for up to one block of slots, else the other three in order. */
 export type PlanStep = 'plan_single' | 'plan_count' | 'plan_scan' | 'plan_place';
 
-/** Bindings of topk_gating_softmax.wgsl. */
+/** Bindings of kernels/parts/bindings.wgsl. */
 export const ROUTE_BINDING = {
   call: 0,
   logits: 1,
@@ -65,10 +65,10 @@ export class RouterPipelines {
     const name = nameOf(key);
     const known = this.#routes.get(name);
     if (known !== undefined) return known;
-    const { shape, code } = this.#routeCode(key);
+    const { geometry, code } = this.#routeCode(key);
     const bindings = this.#routeBindings(key);
     const label = `router ${name}`;
-    const made = { shape, ...this.#device.pipelines.get({ label, code, entryPoint: 'route', bindings }) };
+    const made = { geometry, ...this.#device.pipelines.get({ label, code, entryPoint: 'route', bindings }) };
     this.#routes.set(name, made);
     return made;
   }
@@ -105,12 +105,12 @@ export class RouterPipelines {
     throw compileFailure('the router', name, log || (error?.message ?? ''));
   }
 
-  #routeCode(key: RoutePipelineKey): { shape: LaunchShape; code: string } {
+  #routeCode(key: RoutePipelineKey): { geometry: LaunchGeometry; code: string } {
     const { isAligned, hasPadding, isContiguous, tokenRange } = key;
     const path = this.#path;
     const { minSubgroupSize } = this.#device;
-    const shape = launchShape(this.#config, { path, minSubgroupSize, tokenRange, isAligned });
-    return { shape, code: routerShader(this.#config, { shape, path, isAligned, hasPadding, isContiguous }) };
+    const geometry = chooseGeometry(this.#config, { path, minSubgroupSize, tokenRange, isAligned });
+    return { geometry, code: routerShader(this.#config, { geometry, path, isAligned, hasPadding, isContiguous }) };
   }
 
   #routeBindings(key: RoutePipelineKey): PipelineDescription['bindings'] {

@@ -20,7 +20,7 @@ import { logitBytes } from '../derived-config.ts';
 import { checkGpuBuffers } from './gpu-ranges.ts';
 import { bytesOfElements } from '../typed-arrays.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
-import type { ExchangePath } from './launch-shape.ts';
+import type { ExchangePath } from './kernel/launch-geometry.ts';
 import { RouterPipelines } from './pipelines.ts';
 
 /** Bytes of logits that `route` uploads at once; larger inputs go in slices. */
@@ -112,7 +112,7 @@ export class WebGpuRouter implements Router {
    * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, WebGpuValidationError, OutOfDeviceMemoryError
    */
   async route(logits: Logits, options?: RouteOptions): Promise<RouterOutput> {
-    this.#checkUsable('route');
+    this.#requireAlive('route');
     const call = checkRouteArguments(this.config, logits, options);
     if (call.tokens === 0) return this.#emptyOutput();
     const running = this.#run(logits, call);
@@ -132,7 +132,7 @@ export class WebGpuRouter implements Router {
    * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, OutOfDeviceMemoryError
    */
   encode(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, options: EncodeOptions): void {
-    this.#checkUsable('encode');
+    this.#requireAlive('encode');
     const call = checkEncodeOptions(this.config, options);
     const { minStorageBufferOffsetAlignment } = this.gpuDevice.limits;
     checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride, minStorageBufferOffsetAlignment);
@@ -235,7 +235,7 @@ export class WebGpuRouter implements Router {
     return this.#sharedDevice.isLost;
   }
 
-  #checkUsable(operation: string): void {
+  #requireAlive(operation: string): void {
     if (this.#disposal !== null) throw new DisposedError('router (webgpu)');
     this.#sharedDevice.checkAlive(operation);
   }

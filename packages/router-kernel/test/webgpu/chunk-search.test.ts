@@ -3,8 +3,8 @@ import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-conf
 import type { Logits, RouteOptions, RouterConfig } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
 import { createWebGpuRouter } from '../../src/webgpu/index.ts';
-import { canSearchChunks, launchShape, logitsPerVector } from '../../src/webgpu/launch-shape.ts';
-import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts';
+import { canSearchChunks, chooseGeometry, logitsPerVector } from '../../src/webgpu/kernel/launch-geometry.ts';
+import type { ExchangePath, LaunchGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
 import { adversarialRows } from './adversarial-rows.ts';
 import { emulateSubgroups } from './emulated-subgroups.ts';
 import { problemsOfRun } from './shader-run.ts';
@@ -50,11 +50,11 @@ describe('WebGPU router, rows searched in chunks', function () {
         assert.ok(device !== null);
         const logits = adversarialRows(config);
         for (const count of lanes) {
-          const shape = shapeOf(config, count);
+          const geometry = geometryOf(config, count);
           // SwiftShader's own subgroups have 4 invocations.
           const rewriteCode = (code: string): string =>
             count > 4 ? emulateSubgroups(code, { size: 32, laneFlip: 5 }) : code;
-          const run: ShaderRun = { device, config, shape, path, isContiguous: count % 3 === 1, rewriteCode };
+          const run: ShaderRun = { device, config, geometry, path, isContiguous: count % 3 === 1, rewriteCode };
           assert.deepEqual(await problemsOfRun(run, logits), [], `${count} lanes`);
         }
       });
@@ -99,9 +99,9 @@ describe('WebGPU router, rows searched in chunks', function () {
     }
   }
 
-  it('is the shape of routers for many tokens where it applies', () => {
+  it('is the geometry of routers for many tokens where it applies', () => {
     const chosen = (config: RouterConfig, tokenRange: 'many' | 'most', path: ExchangePath, isAligned = true): boolean =>
-      launchShape(resolveRouterConfig(config), { path, minSubgroupSize: 32, tokenRange, isAligned }).searchesChunks;
+      chooseGeometry(resolveRouterConfig(config), { path, minSubgroupSize: 32, tokenRange, isAligned }).searchesChunks;
     for (const path of ['subgroups', 'workgroup'] as const) {
       for (const logitsDtype of DTYPES) {
         assert.ok(chosen({ experts: 128, topK: 4, logitsDtype }, 'most', path));
@@ -123,9 +123,12 @@ describe('WebGPU router, rows searched in chunks', function () {
         const config = resolveRouterConfig({ experts: 128, topK: 4, logitsDtype });
         for (const tokenRange of ['few', 'most'] as const) {
           const launch = { path, minSubgroupSize: 4, tokenRange, isAligned: true };
-          const shape: LaunchShape = launchShape(resolveRouterConfig({ experts: 128, topK: 9, logitsDtype }), launch);
-          assert.ok(!shape.searchesChunks);
-          const run: ShaderRun = { device, config, shape, path, isContiguous: tokenRange === 'few' };
+          const geometry: LaunchGeometry = chooseGeometry(
+            resolveRouterConfig({ experts: 128, topK: 9, logitsDtype }),
+            launch,
+          );
+          assert.ok(!geometry.searchesChunks);
+          const run: ShaderRun = { device, config, geometry, path, isContiguous: tokenRange === 'few' };
           assert.deepEqual(await problemsOfRun(run, adversarialRows(config)), []);
         }
       }
@@ -133,8 +136,9 @@ describe('WebGPU router, rows searched in chunks', function () {
   }
 });
 
-function shapeOf(config: ReturnType<typeof resolveRouterConfig>, lanes: number): LaunchShape {
+function geometryOf(config: ReturnType<typeof resolveRouterConfig>, lanesPerToken: number): LaunchGeometry {
   const workgroupSize = 64;
   const logitsPerLoad = logitsPerVector(config);
-  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: true };
+  const tokensPerWorkgroup = workgroupSize / lanesPerToken;
+  return { lanesPerToken, workgroupSize, tokensPerWorkgroup, logitsPerLoad, searchesChunks: true };
 }

@@ -4,9 +4,9 @@ import type { Logits, RouterConfig } from '../../src/contract.ts';
 import { InvalidArgumentError } from '../../src/errors.ts';
 import { encodeLogits } from '../../src/number-formats.ts';
 import { createWebGpuRouter } from '../../src/webgpu/index.ts';
-import type { RouterGpuBuffers, WebGpuRouter } from '../../src/webgpu/index.ts';
+import type { PlanGpuBuffers, RouterGpuBuffers, WebGpuRouter } from '../../src/webgpu/index.ts';
 import { PlacedCall, rangeBytes } from './encoded-call.ts';
-import type { CallInput, Placement, RangeName } from './encoded-call.ts';
+import type { CallInput, Placement } from './encoded-call.ts';
 import { ObservedDevice } from './observed-device.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
@@ -176,15 +176,26 @@ describe('WebGPU encode', function () {
       ['weights at half a word', 'weights', /multiple of 4 bytes; found 2/, at('weights', 2)],
       ['ids at half a word', 'ids', /multiple of 4 bytes; found 6/, at('ids', 6)],
       ['indices at half a word', 'tokenExpertIndices', /multiple of 4 bytes/, at('tokenExpertIndices', 1)],
-      ['expert offsets at half a word', 'expertOffsets', /multiple of 4 bytes/, at('expertOffsets', 2)],
-      ['sorted slots at half a word', 'sortedSlots', /multiple of 4 bytes/, at('sortedSlots', 2)],
+      [
+        'expert offsets at half a word',
+        'dispatchPlan.expertOffsets',
+        /multiple of 4 bytes/,
+        planAt('expertOffsets', 2),
+      ],
+      ['sorted slots at half a word', 'dispatchPlan.sortedSlots', /multiple of 4 bytes/, planAt('sortedSlots', 2)],
       ['a row count at half a word', 'rowCount', /multiple of 4 bytes/, at('rowCount', 2)],
       ['a negative offset', 'weights', /found -4/, at('weights', -4)],
       ['half an offset', 'paddingMask', /found 0\.5/, at('paddingMask', 0.5)],
       ['an offset that is no number', 'ids', /found NaN/, at('ids', Number.NaN)],
       ['weights past the end of their buffer', 'weights', /must hold 132 bytes .* found 128/, at('weights', 4)],
       ['a mask past the end of its buffer', 'paddingMask', /must hold 12 bytes .* found 8/, at('paddingMask', 1)],
-      ['a missing plan', 'sortedSlots', /needs a buffer for sortedSlots/, (b) => ({ ...b, sortedSlots: undefined })],
+      [
+        'a missing plan',
+        'dispatchPlan',
+        /needs a buffer for dispatchPlan;/,
+        (b) => ({ ...b, dispatchPlan: undefined }),
+      ],
+      ['half a plan', 'dispatchPlan.sortedSlots', /needs a buffer for dispatchPlan.sortedSlots;/, withHalfAPlan],
       ['two outputs in one place', 'ids', /weights/, (b) => ({ ...b, ids: b.weights })],
       ['an output in the logits', 'weights', /logits/, (b) => ({ ...b, weights: b.logits })],
       ['a mask in an output', 'paddingMask', /weights/, (b) => ({ ...b, paddingMask: b.weights })],
@@ -229,10 +240,12 @@ describe('WebGPU encode', function () {
     it('a range that the configuration does not have', async () => {
       assert.ok(call !== null);
       await using plain = await createRouter({ experts: 16, topK: 4, logitsDtype: 'bf16' });
-      const { logits, weights, ids, sortedSlots } = call.buffers;
-      assert.ok(sortedSlots !== undefined);
+      const { logits, weights, ids, dispatchPlan, tokenExpertIndices } = call.buffers;
+      assert.ok(dispatchPlan !== undefined && tokenExpertIndices !== undefined);
       const small = new PlacedCall(plain, call.input);
-      assertRefused(small, { logits, weights, ids, sortedSlots }, 'sortedSlots', /has no sortedSlots/);
+      assertRefused(small, { logits, weights, ids, dispatchPlan }, 'dispatchPlan', /has no dispatchPlan/);
+      const indices = { logits, weights, ids, tokenExpertIndices };
+      assertRefused(small, indices, 'tokenExpertIndices', /has no tokenExpertIndices/);
       small.destroy();
     });
 
@@ -251,10 +264,21 @@ describe('WebGPU encode', function () {
   });
 });
 
-type Change = (buffers: RouterGpuBuffers) => Partial<Record<RangeName, RouterGpuBuffers[RangeName] | undefined>>;
+type Change = (buffers: RouterGpuBuffers) => object;
 
-function at(name: RangeName, offset: number): Change {
+function at(name: Exclude<keyof RouterGpuBuffers, 'dispatchPlan'>, offset: number): Change {
   return (buffers) => ({ ...buffers, [name]: { ...buffers[name], offset } });
+}
+
+function planAt(name: keyof PlanGpuBuffers, offset: number): Change {
+  return ({ dispatchPlan, ...buffers }) => ({
+    ...buffers,
+    dispatchPlan: { ...dispatchPlan, [name]: { ...dispatchPlan?.[name], offset } },
+  });
+}
+
+function withHalfAPlan({ dispatchPlan, ...buffers }: RouterGpuBuffers): object {
+  return { ...buffers, dispatchPlan: { expertOffsets: dispatchPlan?.expertOffsets } };
 }
 
 /** Nothing may be encoded either: the pass stays valid. */

@@ -3,7 +3,13 @@
 import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterOutput } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
-import type { EncodeOptions, GpuRange, RouterGpuBuffers, WebGpuRouter } from '../../src/webgpu/index.ts';
+import type {
+  EncodeOptions,
+  GpuRange,
+  PlanGpuBuffers,
+  RouterGpuBuffers,
+  WebGpuRouter,
+} from '../../src/webgpu/index.ts';
 
 /** GPUBufferUsage.STORAGE | COPY_SRC | COPY_DST, whose global Node does not have. */
 const STORAGE_COPY = 0x8c;
@@ -12,7 +18,7 @@ const READBACK = 0x9;
 const GUARD = 0xa5;
 
 /** A range of an `encode` call, by the name of its property. */
-export type RangeName = keyof RouterGpuBuffers;
+export type RangeName = Exclude<keyof RouterGpuBuffers, 'dispatchPlan'> | keyof PlanGpuBuffers;
 
 /** Where a range lies: the buffer by a name of the test's choosing, and the offset in bytes. */
 export type Placement = Readonly<Partial<Record<RangeName, { readonly buffer: string; readonly offset: number }>>>;
@@ -72,7 +78,9 @@ export class PlacedCall {
     this.#write('logits', input.logits);
     if (input.paddingMask !== undefined) this.#write('paddingMask', input.paddingMask);
     if (input.deviceRowCount !== undefined) this.#write('rowCount', Uint32Array.of(input.deviceRowCount));
-    this.buffers = Object.fromEntries(this.#ranges) as unknown as RouterGpuBuffers;
+    const { expertOffsets, sortedSlots, ...rest } = Object.fromEntries(this.#ranges);
+    const plan = expertOffsets !== undefined && { dispatchPlan: { expertOffsets, sortedSlots } };
+    this.buffers = { ...rest, ...plan } as unknown as RouterGpuBuffers;
   }
 
   /** Encodes the call alone and submits it. */

@@ -181,8 +181,8 @@ describe('WebGPU router when the device fails', function () {
     }
     const [tokens, slotBytes] = [8193, 8193 * 2 * 4];
     const outputs = { weights: range(real, slotBytes), ids: range(real, slotBytes) };
-    const plan = { expertOffsets: range(real, 64), sortedSlots: range(real, slotBytes) };
-    const buffers = { logits: range(real, tokens * 8 * 4), ...outputs, ...plan };
+    const dispatchPlan = { expertOffsets: range(real, 64), sortedSlots: range(real, slotBytes) };
+    const buffers = { logits: range(real, tokens * 8 * 4), ...outputs, dispatchPlan };
     assert.throws(() => encodeNothing(router, buffers, { tokens }), OutOfDeviceMemoryError);
     await router.dispose();
     assert.equal(observed.count('buffer').alive, 0);

@@ -1,10 +1,10 @@
-/** Runs the router's shader in a shape of the test's choosing, whatever shape a router would take. */
+/** Runs the router's shader in a geometry of the test's choosing, whatever geometry a router would take. */
 
 import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterOutput } from '../../src/contract.ts';
 import { compareOutput } from '../../src/suite/index.ts';
-import type { ExchangePath, LaunchShape } from '../../src/webgpu/launch-shape.ts';
-import { routerShader } from '../../src/webgpu/router-shader.ts';
+import type { ExchangePath, LaunchGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
+import { routerShader } from '../../src/webgpu/kernel/router-shader.ts';
 
 /** GPUBufferUsage.STORAGE | COPY_SRC | COPY_DST, whose global Node does not have. */
 const STORAGE_COPY = 0x8c;
@@ -17,7 +17,7 @@ const READBACK = 0x9;
 export interface ShaderRun {
   readonly device: GPUDevice;
   readonly config: ResolvedRouterConfig;
-  readonly shape: LaunchShape;
+  readonly geometry: LaunchGeometry;
   readonly path: ExchangePath;
   readonly isContiguous: boolean;
   /** Changes the shader on its way to the compiler. */
@@ -26,17 +26,17 @@ export interface ShaderRun {
 
 /** Routes T rows. */
 export async function runShader(run: ShaderRun, logits: Logits): Promise<RouterOutput> {
-  const { device, config, shape, path, isContiguous, rewriteCode } = run;
+  const { device, config, geometry, path, isContiguous, rewriteCode } = run;
   const { experts, topK } = config;
   const tokens = logits.length / experts;
-  const code = routerShader(config, { shape, path, hasPadding: false, isAligned: true, isContiguous });
+  const code = routerShader(config, { geometry, path, hasPadding: false, isAligned: true, isContiguous });
   const module = device.createShaderModule({ code: rewriteCode?.(code) ?? code });
   const pipeline = await device.createComputePipelineAsync({
     layout: 'auto',
     compute: { module, entryPoint: 'route' },
   });
   const call = new Uint32Array(16);
-  call.set([tokens, experts / shape.logitsPerLoad, tokens]);
+  call.set([tokens, experts / geometry.logitsPerLoad, tokens]);
   call[12] = tokens;
   const bytes = tokens * topK * 4;
   const buffer = (size: number, usage: number): GPUBuffer => device.createBuffer({ size, usage });
@@ -61,7 +61,7 @@ export async function runShader(run: ShaderRun, logits: Logits): Promise<RouterO
         .slice(isContiguous ? 1 : 0),
     }),
   );
-  pass.dispatchWorkgroups(Math.ceil(tokens / shape.tokensPerWorkgroup));
+  pass.dispatchWorkgroups(Math.ceil(tokens / geometry.tokensPerWorkgroup));
   pass.end();
   commands.copyBufferToBuffer(weights, 0, readback, 0, bytes);
   commands.copyBufferToBuffer(ids, 0, readback, bytes, bytes);

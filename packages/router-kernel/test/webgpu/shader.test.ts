@@ -3,16 +3,17 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import { contractCases } from '../../src/suite/index.ts';
-import { launchShape } from '../../src/webgpu/launch-shape.ts';
-import type { LaunchOptions } from '../../src/webgpu/launch-shape.ts';
-import { planShader } from '../../src/webgpu/plan-shader.ts';
-import { routerShader } from '../../src/webgpu/router-shader.ts';
+import { chooseGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
+import type { LaunchOptions } from '../../src/webgpu/kernel/launch-geometry.ts';
+import { planShader } from '../../src/webgpu/kernel/plan-shader.ts';
+import { routerShader } from '../../src/webgpu/kernel/router-shader.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
 function shaderOf(config: RouterConfig, options: LaunchOptions, hasPadding: boolean, isContiguous = false): string {
   const resolved = resolveRouterConfig(config);
-  const shape = launchShape(resolved, options);
-  return routerShader(resolved, { shape, path: options.path, isAligned: options.isAligned, hasPadding, isContiguous });
+  const geometry = chooseGeometry(resolved, options);
+  const { path, isAligned } = options;
+  return routerShader(resolved, { geometry, path, isAligned, hasPadding, isContiguous });
 }
 
 /** Compares with a file that is checked in. Set UPDATE_SNAPSHOTS=1 to write it anew, and read the difference. */

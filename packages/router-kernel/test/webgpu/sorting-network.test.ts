@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { powerOfTwoFrom, sortingNetwork, valleySortingNetwork } from '../../src/webgpu/sorting-network.ts';
-import type { Comparator } from '../../src/webgpu/sorting-network.ts';
+import { nextPowerOfTwo, sortingNetwork, valleySortingNetwork } from '../../src/webgpu/kernel/sorting-network.ts';
+import type { Comparator } from '../../src/webgpu/kernel/sorting-network.ts';
 
 function run(network: readonly Comparator[], values: readonly number[]): number[] {
   const result = [...values];
@@ -51,6 +51,6 @@ describe('comparator networks', () => {
   });
 
   it('finds powers of two', () => {
-    assert.deepEqual([1, 2, 3, 8, 9].map(powerOfTwoFrom), [1, 2, 4, 8, 16]);
+    assert.deepEqual([1, 2, 3, 8, 9].map(nextPowerOfTwo), [1, 2, 4, 8, 16]);
   });
 });

@@ -1,5 +1,7 @@
 /** kernels/dispatch_plan.wgsl, as text. Written by npm run kernels: change the .wgsl file instead. */
-export const DISPATCH_PLAN_WGSL = `// The dispatch plan: slots grouped by expert, in a stable counting sort over blocks of BLOCK slots.
+export const DISPATCH_PLAN_WGSL = {
+  file: 'kernels/dispatch_plan.wgsl',
+  text: `// The dispatch plan: slots grouped by expert, in a stable counting sort over blocks of BLOCK slots.
 //
 // Up to one block, plan_single does it all. Beyond: plan_count counts each block's experts, plan_scan turns the counts
 // into where each block's share of an expert begins, and plan_place puts the slots there. A template, as is
@@ -190,4 +192,5 @@ fn plan_place(
   }
   place_block(block, local, total);
 }
-`;
+`,
+};

@@ -1,13 +1,4 @@
-// Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
-//
-// A template (src/webgpu/template.ts), which scores.wgsl continues: lines of #if, #else, #repeat and #end are resolved,
-// and names in double braces filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set
-// of options.
-//
-// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
-// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
-// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
-// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
+// What one call binds.
 
 // Offsets and strides count elements of the arrays below: vectors where the arrays hold vectors.
 struct Call {
@@ -35,6 +26,8 @@ struct Call {
 @group(0) @binding(6) var<storage, read> padding_mask: array<u32>;
 @group(0) @binding(7) var<storage, read> device_row_count: array<u32>;
 
+// The configuration and the launch geometry, and the bounds of the numbers that are ranked.
+
 const EXPERTS = 256u;
 const TOP_K = 8u;
 const LANES = 32u;
@@ -43,10 +36,14 @@ const TOKENS_PER_WORKGROUP = WORKGROUP_SIZE / LANES;
 // Logits in one element of the logits array or, where those are packed scalars, in one load.
 const LOGITS_PER_LOAD = 1u;
 const LOADS_PER_ROW = EXPERTS / LOGITS_PER_LOAD;
+
 // Where -Infinity and +Infinity lie in the order of to_order. Below the one and above the other is only NaN, as 0.
 const NEGATIVE_INFINITY_ORDER = 0x00800000u;
 const POSITIVE_INFINITY_ORDER = 0xFF800000u;
 const LARGEST_F32 = 0x1.fffffep+127f;
+
+// Keys: a logit's order and its expert's id, such that the better of two experts has the larger key. "Order" is an
+// unsigned number that rises as the logit does (orders.wgsl). Of equal orders the lower id is the better.
 
 // x: the order of the value; y: the id.
 alias Key = vec2<u32>;
@@ -68,8 +65,13 @@ fn sort_pair(a: ptr<function, Key>, b: ptr<function, Key>) {
   *a = above;
 }
 
+// Where there are no subgroups, lanes read each other's values in workgroup memory: keys in one array, words in another.
+
 var<workgroup> exchange: array<Key, 512>;
 var<workgroup> cells: array<u32, WORKGROUP_SIZE>;
+
+// Orders: the values of logits and of choice scores as unsigned numbers, which are compared where shader compilers may
+// assume that floats are never infinite and never NaN.
 
 // The bits of a float (f32, or a 16-bit float in the upper half) as an unsigned number that orders like its value:
 // 0x80000000 plus or minus the magnitude, so that -0 and +0 are equal. NaN is left where it falls.
@@ -91,6 +93,8 @@ fn logit_of(order: u32) -> f32 {
   return bitcast<f32>(from_order(order));
 }
 
+// A row's logits, read as vectors of 16 bytes or one by one.
+
 // One logit's bits, a 16-bit one in the upper half; every bit set past the row's end.
 fn load_bits(row: u32, expert: u32) -> u32 {
   let at = row + expert;
@@ -98,10 +102,14 @@ fn load_bits(row: u32, expert: u32) -> u32 {
   return bits;
 }
 
+// Orders and keys of single logits, with NaN below everything.
+
 // The order of one logit, as to_order gives it, for the comparisons and logit_of of this shader.
 fn load_order(row: u32, expert: u32) -> u32 {
   return to_order(load_bits(row, expert));
 }
+
+// Values that all lanes of a token come to know.
 
 // The largest of a token's lanes' values, in all of its lanes.
 fn lanes_max(value: u32, position: u32) -> u32 {
@@ -126,6 +134,10 @@ fn lanes_sum(value: f32, position: u32) -> f32 {
   }
   return result;
 }
+
+// Ranking by choice scores (score plus correction bias) instead of logits, and expert groups, the DeepSeek-V3 rule: only
+// the experts of the topKGroups best groups are candidates; a group ranks by the sum of its two best choice scores, and of
+// equal groups the lower goes first.
 
 // The orders of the choice scores of the workgroup's tokens; 0 for an expert whose group does not stay.
 var<workgroup> choice_orders: array<u32, TOKENS_PER_WORKGROUP * EXPERTS>;
@@ -184,6 +196,16 @@ fn drop_groups(slot: u32, lane: u32) {
   }
 }
 
+// The fused router: from a row of logits to the K best experts and their weights, in one pass over the row.
+//
+// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
+// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
+// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl).
+//
+// A template (packages/gpu/src/webgpu/template.ts), specialised to one E, K, dtype and set of options when a pipeline is
+// made. src/webgpu/kernel/source.ts joins it with its parts, and has the files of the steps that are named here.
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn route(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -197,6 +219,7 @@ fn route(
   let is_token = token < call.tokens;
   let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
 
+  // The choice scores of the row, in workgroup memory.
   let slot = position / LANES;
   var lane_top = 0u;
   for (var expert = lane; expert < EXPERTS; expert += LANES) {
@@ -210,6 +233,7 @@ fn route(
   drop_groups(slot, lane);
   workgroupBarrier();
 
+  // The lane's best keys: w0, w1, ..., the best first.
   var c0 = vec2<u32>(choice_orders[slot * EXPERTS + 0u + lane], 0u);
   var c1 = vec2<u32>(choice_orders[slot * EXPERTS + 32u + lane], 32u);
   var c2 = vec2<u32>(choice_orders[slot * EXPERTS + 64u + lane], 64u);
@@ -246,6 +270,7 @@ fn route(
   var w6 = c6 + vec2<u32>(0u, lane);
   var w7 = c7 + vec2<u32>(0u, lane);
 
+  // The best keys of the token, in every lane: winner_0, winner_1, ..., or this lane's share of them.
   exchange[0u + position] = w0;
   exchange[64u + position] = w1;
   exchange[128u + position] = w2;
@@ -444,6 +469,7 @@ fn route(
   let winner_6 = w6;
   let winner_7 = w7;
 
+  // The winners' ids, and the orders of their logits; the best logit of the row, and its sum where that is needed.
   let id_0 = winner_0.y;
   let order_0 = load_order(row, id_0);
   let id_1 = winner_1.y;
@@ -461,6 +487,8 @@ fn route(
   let id_7 = winner_7.y;
   let order_7 = load_order(row, id_7);
 
+  // Weights by a score of each logit alone: share_0, share_1, ..., each to be multiplied by `unit`. Winners of a row
+  // without a logit above -Infinity share equally.
   let is_row_empty = row_top <= NEGATIVE_INFINITY_ORDER;
   var share_0 = select(score(order_0), 1.0, is_row_empty);
   var share_1 = select(score(order_1), 1.0, is_row_empty);
@@ -480,6 +508,7 @@ fn route(
   total += share_7;
   let unit = 2.5f / max(total, 1e-20);
 
+  // The final ids and weights: id -1 and weight 0 for padding, and for experts outside of the range.
   var row_count = call.row_count;
   if (call.has_device_row_count != 0u) {
     row_count = min(row_count, device_row_count[call.device_row_count_start]);
@@ -537,8 +566,7 @@ fn route(
   }
 }
 
-// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
-// continues topk_gating_softmax.wgsl.
+// What weights and choice scores are made of: each scoring's function of a logit, by the rules of the contract.
 
 // e^x within 2 ulp for x <= 0 (exp promises 3 + 2 |x|): choice scores are compared, so their errors must stay small.
 // x = n ln 2 + r, |r| <= ln 2 / 2, by Cody and Waite's split of ln 2; e^r by its Taylor series.

@@ -1,13 +1,4 @@
-// Fused top-k gating softmax: logits [T, E] in, the K best experts of each token and their weights out.
-//
-// A template (src/webgpu/template.ts), which scores.wgsl continues: lines of #if, #else, #repeat and #end are resolved,
-// and names in double braces filled in, when a pipeline is made. What remains is specialised to one E, K, dtype and set
-// of options.
-//
-// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
-// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
-// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
-// With many tokens the best chunks of a row are found first, and then their best logits (chunk-selection-code.ts).
+// What one call binds.
 
 enable subgroups;
 
@@ -33,6 +24,8 @@ struct Call {
 @group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> ids: array<vec4<u32>>;
 
+// The configuration and the launch geometry, and the bounds of the numbers that are ranked.
+
 const EXPERTS = 128u;
 const TOP_K = 4u;
 const LANES = 16u;
@@ -41,10 +34,14 @@ const TOKENS_PER_WORKGROUP = WORKGROUP_SIZE / LANES;
 // Logits in one element of the logits array or, where those are packed scalars, in one load.
 const LOGITS_PER_LOAD = 8u;
 const LOADS_PER_ROW = EXPERTS / LOGITS_PER_LOAD;
+
 // Where -Infinity and +Infinity lie in the order of to_order. Below the one and above the other is only NaN, as 0.
 const NEGATIVE_INFINITY_ORDER = 0x00800000u;
 const POSITIVE_INFINITY_ORDER = 0xFF800000u;
 const LARGEST_F32 = 0x1.fffffep+127f;
+
+// Keys: a logit's order and its expert's id, such that the better of two experts has the larger key. "Order" is an
+// unsigned number that rises as the logit does (orders.wgsl). Of equal orders the lower id is the better.
 
 // The order of a 16-bit logit above 0xFFFF - id: one unsigned comparison knows the value, the id and the tie rule.
 alias Key = u32;
@@ -59,6 +56,11 @@ fn sort_pair(a: ptr<function, Key>, b: ptr<function, Key>) {
   *b = min(*a, *b);
   *a = above;
 }
+
+// Where there are no subgroups, lanes read each other's values in workgroup memory: keys in one array, words in another.
+
+// Orders: the values of logits and of choice scores as unsigned numbers, which are compared where shader compilers may
+// assume that floats are never infinite and never NaN.
 
 // The bits of a float (f32, or a 16-bit float in the upper half) as an unsigned number that orders like its value:
 // 0x80000000 plus or minus the magnitude, so that -0 and +0 are equal. NaN is left where it falls.
@@ -80,6 +82,8 @@ fn logit_of(order: u32) -> f32 {
   return bitcast<f32>(from_order(order));
 }
 
+// A row's logits, read as vectors of 16 bytes or one by one.
+
 // One vector of a row. Past the row's end every bit is set: NaN in every format, with ids that lose every tie.
 fn load_vector(row: u32, index: u32) -> vec4<u32> {
   return logits[row + index];
@@ -92,6 +96,10 @@ fn to_unchecked_orders(words: vec4<u32>) -> vec4<u32> {
   let flips = ((signs << vec4<u32>(16u)) - signs) | vec4<u32>(0x80008000u);
   return (words ^ flips) + signs;
 }
+
+// Keys of whole vectors of logits, made without a look at NaN. It then shows at the ends of a sorted list of them: a
+// positive NaN is above +Infinity, and a negative one below -Infinity. The rare lane that finds one there searches again
+// with care (steps/careful_search.wgsl).
 
 // One logit of a vector; a 16-bit one in the upper half.
 fn bits_of(words: vec4<u32>, index: u32) -> u32 {
@@ -108,11 +116,23 @@ fn shows_nan(best: Key, least: Key) -> bool {
   return (best > (POSITIVE_INFINITY_ORDER | 0xFFFFu)) | (least < NEGATIVE_INFINITY_ORDER);
 }
 
+// Orders and keys of single logits, with NaN below everything.
+
 // `order` is unchecked and in the upper half.
 fn to_key(order: u32, tag: u32) -> Key {
   let is_number = order - NEGATIVE_INFINITY_ORDER <= POSITIVE_INFINITY_ORDER - NEGATIVE_INFINITY_ORDER;
   return select(tag, order | tag, is_number);
 }
+
+// The fused router: from a row of logits to the K best experts and their weights, in one pass over the row.
+//
+// LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
+// best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
+// larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
+// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl).
+//
+// A template (packages/gpu/src/webgpu/template.ts), specialised to one E, K, dtype and set of options when a pipeline is
+// made. src/webgpu/kernel/source.ts joins it with its parts, and has the files of the steps that are named here.
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn route(
@@ -129,6 +149,7 @@ fn route(
   let is_token = token < call.tokens;
   let row = call.logits_start + min(token, call.tokens - 1u) * call.row_stride;
 
+  // The lane's best keys: w0, w1, ..., the best first.
   let v0 = to_unchecked_orders(load_vector(row, 0u + lane));
   var c0 = (v0.x << 16u) | 65535u;
   var c1 = (v0.x & 0xFFFF0000u) | 65534u;
@@ -156,6 +177,8 @@ fn route(
   sort_pair(&c1, &c3);
   sort_pair(&c0, &c1);
   sort_pair(&c2, &c3);
+  // A sorted list of unchecked keys that shows a NaN is made again from the same vectors, one logit after another. Lanes do
+  // this each for itself: nothing is exchanged.
   if (shows_nan(c0, c3)) {
     c0 = LOWEST_KEY;
     c1 = LOWEST_KEY;
@@ -177,6 +200,7 @@ fn route(
   var w2 = c2 - lane * 8u;
   var w3 = c3 - lane * 8u;
 
+  // The best keys of the token, in every lane: winner_0, winner_1, ..., or this lane's share of them.
   var p1_0 = subgroupShuffleXor(w0, 1u);
   var p1_1 = subgroupShuffleXor(w1, 1u);
   var p1_2 = subgroupShuffleXor(w2, 1u);
@@ -230,6 +254,7 @@ fn route(
   let winner_2 = w2;
   let winner_3 = w3;
 
+  // The winners' ids, and the orders of their logits; the best logit of the row, and its sum where that is needed.
   let id_0 = ~winner_0 & 0xFFFFu;
   let order_0 = winner_0 & 0xFFFF0000u;
   let id_1 = ~winner_1 & 0xFFFFu;
@@ -240,6 +265,7 @@ fn route(
   let order_3 = winner_3 & 0xFFFF0000u;
   let row_top = order_0;
 
+  // Weights by softmax: share_0, share_1, ..., each to be multiplied by `unit`.
   let top = row_top;
   var share_0 = exp(logit_of(order_0) - logit_of(top));
   var share_1 = exp(logit_of(order_1) - logit_of(top));
@@ -258,6 +284,7 @@ fn route(
   total += share_3;
   let unit = 1.0f / total;
 
+  // The final ids and weights: id -1 and weight 0 for padding, and for experts outside of the range.
   let final_id_0 = id_0;
   let weight_0 = share_0 * unit;
   let final_id_1 = id_1;
@@ -278,8 +305,7 @@ fn route(
   }
 }
 
-// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
-// continues topk_gating_softmax.wgsl.
+// What weights and choice scores are made of: each scoring's function of a logit, by the rules of the contract.
 
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
 // and 0 else; with nothing above -Infinity, 1.

@@ -9,7 +9,7 @@ export type Comparator = readonly [above: number, below: number];
  */
 export function sortingNetwork(count: number, kept: number = count): readonly Comparator[] {
   const comparators: Comparator[] = [];
-  const width = powerOfTwoFrom(count);
+  const width = nextPowerOfTwo(count);
   for (let p = width >> 1; p > 0; p >>= 1) {
     let q = width >> 1;
     let r = 0;
@@ -33,7 +33,7 @@ export function sortingNetwork(count: number, kept: number = count): readonly Co
  */
 export function valleySortingNetwork(count: number): readonly Comparator[] {
   const comparators: Comparator[] = [];
-  const width = powerOfTwoFrom(count);
+  const width = nextPowerOfTwo(count);
   const missing = width - count;
   for (let half = width >> 1; half > 0; half >>= 1) {
     for (let i = missing; i < width; i++) {
@@ -43,8 +43,8 @@ export function valleySortingNetwork(count: number): readonly Comparator[] {
   return comparators;
 }
 
-/** The least power of two that is not below `value`, for a value of at least 1. */
-export function powerOfTwoFrom(value: number): number {
+/** The smallest power of two that is at least `value`, for a value of at least 1. */
+export function nextPowerOfTwo(value: number): number {
   return 2 ** Math.ceil(Math.log2(value));
 }
 

@@ -1,8 +1,8 @@
 /** The dispatch plan's WGSL for one configuration. */
 
-import { expandTemplate } from '@switchyard/gpu/webgpu';
-import type { ResolvedRouterConfig } from '../contract.ts';
-import { DISPATCH_PLAN_WGSL } from './wgsl/dispatch-plan.ts';
+import { expandParts } from '@switchyard/gpu/webgpu';
+import type { ResolvedRouterConfig } from '../../contract.ts';
+import { PLAN_PARTS } from './source.ts';
 
 /** Slots that one workgroup sorts. */
 export const PLAN_BLOCK = 1024;
@@ -11,7 +11,7 @@ const WORKGROUP_SIZE = 256;
 
 /** Generates the WGSL of the entry points `plan_single`, `plan_count`, `plan_scan` and `plan_place`. */
 export function planShader(config: ResolvedRouterConfig): string {
-  return expandTemplate(DISPATCH_PLAN_WGSL, {
+  return expandParts(PLAN_PARTS, {
     repeats: 0,
     flags: {},
     texts: {

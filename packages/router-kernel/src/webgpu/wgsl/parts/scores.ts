@@ -1,6 +1,7 @@
-/** kernels/scores.wgsl, as text. Written by npm run kernels: change the .wgsl file instead. */
-export const SCORES_WGSL = `// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
-// continues topk_gating_softmax.wgsl.
+/** kernels/parts/scores.wgsl, as text. Written by npm run kernels: change the .wgsl file instead. */
+export const SCORES_WGSL = {
+  file: 'kernels/parts/scores.wgsl',
+  text: `// What weights and choice scores are made of: each scoring's function of a logit, by the rules of the contract.
 
 #if SOFTMAX
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
@@ -12,7 +13,7 @@ fn share(order: u32, top: u32) -> f32 {
   return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
+#end SOFTMAX
 #if ACCURATE_EXP
 // e^x within 2 ulp for x <= 0 (exp promises 3 + 2 |x|): choice scores are compared, so their errors must stay small.
 // x = n ln 2 + r, |r| <= ln 2 / 2, by Cody and Waite's split of ln 2; e^r by its Taylor series.
@@ -34,7 +35,7 @@ fn accurate_exp(x: f32) -> f32 {
   return series * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
 }
 
-#end
+#end ACCURATE_EXP
 #if SIGMOID
 fn score(order: u32) -> f32 {
   let x = logit_of(order);
@@ -44,7 +45,7 @@ fn score(order: u32) -> f32 {
   return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
+#end SIGMOID
 #if SQRTSOFTPLUS
 // sqrt(log(1 + e^x)), with log(1 + e) = 2 atanh(e / (2 + e)) as a series: log alone loses every digit of a small e.
 fn score(order: u32) -> f32 {
@@ -66,5 +67,6 @@ fn score(order: u32) -> f32 {
   return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
-`;
+#end SQRTSOFTPLUS
+`,
+};

@@ -1,15 +1,15 @@
-/** How a dispatch is laid out over tokens: lanes a token, invocations a workgroup, logits a load. */
+/** How many lanes share a token, and how the row is searched, for a configuration and a number of tokens. */
 
-import type { ResolvedRouterConfig } from '../contract.ts';
-import { ranksByChoice } from '../derived-config.ts';
-import { powerOfTwoFrom } from './sorting-network.ts';
+import type { ResolvedRouterConfig } from '../../contract.ts';
+import { ranksByChoice } from '../../derived-config.ts';
+import { nextPowerOfTwo } from './sorting-network.ts';
 
 /** How the lanes of a token exchange their keys. */
 export type ExchangePath = 'subgroups' | 'workgroup';
-/** Which shape a number of tokens takes: few tokens are spread over many lanes, many tokens over few. */
+/** Which geometry a number of tokens takes: few tokens are spread over many lanes, many tokens over few. */
 export type TokenRange = 'few' | 'many' | 'most';
 
-/** What the launch shape depends on beside the configuration. */
+/** What the launch geometry depends on beside the configuration. */
 export interface LaunchOptions {
   readonly path: ExchangePath;
   /** The smallest subgroup of the device, in invocations; 1 where it has none. */
@@ -19,11 +19,11 @@ export interface LaunchOptions {
   readonly isAligned: boolean;
 }
 
-/** The layout of one pipeline. */
-export interface LaunchShape {
+/** The shape of the dispatches of one pipeline. */
+export interface LaunchGeometry {
   /** Invocations that share a token: a power of two. */
-  readonly lanes: number;
-  /** Invocations in a workgroup: a multiple of `lanes`. */
+  readonly lanesPerToken: number;
+  /** Invocations in a workgroup: a multiple of `lanesPerToken`. */
   readonly workgroupSize: number;
   /** Tokens in a workgroup. */
   readonly tokensPerWorkgroup: number;
@@ -33,10 +33,17 @@ export interface LaunchShape {
   readonly searchesChunks: boolean;
 }
 
+/** What the code of a kernel's search depends on. */
+export interface KernelForm {
+  readonly config: ResolvedRouterConfig;
+  readonly geometry: LaunchGeometry;
+  readonly path: ExchangePath;
+}
+
 /** Workgroup memory that every WebGPU device has, in bytes. */
 const WORKGROUP_MEMORY = 16384;
 
-/** The tokens from which the shapes for many and for most tokens pay: the GPU is full without more lanes a token. */
+/** The tokens from which the geometries for many and for most tokens pay: the GPU is full without more lanes a token. */
 const MANY_TOKENS = 2048;
 const MOST_TOKENS = 4096;
 
@@ -49,7 +56,7 @@ const MOST_CHUNKS_PER_LANE = 16;
 /** Logits that a lane takes in one round, unrolled. At least MAX_TOP_K, so that the first round fills a list of K. */
 const LOGITS_PER_ROUND = 32;
 
-/** The shape that a number of tokens takes. */
+/** The range that a number of tokens is in. */
 export function tokenRangeOf(tokens: number): TokenRange {
   if (tokens < MANY_TOKENS) return 'few';
   return tokens < MOST_TOKENS ? 'many' : 'most';
@@ -65,26 +72,32 @@ export function logitsPerVector(config: ResolvedRouterConfig): number {
   return config.logitsDtype === 'f32' ? 4 : 8;
 }
 
-/** Lays out a dispatch. */
-export function launchShape(config: ResolvedRouterConfig, options: LaunchOptions): LaunchShape {
+/** Chooses the geometry. */
+export function chooseGeometry(config: ResolvedRouterConfig, options: LaunchOptions): LaunchGeometry {
   const { experts } = config;
-  const inChunks = options.tokenRange === 'most' && options.isAligned ? chunkShape(config, options) : null;
+  const inChunks = options.tokenRange === 'most' && options.isAligned ? chunkGeometry(config, options) : null;
   if (inChunks !== null) return inChunks;
   const logitsPerLoad = options.isAligned && hasVectorLoads(config) ? logitsPerVector(config) : 1;
   const logitsPerLane = { few: 8, many: 16, most: 32 }[options.tokenRange];
   const widest = options.path === 'subgroups' ? Math.min(32, options.minSubgroupSize) : 32;
-  const wanted = powerOfTwoFrom(Math.max(1, Math.ceil(experts / Math.max(logitsPerLane, logitsPerLoad))));
+  const wanted = nextPowerOfTwo(Math.max(1, Math.ceil(experts / Math.max(logitsPerLane, logitsPerLoad))));
   const lanes = Math.min(wanted, widest);
   let workgroupSize = 64;
   while (workgroupSize > lanes && memoryOf(config, lanes, workgroupSize, options.path) > WORKGROUP_MEMORY) {
     workgroupSize /= 2;
   }
-  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: false };
+  return {
+    lanesPerToken: lanes,
+    workgroupSize,
+    tokensPerWorkgroup: workgroupSize / lanes,
+    logitsPerLoad,
+    searchesChunks: false,
+  };
 }
 
 /** Best chunks of a row that are searched for experts: a number that divides among the lanes. */
 export function chunksKept(config: ResolvedRouterConfig): number {
-  return powerOfTwoFrom(config.topK);
+  return nextPowerOfTwo(config.topK);
 }
 
 /** Whether the chunks of a row divide among so many lanes, and the best ones again. */
@@ -94,7 +107,7 @@ export function canSearchChunks(config: ResolvedRouterConfig, lanes: number): bo
   return hasVectorLoads(config) && chunks % lanes === 0 && kept % lanes === 0 && chunks >= 2 * kept;
 }
 
-function chunkShape(config: ResolvedRouterConfig, options: LaunchOptions): LaunchShape | null {
+function chunkGeometry(config: ResolvedRouterConfig, options: LaunchOptions): LaunchGeometry | null {
   const { experts, topK } = config;
   if (experts < LEAST_CHUNKED_EXPERTS || topK > MOST_CHUNKED_TOP_K) return null;
   const logitsPerLoad = logitsPerVector(config);
@@ -105,31 +118,41 @@ function chunkShape(config: ResolvedRouterConfig, options: LaunchOptions): Launc
   );
   if (lanes === undefined) return null;
   const workgroupSize = 64;
-  return { lanes, workgroupSize, tokensPerWorkgroup: workgroupSize / lanes, logitsPerLoad, searchesChunks: true };
+  return {
+    lanesPerToken: lanes,
+    workgroupSize,
+    tokensPerWorkgroup: workgroupSize / lanes,
+    logitsPerLoad,
+    searchesChunks: true,
+  };
 }
 
 /** How a lane takes its part of a row: in rounds of so many loads. The last round may reach past the row's end. */
-export function selectionRounds(config: ResolvedRouterConfig, shape: LaunchShape): { loads: number; rounds: number } {
-  const needed = Math.ceil(config.experts / (shape.lanes * shape.logitsPerLoad));
-  const loads = Math.min(needed, LOGITS_PER_ROUND / shape.logitsPerLoad);
+export function selectionRounds(
+  config: ResolvedRouterConfig,
+  geometry: LaunchGeometry,
+): { loads: number; rounds: number } {
+  const needed = Math.ceil(config.experts / (geometry.lanesPerToken * geometry.logitsPerLoad));
+  const loads = Math.min(needed, LOGITS_PER_ROUND / geometry.logitsPerLoad);
   return { loads, rounds: Math.ceil(needed / loads) };
 }
 
 /** Whether some lane's loads reach past the end of a row. */
-export function isPartial(config: ResolvedRouterConfig, shape: LaunchShape): boolean {
-  if (shape.searchesChunks) return false;
-  const { loads, rounds } = selectionRounds(config, shape);
-  return loads * rounds * shape.lanes * shape.logitsPerLoad !== config.experts;
+export function hasPartialLoads(config: ResolvedRouterConfig, geometry: LaunchGeometry): boolean {
+  if (geometry.searchesChunks) return false;
+  const { loads, rounds } = selectionRounds(config, geometry);
+  return loads * rounds * geometry.lanesPerToken * geometry.logitsPerLoad !== config.experts;
 }
 
-/** Bytes of one key in a shader: the packed 16-bit order and id, or a 32-bit order beside the id. */
-export function keyBytes(config: ResolvedRouterConfig): number {
-  return config.logitsDtype === 'f32' || ranksByChoice(config) ? 8 : 4;
+/** Whether a key is a 32-bit order beside its id, and not a 16-bit order and an id in one word. */
+export function hasWideKeys(config: ResolvedRouterConfig): boolean {
+  return config.logitsDtype === 'f32' || ranksByChoice(config);
 }
 
 function memoryOf(config: ResolvedRouterConfig, lanes: number, workgroupSize: number, path: ExchangePath): number {
   const tokens = workgroupSize / lanes;
   const choice = ranksByChoice(config) ? tokens * (config.experts + config.groups) * 4 : 0;
-  const exchange = path === 'workgroup' && lanes > 1 ? workgroupSize * (config.topK * keyBytes(config) + 4) : 0;
+  const keyBytes = hasWideKeys(config) ? 8 : 4;
+  const exchange = path === 'workgroup' && lanes > 1 ? workgroupSize * (config.topK * keyBytes + 4) : 0;
   return choice + exchange;
 }

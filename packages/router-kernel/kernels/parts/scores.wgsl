@@ -1,5 +1,4 @@
-// What the router's weights and choice scores are made of: each scoring's function of a logit. A template that
-// continues topk_gating_softmax.wgsl.
+// What weights and choice scores are made of: each scoring's function of a logit, by the rules of the contract.
 
 #if SOFTMAX
 // A logit's share before the division by the sum of all shares: e^(x - top); with +Infinity on top, 1 for +Infinity
@@ -11,7 +10,7 @@ fn share(order: u32, top: u32) -> f32 {
   return select(of_number, 1.0, top <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
+#end SOFTMAX
 #if ACCURATE_EXP
 // e^x within 2 ulp for x <= 0 (exp promises 3 + 2 |x|): choice scores are compared, so their errors must stay small.
 // x = n ln 2 + r, |r| <= ln 2 / 2, by Cody and Waite's split of ln 2; e^r by its Taylor series.
@@ -33,7 +32,7 @@ fn accurate_exp(x: f32) -> f32 {
   return series * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
 }
 
-#end
+#end ACCURATE_EXP
 #if SIGMOID
 fn score(order: u32) -> f32 {
   let x = logit_of(order);
@@ -43,7 +42,7 @@ fn score(order: u32) -> f32 {
   return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
+#end SIGMOID
 #if SQRTSOFTPLUS
 // sqrt(log(1 + e^x)), with log(1 + e) = 2 atanh(e / (2 + e)) as a series: log alone loses every digit of a small e.
 fn score(order: u32) -> f32 {
@@ -65,4 +64,4 @@ fn score(order: u32) -> f32 {
   return select(of_number, 0.0, order <= NEGATIVE_INFINITY_ORDER);
 }
 
-#end
+#end SQRTSOFTPLUS
