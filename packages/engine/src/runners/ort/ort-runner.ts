@@ -30,7 +30,7 @@ export interface OrtRunnerOptions {
   readonly snapshot: Snapshot;
   /**
    * `'exact'` computes with the checkpoint's own MXFP4 values; `'int4'` rounds experts to 4-bit integers and their
-   * activations to 8 bits, in half the memory or less. With `'int4'` a token's result can depend in the last bits on
+   * activations to 8 bits: faster, and in three fifths of the memory where experts are large. With `'int4'` a token's result can depend in the last bits on
    * what else is in the batch; with `'exact'` it does not. Where attention and LM head are larger than 1 GiB as f32,
    * `'int4'` holds them as 8-bit blocks, as GGUF files of 4-bit models do. Defaults to `'exact'`.
    */
