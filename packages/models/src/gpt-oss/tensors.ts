@@ -4,9 +4,9 @@
  */
 
 import { MissingTensorsError, TensorMismatchError, UnexpectedTensorsError } from '../errors.ts';
-import { MXFP4_BLOCK } from '../mxfp4.ts';
-import type { ExpertTensor, Tensor, TensorDtype } from '../tensor.ts';
-import { rowsOf } from '../tensor-rows.ts';
+import { MXFP4_BLOCK } from '../tensors/mxfp4.ts';
+import type { ExpertTensor, Tensor, TensorDtype } from '../tensors/tensor.ts';
+import { rowsOf } from '../tensors/tensor-rows.ts';
 import type { GptOssConfig, GptOssLayout } from './config.ts';
 import type { GptOssLayerWeights, GptOssWeights } from './weights.ts';
 

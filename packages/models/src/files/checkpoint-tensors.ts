@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { FileNotReadableError, InvalidShardIndexError, MissingShardError } from './errors.ts';
+import { FileNotReadableError, InvalidShardIndexError, MissingShardError } from '../errors.ts';
 import { isJsonObject } from './json-text.ts';
 import { readJsonFile } from './json-file.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
-import type { Tensor } from './tensor.ts';
+import type { Tensor } from '../tensors/tensor.ts';
 
 /** The tensors of a checkpoint folder, whatever number of files they are in. */
 export interface CheckpointTensors extends Disposable {

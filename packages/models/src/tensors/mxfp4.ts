@@ -3,7 +3,7 @@
  * All functions are exact to the bit.
  */
 
-import { InvalidTensorDataError } from './errors.ts';
+import { InvalidTensorDataError } from '../errors.ts';
 import type { Mxfp4Tensor } from './tensor.ts';
 
 /** Elements that share a scale. */

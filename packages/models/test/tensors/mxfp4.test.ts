@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { InvalidTensorDataError } from '../src/errors.ts';
-import { decodeMxfp4, mxfp4Expert, mxfp4ToHalfUnits } from '../src/mxfp4.ts';
-import type { Mxfp4Tensor, Tensor } from '../src/tensor.ts';
+import { InvalidTensorDataError } from '../../src/errors.ts';
+import { decodeMxfp4, mxfp4Expert, mxfp4ToHalfUnits } from '../../src/tensors/mxfp4.ts';
+import type { Mxfp4Tensor, Tensor } from '../../src/tensors/tensor.ts';
 
 /** E2M1 and E8M0 by the formulas of the specification, in f64 and rounded once. */
 function decodeByFormula(blocks: Uint8Array, scales: Uint8Array): Float32Array {

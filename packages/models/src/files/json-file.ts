@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { FileNotReadableError } from './errors.ts';
+import { FileNotReadableError } from '../errors.ts';
 import { parseJsonBytes } from './json-text.ts';
 
 /** The largest JSON file that is read, in bytes: several times the tokenizer.json of gpt-oss-120b. */

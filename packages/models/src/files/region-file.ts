@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { DisposedError, FileNotReadableError } from './errors.ts';
+import { DisposedError, FileNotReadableError } from '../errors.ts';
 import { loadMemoryMap, type MapRegion } from './memory-map.ts';
 
 /** The largest number of bytes asked of the system in one read. */

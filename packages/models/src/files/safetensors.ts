@@ -3,11 +3,11 @@
  * after the other without holes. See https://github.com/huggingface/safetensors#format.
  */
 
-import { InvalidSafetensorsError, DisposedError } from './errors.ts';
+import { InvalidSafetensorsError, DisposedError } from '../errors.ts';
 import { isJsonObject, parseJsonText } from './json-text.ts';
 import { RegionFile } from './region-file.ts';
 import type { MapRegion } from './memory-map.ts';
-import { DTYPE_BYTES, type Tensor, type TensorDtype } from './tensor.ts';
+import { DTYPE_BYTES, type Tensor, type TensorDtype } from '../tensors/tensor.ts';
 
 /** The longest header that the format's reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
