@@ -11,7 +11,7 @@ import type { Logger } from '../logger.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
 import { outgoingOf } from './event-stream.ts';
-import { OpenAiError, toOpenAiError } from './openai-error.ts';
+import { OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import { responses } from './responses.ts';
 import { logFailure, REQUEST_ID, requireModel, type Serving } from './serving.ts';
 import { detokenize, score, tokenize } from './text-routes.ts';

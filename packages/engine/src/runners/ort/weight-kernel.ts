@@ -1,7 +1,6 @@
 import { MXFP4_BLOCK } from '@switchyard/models';
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
-import type { WeightReader } from './weight-reader.ts';
 
 /** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
 interface ConversionKernel {
@@ -24,6 +23,11 @@ interface ConversionKernel {
     blocks: number,
   ): void;
   bf16_to_blocks8(values: number, output: number, scales: number, blocks: number): void;
+}
+
+/** What the bytes of tensors come from: `read` fills `target` with bytes `begin` to `end` (exclusive). */
+interface TensorReader {
+  read(tensor: Tensor, begin: number, end: number, target: Uint8Array): unknown;
 }
 
 /** Converted blocks; views that are valid until the next conversion. */
@@ -84,7 +88,7 @@ export class WeightKernel {
   readonly mostBlocks = MOST_BLOCKS;
 
   /** Blocks of an MXFP4 tensor as 4-bit steps or, exactly, as 8-bit half units. */
-  mxfp4(reader: WeightReader, weight: Mxfp4Tensor, first: number, blocks: number, bits: 4 | 8): ConvertedBlocks {
+  mxfp4(reader: TensorReader, weight: Mxfp4Tensor, first: number, blocks: number, bits: 4 | 8): ConvertedBlocks {
     const blockBytes = MXFP4_BLOCK / 2;
     const end = first + blocks;
     reader.read(weight.blocks, first * blockBytes, end * blockBytes, this.#bytes(INPUT_AT, blocks * blockBytes));
@@ -107,7 +111,7 @@ export class WeightKernel {
   }
 
   /** Blocks of a bf16 tensor as 8-bit steps, of which the largest magnitude of a block is 127. */
-  bf16(reader: WeightReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
+  bf16(reader: TensorReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
     const blockBytes = 2 * MXFP4_BLOCK;
     reader.read(tensor, first * blockBytes, (first + blocks) * blockBytes, this.#bytes(INPUT_AT, blocks * blockBytes));
     this.#kernel.bf16_to_blocks8(INPUT_AT, OUTPUT_AT, SCALES_AT, blocks);

@@ -6,7 +6,7 @@
 import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
-import { badRequest } from '../openai-error.ts';
+import { badRequest } from '../errors/openai-error.ts';
 import { content, plainText } from './content.ts';
 import { listOf, mapOf, someOf, upTo } from './first-fault.ts';
 import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';

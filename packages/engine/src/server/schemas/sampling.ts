@@ -33,6 +33,12 @@ export const samplingFields = {
   ignore_eos: z.boolean().nullish(),
 };
 
+/** Choices of one request, at most. */
+export const MAX_CHOICES = 16;
+
+/** `n` of chat completions and completions. */
+export const choiceCount = z.number().int().min(1).max(MAX_CHOICES);
+
 const refused = (advice: string) => z.null(advice).optional();
 const SCHEMA_ADVICE = 'not supported: send a JSON schema as response_format to /v1/chat/completions instead';
 

@@ -1,0 +1,124 @@
+/**
+ * The rooms of the house: what stands in each package's `src`, from the ground up, and which rooms above the ground may
+ * import which below them. Type imports count. Tests may import anything of their own package.
+ *
+ * A room is one file (`errors.ts`), the files of one folder (`driver`), or a folder with all below it (`driver/**`);
+ * a file with a row of its own is no part of its folder's room. A room names the rooms above it in its list that it may
+ * import, and other packages by their name; `*` is everything above.
+ *
+ * `npm run check` holds every import against this table (check-rooms.mjs).
+ */
+
+const GPU = '@switchyard/gpu';
+const MODELS = '@switchyard/models';
+const ROUTER = '@switchyard/router-kernel';
+
+/** @typedef {readonly [room: string, imports: readonly string[]]} Row */
+
+/** The packages in the order of their dependencies: each stands on those before it. @type {Readonly<Record<string, readonly Row[]>>} */
+export const ROOMS = {
+  gpu: [
+    ['logger.ts', []],
+    ['errors.ts', []],
+    ['driver', ['errors.ts']],
+    ['kernels', ['errors.ts', 'logger.ts', 'driver']],
+    ['offline', ['errors.ts']],
+    ['testing', ['kernels']],
+    ['webgpu', ['errors.ts', 'logger.ts', 'driver']],
+    ['index.ts', ['*']],
+  ],
+  'router-kernel': [
+    ['errors.ts', [GPU]],
+    ['contract.ts', ['errors.ts']],
+    ['derived-config.ts', ['contract.ts']],
+    ['dispatch-plan.ts', ['errors.ts', 'contract.ts']],
+    ['number-formats.ts', ['contract.ts']],
+    ['reference.ts', ['contract.ts', 'dispatch-plan.ts', 'number-formats.ts']],
+    ['suite', ['errors.ts', 'contract.ts', 'dispatch-plan.ts', 'number-formats.ts', 'reference.ts']],
+    ['cpu', ['errors.ts', 'contract.ts', 'derived-config.ts', 'dispatch-plan.ts', 'number-formats.ts']],
+    ['hip/kernel', [GPU, 'errors.ts', 'contract.ts', 'derived-config.ts']],
+    ['hip', [GPU, 'errors.ts', 'contract.ts', 'derived-config.ts', 'number-formats.ts', 'suite', 'hip/kernel']],
+    ['hip/benchmark', [GPU, 'contract.ts', 'derived-config.ts', 'number-formats.ts', 'suite', 'hip/kernel', 'hip']],
+    ['webgpu/wgsl', []],
+    ['webgpu', [GPU, 'errors.ts', 'contract.ts', 'derived-config.ts', 'number-formats.ts', 'webgpu/wgsl']],
+    ['create-router.ts', [GPU, 'errors.ts', 'contract.ts', 'cpu', 'hip', 'webgpu']],
+    ['probe-backends.ts', ['errors.ts', 'contract.ts', 'create-router.ts']],
+    ['index.ts', [GPU, '*']],
+    ['cli', [GPU, '*']],
+  ],
+  models: [
+    ['errors.ts', []],
+    ['tensors', ['errors.ts']],
+    ['files', ['errors.ts', 'tensors']],
+    ['tokenizer', ['errors.ts', 'files']],
+    ['gpt-oss/harmony', ['errors.ts', 'tokenizer']],
+    ['gpt-oss', ['errors.ts', 'tensors', 'files']],
+    ['generation-config.ts', ['errors.ts', 'files', 'gpt-oss']],
+    ['snapshot.ts', ['errors.ts', 'files', 'tokenizer', 'gpt-oss', 'generation-config.ts']],
+    ['testing', ['errors.ts', 'tensors', 'tokenizer', 'gpt-oss']],
+    ['index.ts', ['*']],
+  ],
+  engine: [
+    ['describe-bytes.ts', []],
+    ['contain.ts', []],
+    ['errors.ts', ['describe-bytes.ts']],
+    ['serialized-error.ts', ['contain.ts']],
+    ['check-values.ts', ['errors.ts']],
+    ['logger.ts', ['contain.ts']],
+    ['request.ts', [MODELS]],
+    ['sampling', []],
+    ['reference', [MODELS]],
+    ['runners', [MODELS, 'errors.ts', 'logger.ts', 'sampling']],
+    ['runners/suite', ['sampling', 'runners']],
+    ['runners/ort/**', [MODELS, ROUTER, 'errors.ts', 'runners']],
+    ['runners/import-ort.ts', ['runners', 'runners/ort/**']],
+    ['runners/create-runner.ts', ['runners', 'runners/import-ort.ts']],
+    ['constraint', [MODELS, 'errors.ts', 'serialized-error.ts', 'sampling']],
+    ['events.ts', [MODELS, 'runners']],
+    ['scheduler', ['contain.ts', 'errors.ts', 'sampling', 'runners', 'constraint']],
+    ['answer', [MODELS, 'errors.ts', 'sampling', 'events.ts', 'scheduler']],
+    [
+      'prepare',
+      [MODELS, 'errors.ts', 'check-values.ts', 'request.ts', 'sampling', 'constraint', 'scheduler', 'answer'],
+    ],
+    ['memory', [MODELS, 'describe-bytes.ts', 'errors.ts', 'runners', 'runners/ort/**', 'scheduler']],
+    ['options.ts', ['errors.ts', 'check-values.ts', 'logger.ts', 'runners', 'scheduler', 'memory']],
+    [
+      'worker',
+      [
+        MODELS,
+        'contain.ts',
+        'errors.ts',
+        'serialized-error.ts',
+        'logger.ts',
+        'runners',
+        'runners/create-runner.ts',
+        'constraint',
+        'scheduler',
+      ],
+    ],
+    ['loading', ['errors.ts', 'logger.ts', 'runners', 'options.ts']],
+    ['engine.ts', [MODELS, '*']],
+    ['server/errors', [MODELS, 'errors.ts']],
+    ['server/schemas', [MODELS, 'request.ts', 'server/errors']],
+    [
+      'server',
+      [
+        'contain.ts',
+        'errors.ts',
+        'logger.ts',
+        'request.ts',
+        'runners',
+        'events.ts',
+        'scheduler',
+        'options.ts',
+        'worker',
+        'engine.ts',
+        'server/errors',
+        'server/schemas',
+      ],
+    ],
+    ['index.ts', ['*']],
+    ['cli', [MODELS, ROUTER, '*']],
+  ],
+};
