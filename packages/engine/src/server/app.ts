@@ -20,7 +20,7 @@ import { detokenize, score, tokenize } from './text-routes.ts';
 export interface AppOptions {
   readonly apiKey: string | null;
   readonly corsOrigin: string | null;
-  readonly logger: Logger;
+  readonly logger: Required<Logger>;
 }
 
 const PAGE = new URL('../../assets/chat.html', import.meta.url);
@@ -59,7 +59,7 @@ function requireApiKey(apiKey: string): MiddlewareHandler {
   };
 }
 
-function logRequests(logger: Logger): MiddlewareHandler {
+function logRequests(logger: Required<Logger>): MiddlewareHandler {
   return async (context, next) => {
     const id = requestId(context.req.header('x-request-id'));
     const started = performance.now();

@@ -25,7 +25,7 @@ export interface Serving {
   readonly maxBodyBytes: number;
   /** When the model was loaded, in Unix seconds. */
   readonly created: number;
-  readonly logger: Logger;
+  readonly logger: Required<Logger>;
 }
 
 /** Under which name a request's context has its id. */

@@ -5,21 +5,21 @@ import { ContextLengthError, DisposedError } from '../../errors.ts';
 import { runLayers } from './layer-loop.ts';
 import type { StepClock } from './layer-loop.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import type { ExpertPrecision } from '../runner-module.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
 import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
-import type { ExpertPrecision } from './expert-form.ts';
 import { loadModel } from './load-model.ts';
 import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
-import type { RunnerLogger } from './runner-logger.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
 const LARGE_MODEL_BYTES = 2 ** 30;
@@ -42,7 +42,7 @@ export interface OrtRunnerOptions {
    * one: the logits are in host memory, and a trip through WebGPU costs more than routing them. Defaults to `'auto'`.
    */
   readonly router?: RouterBackend | 'auto';
-  readonly logger?: RunnerLogger;
+  readonly logger?: Logger;
   /** Hears of the load after every part of a layer. What it throws ends the load. */
   readonly onProgress?: (step: LoadingStep) => void;
 }
@@ -77,7 +77,7 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<Logits
 async function startRouter(
   config: GptOssConfig,
   backend: RouterBackend | 'auto',
-  logger: RunnerLogger | undefined,
+  logger: Logger | undefined,
 ): Promise<Router> {
   const shape = { experts: config.experts, topK: config.expertsPerToken, dispatchPlan: true };
   if (backend !== 'auto' || process.env['SWITCHYARD_ROUTER'] !== undefined) {
