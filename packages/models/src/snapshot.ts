@@ -119,7 +119,7 @@ function absolute(path: string): string {
   try {
     return resolve(path);
   } catch (cause) {
-    throw new FileNotReadableError(path, 'Give an absolute path.', cause);
+    throw new FileNotReadableError(path, 'give an absolute path', cause);
   }
 }
 

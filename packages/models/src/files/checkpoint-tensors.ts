@@ -52,7 +52,7 @@ export function openCheckpointTensors(folder: string, options: SafetensorsOption
 
 function findFiles(folder: string): string[] {
   if (existsSync(join(folder, SINGLE_FILE))) return [SINGLE_FILE];
-  const advice = 'Point to a folder with config.json and safetensors weights in it.';
+  const advice = 'point to a folder with config.json and safetensors weights in it';
   let names: string[];
   try {
     names = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));

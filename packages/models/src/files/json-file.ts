@@ -21,6 +21,6 @@ export function readFileBytes(path: string): Uint8Array {
     if (size > MAX_JSON_BYTES) throw new RangeError(`it has ${size} bytes, at most ${MAX_JSON_BYTES} are read`);
     return readFileSync(path);
   } catch (cause) {
-    throw new FileNotReadableError(path, 'Point to the folder of a GPT-OSS checkpoint.', cause);
+    throw new FileNotReadableError(path, 'point to the folder of a GPT-OSS checkpoint', cause);
   }
 }
