@@ -275,7 +275,7 @@ export class DisposedError extends ModelsError {
   readonly code = 'DISPOSED';
 
   constructor(what: string) {
-    super(`${what} is disposed`, 'it was used after dispose()', 'open it again, or dispose of it later');
+    super(`${what} was used after dispose()`, 'it holds nothing any more', 'open it again, or dispose of it later');
   }
 }
 
