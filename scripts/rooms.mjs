@@ -59,11 +59,12 @@ export const ROOMS = {
     ['index.ts', ['*']],
   ],
   engine: [
+    ['ranges.ts', []],
     ['describe-bytes.ts', []],
     ['contain.ts', []],
     ['errors.ts', ['describe-bytes.ts']],
     ['serialized-error.ts', ['contain.ts']],
-    ['check-values.ts', ['errors.ts']],
+    ['check-values.ts', ['ranges.ts', 'errors.ts']],
     ['logger.ts', [GPU, 'contain.ts']],
     ['request.ts', [MODELS]],
     ['sampling', []],
@@ -79,10 +80,20 @@ export const ROOMS = {
     ['answer', [MODELS, 'errors.ts', 'sampling', 'events.ts', 'scheduler']],
     [
       'prepare',
-      [MODELS, 'errors.ts', 'check-values.ts', 'request.ts', 'sampling', 'constraint', 'scheduler', 'answer'],
+      [
+        MODELS,
+        'ranges.ts',
+        'errors.ts',
+        'check-values.ts',
+        'request.ts',
+        'sampling',
+        'constraint',
+        'scheduler',
+        'answer',
+      ],
     ],
     ['memory', [MODELS, 'describe-bytes.ts', 'errors.ts', 'runners', 'runners/ort/**', 'scheduler']],
-    ['options.ts', ['errors.ts', 'check-values.ts', 'logger.ts', 'runners', 'scheduler', 'memory']],
+    ['options.ts', ['ranges.ts', 'errors.ts', 'check-values.ts', 'logger.ts', 'runners', 'scheduler', 'memory']],
     [
       'worker',
       [
@@ -100,7 +111,7 @@ export const ROOMS = {
     ['loading', ['errors.ts', 'logger.ts', 'runners', 'options.ts']],
     ['engine.ts', [MODELS, '*']],
     ['server/errors', [MODELS, 'errors.ts']],
-    ['server/schemas', [MODELS, 'request.ts', 'server/errors']],
+    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
     [
       'server',
       [

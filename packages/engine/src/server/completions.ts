@@ -18,6 +18,7 @@ import {
   samplingFields,
   toSamplingOptions,
   toStopOptions,
+  topLogprobs,
 } from './schemas/sampling.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
@@ -34,7 +35,7 @@ const completionRequest = z.object({
   prompt: promptInput,
   max_tokens: z.number().int().min(1).nullish(),
   n: choiceCount.nullish(),
-  logprobs: z.number().int().min(0).max(20).nullish(),
+  logprobs: topLogprobs.nullish(),
   echo: z.literal(false, 'echo is not supported: use /v1/score for the log-probabilities of a prompt').nullish(),
   suffix: z.literal('', 'suffix is not supported: the model continues a prompt, it fills no gaps').nullish(),
   best_of: z.literal(1, 'best_of is not supported: ask for n choices with logprobs and choose').nullish(),

@@ -10,7 +10,14 @@ import type { GenerateRequest } from '../../request.ts';
 import { badRequest } from '../errors/openai-error.ts';
 import { content, plainText } from './content.ts';
 import { listOf, someOf, upTo } from './first-fault.ts';
-import { choiceCount, refusedFields, samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
+import {
+  choiceCount,
+  refusedFields,
+  samplingFields,
+  toSamplingOptions,
+  toStopOptions,
+  topLogprobs,
+} from './sampling.ts';
 import {
   chatResponseFormat,
   chatTool,
@@ -55,7 +62,7 @@ export const chatRequest = z.object({
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   logprobs: z.boolean().nullish(),
-  top_logprobs: z.number().int().min(0).max(20).nullish(),
+  top_logprobs: topLogprobs.nullish(),
   tools: upTo(MAX_TOOLS, chatTool).nullish(),
   tool_choice: chatToolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
