@@ -54,7 +54,7 @@ export const ROOMS = {
     ['gpt-oss/harmony', ['errors.ts', 'tokenizer']],
     ['gpt-oss', ['errors.ts', 'tensors', 'files']],
     ['generation-config.ts', ['errors.ts', 'files', 'gpt-oss']],
-    ['snapshot.ts', ['errors.ts', 'files', 'tokenizer', 'gpt-oss', 'generation-config.ts']],
+    ['snapshot.ts', ['errors.ts', 'tensors', 'files', 'tokenizer', 'gpt-oss', 'generation-config.ts']],
     ['testing', ['errors.ts', 'tensors', 'tokenizer', 'gpt-oss']],
     ['index.ts', ['*']],
   ],

@@ -14,10 +14,10 @@ export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
 export { decodeBf16, decodeF16 } from './tensors/half-precision.ts';
 export {
   decodeMxfp4,
-  type HalfUnitWeights,
   MXFP4_BLOCK,
+  MXFP4_BLOCK_BYTES,
+  MXFP4_HALF_UNITS,
   mxfp4Expert,
-  mxfp4ToHalfUnits,
 } from './tensors/mxfp4.ts';
 export type { TokenizerData } from './tokenizer/read-tokenizer.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './files/safetensors.ts';

@@ -13,6 +13,7 @@ import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-o
 import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
 import { readFileBytes, readJsonFile } from './files/json-file.ts';
+import { MXFP4_BLOCK } from './tensors/mxfp4.ts';
 import { readTokenizer, readTokenizerInThread, type TokenizerData } from './tokenizer/read-tokenizer.ts';
 import type { SafetensorsOptions } from './files/safetensors.ts';
 import { type Tokenizer, type TokenizerOptions, tokenizerOf } from './tokenizer/tokenizer.ts';
@@ -136,7 +137,9 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
     ['intermediate_size', config.intermediateSize],
   ] as const;
   for (const [field, size] of sizes) {
-    if (size % 32 !== 0) throw new InvalidConfigError(path, field, size, 'a multiple of 32, as MXFP4 blocks need');
+    if (size % MXFP4_BLOCK !== 0) {
+      throw new InvalidConfigError(path, field, size, `a multiple of ${MXFP4_BLOCK}, as MXFP4 blocks need`);
+    }
   }
 }
 
