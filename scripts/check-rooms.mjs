@@ -106,13 +106,12 @@ function importFaults({ name, rows, files, dependencies }, imports) {
         } else if (room !== undefined && !allowed.get(room).has(owner)) {
           faults.push(`${name}: ${file} imports ${owner} · ${room} may not · see its row`);
         }
+      } else if (room === undefined) {
+        // Tests and scripts may use the files of other packages, and what is beside the packages.
+        continue;
       } else if (target.startsWith('../')) {
-        // Tests and scripts may use what is beside the packages.
-        const isOfPackage = !target.startsWith('../../');
-        if (isOfPackage || room !== undefined) {
-          faults.push(`${name}: ${file} imports ${module} · it is of another package · import the package by its name`);
-        }
-      } else if (room !== undefined) {
+        faults.push(`${name}: ${file} imports ${module} · it is of another package · import the package by its name`);
+      } else {
         const other = target.startsWith('src/') ? roomOf(rows, target.slice('src/'.length)) : undefined;
         if (!files.has(target)) faults.push(`${name}: ${file} imports ${module} · there is no such file · correct it`);
         else if (other === undefined || !allowed.get(room).has(other)) {

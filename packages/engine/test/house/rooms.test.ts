@@ -37,7 +37,7 @@ const TOP: Package = {
     ['src/disk/deep/block.ts', ''],
     ['src/net/net.ts', "import type { Ground } from '@switchyard/ground';\nimport { Fault } from '../errors.ts';\n"],
     ['src/net/open.ts', "export { disk } from '../disk/disk.ts';\nexport * from './net.ts';\n"],
-    ['test/net.test.ts', "import { disk } from '../src/disk/disk.ts';\nimport 'ground';\n"],
+    ['test/net.test.ts', "import '../src/disk/disk.ts';\nimport '../../ground/test/x.ts';\n"],
   ]),
   dependencies: ['@switchyard/ground'],
 };
@@ -111,7 +111,7 @@ describe('The rooms of the packages', () => {
     ],
     [
       "another package's files",
-      changed({ 'test/net.test.ts': "import '../../ground/src/index.ts';" }),
+      changed({ 'src/net/net.ts': "import '../../../ground/src/index.ts';" }),
       /it is of another package/,
     ],
     [
