@@ -1,5 +1,6 @@
 /** What `npm run check` looks at, one step each; `npm test` runs them beside the tests. */
 import { join } from 'node:path';
+import { checkRooms } from './check-rooms.mjs';
 import { ROOT, bin, must } from './commands.mjs';
 import { PACKAGES } from './packages.mjs';
 
@@ -7,6 +8,7 @@ import { PACKAGES } from './packages.mjs';
 export const CHECKS = [
   step('format', 'Run npm run fix.', 'biome', ['format', '.'], ROOT),
   step('lint', 'The findings are above.', 'oxlint', ['--type-aware', '--deny-warnings', '.'], ROOT),
+  { name: 'rooms and their imports', run: checkRooms },
   ...PACKAGES.flatMap((name) => {
     const folder = join(ROOT, 'packages', name);
     return [

@@ -1,5 +1,5 @@
 /** Reading checkpoints with @switchyard/models: opening the embedded one, its tokenizer, and decoding MXFP4. */
-import { decodeMxfp4, embeddedCheckpointPath, MXFP4_BLOCK, mxfp4ToHalfUnits, openSnapshot } from '@switchyard/models';
+import { decodeMxfp4, embeddedCheckpointPath, MXFP4_BLOCK, openSnapshot } from '@switchyard/models';
 import type { Snapshot, Tokenizer } from '@switchyard/models';
 import type { Benchmark } from '@switchyard/gpu/benchmark';
 import { reference } from '../test/golden/reference.ts';
@@ -83,7 +83,7 @@ async function benchmarkTokenizer(benchmark: Benchmark, tokenizer: Tokenizer, qu
   }
 }
 
-/** The two forms of the same weights beside each other: f32, and integers with scales. */
+/** MXFP4 blocks to f32. */
 async function benchmarkMxfp4(benchmark: Benchmark, quick: boolean): Promise<void> {
   const count = quick ? 64 : 2 ** 16;
   const blocks = Uint8Array.from(
@@ -92,7 +92,6 @@ async function benchmarkMxfp4(benchmark: Benchmark, quick: boolean): Promise<voi
   );
   const scales = Uint8Array.from({ length: count }, (_, index) => 100 + (index % 40));
   const values = new Float32Array(count * MXFP4_BLOCK);
-  const integers = { codes: new Uint8Array(count * MXFP4_BLOCK), scales: new Float32Array(count) };
   const expected = (index: number): number => {
     const byte = blocks[index >> 1] ?? 0;
     return e2m1(index % 2 === 0 ? byte & 15 : byte >> 4) * 2 ** ((scales[Math.floor(index / MXFP4_BLOCK)] ?? 0) - 127);
@@ -104,7 +103,6 @@ async function benchmarkMxfp4(benchmark: Benchmark, quick: boolean): Promise<voi
       return wrong === -1 ? [] : [`value ${wrong} is ${valueAt(wrong)} where ${expected(wrong)} is due`];
     });
   decodeMxfp4(blocks, scales, values);
-  mxfp4ToHalfUnits(blocks, scales, integers);
   const sample = (work: () => unknown) => (): number => {
     const start = performance.now();
     work();
@@ -122,14 +120,6 @@ async function benchmarkMxfp4(benchmark: Benchmark, quick: boolean): Promise<voi
         name: 'to f32',
         check: await check('decodeMxfp4', (index) => values[index] ?? Number.NaN),
         sample: sample(() => decodeMxfp4(blocks, scales, values)),
-      },
-      {
-        name: 'to 8-bit integers',
-        check: await check(
-          'mxfp4ToHalfUnits',
-          (index) => ((integers.codes[index] ?? 0) - 128) * (integers.scales[Math.floor(index / MXFP4_BLOCK)] ?? 0),
-        ),
-        sample: sample(() => mxfp4ToHalfUnits(blocks, scales, integers)),
       },
     ],
   });

@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidRequestError } from './errors.ts';
+import type { NumberRange } from './ranges.ts';
 
 /** What a caller passed, short enough for an error message. */
 export function describeValue(value: unknown): string {
@@ -14,11 +15,7 @@ export function describeValue(value: unknown): string {
 }
 
 /** What a number has to be. */
-export interface NumberRule {
-  readonly minimum: number;
-  readonly maximum: number;
-  /** Whether `minimum` itself is refused. */
-  readonly aboveMinimum?: boolean;
+export interface NumberRule extends NumberRange {
   readonly integer?: boolean;
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { describeBytes } from './memory/describe-bytes.ts';
+import { describeBytes } from './describe-bytes.ts';
 
 /** What all errors of the engine share: `code` is stable, the message is for people. */
 export abstract class EngineError extends Error {

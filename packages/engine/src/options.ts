@@ -6,6 +6,7 @@
 import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
+import { ENGINE_RANGES } from './ranges.ts';
 import { type RunnerChoice, type RunnerName, runnersToTry } from './runners/runner-choice.ts';
 import type { ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
 import { checkNumber, describeValue } from './check-values.ts';
@@ -118,27 +119,30 @@ export function resolveEngineOptions(options: EngineOptions): {
   readonly limits: SchedulerLimits;
   readonly memoryLimitBytes: number | undefined;
 } {
-  const integer = (field: keyof EngineOptions, fallback: number, minimum: number, maximum: number): number =>
-    checkNumber(field, options[field], fallback, { minimum, maximum, integer: true });
+  const count = (field: keyof typeof ENGINE_RANGES, fallback: number): number =>
+    checkNumber(field, options[field], fallback, { ...ENGINE_RANGES[field], integer: true });
+  const bytes = (field: keyof EngineOptions, fallback: number): number =>
+    checkNumber(field, options[field], fallback, {
+      minimum: MEBIBYTE,
+      maximum: Number.MAX_SAFE_INTEGER,
+      integer: true,
+    });
   return {
     expertPrecision: checkChoice('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
       'exact',
       'int4',
     ]),
-    threads: options.threads === undefined ? undefined : integer('threads', 1, 1, 1024),
+    threads: options.threads === undefined ? undefined : count('threads', 1),
     router: checkChoice('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
     device: checkDevice(options.device),
     runners: runnersToTry(options.runner),
     limits: {
-      maxSequences: integer('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences, 1, 1024),
-      maxQueue: integer('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue, 0, 1_000_000),
-      prefillChunk: integer('prefillChunk', DEFAULT_ENGINE_OPTIONS.prefillChunk, 1, 65_536),
-      kvCacheBytes: integer('kvCacheBytes', KV_BYTES_OF_UNKNOWN_MEMORY, MEBIBYTE, Number.MAX_SAFE_INTEGER),
-      maxCachedPrefixes: integer('maxCachedPrefixes', DEFAULT_ENGINE_OPTIONS.maxCachedPrefixes, 0, 1024),
+      maxSequences: count('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences),
+      maxQueue: count('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue),
+      prefillChunk: count('prefillChunk', DEFAULT_ENGINE_OPTIONS.prefillChunk),
+      kvCacheBytes: bytes('kvCacheBytes', KV_BYTES_OF_UNKNOWN_MEMORY),
+      maxCachedPrefixes: count('maxCachedPrefixes', DEFAULT_ENGINE_OPTIONS.maxCachedPrefixes),
     },
-    memoryLimitBytes:
-      options.memoryLimitBytes === undefined
-        ? undefined
-        : integer('memoryLimitBytes', MEBIBYTE, MEBIBYTE, Number.MAX_SAFE_INTEGER),
+    memoryLimitBytes: options.memoryLimitBytes === undefined ? undefined : bytes('memoryLimitBytes', MEBIBYTE),
   };
 }

@@ -21,14 +21,17 @@ export class DisposedError extends GpuError {
   readonly what: string;
 
   constructor(what: string) {
-    super('DISPOSED', `The ${what} was used after dispose(). Make a new one, or dispose of it later.`);
+    super(
+      'DISPOSED',
+      `The ${what} was used after dispose() · it holds nothing any more · make a new one, or dispose of it later`,
+    );
     this.what = what;
   }
 }
 
 /** A backend cannot run here: no device, no library, too old a driver. Code `BACKEND_UNAVAILABLE`. */
 export class BackendUnavailableError extends GpuError {
-  /** `'hip'`, `'webgpu'` or `'cpu'`; `'auto'` where none of them could start. */
+  /** `'hip'` (AMD and NVIDIA: the same kernels), `'webgpu'` or `'cpu'`; `'auto'` where none of them could start. */
   readonly backend: string;
   /** What was tried and why each attempt failed, in order. */
   readonly tried: readonly string[];
@@ -42,7 +45,7 @@ export class BackendUnavailableError extends GpuError {
 
 /** A call into a driver or a GPU interface failed. Code `DEVICE_ERROR`. */
 export class DeviceError extends GpuError {
-  /** `'hip'` or `'webgpu'`. */
+  /** `'hip'` (AMD and NVIDIA: the same kernels) or `'webgpu'`. */
   readonly backend: string;
   /** The call that failed, such as `'hipModuleLoadData'`. */
   readonly operation: string;
@@ -59,7 +62,7 @@ export class DeviceError extends GpuError {
 
 /** The device has too little free memory. Code `OUT_OF_DEVICE_MEMORY`. */
 export class OutOfDeviceMemoryError extends GpuError {
-  /** `'hip'` or `'webgpu'`. */
+  /** `'hip'` (AMD and NVIDIA: the same kernels) or `'webgpu'`. */
   readonly backend: string;
   /** The bytes that were asked for. */
   readonly requestedBytes: number;

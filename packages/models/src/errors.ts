@@ -3,13 +3,13 @@
  * `code` is stable and meant for programs.
  */
 
-/** The base of all errors thrown by this package. */
+/** The base of all errors thrown by this package. Its message is "what happened · what was found · what to do". */
 export abstract class ModelsError extends Error {
   /** A stable name of the failure, such as 'INVALID_SAFETENSORS'. */
   abstract readonly code: string;
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(happened: string, found: string, advice: string, cause?: unknown) {
+    super(`${happened} · ${found} · ${advice}`, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
   }
 }
@@ -21,7 +21,7 @@ export class FileNotReadableError extends ModelsError {
 
   constructor(path: string, advice: string, cause?: unknown) {
     const reason = cause instanceof Error ? cause.message : 'there is no such file';
-    super(`Cannot read ${path}: ${reason}. ${advice}`, { cause });
+    super(`Cannot read ${path}`, reason, advice, cause);
     this.path = path;
   }
 }
@@ -32,7 +32,7 @@ export class InvalidJsonError extends ModelsError {
   readonly path: string;
 
   constructor(path: string, found: string, cause?: unknown) {
-    super(`${path} is not valid JSON: ${found}. Download the file again.`, { cause });
+    super(`${path} is not valid JSON`, found, 'download the file again', cause);
     this.path = path;
   }
 }
@@ -45,7 +45,9 @@ export class DuplicateJsonKeyError extends ModelsError {
 
   constructor(path: string, key: string) {
     super(
-      `${path} is ambiguous: the key ${JSON.stringify(key)} appears twice in one object. Write the file again with each key once.`,
+      `${path} is ambiguous`,
+      `found the key ${JSON.stringify(key)} twice in one object`,
+      'write the file again with each key once',
     );
     this.path = path;
     this.key = key;
@@ -80,9 +82,10 @@ export class InvalidSafetensorsError extends ModelsError {
   readonly tensor: string | null;
 
   constructor(path: string, fault: SafetensorsFault, found: string, tensor: string | null = null) {
-    const where = tensor === null ? '' : ` Tensor ${JSON.stringify(tensor)}:`;
     super(
-      `${path} is not a valid safetensors file (${fault}).${where} ${found}. The file is damaged or cut short: download it again.`,
+      `${path} is not a valid safetensors file (${fault})`,
+      tensor === null ? found : `tensor ${JSON.stringify(tensor)}: ${found}`,
+      'the file is damaged or cut short: download it again',
     );
     this.path = path;
     this.fault = fault;
@@ -96,7 +99,7 @@ export class InvalidShardIndexError extends ModelsError {
   readonly path: string;
 
   constructor(path: string, found: string) {
-    super(`${path} does not describe its shards: ${found}. Download the index and the shards from the same revision.`);
+    super(`${path} does not describe its shards`, found, 'download the index and the shards from the same revision');
     this.path = path;
   }
 }
@@ -108,7 +111,7 @@ export class MissingShardError extends ModelsError {
   readonly shard: string;
 
   constructor(path: string, shard: string, cause?: unknown) {
-    super(`${path} has no shard ${shard}, which its index names. Download that file into the folder.`, { cause });
+    super(`${path} lacks a shard`, `its index names ${shard}`, 'download that file into the folder', cause);
     this.path = path;
     this.shard = shard;
   }
@@ -124,7 +127,9 @@ export class InvalidConfigError extends ModelsError {
 
   constructor(path: string, field: string, found: unknown, expected: string) {
     super(
-      `${path} has an invalid ${field}: found ${describeValue(found)}, expected ${expected}. Correct the field or download the file again.`,
+      `${path} has an invalid ${field}`,
+      `found ${describeValue(found)}, expected ${expected}`,
+      'correct the field or download the file again',
     );
     this.path = path;
     this.field = field;
@@ -141,7 +146,9 @@ export class UnsupportedArchitectureError extends ModelsError {
 
   constructor(path: string, architecture: string) {
     super(
-      `${path} describes a model of another architecture: found ${architecture}, supported is GptOssForCausalLM (model_type gpt_oss) and the original/ layout of openai/gpt-oss. Choose a GPT-OSS checkpoint.`,
+      `${path} describes a model of another architecture`,
+      `found ${architecture}, supported is GptOssForCausalLM (model_type gpt_oss) and the original/ layout of openai/gpt-oss`,
+      'choose a GPT-OSS checkpoint',
     );
     this.path = path;
     this.architecture = architecture;
@@ -156,7 +163,9 @@ export class MissingTensorsError extends ModelsError {
 
   constructor(path: string, tensors: readonly string[]) {
     super(
-      `${path} lacks ${tensors.length} of the tensors that its config.json calls for: ${listNames(tensors)}. Download every shard of one revision, or correct config.json.`,
+      `${path} lacks ${tensors.length} of the tensors that its config.json calls for`,
+      `not found: ${listNames(tensors)}`,
+      'download every shard of one revision, or correct config.json',
     );
     this.path = path;
     this.tensors = tensors;
@@ -171,7 +180,9 @@ export class UnexpectedTensorsError extends ModelsError {
 
   constructor(path: string, tensors: readonly string[]) {
     super(
-      `${path} holds ${tensors.length} tensors that a GPT-OSS of its config.json does not have: ${listNames(tensors)}. Adapters and other variants must be merged into plain GPT-OSS weights first.`,
+      `${path} holds ${tensors.length} tensors that a GPT-OSS of its config.json does not have`,
+      `found ${listNames(tensors)}`,
+      'merge adapters and other variants into plain GPT-OSS weights first',
     );
     this.path = path;
     this.tensors = tensors;
@@ -193,7 +204,9 @@ export class TensorMismatchError extends ModelsError {
     found: { readonly dtype: string; readonly shape: readonly number[] },
   ) {
     super(
-      `${path} holds ${tensor} as ${found.dtype} [${found.shape.join(', ')}], but its config.json calls for ${expected.dtype} [${expected.shape.join(', ')}]. Use the config.json that belongs to these weights.`,
+      `${path} holds a tensor of another form than its config.json calls for`,
+      `found ${tensor} as ${found.dtype} [${found.shape.join(', ')}], config.json calls for ${expected.dtype} [${expected.shape.join(', ')}]`,
+      'use the config.json that belongs to these weights',
     );
     this.path = path;
     this.tensor = tensor;
@@ -210,9 +223,12 @@ export class InvalidTokenizerError extends ModelsError {
   readonly field: string;
 
   constructor(path: string, field: string, found: string, cause?: unknown) {
-    super(`${path} cannot be used as a tokenizer: ${field} ${found}. Use the tokenizer.json of a GPT-OSS checkpoint.`, {
+    super(
+      `${path} cannot be used as a tokenizer`,
+      `${field} ${found}`,
+      'use the tokenizer.json of a GPT-OSS checkpoint',
       cause,
-    });
+    );
     this.path = path;
     this.field = field;
   }
@@ -225,7 +241,9 @@ export class UnknownTokenError extends ModelsError {
 
   constructor(id: number, vocabularySize: number) {
     super(
-      `There is no token ${id}: ids of this tokenizer are whole numbers from 0 to ${vocabularySize - 1}. Pass ids that it made.`,
+      `There is no token ${id}`,
+      `ids of this tokenizer are whole numbers from 0 to ${vocabularySize - 1}`,
+      'pass ids that it made',
     );
     this.id = id;
   }
@@ -238,7 +256,7 @@ export class TooManyTokensError extends ModelsError {
   readonly most: number;
 
   constructor(most: number) {
-    super(`The text is too long: found more than ${most} tokens. Shorten it.`);
+    super('The text is too long', `found more than ${most} tokens`, 'shorten it');
     this.most = most;
   }
 }
@@ -248,7 +266,7 @@ export class InvalidTensorDataError extends ModelsError {
   readonly code = 'INVALID_TENSOR_DATA';
 
   constructor(what: string, found: string, expected: string) {
-    super(`Cannot decode ${what}: found ${found}, expected ${expected}. Pass buffers of the documented sizes.`);
+    super(`${what} cannot be decoded`, `found ${found}, expected ${expected}`, 'pass buffers of the documented sizes');
   }
 }
 
@@ -257,7 +275,7 @@ export class DisposedError extends ModelsError {
   readonly code = 'DISPOSED';
 
   constructor(what: string) {
-    super(`${what} was used after dispose(). Open it again, or dispose of it later.`);
+    super(`${what} was used after dispose()`, 'it holds nothing any more', 'open it again, or dispose of it later');
   }
 }
 
@@ -280,7 +298,9 @@ export class InvalidToolNameError extends ModelsError {
 
   constructor(toolName: string) {
     super(
-      `A tool cannot be called ${JSON.stringify(toolName)}: names are 1 to 64 characters out of A-Z, a-z, 0-9, _ and -. Rename the tool.`,
+      'A tool has a name that harmony cannot write',
+      `found ${JSON.stringify(toolName)}, names are 1 to 64 characters out of A-Z, a-z, 0-9, _ and -`,
+      'rename the tool',
     );
     this.toolName = toolName;
   }
@@ -292,7 +312,11 @@ export class DuplicateToolError extends ModelsError {
   readonly toolName: string;
 
   constructor(toolName: string) {
-    super(`Two tools are called ${JSON.stringify(toolName)}. Give each tool a name of its own.`);
+    super(
+      'Two tools have the same name',
+      `found ${JSON.stringify(toolName)} twice`,
+      'give each tool a name of its own',
+    );
     this.toolName = toolName;
   }
 }
@@ -309,7 +333,7 @@ export class UnknownToolResultError extends ModelsError {
       toolCallId === null
         ? 'it has neither a name nor a toolCallId, and no call goes before it'
         : `no call before it has the id ${JSON.stringify(toolCallId)}`;
-    super(`Message ${messageIndex} is the result of an unknown tool: ${found}. Set the message's name or toolCallId.`);
+    super(`Message ${messageIndex} is the result of an unknown tool`, found, "set the message's name or toolCallId");
     this.messageIndex = messageIndex;
     this.toolCallId = toolCallId;
   }
@@ -321,7 +345,11 @@ export class MissingSpecialTokenError extends ModelsError {
   readonly token: string;
 
   constructor(token: string) {
-    super(`The tokenizer has no special token ${token}. Use the tokenizer.json of a GPT-OSS checkpoint.`);
+    super(
+      'The tokenizer lacks a special token',
+      `not found: ${token}`,
+      'use the tokenizer.json of a GPT-OSS checkpoint',
+    );
     this.token = token;
   }
 }
@@ -350,7 +378,9 @@ export class HarmonyParseError extends ModelsError {
 
   constructor(fault: HarmonyFault, tokenIndex: number, found: string) {
     super(
-      `The answer is not harmony (${fault.replaceAll('-', ' ')}): found ${JSON.stringify(found)} at token ${tokenIndex}. Parse without strict mode to get what can be read.`,
+      `The answer is not harmony (${fault.replaceAll('-', ' ')})`,
+      `found ${JSON.stringify(found)} at token ${tokenIndex}`,
+      'parse without strict mode to get what can be read',
     );
     this.fault = fault;
     this.tokenIndex = tokenIndex;
@@ -365,7 +395,9 @@ export class FolderNotEmptyError extends ModelsError {
 
   constructor(path: string, found: readonly string[]) {
     super(
-      `The checkpoint was not written: ${path} is not empty. It has ${found.slice(0, 3).join(', ')}${found.length > 3 ? ` and ${found.length - 3} more` : ''}. Name a folder that is new or empty.`,
+      `The checkpoint was not written: ${path} is not empty`,
+      `found ${found.slice(0, 3).join(', ')}${found.length > 3 ? ` and ${found.length - 3} more` : ''}`,
+      'name a folder that is new or empty',
     );
     this.path = path;
   }

@@ -1,6 +1,6 @@
 import { InvalidConfigError } from './errors.ts';
 import { ConfigFields } from './gpt-oss/config-fields.ts';
-import { isJsonObject } from './json-text.ts';
+import { isJsonObject } from './files/json-text.ts';
 
 /** generation_config.json, as far as an engine uses it. */
 export interface GenerationConfig {

@@ -4,26 +4,26 @@
  * @module
  */
 
-export { openCheckpointTensors, type CheckpointTensors } from './checkpoint-tensors.ts';
+export { openCheckpointTensors, type CheckpointTensors } from './files/checkpoint-tensors.ts';
 export * from './errors.ts';
 export type { GenerationConfig } from './generation-config.ts';
 export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGptOssConfig } from './gpt-oss/config.ts';
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
 export * from './gpt-oss/harmony/index.ts';
 export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
-export { decodeBf16, decodeF16 } from './half-precision.ts';
+export { decodeBf16, decodeF16 } from './tensors/half-precision.ts';
 export {
   decodeMxfp4,
-  type HalfUnitWeights,
   MXFP4_BLOCK,
+  MXFP4_BLOCK_BYTES,
+  MXFP4_HALF_UNITS,
   mxfp4Expert,
-  mxfp4ToHalfUnits,
-} from './mxfp4.ts';
-export type { TokenizerData } from './read-tokenizer.ts';
-export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
+} from './tensors/mxfp4.ts';
+export type { TokenizerData } from './tokenizer/read-tokenizer.ts';
+export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './files/safetensors.ts';
 export { embeddedCheckpointPath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
-export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensor.ts';
-export { readTensorBytes, tensorByteLength } from './tensor-bytes.ts';
-export { rowsOf } from './tensor-rows.ts';
-export { TokenStreamDecoder } from './token-stream-decoder.ts';
-export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';
+export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensors/tensor.ts';
+export { readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
+export { rowsOf } from './tensors/tensor-rows.ts';
+export { TokenStreamDecoder } from './tokenizer/token-stream-decoder.ts';
+export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer/tokenizer.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openCheckpointTensors } from './checkpoint-tensors.ts';
+import { openCheckpointTensors } from './files/checkpoint-tensors.ts';
 import { FileNotReadableError, InvalidConfigError, InvalidTokenizerError } from './errors.ts';
 import {
   defaultGenerationConfig,
@@ -12,10 +12,11 @@ import {
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
 import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
-import { readFileBytes, readJsonFile } from './json-file.ts';
-import { readTokenizer, readTokenizerInThread, type TokenizerData } from './read-tokenizer.ts';
-import type { SafetensorsOptions } from './safetensors.ts';
-import { type Tokenizer, type TokenizerOptions, tokenizerOf } from './tokenizer.ts';
+import { readFileBytes, readJsonFile } from './files/json-file.ts';
+import { MXFP4_BLOCK } from './tensors/mxfp4.ts';
+import { readTokenizer, readTokenizerInThread, type TokenizerData } from './tokenizer/read-tokenizer.ts';
+import type { SafetensorsOptions } from './files/safetensors.ts';
+import { type Tokenizer, type TokenizerOptions, tokenizerOf } from './tokenizer/tokenizer.ts';
 
 /** A checkpoint folder, opened: configuration, tokenizer and mapped tensors. Nothing is decoded or copied. */
 export interface Snapshot extends Disposable {
@@ -119,7 +120,7 @@ function absolute(path: string): string {
   try {
     return resolve(path);
   } catch (cause) {
-    throw new FileNotReadableError(path, 'Give an absolute path.', cause);
+    throw new FileNotReadableError(path, 'give an absolute path', cause);
   }
 }
 
@@ -136,7 +137,9 @@ function checkBlockSizes(config: GptOssConfig, path: string): void {
     ['intermediate_size', config.intermediateSize],
   ] as const;
   for (const [field, size] of sizes) {
-    if (size % 32 !== 0) throw new InvalidConfigError(path, field, size, 'a multiple of 32, as MXFP4 blocks need');
+    if (size % MXFP4_BLOCK !== 0) {
+      throw new InvalidConfigError(path, field, size, `a multiple of ${MXFP4_BLOCK}, as MXFP4 blocks need`);
+    }
   }
 }
 

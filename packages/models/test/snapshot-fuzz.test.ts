@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { ModelsError } from '../src/errors.ts';
-import { DTYPE_BYTES } from '../src/tensor.ts';
+import { DTYPE_BYTES } from '../src/tensors/tensor.ts';
 import { embeddedCheckpointPath, openSnapshot } from '../src/snapshot.ts';
 import { allTensors } from './fixtures/all-tensors.ts';
 import { writeSyntheticCheckpoint } from './fixtures/synthetic-checkpoint.ts';

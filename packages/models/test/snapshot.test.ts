@@ -14,9 +14,9 @@ import {
   UnexpectedTensorsError,
 } from '../src/errors.ts';
 import { gptOssTensorTable } from '../src/gpt-oss/tensors.ts';
-import { decodeMxfp4, mxfp4Expert } from '../src/mxfp4.ts';
+import { decodeMxfp4, mxfp4Expert } from '../src/tensors/mxfp4.ts';
 import { embeddedCheckpointPath, openSnapshot, type Snapshot } from '../src/snapshot.ts';
-import type { Tensor } from '../src/tensor.ts';
+import type { Tensor } from '../src/tensors/tensor.ts';
 import { allTensors } from './fixtures/all-tensors.ts';
 import {
   type CheckpointChanges,

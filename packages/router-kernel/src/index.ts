@@ -3,7 +3,7 @@ export { checkRouteArguments, resolveRouterConfig } from './resolve-config.ts';
 export * from './errors.ts';
 export { createRouter } from './create-router.ts';
 export type { CreateRouterOptions } from './create-router.ts';
-export type { Logger as RouterLogger } from '@switchyard/gpu/logger';
+export type { Logger } from '@switchyard/gpu/logger';
 export { CpuRouter, createCpuRouter } from './cpu/index.ts';
 export type { RouterOutputArrays } from './cpu/index.ts';
 export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';

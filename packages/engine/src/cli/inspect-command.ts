@@ -1,7 +1,7 @@
 /** `switchyard inspect`: what a checkpoint is and what loading it would take, from its JSON files and headers alone. */
 import { openSnapshot } from '@switchyard/models';
 import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
-import { describeBytes } from '../memory/describe-bytes.ts';
+import { describeBytes } from '../describe-bytes.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';

@@ -5,7 +5,7 @@
  * @module
  */
 import { Engine } from '../engine.ts';
-import { describeBytes } from '../memory/describe-bytes.ts';
+import { describeBytes } from '../describe-bytes.ts';
 import type { EngineOptions, LoadProgress } from '../options.ts';
 import type { Terminal } from './terminal.ts';
 

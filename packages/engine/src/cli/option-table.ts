@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ENGINE_RANGES, SAMPLING_RANGES } from '../ranges.ts';
 
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 
@@ -77,8 +78,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     name: 'threads',
     type: 'integer',
     value: 'N',
-    minimum: 1,
-    maximum: 1024,
+    ...ENGINE_RANGES.threads,
     help: 'Threads to compute with',
     default: "the runtime's choice",
   },
@@ -129,8 +129,7 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
     name: 'temperature',
     type: 'number',
     value: 'T',
-    minimum: 0,
-    maximum: 100,
+    ...SAMPLING_RANGES.temperature,
     help: '0 takes the likeliest token',
     default: '0',
   },
@@ -138,9 +137,7 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
     name: 'top-p',
     type: 'number',
     value: 'P',
-    minimum: 0,
-    aboveMinimum: true,
-    maximum: 1,
+    ...SAMPLING_RANGES.topP,
     help: 'Nucleus sampling',
     default: '1 (off)',
   },
@@ -149,8 +146,7 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
     name: 'min-p',
     type: 'number',
     value: 'P',
-    minimum: 0,
-    maximum: 1,
+    ...SAMPLING_RANGES.minP,
     help: 'Drop tokens less likely than this share of the likeliest',
     default: '0 (off)',
   },
@@ -194,8 +190,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     name: 'max-sequences',
     type: 'integer',
     value: 'N',
-    minimum: 1,
-    maximum: 1024,
+    ...ENGINE_RANGES.maxSequences,
     help: 'The most requests computed side by side',
     default: '64',
   },
@@ -203,8 +198,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     name: 'max-queue',
     type: 'integer',
     value: 'N',
-    minimum: 0,
-    maximum: 1_000_000,
+    ...ENGINE_RANGES.maxQueue,
     help: 'The most requests that wait; the next ones get status 429',
     default: '256',
   },
@@ -212,8 +206,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     name: 'prefill-chunk',
     type: 'integer',
     value: 'N',
-    minimum: 1,
-    maximum: 65_536,
+    ...ENGINE_RANGES.prefillChunk,
     help: 'The most prompt tokens computed in one step',
     default: '256',
   },

@@ -20,7 +20,7 @@ const MS_PER_SECOND = 1000;
 const LOOPBACK = /^(?:127\.|localhost$|::1$)/;
 
 /** JSON lines on the terminal's error stream: standard output stays for the plan and the URL. */
-function jsonLogger(level: string, terminal: Terminal): Logger {
+function jsonLogger(level: string, terminal: Terminal): Required<Logger> {
   const sink = pino({ level }, { write: (line: string) => terminal.error.write(line) });
   return {
     debug: (message, fields) => sink.debug(fields ?? {}, message),

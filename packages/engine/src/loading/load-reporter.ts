@@ -23,7 +23,7 @@ export class LoadReporter implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #step: LoadingStep = { what: 'checkpoint', doneBytes: 0, totalBytes: 0, readMs: 0, convertMs: 0, sessionMs: 0 };
 
-  constructor(onProgress: ((progress: LoadProgress) => void) | undefined, logger: Logger) {
+  constructor(onProgress: ((progress: LoadProgress) => void) | undefined, logger: Required<Logger>) {
     this.#onProgress = onProgress;
     this.#timer = setInterval(() => logger.info('loading', this.facts), LOG_INTERVAL_MS).unref();
   }

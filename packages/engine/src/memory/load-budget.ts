@@ -5,7 +5,7 @@
  */
 import { InsufficientMemoryError, type MemoryDemand } from '../errors.ts';
 import type { LoadPlan } from '../runners/load-plan.ts';
-import { describeBytes } from './describe-bytes.ts';
+import { describeBytes } from '../describe-bytes.ts';
 import type { ProcessMemory } from './process-memory.ts';
 
 /** What the model may take. */

@@ -6,10 +6,10 @@
  */
 import type { ReasoningEffort } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';
+import { MOST_STOP_STRINGS } from '../ranges.ts';
 import type { GenerateRequest, PromptRequest } from '../request.ts';
 import { describeValue } from '../check-values.ts';
 
-const MOST_STOP_STRINGS = 16;
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
 const EFFORTS: readonly ReasoningEffort[] = ['low', 'medium', 'high'];
 const OUTPUTS = ['harmony', 'text'];
@@ -86,7 +86,7 @@ function checkResponseFormat(value: unknown): void {
 }
 
 /** Checks what a conversation says, its size apart. Throws InvalidRequestError. */
-export function checkConversation(request: PromptRequest): void {
+function checkConversation(request: PromptRequest): void {
   const { messages, tools, reasoningEffort, modelIdentity, currentDate } = request;
   for (const [index, message] of listAt('messages', messages).entries()) checkMessage(`messages[${index}]`, message);
   if (tools !== undefined) {
@@ -109,9 +109,10 @@ function isAbortSignal(value: unknown): boolean {
   );
 }
 
-/** Checks that there is a request, and what its answer is to be. Throws InvalidRequestError. */
+/** Checks that there is a request, what its conversation says, and what its answer is to be. Throws InvalidRequestError. */
 export function checkRequest(request: PromptRequest & Pick<GenerateRequest, 'signal'>): void {
   const { output, responseFormat, signal } = objectAt('request', request);
+  if (request.messages !== undefined) checkConversation(request);
   if (responseFormat !== undefined) checkResponseFormat(responseFormat);
   if (output !== undefined) checkOneOf('output', output, OUTPUTS);
   if (signal !== undefined && !isAbortSignal(signal)) {

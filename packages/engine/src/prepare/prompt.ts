@@ -15,7 +15,7 @@ import {
 import { HarmonyReader } from '../answer/harmony-reader.ts';
 import type { AnswerReader } from '../answer/reader.ts';
 import { TextReader } from '../answer/text-reader.ts';
-import { checkConversation, checkIds } from './check-request.ts';
+import { checkIds } from './check-request.ts';
 import { EmptyPromptError, InvalidRequestError } from '../errors.ts';
 import type { PromptRequest, ResponseFormat } from '../request.ts';
 import { describeValue } from '../check-values.ts';
@@ -70,7 +70,6 @@ function renderMessages(
   snapshot: Snapshot,
   maxTokens: number,
 ): Int32Array {
-  checkConversation(request);
   if (messages.length === 0) throw new EmptyPromptError();
   const format = harmonyFormatOf(snapshot.chatTemplate);
   const { tools, toolChoice, responseFormat, reasoningEffort, modelIdentity, currentDate } = request;

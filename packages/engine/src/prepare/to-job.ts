@@ -6,6 +6,7 @@
 import { randomInt } from 'node:crypto';
 import type { Snapshot } from '@switchyard/models';
 import { checkNumber } from '../check-values.ts';
+import { MOST_TOP_LOGPROBS } from '../ranges.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { GenerateJob } from '../scheduler/job.ts';
 import { answerConstraintOf } from './answer-constraint-of.ts';
@@ -14,7 +15,6 @@ import { resolveSampling } from './resolve-sampling.ts';
 
 /** Random seeds stay below 2^48, the most that randomInt gives. */
 const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
-const MOST_TOP_LOGPROBS = 20;
 
 /** What a request says of its answer, checked and filled in. */
 export interface CheckedAnswer {

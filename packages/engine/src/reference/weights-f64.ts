@@ -1,6 +1,13 @@
 /** A checkpoint's weights as f64, read where they lie and only as far as they are needed. */
 
-import { MXFP4_BLOCK, decodeBf16, decodeF16, decodeMxfp4, readTensorBytes } from '@switchyard/models';
+import {
+  MXFP4_BLOCK,
+  MXFP4_BLOCK_BYTES,
+  decodeBf16,
+  decodeF16,
+  decodeMxfp4,
+  readTensorBytes,
+} from '@switchyard/models';
 import type { ExpertTensor, Tensor } from '@switchyard/models';
 
 /** `count` values of a bf16, f16 or f32 tensor from element `first` on; default all. */
@@ -19,7 +26,11 @@ export function readExpert(weight: ExpertTensor, expert: number): Float64Array {
   const size = rows * columns;
   if (weight.kind === 'mxfp4') {
     const blocks = size / MXFP4_BLOCK;
-    const codes = readTensorBytes(weight.blocks, expert * blocks * 16, (expert + 1) * blocks * 16);
+    const codes = readTensorBytes(
+      weight.blocks,
+      expert * blocks * MXFP4_BLOCK_BYTES,
+      (expert + 1) * blocks * MXFP4_BLOCK_BYTES,
+    );
     const scales = readTensorBytes(weight.scales, expert * blocks, (expert + 1) * blocks);
     return new Float64Array(decodeMxfp4(codes, scales));
   }

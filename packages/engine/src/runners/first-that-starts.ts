@@ -10,7 +10,7 @@ import type { Logger } from '../logger.ts';
 export async function firstThatStarts<Name extends string, Started>(
   names: readonly Name[],
   start: (name: Name) => Promise<Started>,
-  logger: Logger,
+  logger: Pick<Required<Logger>, 'info'>,
 ): Promise<Started> {
   const passedOver: { readonly runner: Name; readonly error: unknown }[] = [];
   for (const runner of names) {

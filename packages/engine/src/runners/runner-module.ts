@@ -25,7 +25,7 @@ export interface RunnerModuleOptions {
   readonly router: RouterChoice;
   /** `EngineOptions.device`. */
   readonly device: number | string | undefined;
-  readonly logger: Logger;
+  readonly logger: Required<Logger>;
   /**
    * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or
    * with a step in bytes and milliseconds. Throws AbortedError when the load is to end: let it through.

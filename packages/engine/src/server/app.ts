@@ -11,7 +11,7 @@ import type { Logger } from '../logger.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
 import { outgoingOf } from './event-stream.ts';
-import { OpenAiError, toOpenAiError } from './openai-error.ts';
+import { OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import { responses } from './responses.ts';
 import { logFailure, REQUEST_ID, requireModel, type Serving } from './serving.ts';
 import { detokenize, score, tokenize } from './text-routes.ts';
@@ -20,7 +20,7 @@ import { detokenize, score, tokenize } from './text-routes.ts';
 export interface AppOptions {
   readonly apiKey: string | null;
   readonly corsOrigin: string | null;
-  readonly logger: Logger;
+  readonly logger: Required<Logger>;
 }
 
 const PAGE = new URL('../../assets/chat.html', import.meta.url);
@@ -59,7 +59,7 @@ function requireApiKey(apiKey: string): MiddlewareHandler {
   };
 }
 
-function logRequests(logger: Logger): MiddlewareHandler {
+function logRequests(logger: Required<Logger>): MiddlewareHandler {
   return async (context, next) => {
     const id = requestId(context.req.header('x-request-id'));
     const started = performance.now();

@@ -7,9 +7,15 @@ import type { Context } from 'hono';
 import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
 import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
-import { CHAT_FIELDS } from './openai-error.ts';
+import type { FieldNames } from './errors/openai-error.ts';
 import { chatRequest, toGenerateRequest } from './schemas/chat.ts';
 import { type Serving, type StartedGeneration, withOneCall } from './serving.ts';
+
+/** Where chat completions keep the schemas of formats and tools. */
+const FIELDS: FieldNames = [
+  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
+  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
+];
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -153,7 +159,7 @@ export function chatCompletions(serving: Serving) {
       idPrefix: 'chatcmpl-',
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
-      names: CHAT_FIELDS,
+      names: FIELDS,
       stream: body.stream === true,
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,

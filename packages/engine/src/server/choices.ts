@@ -9,7 +9,8 @@ import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
-import { type FieldNames, toOpenAiError } from './openai-error.ts';
+import { type FieldNames, toOpenAiError } from './errors/openai-error.ts';
+import { MAX_CHOICES } from './schemas/sampling.ts';
 import {
   logFailure,
   newId,
@@ -19,9 +20,6 @@ import {
   startTogether,
   unixSeconds,
 } from './serving.ts';
-
-/** Choices of one request, at most. */
-export const MAX_CHOICES = 16;
 
 /** How one API asks for choices and shows them. */
 export interface ChoiceApi {

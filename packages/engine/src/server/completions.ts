@@ -7,12 +7,23 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import type { DoneEvent, SampledTokenLogprob } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
-import { answerChoices, MAX_CHOICES } from './choices.ts';
+import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, COMPLETION_FIELDS } from './openai-error.ts';
+import { badRequest, type FieldNames } from './errors/openai-error.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
-import { refusedFields, samplingFields, toSamplingOptions, toStopOptions } from './schemas/sampling.ts';
+import {
+  choiceCount,
+  MAX_CHOICES,
+  refusedFields,
+  samplingFields,
+  toSamplingOptions,
+  toStopOptions,
+  topLogprobs,
+} from './schemas/sampling.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
+
+/** Completions have one field for every kind of prompt. */
+const FIELDS: FieldNames = [[/^(?:messages|promptIds)/, 'prompt']];
 
 /** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -23,8 +34,8 @@ const completionRequest = z.object({
   model: z.string().nullish(),
   prompt: promptInput,
   max_tokens: z.number().int().min(1).nullish(),
-  n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
-  logprobs: z.number().int().min(0).max(20).nullish(),
+  n: choiceCount.nullish(),
+  logprobs: topLogprobs.nullish(),
   echo: z.literal(false, 'echo is not supported: use /v1/score for the log-probabilities of a prompt').nullish(),
   suffix: z.literal('', 'suffix is not supported: the model continues a prompt, it fills no gaps').nullish(),
   best_of: z.literal(1, 'best_of is not supported: ask for n choices with logprobs and choose').nullish(),
@@ -98,7 +109,7 @@ export function completions(serving: Serving) {
       idPrefix: 'cmpl-',
       object: 'text_completion',
       chunkObject: 'text_completion',
-      names: COMPLETION_FIELDS,
+      names: FIELDS,
       stream: body.stream === true,
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,

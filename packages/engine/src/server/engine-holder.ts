@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine } from '../engine.ts';
 import type { LoadProgress } from '../options.ts';
-import { OpenAiError } from './openai-error.ts';
+import { OpenAiError } from './errors/openai-error.ts';
 
 /** What the server is doing. */
 export type ServerState = 'loading' | 'ready' | 'restarting' | 'draining' | 'failed';

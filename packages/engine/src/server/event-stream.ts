@@ -10,7 +10,7 @@ import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
 import { contain } from '../contain.ts';
-import { toOpenAiError } from './openai-error.ts';
+import { toOpenAiError } from './errors/openai-error.ts';
 import { logFailure, type Serving } from './serving.ts';
 
 /** Writes one response's events. */

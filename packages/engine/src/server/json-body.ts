@@ -5,10 +5,10 @@
  */
 import type { Context } from 'hono';
 import type { z } from 'zod';
-import { badRequest, OpenAiError } from './openai-error.ts';
+import { badRequest, OpenAiError } from './errors/openai-error.ts';
 import { readBody } from './request-body.ts';
 import { requireModel, type Serving } from './serving.ts';
-import { explain } from './validation-message.ts';
+import { explain } from './errors/validation-message.ts';
 
 /** Arrays and objects inside one another, at most: tool schemas need some ten. Deeper ones would only exhaust recursive readers. */
 const MAX_DEPTH = 64;

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
-import { OpenAiError } from './openai-error.ts';
+import { OpenAiError } from './errors/openai-error.ts';
 
 /** Node's own request, which the HTTP server passes through the app. */
 function incomingOf(context: Context): IncomingMessage {

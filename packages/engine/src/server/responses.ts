@@ -7,7 +7,7 @@ import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
-import { type OpenAiError, RESPONSES_FIELDS, toOpenAiError } from './openai-error.ts';
+import { type FieldNames, type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import { type ResponseEvent, ResponseItems } from './response-items.ts';
 import { type ResponsesRequest, responsesRequest, toGenerateRequest } from './schemas/responses.ts';
 import {
@@ -19,6 +19,13 @@ import {
   unixSeconds,
   withOneCall,
 } from './serving.ts';
+
+/** Where responses keep the schemas of formats and the limits of answers. */
+const FIELDS: FieldNames = [
+  [/^responseFormat\.schema/, 'text.format.schema'],
+  [/^messages/, 'input'],
+  [/^maxTokens/, 'max_output_tokens'],
+];
 
 type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
@@ -122,7 +129,7 @@ export function responses(serving: Serving) {
     const abort = abortWithClient(context);
     const request = toGenerateRequest(body, abort.signal);
     const started = await startGeneration(serving, request).catch((error: unknown) => {
-      throw toOpenAiError(error, RESPONSES_FIELDS);
+      throw toOpenAiError(error, FIELDS);
     });
     const generation = body.parallel_tool_calls === false ? withOneCall(started) : started;
     const head: ResponseHead = { id: newId('resp_'), createdAt: unixSeconds(), body, model: serving.modelId };

@@ -11,7 +11,7 @@ import type { GenerateRequest } from '../request.ts';
 import type { Logger } from '../logger.ts';
 import type { EngineHolder } from './engine-holder.ts';
 import type { ServerMetrics } from './metrics.ts';
-import { type FieldNames, OpenAiError, toOpenAiError } from './openai-error.ts';
+import { type FieldNames, OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 
 /** What every route needs. */
 export interface Serving {
@@ -25,7 +25,7 @@ export interface Serving {
   readonly maxBodyBytes: number;
   /** When the model was loaded, in Unix seconds. */
   readonly created: number;
-  readonly logger: Logger;
+  readonly logger: Required<Logger>;
 }
 
 /** Under which name a request's context has its id. */

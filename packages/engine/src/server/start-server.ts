@@ -78,7 +78,7 @@ function answerBrokenRequests(server: Server): void {
 }
 
 /** Without a listener, an error of one response's stream would end the process. The socket's end tells the rest. */
-function surviveBrokenResponses(server: Server, logger: Logger): void {
+function surviveBrokenResponses(server: Server, logger: Required<Logger>): void {
   server.on('request', (_, response: ServerResponse) => {
     response.on('error', (error) => logger.warn('response failed', { reason: reasonOf(error) }));
   });

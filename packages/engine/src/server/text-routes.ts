@@ -8,12 +8,23 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import type { PromptRequest, ScoreInput } from '../request.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, DETOKENIZE_FIELDS, scoreFields, TOKENIZE_TEXT_FIELDS, toOpenAiError } from './openai-error.ts';
+import { badRequest, type FieldNames, toOpenAiError } from './errors/openai-error.ts';
 import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
 import { listOf, upTo } from './schemas/first-fault.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
 import { chatTool, MAX_TOOLS, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
 import type { Serving } from './serving.ts';
+
+/** Where `/tokenize` keeps a plain text. */
+const TOKENIZE_TEXT_FIELDS: FieldNames = [[/^messages/, 'prompt']];
+
+const DETOKENIZE_FIELDS: FieldNames = [[/^ids/, 'tokens']];
+
+/** Where `/v1/score` keeps its inputs, of which there may be one or several. */
+const scoreFields = (inputs: number): FieldNames => [
+  [/^messages/, 'input'],
+  [/^inputs\[(\d+)\](?:\.ids)?/, inputs === 1 ? 'input' : 'input[$1]'],
+];
 
 const tokenizeRequest = z.object({
   model: z.string().nullish(),

@@ -75,7 +75,7 @@ export class WorkerClient {
   /** Settles when the worker is gone: null after `dispose`, the error otherwise. Never rejects. */
   readonly closed: Promise<EngineError | null>;
   readonly #worker: Worker;
-  readonly #logger: Logger;
+  readonly #logger: Required<Logger>;
   readonly #listeners = new Map<number, JobListener>();
   readonly #reports = new Map<number, { resolve: (report: WorkerReport) => void; reject: (error: Error) => void }>();
   #routingListener: ((routing: LayerRouting) => void) | null = null;
@@ -130,7 +130,7 @@ export class WorkerClient {
         const receive = (message: FromWorker): void => {
           try {
             if (message.type === 'progress') onProgress(message.step);
-            else if (message.type === 'log') logger[message.level](message.message, message.fields);
+            else if (message.type === 'log') logger[message.level]?.(message.message, message.fields);
           } catch (error) {
             reject(error);
           }
@@ -148,7 +148,7 @@ export class WorkerClient {
       gate.stop();
       // An error of a thread that nobody listens to any more would be one of the process.
       worker.on('error', (late) =>
-        logger.debug('the worker failed after its load was given up', { reason: String(late) }),
+        logger.debug?.('the worker failed after its load was given up', { reason: String(late) }),
       );
       void ended(worker, gate, 'name' in data.runner ? LONGEST_STEP_MS : SHORT_WAIT_MS);
       throw error;

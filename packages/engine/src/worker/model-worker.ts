@@ -31,7 +31,7 @@ function loadingStep(progress: number | LoadingStep, totalBytes: number): Loadin
   return { what: 'model', doneBytes, totalBytes, readMs: 0, convertMs: 0, sessionMs: 0 };
 }
 
-function portLogger(post: (message: FromWorker) => void): Logger {
+function portLogger(post: (message: FromWorker) => void): Required<Logger> {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields?: Readonly<Record<string, unknown>>): void =>

@@ -163,7 +163,7 @@ describe('requests', () => {
       ['/v1/completions', { prompt: 'x', suffix: 'y' }, 'suffix', /not supported/],
       ['/v1/completions', { prompt: 'x', best_of: 3 }, 'best_of', /n choices/],
       ['/detokenize', { tokens: [1, 9999] }, 'tokens[1]', /0 to 4095/],
-      ['/tokenize', { prompt: 'a '.repeat(140_000) }, 'prompt', /too long: found more than 131072 tokens/],
+      ['/tokenize', { prompt: 'a '.repeat(140_000) }, 'prompt', /too long · found more than 131072 tokens/],
       ['/tokenize', { messages: [{ role: 'user', content: 'a '.repeat(140_000) }] }, 'messages', /too long/],
       ['/tokenize', {}, 'prompt', /exactly one/],
       [CHAT, chat('x', { logit_bias: biases(1025) }), 'logit_bias', /found 1025 entries, give at most 1024/],

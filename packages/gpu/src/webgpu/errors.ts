@@ -11,10 +11,10 @@ export class WebGpuDeviceLostError extends DeviceError {
   constructor(operation: string, reason: string, message: string, options?: ErrorOptions) {
     const advice =
       reason === 'destroyed'
-        ? 'Keep the device alive until all that runs on it is disposed of.'
-        : 'Dispose of what ran on it, and make it anew.';
+        ? 'keep the device alive until all that runs on it is disposed of'
+        : 'dispose of what ran on it, and make it anew';
     const found = message === '' ? '' : ` (${message})`;
-    super('webgpu', operation, 'lost', `The WebGPU device was lost: ${reason}${found}. ${advice}`, options);
+    super('webgpu', operation, 'lost', `The WebGPU device was lost · ${reason}${found} · ${advice}`, options);
     this.reason = reason;
   }
 }
@@ -22,7 +22,13 @@ export class WebGpuDeviceLostError extends DeviceError {
 /** WebGPU refused a call: an invalid use of a buffer, or a limit of the device. */
 export class WebGpuValidationError extends DeviceError {
   constructor(operation: string, message: string, options?: ErrorOptions) {
-    super('webgpu', operation, 'validation', `WebGPU refused ${operation}: ${message}`, options);
+    super(
+      'webgpu',
+      operation,
+      'validation',
+      `WebGPU refused ${operation} · ${message} · check the buffers, their usages and the device's limits`,
+      options,
+    );
   }
 }
 
@@ -36,7 +42,7 @@ export function fromGpuError(operation: string, requestedBytes: number, error: G
       'webgpu',
       operation,
       'internal',
-      `The WebGPU implementation failed in ${operation}: ${error.message}`,
+      `The WebGPU implementation failed in ${operation} · ${error.message} · try again, or update browser and driver`,
       { cause: error },
     );
   }
@@ -48,7 +54,7 @@ export function outOfMemory(requestedBytes: number, options?: ErrorOptions): Out
   return new OutOfDeviceMemoryError(
     'webgpu',
     requestedBytes,
-    `The WebGPU device cannot give ${requestedBytes} bytes of memory. Ask for less at a time.`,
+    `The WebGPU device is out of memory · it cannot give ${requestedBytes} bytes · ask for less at a time`,
     options,
   );
 }
@@ -62,6 +68,6 @@ export function compileFailure(shader: string, device: string, log: string): Ker
   return new KernelCompileError(
     device,
     log,
-    `The WGSL of ${shader} did not compile on ${device}: ${log}. Please report it; backend "cpu" does the same work.`,
+    `The WGSL of ${shader} did not compile on ${device} · ${log} · report it; backend "cpu" does the same work`,
   );
 }

@@ -1,5 +1,5 @@
 import { InvalidConfigError } from '../errors.ts';
-import { isJsonObject, type JsonObject } from '../json-text.ts';
+import { isJsonObject, type JsonObject } from '../files/json-text.ts';
 
 /** No dimension of a model comes near it; a larger one is a broken file. */
 const MAX_SIZE = 2 ** 31 - 1;

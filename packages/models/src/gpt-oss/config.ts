@@ -1,5 +1,5 @@
 import { InvalidConfigError, UnsupportedArchitectureError } from '../errors.ts';
-import { isJsonObject } from '../json-text.ts';
+import { isJsonObject } from '../files/json-text.ts';
 import { ConfigFields } from './config-fields.ts';
 
 /** Layers each take a table entry: a config that claims more than any model has must not exhaust memory. */

@@ -4,9 +4,9 @@
  */
 
 import { MissingTensorsError, TensorMismatchError, UnexpectedTensorsError } from '../errors.ts';
-import { MXFP4_BLOCK } from '../mxfp4.ts';
-import type { ExpertTensor, Tensor, TensorDtype } from '../tensor.ts';
-import { rowsOf } from '../tensor-rows.ts';
+import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES } from '../tensors/mxfp4.ts';
+import type { ExpertTensor, Tensor, TensorDtype } from '../tensors/tensor.ts';
+import { rowsOf } from '../tensors/tensor-rows.ts';
 import type { GptOssConfig, GptOssLayout } from './config.ts';
 import type { GptOssLayerWeights, GptOssWeights } from './weights.ts';
 
@@ -141,7 +141,7 @@ function expertTable(
   const { blocks, scales } = layoutNames[layout];
   const perRow = columns / MXFP4_BLOCK;
   return [
-    { name: name + blocks, dtype: 'U8', shape: [experts, rows, perRow, MXFP4_BLOCK / 2] },
+    { name: name + blocks, dtype: 'U8', shape: [experts, rows, perRow, MXFP4_BLOCK_BYTES] },
     { name: name + scales, dtype: 'U8', shape: [experts, rows, perRow] },
   ];
 }

@@ -1,4 +1,4 @@
-import type { ExpertTensor, Tensor } from '../tensor.ts';
+import type { ExpertTensor, Tensor } from '../tensors/tensor.ts';
 
 /** One decoder layer's tensors, whatever the file calls them. Linear weights are [out, in], bf16. */
 export interface GptOssLayerWeights {

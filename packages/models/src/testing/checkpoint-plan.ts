@@ -7,7 +7,7 @@
 import { InvalidConfigError } from '../errors.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from '../gpt-oss/config.ts';
 import { gptOssTensorTable, type TensorSpecification } from '../gpt-oss/tensors.ts';
-import { DTYPE_BYTES } from '../tensor.ts';
+import { DTYPE_BYTES } from '../tensors/tensor.ts';
 import {
   publishedConfigText,
   publishedGenerationConfigText,

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { bytesToByteLevel } from '../byte-level.ts';
+import { bytesToByteLevel } from '../tokenizer/byte-level.ts';
 import { publishedSpecialTokens } from './published-models.ts';
 
 /** The part of tiktoken's o200k_base.json that is used here. */

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../../src/tokenizer.ts';
+import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 const SPECIAL_TOKENS = [
   '<|startoftext|>',

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createTokenizer } from '../../src/tokenizer.ts';
+import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 

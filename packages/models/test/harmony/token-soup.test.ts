@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { HarmonyParseError } from '../../src/errors.ts';
 import { HarmonyParser, isToolName, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
-import type { Tokenizer } from '../../src/tokenizer.ts';
+import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { ByteTokenizer } from './byte-tokenizer.ts';
 import { pocketTokenizer } from './pocket-dictionary.ts';
 

@@ -4,10 +4,10 @@ import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { Tiktoken } from 'tiktoken/lite';
 import { UnknownTokenError } from '../../src/errors.ts';
-import { bytesToByteLevel } from '../../src/byte-level.ts';
-import { parseJsonText } from '../../src/json-text.ts';
+import { bytesToByteLevel } from '../../src/tokenizer/byte-level.ts';
+import { parseJsonText } from '../../src/files/json-text.ts';
 import { publishedSpecialTokens, publishedTokenizerText } from '../../src/testing/index.ts';
-import { createTokenizer, type Tokenizer } from '../../src/tokenizer.ts';
+import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { publishedCheckpoints } from '../fixtures/published-checkpoints.ts';
 
 /** The part of tokenizer.json that is looked at here. */

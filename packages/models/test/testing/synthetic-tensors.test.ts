@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { decodeBf16 } from '../../src/half-precision.ts';
-import { decodeMxfp4 } from '../../src/mxfp4.ts';
+import { decodeBf16 } from '../../src/tensors/half-precision.ts';
+import { decodeMxfp4 } from '../../src/tensors/mxfp4.ts';
 import {
   CHUNK_BYTES,
   type PlannedTensor,

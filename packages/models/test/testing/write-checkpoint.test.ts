@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCheckpointTensors } from '../../src/checkpoint-tensors.ts';
+import { openCheckpointTensors } from '../../src/files/checkpoint-tensors.ts';
 import { FolderNotEmptyError } from '../../src/errors.ts';
 import { openSnapshot } from '../../src/snapshot.ts';
 import { planPublishedCheckpoint, syntheticTensorBytes, writeSyntheticCheckpoint } from '../../src/testing/index.ts';
 import { writeSafetensorsFile } from '../../src/testing/write-checkpoint.ts';
-import { openSafetensors } from '../../src/safetensors.ts';
+import { openSafetensors } from '../../src/files/safetensors.ts';
 import { publishedCheckpoints, publishedTensors } from '../fixtures/published-checkpoints.ts';
 import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
 

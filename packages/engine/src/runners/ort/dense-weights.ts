@@ -1,4 +1,4 @@
-import { readTensorBytes } from '@switchyard/models';
+import { decodeBf16, readTensorBytes } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
 import type { Constant } from './graph.ts';
 import type { Weight } from './weight.ts';
@@ -100,18 +100,10 @@ function readPart(reader: WeightReader, tensor: Tensor, first: number, count: nu
   return reader.read(tensor, first * width, (first + count) * width);
 }
 
-/** bf16 or f32 bytes, aligned to their width, as f32. */
+/** bf16 or f32 bytes as f32. */
 function widen(tensor: Tensor, bytes: Uint8Array, values: Float32Array): void {
-  if (bytesOf(tensor) === 4) {
-    new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
-    return;
-  }
-  // As bits: JavaScript may change a signaling NaN that passes through a number.
-  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, values.length);
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let index = 0; index < bits.length; index++) {
-    bits[index] = (halves[index] as number) << 16;
-  }
+  if (tensor.dtype === 'F32') new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
+  else decodeBf16(bytes, values);
 }
 
 function bytesOf(tensor: Tensor): 2 | 4 {

@@ -1,8 +1,6 @@
 import type { GptOssConfig } from '@switchyard/models';
 import type { ExpertPrecision } from '../runner-module.ts';
 
-export type { ExpertPrecision };
-
 /**
  * Expert weights in the forms that ONNX Runtime's CPU kernels take.
  *

@@ -1,3 +1,4 @@
+import { MXFP4_BLOCK } from '@switchyard/models';
 import type { Bf16ExpertTensor, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { f32Constant, f32View, readF32 } from './dense-weights.ts';
 import { byteLength } from './element-type.ts';
@@ -13,7 +14,7 @@ export function expertTensors({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp
 }
 
 /** Weights in one block, and one scale, of both MXFP4 and MatMulNBits. */
-export const BLOCK = 32;
+export const BLOCK = MXFP4_BLOCK;
 
 /** The order in which a matrix's rows are read: row i of the result is row `order(i)` of the checkpoint's. */
 export type RowOrder = (row: number, rows: number) => number;

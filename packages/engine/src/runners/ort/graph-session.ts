@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { StepClock } from './layer-loop.ts';
 import type { GraphBuilder } from './graph.ts';
-import type { RunnerLogger } from './runner-logger.ts';
+import type { Logger } from '../../logger.ts';
 import { WeightReader } from './weight-reader.ts';
 
 /** The named tensors of one run. */
@@ -16,7 +16,7 @@ export interface SessionOptions {
   readonly threads: number | undefined;
   /** Hears how long the runs take. */
   readonly clock: StepClock;
-  readonly logger?: RunnerLogger;
+  readonly logger?: Logger;
   /** Reads the weights. Defaults to one of its own for every session. */
   readonly reader?: WeightReader;
   /**

@@ -5,21 +5,21 @@ import { ContextLengthError, DisposedError } from '../../errors.ts';
 import { runLayers } from './layer-loop.ts';
 import type { StepClock } from './layer-loop.ts';
 import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import type { ExpertPrecision } from '../runner-module.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
 import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
 import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
-import type { ExpertPrecision } from './expert-form.ts';
 import { loadModel } from './load-model.ts';
 import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
-import type { RunnerLogger } from './runner-logger.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
 const LARGE_MODEL_BYTES = 2 ** 30;
@@ -44,7 +44,7 @@ export interface OrtRunnerOptions {
   readonly router?: RouterBackend | 'auto';
   /** The router's GPU, as `createRouter` takes it: where one is named, the router runs there or the load fails. */
   readonly device?: number | string;
-  readonly logger?: RunnerLogger;
+  readonly logger?: Logger;
   /** Hears of the load after every part of a layer. What it throws ends the load. */
   readonly onProgress?: (step: LoadingStep) => void;
 }

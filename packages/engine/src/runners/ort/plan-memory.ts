@@ -5,10 +5,11 @@
  */
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
+import type { ExpertPrecision } from '../runner-module.ts';
 import { LONGEST_PIECE } from './batch-pieces.ts';
 import { MOST_SESSION_BYTES, divideExperts } from './expert-division.ts';
 import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
-import type { ExpertForm, ExpertPrecision } from './expert-form.ts';
+import type { ExpertForm } from './expert-form.ts';
 import { KvCache } from './kv-cache.ts';
 
 /** What changes the memory of a runner. */

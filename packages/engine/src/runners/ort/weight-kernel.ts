@@ -1,7 +1,6 @@
-import { MXFP4_BLOCK } from '@switchyard/models';
+import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, MXFP4_HALF_UNITS } from '@switchyard/models';
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
-import type { WeightReader } from './weight-reader.ts';
 
 /** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
 interface ConversionKernel {
@@ -26,6 +25,11 @@ interface ConversionKernel {
   bf16_to_blocks8(values: number, output: number, scales: number, blocks: number): void;
 }
 
+/** What the bytes of tensors come from: `read` fills `target` with bytes `begin` to `end` (exclusive). */
+interface TensorReader {
+  read(tensor: Tensor, begin: number, end: number, target: Uint8Array): unknown;
+}
+
 /** Converted blocks; views that are valid until the next conversion. */
 export interface ConvertedBlocks {
   /** u8 [blocks, 16] of 4-bit codes, low nibble first, or u8 [blocks, 32]. */
@@ -33,9 +37,6 @@ export interface ConvertedBlocks {
   /** f32 [blocks]. */
   readonly scales: Float32Array;
 }
-
-/** MXFP4 (E2M1) codes 0 to 7 in half units; codes 8 to 15 are their negatives. */
-const HALF_UNITS = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 
 const MOST_HALF_UNITS = 12;
 const EXTREMES = 2 * MOST_HALF_UNITS + 1;
@@ -48,7 +49,7 @@ const stepOf = (extreme: number): number => (extreme === 0 ? 1 : extreme / -8);
 /** The 4-bit codes of all MXFP4 codes in blocks of each extreme, u8 [25, 16]. */
 const CODES_4 = Uint8Array.from({ length: EXTREMES * 16 }, (_, index) => {
   const step = stepOf((index >> 4) - MOST_HALF_UNITS);
-  return Math.min(15, Math.round((HALF_UNITS[index & 15] as number) / step) + 8);
+  return Math.min(15, Math.round((MXFP4_HALF_UNITS[index & 15] as number) / step) + 8);
 });
 const STEPS = Float32Array.from({ length: EXTREMES }, (_, index) => stepOf(index - MOST_HALF_UNITS));
 
@@ -84,8 +85,8 @@ export class WeightKernel {
   readonly mostBlocks = MOST_BLOCKS;
 
   /** Blocks of an MXFP4 tensor as 4-bit steps or, exactly, as 8-bit half units. */
-  mxfp4(reader: WeightReader, weight: Mxfp4Tensor, first: number, blocks: number, bits: 4 | 8): ConvertedBlocks {
-    const blockBytes = MXFP4_BLOCK / 2;
+  mxfp4(reader: TensorReader, weight: Mxfp4Tensor, first: number, blocks: number, bits: 4 | 8): ConvertedBlocks {
+    const blockBytes = MXFP4_BLOCK_BYTES;
     const end = first + blocks;
     reader.read(weight.blocks, first * blockBytes, end * blockBytes, this.#bytes(INPUT_AT, blocks * blockBytes));
     reader.read(weight.scales, first, end, this.#bytes(EXPONENTS_AT, blocks));
@@ -107,7 +108,7 @@ export class WeightKernel {
   }
 
   /** Blocks of a bf16 tensor as 8-bit steps, of which the largest magnitude of a block is 127. */
-  bf16(reader: WeightReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
+  bf16(reader: TensorReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
     const blockBytes = 2 * MXFP4_BLOCK;
     reader.read(tensor, first * blockBytes, (first + blocks) * blockBytes, this.#bytes(INPUT_AT, blocks * blockBytes));
     this.#kernel.bf16_to_blocks8(INPUT_AT, OUTPUT_AT, SCALES_AT, blocks);

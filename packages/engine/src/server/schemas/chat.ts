@@ -7,11 +7,17 @@
 import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
-import { MAX_CHOICES } from '../choices.ts';
-import { badRequest } from '../openai-error.ts';
+import { badRequest } from '../errors/openai-error.ts';
 import { content, plainText } from './content.ts';
 import { listOf, someOf, upTo } from './first-fault.ts';
-import { refusedFields, samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
+import {
+  choiceCount,
+  refusedFields,
+  samplingFields,
+  toSamplingOptions,
+  toStopOptions,
+  topLogprobs,
+} from './sampling.ts';
 import {
   chatResponseFormat,
   chatTool,
@@ -52,11 +58,11 @@ export const chatRequest = z.object({
   messages: someOf(message),
   max_tokens: z.number().int().min(1).nullish(),
   max_completion_tokens: z.number().int().min(1).nullish(),
-  n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
+  n: choiceCount.nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   logprobs: z.boolean().nullish(),
-  top_logprobs: z.number().int().min(0).max(20).nullish(),
+  top_logprobs: topLogprobs.nullish(),
   tools: upTo(MAX_TOOLS, chatTool).nullish(),
   tool_choice: chatToolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),

@@ -4,8 +4,8 @@
  * @module
  */
 import type { HarmonyMessage } from '@switchyard/models';
-import { badRequest } from '../openai-error.ts';
-import { explain } from '../validation-message.ts';
+import { badRequest } from '../errors/openai-error.ts';
+import { explain } from '../errors/validation-message.ts';
 import { chatRequest, toHarmonyMessages } from './chat.ts';
 
 /** The same messages as harmony's. @throws OpenAiError 400 that names the first that is wrong */

@@ -6,10 +6,10 @@
 import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
-import { badRequest } from '../openai-error.ts';
+import { badRequest } from '../errors/openai-error.ts';
 import { content, plainText } from './content.ts';
 import { listOf, mapOf, someOf, upTo } from './first-fault.ts';
-import { samplingFields, toSamplingOptions, toStopOptions } from './sampling.ts';
+import { samplingFields, toSamplingOptions, toStopOptions, topLogprobs } from './sampling.ts';
 import {
   MAX_TOOLS,
   reasoningEffort,
@@ -65,7 +65,7 @@ export const responsesRequest = z.object({
   text: z.object({ format: responsesTextFormat.nullish() }).nullish(),
   tools: upTo(MAX_TOOLS, responsesTool).nullish(),
   tool_choice: responsesToolChoice.nullish(),
-  top_logprobs: z.number().int().min(0).max(20).nullish(),
+  top_logprobs: topLogprobs.nullish(),
   include: listOf(z.string()).nullish(),
 });
 

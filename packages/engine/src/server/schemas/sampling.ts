@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from 'zod';
+import { MOST_STOP_STRINGS, MOST_TOP_LOGPROBS, type NumberRange, SAMPLING_RANGES } from '../../ranges.ts';
 import type { SamplingOptions } from '../../request.ts';
 import { mapOf, upTo } from './first-fault.ts';
 
@@ -16,22 +17,35 @@ const MOST_BIASES = 1024;
 /** A token id as a key of `logit_bias`. */
 const tokenIdKey = z.string().regex(/^\d{1,9}$/, 'keys are token ids');
 
+const within = ({ minimum, maximum, aboveMinimum }: NumberRange) =>
+  (aboveMinimum === true ? z.number().gt(minimum) : z.number().min(minimum)).max(maximum);
+
+/** `top_logprobs` of chat completions and responses, `logprobs` of completions. */
+export const topLogprobs = z.number().int().min(0).max(MOST_TOP_LOGPROBS);
+
 /** Fields with `null` allowed where OpenAI's clients send it for "not set". */
 export const samplingFields = {
+  // OpenAI's range: narrower than the engine's.
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   top_k: z.number().int().min(-1).nullish(),
-  min_p: z.number().min(0).max(1).nullish(),
+  min_p: within(SAMPLING_RANGES.minP).nullish(),
   // Not int(): clients send any 64-bit seed, and JSON makes the nearest number of it.
   seed: z.number().refine(Number.isInteger, 'give an integer').nullish(),
-  presence_penalty: z.number().min(-2).max(2).nullish(),
-  frequency_penalty: z.number().min(-2).max(2).nullish(),
-  repetition_penalty: z.number().gt(0).max(10).nullish(),
-  logit_bias: mapOf(tokenIdKey, z.number().min(-100).max(100), MOST_BIASES).nullish(),
-  stop: z.union([z.string().min(1), upTo(16, z.string().min(1))]).nullish(),
+  presence_penalty: within(SAMPLING_RANGES.presencePenalty).nullish(),
+  frequency_penalty: within(SAMPLING_RANGES.frequencyPenalty).nullish(),
+  repetition_penalty: within(SAMPLING_RANGES.repetitionPenalty).nullish(),
+  logit_bias: mapOf(tokenIdKey, within(SAMPLING_RANGES.logitBias), MOST_BIASES).nullish(),
+  stop: z.union([z.string().min(1), upTo(MOST_STOP_STRINGS, z.string().min(1))]).nullish(),
   stop_token_ids: upTo(64, z.number().int().min(0)).nullish(),
   ignore_eos: z.boolean().nullish(),
 };
+
+/** Choices of one request, at most. */
+export const MAX_CHOICES = 16;
+
+/** `n` of chat completions and completions. */
+export const choiceCount = z.number().int().min(1).max(MAX_CHOICES);
 
 const refused = (advice: string) => z.null(advice).optional();
 const SCHEMA_ADVICE = 'not supported: send a JSON schema as response_format to /v1/chat/completions instead';

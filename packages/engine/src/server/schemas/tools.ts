@@ -6,7 +6,7 @@
 import type { HarmonyTool, JsonValue, ReasoningEffort } from '@switchyard/models';
 import { z } from 'zod';
 import type { ResponseFormat, ToolChoice, ToolDeclaration } from '../../request.ts';
-import { badRequest } from '../openai-error.ts';
+import { badRequest } from '../errors/openai-error.ts';
 
 /** Tools of one request, at most. */
 export const MAX_TOOLS = 128;

@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import { TextDecoder } from 'node:util';
 import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';
-import type { Tokenizer } from '../../tokenizer.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HeaderSection, readHeader } from './header.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../../tokenizer.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { HarmonyParser, type HarmonyParserOptions, type ParsedHarmonyMessage } from './parse.ts';
 import type { HarmonyAnswer, HarmonyMessage, HarmonyToolCall } from './types.ts';
 

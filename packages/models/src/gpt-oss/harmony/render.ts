@@ -5,7 +5,7 @@
  * @module
  */
 import { TooManyTokensError, UnknownToolResultError } from '../../errors.ts';
-import type { Tokenizer } from '../../tokenizer.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HarmonyFormat, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 import { commentLines } from './json-schema.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';

@@ -1,5 +1,5 @@
 import { MissingSpecialTokenError } from '../../errors.ts';
-import type { Tokenizer } from '../../tokenizer.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
 /** The ids of harmony's markers in one vocabulary. */
 export interface HarmonyTokens {

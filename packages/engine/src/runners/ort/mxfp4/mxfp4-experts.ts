@@ -1,4 +1,4 @@
-import { readTensorBytes } from '@switchyard/models';
+import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, readTensorBytes } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
 import type { DispatchPlan } from '@switchyard/router-kernel';
 import { ACTIVATION_BYTES, MOST_ROWS, RESERVED_BYTES, TILE, loadMxfp4Kernel } from './mxfp4-kernel.ts';
@@ -50,8 +50,6 @@ interface StepRegion {
   readonly weights: number;
 }
 
-const BLOCK = 32;
-const BLOCK_BYTES = 16;
 const F32_BYTES = 4;
 const I32_BYTES = 4;
 const PAGE_BYTES = 65536;
@@ -120,7 +118,7 @@ export class Mxfp4Experts {
   unpack(layer: number, expert: number, part: 'gateUp' | 'down', target: number): void {
     const { codes, scales, outputs, blocks } = this.#linear(layer, part);
     this.#kernel.unpack(
-      codes + expert * outputs * blocks * BLOCK_BYTES,
+      codes + expert * outputs * blocks * MXFP4_BLOCK_BYTES,
       scales + expert * outputs * blocks * F32_BYTES,
       target,
       outputs,
@@ -187,7 +185,7 @@ export class Mxfp4Experts {
   ): void {
     const { codes, scales, bias, outputs, blocks } = this.#linear(layer, part);
     this.#kernel.linear(
-      codes + expert * outputs * blocks * BLOCK_BYTES,
+      codes + expert * outputs * blocks * MXFP4_BLOCK_BYTES,
       scales + expert * outputs * blocks * F32_BYTES,
       bias + expert * outputs * F32_BYTES,
       input.values,
@@ -202,7 +200,7 @@ export class Mxfp4Experts {
 
   /** Makes the kernel's input of `length` f32 values, whole rows on end. */
   #quantize(values: number, target: QuantizedRows, length: number): void {
-    this.#kernel.quantize(values, target.values, target.steps, length / BLOCK);
+    this.#kernel.quantize(values, target.values, target.steps, length / MXFP4_BLOCK);
   }
 
   #linear(layer: number, part: 'gateUp' | 'down'): Linear {
@@ -214,7 +212,7 @@ export class Mxfp4Experts {
   }
 
   #linearBytes({ outputs, blocks }: Linear): number {
-    return this.#shape.experts * outputs * (blocks * (BLOCK_BYTES + F32_BYTES) + F32_BYTES);
+    return this.#shape.experts * outputs * (blocks * (MXFP4_BLOCK_BYTES + F32_BYTES) + F32_BYTES);
   }
 
   #addLinear({ weight, bias }: GptOssLayerWeights['gateUp'], readF32: ReadF32): Linear {
@@ -222,7 +220,7 @@ export class Mxfp4Experts {
       throw new TypeError(`Experts as ${weight.kind} · MXFP4 is needed here · compute them with ONNX Runtime`);
     }
     const [, outputs, columns] = weight.shape;
-    const blocks = columns / BLOCK;
+    const blocks = columns / MXFP4_BLOCK;
     const codes = this.#copy(tiledCodes(weight, blocks));
     const scales = this.#copy(tiledScales(weight, blocks));
     return { codes, scales, bias: this.#copy(readF32(bias)), outputs, blocks };
@@ -258,7 +256,7 @@ export class Mxfp4Experts {
   }
 
   #allocateQuantized(length: number): QuantizedRows {
-    const blocks = length / BLOCK;
+    const blocks = length / MXFP4_BLOCK;
     return { values: this.#allocate(blocks * ACTIVATION_BYTES), steps: this.#allocate(blocks * F32_BYTES) };
   }
 
@@ -274,7 +272,7 @@ export class Mxfp4Experts {
 }
 
 /** Words of a block's codes. */
-const WORDS = BLOCK_BYTES / 4;
+const WORDS = MXFP4_BLOCK_BYTES / 4;
 
 /** Half the value of each E8M0 scale (OCP Microscaling Formats 1.0), for half units: 2^(byte - 128), NaN for 255. */
 const HALF_SCALES = Float32Array.from({ length: 256 }, (_, byte) => (byte === 255 ? NaN : 2 ** (byte - 128)));

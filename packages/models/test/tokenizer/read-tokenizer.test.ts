@@ -3,11 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { readTokenizer, readTokenizerInThread } from '../src/read-tokenizer.ts';
-import { embeddedCheckpointPath, openSnapshot } from '../src/snapshot.ts';
-import { TokenTable } from '../src/token-table.ts';
-import { O200K_PATTERN } from '../src/split-pattern.ts';
-import { syntheticTokenizer } from './fixtures/synthetic-checkpoint.ts';
+import { readTokenizer, readTokenizerInThread } from '../../src/tokenizer/read-tokenizer.ts';
+import { embeddedCheckpointPath, openSnapshot } from '../../src/snapshot.ts';
+import { TokenTable } from '../../src/tokenizer/token-table.ts';
+import { O200K_PATTERN } from '../../src/tokenizer/split-pattern.ts';
+import { syntheticTokenizer } from '../fixtures/synthetic-checkpoint.ts';
 
 /** Spaces that make a file too large to be read without a thread. */
 const PADDING = ' '.repeat(2 ** 20);

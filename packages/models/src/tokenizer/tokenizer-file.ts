@@ -1,6 +1,6 @@
 import { bytesToByteLevel, byteLevelToBytes } from './byte-level.ts';
-import { InvalidTokenizerError } from './errors.ts';
-import { isJsonObject, type JsonObject } from './json-text.ts';
+import { InvalidTokenizerError } from '../errors.ts';
+import { isJsonObject, type JsonObject } from '../files/json-text.ts';
 
 /** A byte-level BPE tokenizer as tokenizer.json describes it, checked. */
 export interface TokenizerDefinition {

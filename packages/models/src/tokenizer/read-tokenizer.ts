@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { readJsonFile } from './json-file.ts';
+import { readJsonFile } from '../files/json-file.ts';
 import { TokenTable, type TokenTableData } from './token-table.ts';
 import { parseTokenizerFile } from './tokenizer-file.ts';
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { DisposedError } from '../src/errors.ts';
-import { loadMemoryMap } from '../src/memory-map.ts';
-import { RegionFile } from '../src/region-file.ts';
-import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
+import { DisposedError } from '../../src/errors.ts';
+import { loadMemoryMap } from '../../src/files/memory-map.ts';
+import { RegionFile } from '../../src/files/region-file.ts';
+import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 2654435761) >>> 24);
 

@@ -1,6 +1,6 @@
 /** bf16 and IEEE f16 to f32, from their raw little-endian bytes. Every bf16 and f16 has an exact f32. */
 
-import { InvalidTensorDataError } from './errors.ts';
+import { InvalidTensorDataError } from '../errors.ts';
 
 /**
  * Decodes bf16, the upper half of an f32.

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { FileNotReadableError, InvalidShardIndexError, MissingShardError } from './errors.ts';
+import { FileNotReadableError, InvalidShardIndexError, MissingShardError } from '../errors.ts';
 import { isJsonObject } from './json-text.ts';
 import { readJsonFile } from './json-file.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
-import type { Tensor } from './tensor.ts';
+import type { Tensor } from '../tensors/tensor.ts';
 
 /** The tensors of a checkpoint folder, whatever number of files they are in. */
 export interface CheckpointTensors extends Disposable {
@@ -52,7 +52,7 @@ export function openCheckpointTensors(folder: string, options: SafetensorsOption
 
 function findFiles(folder: string): string[] {
   if (existsSync(join(folder, SINGLE_FILE))) return [SINGLE_FILE];
-  const advice = 'Point to a folder with config.json and safetensors weights in it.';
+  const advice = 'point to a folder with config.json and safetensors weights in it';
   let names: string[];
   try {
     names = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));

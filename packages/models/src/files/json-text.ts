@@ -1,4 +1,4 @@
-import { DuplicateJsonKeyError, InvalidJsonError } from './errors.ts';
+import { DuplicateJsonKeyError, InvalidJsonError } from '../errors.ts';
 
 /** An object of parsed JSON. */
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { InvalidTensorDataError } from '../src/errors.ts';
-import { decodeBf16, decodeF16 } from '../src/half-precision.ts';
+import { InvalidTensorDataError } from '../../src/errors.ts';
+import { decodeBf16, decodeF16 } from '../../src/tensors/half-precision.ts';
 
 /** All 65536 patterns, little-endian. */
 const everyHalf = new Uint8Array(131072);

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { DisposedError, FileNotReadableError } from './errors.ts';
+import { DisposedError, FileNotReadableError } from '../errors.ts';
 import { loadMemoryMap, type MapRegion } from './memory-map.ts';
 
 /** The largest number of bytes asked of the system in one read. */
@@ -28,7 +28,7 @@ export class RegionFile {
       this.size = status.size;
     } catch (cause) {
       if (descriptor !== null) closeSync(descriptor);
-      throw new FileNotReadableError(path, 'Check the path and its permissions.', cause);
+      throw new FileNotReadableError(path, 'check the path and its permissions', cause);
     }
     this.#descriptor = descriptor;
   }
@@ -45,7 +45,7 @@ export class RegionFile {
       if (got === 0) {
         throw new FileNotReadableError(
           this.path,
-          'Open the checkpoint again when nothing writes to it.',
+          'open the checkpoint again when nothing writes to it',
           new RangeError(`it ends at byte ${offset + done}, before the ${this.size} bytes it had`),
         );
       }

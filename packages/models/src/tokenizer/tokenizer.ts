@@ -1,6 +1,6 @@
 import { Tiktoken } from 'tiktoken/lite';
 import { BytePairMerger } from './byte-pair-merging.ts';
-import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from './errors.ts';
+import { DisposedError, InvalidTokenizerError, TooManyTokensError, UnknownTokenError } from '../errors.ts';
 import { type TokenizerData, tokenizerDataOf } from './read-tokenizer.ts';
 import { mayHaveRun, O200K_PATTERN, translateSplitPattern } from './split-pattern.ts';
 import { TokenTable } from './token-table.ts';

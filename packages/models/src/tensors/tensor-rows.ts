@@ -1,4 +1,4 @@
-import { InvalidTensorDataError } from './errors.ts';
+import { InvalidTensorDataError } from '../errors.ts';
 import { readTensorBytes, tensorByteLength } from './tensor-bytes.ts';
 import type { Tensor } from './tensor.ts';
 

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { FileNotReadableError } from './errors.ts';
+import { FileNotReadableError } from '../errors.ts';
 import { parseJsonBytes } from './json-text.ts';
 
 /** The largest JSON file that is read, in bytes: several times the tokenizer.json of gpt-oss-120b. */
@@ -21,6 +21,6 @@ export function readFileBytes(path: string): Uint8Array {
     if (size > MAX_JSON_BYTES) throw new RangeError(`it has ${size} bytes, at most ${MAX_JSON_BYTES} are read`);
     return readFileSync(path);
   } catch (cause) {
-    throw new FileNotReadableError(path, 'Point to the folder of a GPT-OSS checkpoint.', cause);
+    throw new FileNotReadableError(path, 'point to the folder of a GPT-OSS checkpoint', cause);
   }
 }

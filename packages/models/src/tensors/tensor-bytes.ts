@@ -1,4 +1,4 @@
-import { InvalidTensorDataError } from './errors.ts';
+import { InvalidTensorDataError } from '../errors.ts';
 import { DTYPE_BYTES, type Tensor } from './tensor.ts';
 
 /** The size of a tensor in bytes, by its dtype and shape. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DisposedError, FileNotReadableError, InvalidTensorDataError } from '../src/errors.ts';
-import { openSafetensors } from '../src/safetensors.ts';
-import type { Tensor } from '../src/tensor.ts';
-import { readTensorBytes } from '../src/tensor-bytes.ts';
-import { rowsOf } from '../src/tensor-rows.ts';
-import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
-import { writeSafetensors } from './fixtures/write-safetensors.ts';
+import { DisposedError, FileNotReadableError, InvalidTensorDataError } from '../../src/errors.ts';
+import { openSafetensors } from '../../src/files/safetensors.ts';
+import type { Tensor } from '../../src/tensors/tensor.ts';
+import { readTensorBytes } from '../../src/tensors/tensor-bytes.ts';
+import { rowsOf } from '../../src/tensors/tensor-rows.ts';
+import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
+import { writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 const bytes = Uint8Array.from({ length: 96 }, (_, i) => (i * 37) % 256);
 

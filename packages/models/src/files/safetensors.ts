@@ -3,11 +3,11 @@
  * after the other without holes. See https://github.com/huggingface/safetensors#format.
  */
 
-import { InvalidSafetensorsError, DisposedError } from './errors.ts';
+import { InvalidSafetensorsError, DisposedError } from '../errors.ts';
 import { isJsonObject, parseJsonText } from './json-text.ts';
 import { RegionFile } from './region-file.ts';
 import type { MapRegion } from './memory-map.ts';
-import { DTYPE_BYTES, type Tensor, type TensorDtype } from './tensor.ts';
+import { DTYPE_BYTES, type Tensor, type TensorDtype } from '../tensors/tensor.ts';
 
 /** The longest header that the format's reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -118,7 +118,7 @@ class FileTensor implements Tensor {
 function readHeader(file: RegionFile): SafetensorsHeader {
   const { path, size } = file;
   if (size < 8) {
-    throw new InvalidSafetensorsError(path, 'file-too-small', `It has ${size} bytes, a header needs 8 at least`);
+    throw new InvalidSafetensorsError(path, 'file-too-small', `it has ${size} bytes, a header needs 8 at least`);
   }
   const lengthBytes = file.read(0, 8);
   const length = new DataView(lengthBytes.buffer).getBigUint64(0, true);
@@ -126,7 +126,7 @@ function readHeader(file: RegionFile): SafetensorsHeader {
     throw new InvalidSafetensorsError(
       path,
       'header-too-large',
-      `It claims a header of ${length} bytes, the format allows ${MAX_HEADER_BYTES}`,
+      `it claims a header of ${length} bytes, the format allows ${MAX_HEADER_BYTES}`,
     );
   }
   const headerBytes = Number(length);
@@ -134,7 +134,7 @@ function readHeader(file: RegionFile): SafetensorsHeader {
     throw new InvalidSafetensorsError(
       path,
       'header-past-end',
-      `It claims a header of ${headerBytes} bytes and has ${size} in all`,
+      `it claims a header of ${headerBytes} bytes and has ${size} in all`,
     );
   }
   return parseSafetensorsHeader(file.read(8, headerBytes), size, path);
@@ -153,17 +153,17 @@ export function parseSafetensorsHeader(header: Uint8Array, fileSize: number, pat
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(header);
   } catch {
-    throw new InvalidSafetensorsError(path, 'header-not-utf8', 'The header is no UTF-8');
+    throw new InvalidSafetensorsError(path, 'header-not-utf8', 'the header is no UTF-8');
   }
   if (!text.startsWith('{')) {
     throw new InvalidSafetensorsError(
       path,
       'header-not-object',
-      `The header begins with ${JSON.stringify(text.slice(0, 8))} instead of {`,
+      `the header begins with ${JSON.stringify(text.slice(0, 8))} instead of {`,
     );
   }
   const json = parseJsonText(text, `${path} (header)`);
-  if (!isJsonObject(json)) throw new InvalidSafetensorsError(path, 'header-not-object', 'The header is no JSON object');
+  if (!isJsonObject(json)) throw new InvalidSafetensorsError(path, 'header-not-object', 'the header is no JSON object');
 
   const metadata = parseMetadata(json['__metadata__'], path);
   const entries: TensorEntry[] = [];
@@ -191,19 +191,19 @@ function parseMetadata(value: unknown, path: string): ReadonlyMap<string, string
 }
 
 function parseEntry(name: string, value: unknown, path: string): TensorEntry {
-  if (!isJsonObject(value)) throw new InvalidSafetensorsError(path, 'tensor-entry', 'Its entry is no object', name);
+  if (!isJsonObject(value)) throw new InvalidSafetensorsError(path, 'tensor-entry', 'its entry is no object', name);
   const { dtype, shape, data_offsets: offsets } = value;
   if (!isTensorDtype(dtype)) {
     const known = Object.keys(DTYPE_BYTES).join(', ');
     const found = typeof dtype === 'string' ? dtype.slice(0, 40) : typeof dtype;
-    throw new InvalidSafetensorsError(path, 'dtype', `Its dtype is ${found}, known are ${known}`, name);
+    throw new InvalidSafetensorsError(path, 'dtype', `its dtype is ${found}, known are ${known}`, name);
   }
   if (!isSizeList(shape)) {
-    throw new InvalidSafetensorsError(path, 'shape', 'Its shape is no list of whole numbers from 0 to 2^53 - 1', name);
+    throw new InvalidSafetensorsError(path, 'shape', 'its shape is no list of whole numbers from 0 to 2^53 - 1', name);
   }
   const [begin, end] = isSizeList(offsets) && offsets.length === 2 ? offsets : [];
   if (begin === undefined || end === undefined || begin > end) {
-    throw new InvalidSafetensorsError(path, 'offsets', 'Its data_offsets are no pair of ascending whole numbers', name);
+    throw new InvalidSafetensorsError(path, 'offsets', 'its data_offsets are no pair of ascending whole numbers', name);
   }
   // BigInt, because the product of a lying shape may pass 2^53 and wrap round to something plausible.
   const bytes = shape.reduce((product, size) => product * BigInt(size), BigInt(DTYPE_BYTES[dtype]));
@@ -211,7 +211,7 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
     throw new InvalidSafetensorsError(
       path,
       'size-mismatch',
-      `Its shape [${shape.join(', ')}] of ${dtype} takes ${bytes} bytes, its data_offsets give it ${end - begin}`,
+      `its shape [${shape.join(', ')}] of ${dtype} takes ${bytes} bytes, its data_offsets give it ${end - begin}`,
       name,
     );
   }
@@ -234,7 +234,7 @@ function checkCoverage(entries: readonly TensorEntry[], available: number, path:
       throw new InvalidSafetensorsError(
         path,
         'past-end',
-        `It ends at byte ${end} of the data, which has ${available}`,
+        `it ends at byte ${end} of the data, which has ${available}`,
         name,
       );
     }
@@ -243,7 +243,7 @@ function checkCoverage(entries: readonly TensorEntry[], available: number, path:
       throw new InvalidSafetensorsError(
         path,
         fault,
-        `It begins at byte ${begin} of the data, the tensor before it ends at ${covered}`,
+        `it begins at byte ${begin} of the data, the tensor before it ends at ${covered}`,
         name,
       );
     }
@@ -253,7 +253,7 @@ function checkCoverage(entries: readonly TensorEntry[], available: number, path:
     throw new InvalidSafetensorsError(
       path,
       'trailing-bytes',
-      `Its tensors end at byte ${covered} of the data, which has ${available}`,
+      `its tensors end at byte ${covered} of the data, which has ${available}`,
     );
   }
 }

@@ -15,7 +15,7 @@ import {
   QueueFullError,
   UnsupportedError,
   WorkerCrashedError,
-} from '../errors.ts';
+} from '../../errors.ts';
 
 /** Statuses of failed requests. 499 (the client went away) is only ever seen in logs and metrics. */
 export type ErrorStatus = 400 | 401 | 404 | 405 | 408 | 413 | 415 | 429 | 499 | 500 | 503;
@@ -85,33 +85,6 @@ const CONVERSATION_FAULTS: Readonly<Record<string, string>> = {
 
 /** The engine's fields that an API keeps elsewhere: the start of the engine's name by the start of the request's. */
 export type FieldNames = readonly (readonly [engine: RegExp, request: string])[];
-
-/** Where chat completions keep the schemas of formats and tools. */
-export const CHAT_FIELDS: FieldNames = [
-  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
-  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
-];
-
-/** Where responses keep the schemas of formats and the limits of answers. */
-export const RESPONSES_FIELDS: FieldNames = [
-  [/^responseFormat\.schema/, 'text.format.schema'],
-  [/^messages/, 'input'],
-  [/^maxTokens/, 'max_output_tokens'],
-];
-
-/** Completions have one field for every kind of prompt. */
-export const COMPLETION_FIELDS: FieldNames = [[/^(?:messages|promptIds)/, 'prompt']];
-
-/** Where `/v1/score` keeps its inputs, of which there may be one or several. */
-export const scoreFields = (inputs: number): FieldNames => [
-  [/^messages/, 'input'],
-  [/^inputs\[(\d+)\](?:\.ids)?/, inputs === 1 ? 'input' : 'input[$1]'],
-];
-
-/** Where `/tokenize` keeps a plain text. */
-export const TOKENIZE_TEXT_FIELDS: FieldNames = [[/^messages/, 'prompt']];
-
-export const DETOKENIZE_FIELDS: FieldNames = [[/^ids/, 'tokens']];
 
 /** The engine's field by its name in the HTTP API: `topP` as `top_p`. */
 function parameterName(field: string, names: FieldNames): string {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { InvalidTensorDataError } from '../src/errors.ts';
-import { decodeMxfp4, mxfp4Expert, mxfp4ToHalfUnits } from '../src/mxfp4.ts';
-import type { Mxfp4Tensor, Tensor } from '../src/tensor.ts';
+import { InvalidTensorDataError } from '../../src/errors.ts';
+import { decodeMxfp4, MXFP4_HALF_UNITS, mxfp4Expert } from '../../src/tensors/mxfp4.ts';
+import type { Mxfp4Tensor, Tensor } from '../../src/tensors/tensor.ts';
 
 /** E2M1 and E8M0 by the formulas of the specification, in f64 and rounded once. */
 function decodeByFormula(blocks: Uint8Array, scales: Uint8Array): Float32Array {
@@ -77,33 +77,19 @@ describe('MXFP4', () => {
     assert.ok(values.subarray(32).every(Number.isNaN));
   });
 
-  it('has half-unit integers that make the same values, but for the sign of zero', () => {
-    fc.assert(
-      fc.property(blockList, fc.boolean(), ({ blocks, scales }, misaligned) => {
-        const codes = new Uint8Array(scales.length * 32 + 1)
-          .subarray(misaligned ? 1 : 0)
-          .subarray(0, scales.length * 32);
-        const out = mxfp4ToHalfUnits(blocks, scales, { codes, scales: new Float32Array(scales.length) });
-        const product = Float32Array.from(out.codes, (code, i) =>
-          Math.fround((code - 128) * (out.scales[i >> 5] ?? 0)),
-        );
-        const expected = decodeByFormula(blocks, scales).map((value) => value + 0);
-        assertSameBits(
-          product.map((value) => value + 0),
-          expected,
-        );
-        assert.ok(out.codes.every((code) => code >= 116 && code <= 140));
-        assert.ok(out.scales.every((scale) => Number.isNaN(scale) || Number.isInteger(Math.log2(scale))));
-      }),
+  it('has half units that are twice the values, whole and small', () => {
+    const blocks = Uint8Array.from({ length: 16 }, (_, byte) => (byte < 8 ? 2 * byte + ((2 * byte + 1) << 4) : 0));
+    const values = decodeMxfp4(blocks, Uint8Array.of(127));
+    assert.deepEqual(
+      MXFP4_HALF_UNITS.map((half) => half + 0),
+      [...values.subarray(0, 16)].map((value) => 2 * value + 0),
     );
+    assert.ok(MXFP4_HALF_UNITS.every((half) => Number.isInteger(half) && Math.abs(half) <= 12));
   });
 
   it('gives the same into new arrays as into given ones', () => {
     const scales = Uint8Array.of(120, 130);
     const blocks = Uint8Array.from({ length: 32 }, (_, i) => i * 8);
-    const out = { codes: new Uint8Array(64), scales: new Float32Array(2) };
-    mxfp4ToHalfUnits(blocks, scales, out);
-    assert.deepEqual(mxfp4ToHalfUnits(blocks, scales), out);
     assert.deepEqual(decodeMxfp4(blocks, scales, new Float32Array(64)), decodeMxfp4(blocks, scales));
   });
 
@@ -124,7 +110,6 @@ describe('MXFP4', () => {
   it('refuses sizes that do not agree', () => {
     const scales = new Uint8Array(2);
     assert.throws(() => decodeMxfp4(new Uint8Array(31), scales), InvalidTensorDataError);
-    assert.throws(() => mxfp4ToHalfUnits(new Uint8Array(48), scales), InvalidTensorDataError);
     assert.throws(() => decodeMxfp4(new Uint8Array(32), scales, new Float32Array(63)), InvalidTensorDataError);
   });
 });

@@ -9,11 +9,11 @@ import {
   InvalidJsonError,
   InvalidSafetensorsError,
   type SafetensorsFault,
-} from '../src/errors.ts';
-import { openSafetensors, parseSafetensorsHeader } from '../src/safetensors.ts';
-import { DTYPE_BYTES } from '../src/tensor.ts';
-import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
-import { safetensorsBytes, type TensorData, writeSafetensors } from './fixtures/write-safetensors.ts';
+} from '../../src/errors.ts';
+import { openSafetensors, parseSafetensorsHeader } from '../../src/files/safetensors.ts';
+import { DTYPE_BYTES } from '../../src/tensors/tensor.ts';
+import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
+import { safetensorsBytes, type TensorData, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 const entry = (dtype: string, shape: unknown, begin: unknown, end: unknown): unknown => ({
   dtype,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { DuplicateJsonKeyError, InvalidJsonError } from '../src/errors.ts';
-import { parseJsonBytes, parseJsonText } from '../src/json-text.ts';
+import { DuplicateJsonKeyError, InvalidJsonError } from '../../src/errors.ts';
+import { parseJsonBytes, parseJsonText } from '../../src/files/json-text.ts';
 
 describe('JSON', () => {
   it('is parsed as JSON.parse does, however it is spaced', () => {
