@@ -8,7 +8,6 @@ import { InvalidRequestError, UnsupportedError } from '../errors.ts';
 import type { GenerateRequest, ResponseFormat, ToolChoice } from '../request.ts';
 import { describeValue } from '../sampling/parameters.ts';
 import { type AnswerConstraintSpec, enforcedSchemas, needsConstraint } from './answer-constraint.ts';
-import { checkEnforceable } from './enforceable-schema.ts';
 import { checkSchemaLimits } from './schema-limits.ts';
 
 /**
@@ -39,11 +38,7 @@ export function answerConstraintOf(request: GenerateRequest, chatTemplate: strin
     recipientPlacement: harmonyFormatOf(chatTemplate).recipientPlacement,
   };
   if (!needsConstraint(spec)) return null;
-  for (const [field, schema] of enforcedSchemas(spec)) {
-    if (schema === null) continue;
-    checkSchemaLimits(field, schema);
-    checkEnforceable(field, schema);
-  }
+  for (const [field, schema] of enforcedSchemas(spec)) if (schema !== null) checkSchemaLimits(field, schema);
   return spec;
 }
 

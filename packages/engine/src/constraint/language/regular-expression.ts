@@ -1,0 +1,380 @@
+/**
+ * From an ECMAScript regular expression to the strings in which it is found.
+ *
+ * Everything that is regular is followed: classes, repetition, alternatives, anchors, word boundaries and lookahead.
+ * The expression's states are followed as threads, each with the lookaheads that it still owes; all threads that are
+ * possible after a text are one state of the automaton.
+ *
+ * @module
+ */
+import { type AST, RegExpParser } from '@eslint-community/regexpp';
+import { type Automaton, type Budget, explore, minimal, type Range } from './automaton.ts';
+import {
+  ALL_CODE_POINTS,
+  type CodePointSet,
+  complementSet,
+  DIGITS,
+  LINE_ENDS,
+  propertySet,
+  SPACES,
+  setOf,
+  WORD,
+} from './code-point-sets.ts';
+
+/** Why an expression cannot be followed. */
+export class RegularExpressionError extends Error {
+  override readonly name = 'RegularExpressionError';
+}
+
+type Condition = 'start' | 'end' | 'boundary' | 'no-boundary';
+
+type Step =
+  | { readonly kind: 'read'; readonly set: CodePointSet; readonly next: number }
+  | { readonly kind: 'free'; readonly next: number }
+  | { readonly kind: 'if'; readonly condition: Condition; readonly next: number }
+  | { readonly kind: 'look'; readonly negative: boolean; readonly target: number; readonly next: number };
+
+/** The expression's steps; a state without steps is its end. */
+class Program {
+  readonly steps: Step[][] = [];
+  readonly #budget: Budget;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  state(...steps: Step[]): number {
+    this.#budget.spend(1);
+    return this.steps.push(steps) - 1;
+  }
+
+  at(state: number): Step[] {
+    return this.steps[state] ?? [];
+  }
+}
+
+const ANY_BUT_LINE_ENDS = complementSet(LINE_ENDS);
+/** Copies of what is repeated. */
+const MOST_COPIES = 20_000;
+
+function parse(source: string): AST.Pattern {
+  const parser = new RegExpParser({ ecmaVersion: 2025 });
+  try {
+    return parser.parsePattern(source, 0, source.length, { unicode: true });
+  } catch {
+    // Escapes such as `\-` or `\@` are known without the flag only.
+    try {
+      return parser.parsePattern(source, 0, source.length, {});
+    } catch (error) {
+      throw new RegularExpressionError(error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+function classSet(element: AST.CharacterClassElement | AST.CharacterSet | AST.Character): CodePointSet {
+  switch (element.type) {
+    case 'Character':
+      return setOf([{ from: element.value, to: element.value }]);
+    case 'CharacterClassRange':
+      return setOf([{ from: element.min.value, to: element.max.value }]);
+    case 'CharacterSet': {
+      if (element.kind === 'any') return ANY_BUT_LINE_ENDS;
+      if (element.kind === 'property') {
+        if (element.strings) throw new RegularExpressionError(`${element.raw}, a property of strings`);
+        return propertySet(element.raw);
+      }
+      const set = element.kind === 'digit' ? DIGITS : element.kind === 'space' ? SPACES : WORD;
+      return element.negate ? complementSet(set) : set;
+    }
+    default:
+      throw new RegularExpressionError(`${element.raw}, a class of the flag v`);
+  }
+}
+
+class Compiler {
+  readonly program: Program;
+
+  constructor(budget: Budget) {
+    this.program = new Program(budget);
+  }
+
+  /** @param next Where the match goes on. */
+  alternatives(list: readonly AST.Alternative[], next: number): number {
+    const starts = list.map(({ elements }) =>
+      elements.reduceRight((after, element) => this.#element(element, after), next),
+    );
+    const [only] = starts;
+    if (only !== undefined && starts.length === 1) return only;
+    return this.program.state(...starts.map((start): Step => ({ kind: 'free', next: start })));
+  }
+
+  #element(element: AST.Element, next: number): number {
+    const { program } = this;
+    switch (element.type) {
+      case 'Group':
+        if (element.modifiers !== null) throw new RegularExpressionError(`modifiers in ${element.raw}`);
+        return this.alternatives(element.alternatives, next);
+      case 'CapturingGroup':
+        return this.alternatives(element.alternatives, next);
+      case 'Character':
+      case 'CharacterSet':
+        return program.state({ kind: 'read', set: classSet(element), next });
+      case 'CharacterClass': {
+        const set = setOf(element.elements.flatMap((part) => [...classSet(part)]));
+        return program.state({ kind: 'read', set: element.negate ? complementSet(set) : set, next });
+      }
+      case 'Quantifier':
+        return this.#repetition(element, next);
+      case 'Assertion':
+        return this.#assertion(element, next);
+      default:
+        throw new RegularExpressionError(`${element.raw}, which no automaton can follow`);
+    }
+  }
+
+  #repetition({ min, max, element, raw }: AST.Quantifier, next: number): number {
+    const { program } = this;
+    const copies = max === Infinity ? min + 1 : max;
+    if (copies > MOST_COPIES) throw new RegularExpressionError(`${raw}, which repeats too often`);
+    let start = next;
+    if (max === Infinity) {
+      start = program.state({ kind: 'free', next });
+      program.at(start).push({ kind: 'free', next: this.#element(element, start) });
+    } else {
+      for (let copy = min; copy < max; copy += 1) {
+        const inner = this.#element(element, start);
+        start = program.state({ kind: 'free', next: inner }, { kind: 'free', next });
+      }
+    }
+    for (let copy = 0; copy < min; copy += 1) start = this.#element(element, start);
+    return start;
+  }
+
+  #assertion(element: AST.Assertion, next: number): number {
+    const { program } = this;
+    if (element.kind === 'lookbehind') throw new RegularExpressionError(`lookbehind ${element.raw}`);
+    if (element.kind === 'lookahead') {
+      const target = this.alternatives(element.alternatives, program.state());
+      return program.state({ kind: 'look', negative: element.negate, target, next });
+    }
+    const condition = element.kind === 'word' ? (element.negate ? 'no-boundary' : 'boundary') : element.kind;
+    return program.state({ kind: 'if', condition, next });
+  }
+}
+
+/** What stands before or after a place in the text. */
+type Side = 'nothing' | 'word' | 'other';
+
+/** A lookahead in progress: the states that it may be in. */
+interface Debt {
+  readonly negative: boolean;
+  readonly states: readonly number[];
+}
+
+interface Thread {
+  readonly state: number;
+  readonly debts: readonly Debt[];
+}
+
+interface Threads {
+  readonly before: Side;
+  readonly threads: readonly Thread[];
+}
+
+const keyOfDebt = ({ negative, states }: Debt): string => `${negative ? '!' : '='}${states.join(',')}`;
+const keyOfThread = ({ state, debts }: Thread): string => `${state}(${debts.map(keyOfDebt).join(';')})`;
+
+class Follower {
+  readonly #program: Program;
+  readonly #budget: Budget;
+  /** Characters that differ in what they are to a word boundary. */
+  readonly #kinds: readonly (readonly [Side, CodePointSet])[];
+
+  constructor(program: Program, budget: Budget) {
+    this.#program = program;
+    this.#budget = budget;
+    const bounded = program.steps.some((steps) =>
+      steps.some((step) => step.kind === 'if' && (step.condition === 'boundary' || step.condition === 'no-boundary')),
+    );
+    this.#kinds = bounded
+      ? [
+          ['word', WORD],
+          ['other', NOT_WORD],
+        ]
+      : [['other', ALL_CODE_POINTS]];
+  }
+
+  /** Every thread that is possible at this place without reading; null for debts means that the thread has failed. */
+  #spread(threads: readonly Thread[], before: Side, after: Side): Thread[] {
+    const found = new Map<string, Thread>();
+    const open = [...threads];
+    for (let thread = open.pop(); thread !== undefined; thread = open.pop()) {
+      const settled = this.#settle(thread, before, after);
+      if (settled === null) continue;
+      const key = keyOfThread(settled);
+      if (found.has(key)) continue;
+      this.#budget.spend(1);
+      found.set(key, settled);
+      for (const step of this.#program.at(settled.state)) {
+        if (step.kind === 'read' || (step.kind === 'if' && !holds(step.condition, before, after))) continue;
+        const debts =
+          step.kind === 'look' ? [...settled.debts, { negative: step.negative, states: [step.target] }] : settled.debts;
+        open.push({ state: step.next, debts });
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** Spreads a thread's lookaheads: what is met is owed no more. Null where one has failed. */
+  #settle({ state, debts }: Thread, before: Side, after: Side): Thread | null {
+    if (debts.length === 0) return { state, debts };
+    const left = new Map<string, Debt>();
+    for (const { negative, states } of debts) {
+      // Lookaheads inside lookaheads would be debts of debts.
+      const spread = new Set<number>();
+      const open = [...states];
+      for (let at = open.pop(); at !== undefined; at = open.pop()) {
+        if (spread.has(at)) continue;
+        spread.add(at);
+        for (const step of this.#program.at(at)) {
+          if (step.kind === 'look') throw new RegularExpressionError('a lookahead inside a lookahead');
+          if (step.kind === 'free' || (step.kind === 'if' && holds(step.condition, before, after)))
+            open.push(step.next);
+        }
+      }
+      const met = [...spread].some((at) => this.#program.at(at).length === 0);
+      if (met && negative) return null;
+      if (met) continue;
+      const reading = [...spread].filter((at) => this.#program.at(at).some(({ kind }) => kind === 'read'));
+      if (reading.length === 0 && !negative) return null;
+      if (reading.length === 0) continue;
+      const debt = { negative, states: reading.sort((a, b) => a - b) };
+      left.set(keyOfDebt(debt), debt);
+    }
+    return { state, debts: [...left].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, debt]) => debt) };
+  }
+
+  isEnd({ before, threads }: Threads): boolean {
+    return this.#spread(threads, before, 'nothing').some(
+      ({ state, debts }) => this.#program.at(state).length === 0 && debts.every(({ negative }) => negative),
+    );
+  }
+
+  edges({ before, threads }: Threads): (Range & { readonly target: Threads })[] {
+    const result: (Range & { readonly target: Threads })[] = [];
+    for (const [after, kind] of this.#kinds) {
+      const spread = this.#spread(threads, before, after);
+      for (const range of this.#pieces(spread, kind)) {
+        const next = new Map<string, Thread>();
+        for (const thread of spread) {
+          const debts = this.#read(thread.debts, range.from);
+          if (debts === null) continue;
+          // The end of the match reads whatever follows.
+          const states =
+            this.#program.at(thread.state).length === 0 ? [thread.state] : this.#after(thread.state, range.from);
+          for (const state of states) {
+            const moved = { state, debts };
+            next.set(keyOfThread(moved), moved);
+          }
+        }
+        if (next.size > 0) {
+          const sorted = [...next].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, thread]) => thread);
+          // Once a match without debts has ended, nothing can undo it.
+          const over = sorted.find(({ state, debts }) => this.#program.at(state).length === 0 && debts.length === 0);
+          const target: Threads =
+            over === undefined ? { before: after, threads: sorted } : { before: 'other', threads: [over] };
+          result.push({ ...range, target });
+        }
+      }
+    }
+    return result.sort((a, b) => a.from - b.from);
+  }
+
+  /** Where a set of states goes with a character. */
+  #after(state: number, codePoint: number): number[] {
+    return this.#program
+      .at(state)
+      .flatMap((step) => (step.kind === 'read' && has(step.set, codePoint) ? [step.next] : []));
+  }
+
+  #read(debts: readonly Debt[], codePoint: number): Debt[] | null {
+    const result: Debt[] = [];
+    for (const { negative, states } of debts) {
+      const next = [...new Set(states.flatMap((state) => this.#after(state, codePoint)))].sort((a, b) => a - b);
+      if (next.length > 0) result.push({ negative, states: next });
+      else if (!negative) return null;
+    }
+    return result;
+  }
+
+  /** A kind of characters, cut wherever a step's set begins or ends. */
+  #pieces(threads: readonly Thread[], kind: CodePointSet): Range[] {
+    const cuts = new Set<number>();
+    for (const { state, debts } of threads) {
+      for (const at of [state, ...debts.flatMap(({ states }) => states)]) {
+        for (const step of this.#program.at(at)) {
+          if (step.kind !== 'read') continue;
+          for (const { from, to } of step.set) cuts.add(from).add(to + 1);
+        }
+      }
+    }
+    const sorted = [...cuts].sort((a, b) => a - b);
+    const result: Range[] = [];
+    for (const { from, to } of kind) {
+      let start = from;
+      for (const cut of sorted) {
+        if (cut <= start) continue;
+        if (cut > to) break;
+        result.push({ from: start, to: cut - 1 });
+        start = cut;
+      }
+      result.push({ from: start, to });
+    }
+    return result;
+  }
+}
+
+const NOT_WORD = complementSet(WORD);
+
+function has(set: CodePointSet, codePoint: number): boolean {
+  let low = 0;
+  let high = set.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const range = set[middle];
+    if (range === undefined) return false;
+    if (codePoint < range.from) high = middle - 1;
+    else if (codePoint > range.to) low = middle + 1;
+    else return true;
+  }
+  return false;
+}
+
+function holds(condition: Condition, before: Side, after: Side): boolean {
+  if (condition === 'start') return before === 'nothing';
+  if (condition === 'end') return after === 'nothing';
+  return ((before === 'word') !== (after === 'word')) === (condition === 'boundary');
+}
+
+/**
+ * The strings in which the expression is found, anywhere: a JSON Schema's `pattern`.
+ *
+ * @param source As between the slashes of a literal. Read with the flag `u`; where that refuses it, without.
+ * @throws RegularExpressionError for what is not regular or is no expression.
+ */
+export function stringsWith(source: string, budget: Budget): Automaton {
+  const compiler = new Compiler(budget);
+  const { program } = compiler;
+  const match = compiler.alternatives(parse(source).alternatives, program.state());
+  const search = program.state({ kind: 'free', next: match });
+  program.at(search).push({ kind: 'read', set: ALL_CODE_POINTS, next: search });
+  const follower = new Follower(program, budget);
+  const found = explore<Threads>(
+    { before: 'nothing', threads: [{ state: search, debts: [] }] },
+    ({ before, threads }) => `${before} ${threads.map(keyOfThread).join(' ')}`,
+    (threads) => follower.edges(threads),
+    (threads) => follower.isEnd(threads),
+    budget,
+  );
+  return minimal(found);
+}
