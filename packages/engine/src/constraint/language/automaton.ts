@@ -41,6 +41,9 @@ export const EVERYTHING: Automaton = {
   edges: [CODE_POINTS.map((range) => ({ ...range, target: 0 }))],
 };
 
+/** Edges that cost as much as a state. */
+const EDGES_OF_A_STATE = 8;
+
 /**
  * The automaton whose states are values, found from `start` on.
  *
@@ -69,7 +72,16 @@ export function explore<State>(
   const edges: Edge[][] = [];
   // `found` grows meanwhile.
   for (const state of found) {
-    edges.push(joined(edgesOf(state).map(({ from, to, target }) => ({ from, to, target: numberOf(target) }))));
+    const list = edgesOf(state);
+    budget.spend(list.length / EDGES_OF_A_STATE);
+    // Many edges lead to one target: its key is made once.
+    const targets = new Map<State, number>();
+    const toNumber = ({ from, to, target }: Range & { readonly target: State }): Edge => {
+      const number = targets.get(target) ?? numberOf(target);
+      targets.set(target, number);
+      return { from, to, target: number };
+    };
+    edges.push(joined(list.map(toNumber)));
   }
   return trimmed({ accepts: found.map(accepts), edges });
 }
@@ -124,15 +136,16 @@ function trimmed(automaton: Automaton): Automaton {
   };
 }
 
-/** Rounds of refinement after which an automaton stays as it is. */
-const MOST_ROUNDS = 40;
+/** Edges looked at before an automaton stays as it is. */
+const MOST_REFINED = 200_000;
 
 /** With as few states as there can be, or unchanged where finding them takes long. */
 export function minimal(automaton: Automaton): Automaton {
   const { accepts, edges } = automaton;
   let classes: number[] = accepts.map(Number);
   let count = new Set(classes).size;
-  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+  const size = edges.reduce((sum, list) => sum + list.length + 1, 0);
+  for (let looked = size; looked < MOST_REFINED; looked += size) {
     const numbers = new Map<string, number>();
     const next = edges.map((list, state) => {
       const targets = joined(list.map((edge) => ({ ...edge, target: classes[edge.target] ?? -1 })));

@@ -93,6 +93,8 @@ function classSet(element: AST.CharacterClassElement | AST.CharacterSet | AST.Ch
 
 class Compiler {
   readonly program: Program;
+  /** Equal sets are the same object. */
+  readonly #sets = new Map<string, CodePointSet>();
 
   constructor(budget: Budget) {
     this.program = new Program(budget);
@@ -118,10 +120,10 @@ class Compiler {
         return this.alternatives(element.alternatives, next);
       case 'Character':
       case 'CharacterSet':
-        return program.state({ kind: 'read', set: classSet(element), next });
+        return program.state({ kind: 'read', set: this.#same(classSet(element)), next });
       case 'CharacterClass': {
         const set = setOf(element.elements.flatMap((part) => [...classSet(part)]));
-        return program.state({ kind: 'read', set: element.negate ? complementSet(set) : set, next });
+        return program.state({ kind: 'read', set: this.#same(element.negate ? complementSet(set) : set), next });
       }
       case 'Quantifier':
         return this.#repetition(element, next);
@@ -130,6 +132,13 @@ class Compiler {
       default:
         throw new RegularExpressionError(`${element.raw}, which no automaton can follow`);
     }
+  }
+
+  #same(set: CodePointSet): CodePointSet {
+    const key = set.map(({ from, to }) => `${from}-${to}`).join();
+    const known = this.#sets.get(key) ?? set;
+    this.#sets.set(key, known);
+    return known;
   }
 
   #repetition({ min, max, element, raw }: AST.Quantifier, next: number): number {
@@ -187,21 +196,12 @@ const keyOfThread = ({ state, debts }: Thread): string => `${state}(${debts.map(
 class Follower {
   readonly #program: Program;
   readonly #budget: Budget;
-  /** Characters that differ in what they are to a word boundary. */
-  readonly #kinds: readonly (readonly [Side, CodePointSet])[];
+  readonly #alphabet: Alphabet;
 
   constructor(program: Program, budget: Budget) {
     this.#program = program;
     this.#budget = budget;
-    const bounded = program.steps.some((steps) =>
-      steps.some((step) => step.kind === 'if' && (step.condition === 'boundary' || step.condition === 'no-boundary')),
-    );
-    this.#kinds = bounded
-      ? [
-          ['word', WORD],
-          ['other', NOT_WORD],
-        ]
-      : [['other', ALL_CODE_POINTS]];
+    this.#alphabet = alphabetOf(program);
   }
 
   /** Every thread that is possible at this place without reading; null for debts means that the thread has failed. */
@@ -261,33 +261,39 @@ class Follower {
   }
 
   edges({ before, threads }: Threads): (Range & { readonly target: Threads })[] {
-    const result: (Range & { readonly target: Threads })[] = [];
-    for (const [after, kind] of this.#kinds) {
-      const spread = this.#spread(threads, before, after);
-      for (const range of this.#pieces(spread, kind)) {
-        const next = new Map<string, Thread>();
-        for (const thread of spread) {
-          const debts = this.#read(thread.debts, range.from);
-          if (debts === null) continue;
-          // The end of the match reads whatever follows.
-          const states =
-            this.#program.at(thread.state).length === 0 ? [thread.state] : this.#after(thread.state, range.from);
-          for (const state of states) {
-            const moved = { state, debts };
-            next.set(keyOfThread(moved), moved);
-          }
-        }
-        if (next.size > 0) {
-          const sorted = [...next].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, thread]) => thread);
-          // Once a match without debts has ended, nothing can undo it.
-          const over = sorted.find(({ state, debts }) => this.#program.at(state).length === 0 && debts.length === 0);
-          const target: Threads =
-            over === undefined ? { before: after, threads: sorted } : { before: 'other', threads: [over] };
-          result.push({ ...range, target });
-        }
+    const spread = new Map<Side, readonly Thread[]>();
+    const targets = this.#alphabet.classes.map(({ side, codePoint }) => {
+      let possible = spread.get(side);
+      if (possible === undefined) {
+        possible = this.#spread(threads, before, side);
+        spread.set(side, possible);
+      }
+      return this.#target(possible, side, codePoint);
+    });
+    return this.#alphabet.pieces.flatMap(({ from, to, number }) => {
+      const target = targets[number] ?? null;
+      return target === null ? [] : [{ from, to, target }];
+    });
+  }
+
+  /** Null where every thread ends. */
+  #target(threads: readonly Thread[], before: Side, codePoint: number): Threads | null {
+    const next = new Map<string, Thread>();
+    for (const thread of threads) {
+      const debts = this.#read(thread.debts, codePoint);
+      if (debts === null) continue;
+      // The end of the match reads whatever follows.
+      const isEnd = this.#program.at(thread.state).length === 0;
+      for (const state of isEnd ? [thread.state] : this.#after(thread.state, codePoint)) {
+        const moved = { state, debts };
+        next.set(keyOfThread(moved), moved);
       }
     }
-    return result.sort((a, b) => a.from - b.from);
+    if (next.size === 0) return null;
+    const sorted = [...next].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, thread]) => thread);
+    // Once a match without debts has ended, nothing can undo it.
+    const over = sorted.find(({ state, debts }) => this.#program.at(state).length === 0 && debts.length === 0);
+    return over === undefined ? { before, threads: sorted } : { before: 'other', threads: [over] };
   }
 
   /** Where a set of states goes with a character. */
@@ -306,35 +312,50 @@ class Follower {
     }
     return result;
   }
-
-  /** A kind of characters, cut wherever a step's set begins or ends. */
-  #pieces(threads: readonly Thread[], kind: CodePointSet): Range[] {
-    const cuts = new Set<number>();
-    for (const { state, debts } of threads) {
-      for (const at of [state, ...debts.flatMap(({ states }) => states)]) {
-        for (const step of this.#program.at(at)) {
-          if (step.kind !== 'read') continue;
-          for (const { from, to } of step.set) cuts.add(from).add(to + 1);
-        }
-      }
-    }
-    const sorted = [...cuts].sort((a, b) => a - b);
-    const result: Range[] = [];
-    for (const { from, to } of kind) {
-      let start = from;
-      for (const cut of sorted) {
-        if (cut <= start) continue;
-        if (cut > to) break;
-        result.push({ from: start, to: cut - 1 });
-        start = cut;
-      }
-      result.push({ from: start, to });
-    }
-    return result;
-  }
 }
 
-const NOT_WORD = complementSet(WORD);
+/** The characters that an expression tells apart. */
+interface Alphabet {
+  readonly classes: readonly { readonly side: Side; readonly codePoint: number }[];
+  /** In order; `number` is that of their class. */
+  readonly pieces: readonly (Range & { readonly number: number })[];
+}
+
+function alphabetOf({ steps }: Program): Alphabet {
+  const sets = new Set<CodePointSet>();
+  let bounded = false;
+  for (const step of steps.flat()) {
+    if (step.kind === 'read') sets.add(step.set);
+    if (step.kind === 'if') bounded ||= step.condition === 'boundary' || step.condition === 'no-boundary';
+  }
+  if (bounded) sets.add(WORD);
+  const cuts = new Set<number>();
+  for (const set of sets) for (const { from, to } of set) cuts.add(from).add(to + 1);
+  const sorted = [...cuts].sort((a, b) => a - b);
+  const numbers = new Map<string, number>();
+  const classes: { side: Side; codePoint: number }[] = [];
+  const pieces: (Range & { number: number })[] = [];
+  const add = (from: number, to: number): void => {
+    const key = [...sets].map((set) => Number(has(set, from))).join('');
+    let number = numbers.get(key);
+    if (number === undefined) {
+      number = classes.push({ side: bounded && has(WORD, from) ? 'word' : 'other', codePoint: from }) - 1;
+      numbers.set(key, number);
+    }
+    pieces.push({ from, to, number });
+  };
+  for (const { from, to } of ALL_CODE_POINTS) {
+    let start = from;
+    for (const cut of sorted) {
+      if (cut <= start) continue;
+      if (cut > to) break;
+      add(start, cut - 1);
+      start = cut;
+    }
+    add(start, to);
+  }
+  return { classes, pieces };
+}
 
 function has(set: CodePointSet, codePoint: number): boolean {
   let low = 0;
