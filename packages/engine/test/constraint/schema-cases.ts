@@ -17,7 +17,21 @@ export const values = fc.letrec<{ value: unknown }>((tie) => ({
 })).value;
 
 const count = fc.nat({ max: 3 });
-const pattern = fc.constantFrom('^a', 'b$', '^[ab]*$', '[^a]', '^.$', '\\d', '^(?!a).*b', '\\bb', '^\\S+$', 'é', '^$', '^"', '\\\\');
+const pattern = fc.constantFrom(
+  '^a',
+  'b$',
+  '^[ab]*$',
+  '[^a]',
+  '^.$',
+  '\\d',
+  '^(?!a).*b',
+  '\\bb',
+  '^\\S+$',
+  'é',
+  '^$',
+  '^"',
+  '\\\\',
+);
 const type = fc.constantFrom('null', 'boolean', 'integer', 'number', 'string', 'array', 'object');
 const format = fc.constantFrom('date', 'time', 'ipv4', 'uuid', 'email', 'hostname', 'duration', 'date-time', 'ipv6');
 
@@ -67,8 +81,7 @@ export const schemas = fc.letrec<{ schema: unknown; object: unknown }>((tie) => 
     oneOf: list,
     not: tie('schema'),
     if: tie('schema'),
-    then: tie('schema'),
-    else: tie('schema'),
+    ...Object.fromEntries(['then', 'else'].map((keyword) => [keyword, tie('schema')])),
     $ref: fc.constantFrom('#', '#/$defs/one', '#/$defs/two'),
   });
   const plain = record({ type: fc.oneof(type, fc.uniqueArray(type, { minLength: 1, maxLength: 3 })) });
@@ -87,8 +100,21 @@ export const schemas = fc.letrec<{ schema: unknown; object: unknown }>((tie) => 
     .tuple(plain, numbers, strings, arrays, objects, joins)
     .map((parts) => Object.assign({}, ...parts) as object);
   return {
-    object: fc.oneof({ depthSize: 'small' }, plain, chosen, typed, typed, joins, fc.tuple(typed, joins).map(([a, b]) => ({ ...b, ...a })), mixed),
-    schema: fc.oneof({ depthSize: 'small' }, { weight: 1, arbitrary: fc.boolean() }, { weight: 8, arbitrary: tie('object') }),
+    object: fc.oneof(
+      { depthSize: 'small' },
+      plain,
+      chosen,
+      typed,
+      typed,
+      joins,
+      fc.tuple(typed, joins).map(([a, b]) => ({ ...b, ...a })),
+      mixed,
+    ),
+    schema: fc.oneof(
+      { depthSize: 'small' },
+      { weight: 1, arbitrary: fc.boolean() },
+      { weight: 8, arbitrary: tie('object') },
+    ),
   };
 });
 
