@@ -102,9 +102,14 @@ class Walk {
     const last = trie.after[node] ?? 0;
     const position = this.#position + (trie.depth[node] ?? 0);
     for (let child = node + 1; child < last; child = trie.after[child] ?? last) {
-      const next = this.#cursor.advance(threads, trie.bytes[child] ?? 0, position);
-      if (next.ended === 'before' || next.ended === 'both') this.#exit(child, (trie.depth[child] ?? 0) - 1);
-      if (next.ended === 'with' || next.ended === 'both') this.#exit(child, trie.depth[child] ?? 0);
+      const byte = trie.bytes[child] ?? 0;
+      const depth = trie.depth[child] ?? 0;
+      const next = this.#cursor.advance(threads, byte, position);
+      if (next.ended === 'before' || next.ended === 'both') {
+        const after = outside('ended', byte);
+        if (after !== null) this.#exit(child, depth - 1, after);
+      }
+      if (next.ended === 'with' || next.ended === 'both') this.#exit(child, depth, 'ended');
       if (next.threads.length === 0) continue;
       this.#allow(trie.first[child] ?? 0, trie.own[child] ?? 0);
       this.#children(child, next.threads);
@@ -130,10 +135,25 @@ class Walk {
     }
   }
 
-  #exit(node: number, depth: number): void {
+  /**
+   * Keeps the tokens of a subtree that lead out of the value.
+   *
+   * @param depth Where the value ends in them.
+   */
+  #exit(node: number, depth: number, after: Outside): void {
     const trie = this.#trie;
-    const end = trie.end(node);
-    for (let index = trie.first[node] ?? 0; index < end; index += 1) {
+    this.#keep(trie.first[node] ?? 0, trie.own[node] ?? 0, depth);
+    const last = trie.after[node] ?? 0;
+    for (let child = node + 1; child < last; child = trie.after[child] ?? last) {
+      const next = outside(after, trie.bytes[child] ?? 0);
+      if (next === 'inside') this.#keep(trie.first[child] ?? 0, trie.end(child), depth);
+      else if (next !== null) this.#exit(child, depth, next);
+    }
+  }
+
+  #keep(from: number, to: number, depth: number): void {
+    const trie = this.#trie;
+    for (let index = from; index < to; index += 1) {
       const suffix = trie.text(index).slice(depth);
       const ids = this.exits.get(suffix);
       if (ids === undefined) this.exits.set(suffix, [trie.tokens[index] ?? 0]);
@@ -141,6 +161,22 @@ class Walk {
     }
   }
 }
+
+/** Behind a value: before the comma, behind it, or inside of what comes then. */
+type Outside = 'ended' | 'comma' | 'inside';
+
+const CLOSERS = new Set(Array.from(' \n\t]}', (character) => character.charCodeAt(0)));
+const OPENERS = new Set(Array.from('"{[-0123456789tfn', (character) => character.charCodeAt(0)));
+
+/** What a byte behind a value is, whatever the grammar; null for what never stands there. */
+function outside(at: Outside, byte: number): Outside | null {
+  if (at === 'inside') return at;
+  if (at === 'comma') return OPENERS.has(byte) ? 'inside' : CLOSERS.has(byte) ? at : null;
+  if (byte === COMMA) return 'comma';
+  return CLOSERS.has(byte) ? at : null;
+}
+
+const COMMA = 0x2c;
 
 /** Follows one body. */
 export class BodyMatcher {

@@ -5,7 +5,7 @@
  */
 import { type Automaton, matches } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
-import type { Grammar, Mark } from './grammar.ts';
+import { type Grammar, type Mark, NO_PLACE } from './grammar.ts';
 import type { Lexeme } from './lexeme.ts';
 
 /** What an object or array has had so far, where that decides what may follow. */
@@ -63,14 +63,9 @@ export class Cursor {
     this.bytes[position] = byte;
     const [only] = threads;
     if (only !== undefined && threads.length === 1) {
-      const { stays, calls, ends } = this.grammar.move(only.place, byte);
-      const [stay] = stays;
-      if (ends === 'no' && calls.length === 0 && stays.length <= 1) {
-        if (stay === undefined) return NOWHERE;
-        if (stay.mark === 'none') {
-          return { threads: [{ frame: only.frame, place: stay.place, data: only.data }], ended: 'no' };
-        }
-      }
+      const place = this.grammar.inside(only.place, byte);
+      if (place === NO_PLACE) return NOWHERE;
+      if (place >= 0) return { threads: [{ frame: only.frame, place, data: only.data }], ended: 'no' };
     }
     return new Step(this, byte, position).run(threads);
   }

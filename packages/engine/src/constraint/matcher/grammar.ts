@@ -128,6 +128,13 @@ interface Forms {
   readonly objects: readonly ObjectForm[];
 }
 
+/** Of a byte inside of a lexeme: there is no such place. */
+export const NO_PLACE = -1;
+/** Of a byte inside of a lexeme: `move` has to tell. */
+export const NOT_INSIDE = -2;
+
+type LexemePlace = Place & { readonly kind: 'lexeme' | 'key' };
+
 /** String lexemes are the same for every schema that has the same automaton. */
 const stringLexemes = new WeakMap<Automaton, StringLexeme>();
 
@@ -157,6 +164,10 @@ export class Grammar {
   readonly #forms = new Map<number, Forms>();
   readonly #ids = new Map<object, number>();
   readonly #keys = new Map<string, Lexeme>();
+  /** Places that differ in the state of their lexeme alone, by that state. */
+  readonly #families = new Map<string, number[]>();
+  /** For every place in a lexeme, its family. */
+  readonly #familyOf: (number[] | undefined)[] = [];
 
   constructor(language: SchemaLanguage) {
     this.language = language;
@@ -172,6 +183,17 @@ export class Grammar {
   move(number: number, byte: number): Move {
     const row = (this.#moves[number] ??= []);
     return (row[byte] ??= this.#find(this.place(number), byte));
+  }
+
+  /** The place after a byte that stays inside of a string, a number or a key: most bytes do. NO_PLACE or NOT_INSIDE otherwise. */
+  inside(number: number, byte: number): number {
+    const place = this.place(number);
+    if (place.kind !== 'lexeme' && place.kind !== 'key') return NOT_INSIDE;
+    const { lexeme } = place;
+    const next = lexeme.next(place.state, byte);
+    if (next === REFUSED) return lexeme.accepts(place.state) ? NOT_INSIDE : NO_PLACE;
+    if (next === CLOSED || (place.kind === 'key' && place.names !== null && lexeme.canRunOut(next))) return NOT_INSIDE;
+    return this.#familyOf[number]?.[next] ?? this.#inFamily(place, next);
   }
 
   /** Where a value of the formula begins. */
@@ -411,6 +433,7 @@ export class Grammar {
   }
 
   #place(place: Place): number {
+    if (place.kind === 'lexeme' || place.kind === 'key') return this.#inFamily(place, place.state);
     const key = this.#keyOf(place);
     let number = this.#numbers.get(key);
     if (number === undefined) {
@@ -420,35 +443,56 @@ export class Grammar {
     return number;
   }
 
+  #inFamily(place: LexemePlace, state: number): number {
+    const key = this.#keyOf(place);
+    let family = this.#families.get(key);
+    if (family === undefined) {
+      family = [];
+      this.#families.set(key, family);
+    }
+    let number = family[state];
+    if (number === undefined) {
+      number = this.#places.push({ ...place, state }) - 1;
+      family[state] = number;
+      this.#familyOf[number] = family;
+    }
+    return number;
+  }
+
+  /** The same for places that are the same; that of a family for all of its places. */
   #keyOf(place: Place): string {
-    const object = ({ form, so }: { form: ObjectForm; so: ObjectState }): string =>
-      `${this.#id(form)} ${so.next} ${so.count} ${so.extras} ${so.needs}`;
-    const array = (one: { array: ArrayShape; so: ArrayState }): string =>
-      `${this.#id(one.array)} ${one.so.length} ${one.so.counted.join()}`;
     switch (place.kind) {
       case 'start':
         return `start ${place.formula.id}`;
       case 'word':
         return `word ${place.word} ${place.at}`;
       case 'lexeme':
-        return `lexeme ${place.lexeme.id} ${place.state}`;
+        return `lexeme ${place.lexeme.id}`;
       case 'key':
-        return `key ${object(place)} ${place.value.id} ${place.lexeme.id} ${place.state}`;
+        return `key ${this.#objectKey(place)} ${place.value.id} ${place.lexeme.id}`;
       case 'colon':
-        return `colon ${object(place)} ${place.value.id}`;
+        return `colon ${this.#objectKey(place)} ${place.value.id}`;
       case 'value':
-        return `value ${object(place)} ${place.value.id} ${place.gap}`;
+        return `value ${this.#objectKey(place)} ${place.value.id} ${place.gap}`;
       case 'open':
-        return `open ${object(place)} ${place.gap} ${place.first}`;
+        return `open ${this.#objectKey(place)} ${place.gap} ${place.first}`;
       case 'property-end':
-        return `property-end ${object(place)} ${place.gap}`;
+        return `property-end ${this.#objectKey(place)} ${place.gap}`;
       case 'item':
-        return `item ${array(place)} ${place.gap} ${place.first}`;
+        return `item ${this.#arrayKey(place)} ${place.gap} ${place.first}`;
       case 'item-end':
-        return `item-end ${array(place)} ${place.gap}`;
+        return `item-end ${this.#arrayKey(place)} ${place.gap}`;
       default:
         return place satisfies never;
     }
+  }
+
+  #objectKey({ form, so }: { readonly form: ObjectForm; readonly so: ObjectState }): string {
+    return `${this.#id(form)} ${so.next} ${so.count} ${so.extras} ${so.needs}`;
+  }
+
+  #arrayKey({ array, so }: { readonly array: ArrayShape; readonly so: ArrayState }): string {
+    return `${this.#id(array)} ${so.length} ${so.counted.join()}`;
   }
 
   #id(object: object): number {

@@ -69,6 +69,8 @@ export class StringLexeme implements Lexeme {
   readonly #counts: readonly number[];
   readonly #states: State[] = [];
   readonly #numbers = new Map<string, number>();
+  /** The states between two characters, by the automaton's. */
+  readonly #wholes: (number | undefined)[] = [];
   readonly #rows: (Int32Array | undefined)[] = [];
 
   constructor(automaton: Automaton) {
@@ -220,6 +222,7 @@ export class StringLexeme implements Lexeme {
 
   #number(state: State): number {
     const { at, pending } = state;
+    if (pending.kind === 'whole') return (this.#wholes[at] ??= this.#states.push(state) - 1);
     let key = `${at} ${pending.kind}`;
     if (pending.kind === 'utf8') key += ` ${pending.bits} ${pending.left} ${pending.least}`;
     else if (pending.kind === 'hex') key += ` ${pending.bits} ${pending.left}`;

@@ -45,6 +45,8 @@ const OBJECT_KEYWORDS = [
   'required',
 ];
 
+const formats = new Map<string, Automaton>();
+
 export class Assertions {
   readonly #shapes: Shapes;
   readonly #references: References;
@@ -88,6 +90,15 @@ export class Assertions {
       }
       this.#patterns.set(source, strings);
     }
+    return strings;
+  }
+
+  /** Formats are few: their automata are made once. */
+  #format(values: KeywordValues, expression: string): Automaton {
+    const known = formats.get(expression);
+    if (known !== undefined) return known;
+    const strings = this.pattern(values, 'format', expression);
+    formats.set(expression, strings);
     return strings;
   }
 
@@ -198,7 +209,7 @@ export class Assertions {
     const format = values.string('format');
     const expression = format === undefined ? undefined : formatPattern(format);
     if (expression !== undefined) {
-      strings = intersection(strings, this.pattern(values, 'format', expression), budget);
+      strings = intersection(strings, this.#format(values, expression), budget);
       narrowed = values.refusal('format', 'whose opposite cannot be enforced');
     } else if (format !== undefined && UNKNOWN_STANDARD_FORMATS.has(format)) {
       throw values.refusal('format', `of which "${format}" is not known here`);
