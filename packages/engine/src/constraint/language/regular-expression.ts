@@ -8,7 +8,7 @@
  * @module
  */
 import { type AST, RegExpParser } from '@eslint-community/regexpp';
-import { type Automaton, type Budget, explore, minimal, type Range } from './automaton.ts';
+import { type Automaton, type Budget, type Edge, EVERYTHING, explore, minimal, type Range } from './automaton.ts';
 import {
   ALL_CODE_POINTS,
   type CodePointSet,
@@ -381,21 +381,54 @@ function holds(condition: Condition, before: Side, after: Side): boolean {
  * The strings in which the expression is found, anywhere: a JSON Schema's `pattern`.
  *
  * @param source As between the slashes of a literal. Read with the flag `u`; where that refuses it, without.
+ * @param within Of these strings only: an expression that would take many states alone may take few among them.
  * @throws RegularExpressionError for what is not regular or is no expression.
  */
-export function stringsWith(source: string, budget: Budget): Automaton {
+export function stringsWith(source: string, budget: Budget, within = EVERYTHING): Automaton {
   const compiler = new Compiler(budget);
   const { program } = compiler;
   const match = compiler.alternatives(parse(source).alternatives, program.state());
   const search = program.state({ kind: 'free', next: match });
   program.at(search).push({ kind: 'read', set: ALL_CODE_POINTS, next: search });
   const follower = new Follower(program, budget);
-  const found = explore<Threads>(
-    { before: 'nothing', threads: [{ state: search, debts: [] }] },
-    ({ before, threads }) => `${before} ${threads.map(keyOfThread).join(' ')}`,
-    (threads) => follower.edges(threads),
-    (threads) => follower.isEnd(threads),
+  const found = explore<Both>(
+    { threads: { before: 'nothing', threads: [{ state: search, debts: [] }] }, at: 0 },
+    ({ threads: { before, threads }, at }) => `${at} ${before} ${threads.map(keyOfThread).join(' ')}`,
+    ({ threads, at }) => edgesOfBoth(follower.edges(threads), within.edges[at] ?? []),
+    ({ threads, at }) => within.accepts[at] === true && follower.isEnd(threads),
     budget,
   );
   return minimal(found);
+}
+
+/** The expression's threads and the state of the strings that it is looked for in. */
+interface Both {
+  readonly threads: Threads;
+  readonly at: number;
+}
+
+function edgesOfBoth(
+  edges: readonly (Range & { readonly target: Threads })[],
+  others: readonly Edge[],
+): (Range & { readonly target: Both })[] {
+  const targets = new Map<Threads, Map<number, Both>>();
+  const both = (threads: Threads, at: number): Both => {
+    const known = targets.get(threads) ?? new Map<number, Both>();
+    targets.set(threads, known);
+    const target = known.get(at) ?? { threads, at };
+    known.set(at, target);
+    return target;
+  };
+  const result: (Range & { target: Both })[] = [];
+  let next = 0;
+  for (const { from, to, target } of edges) {
+    while ((others[next]?.to ?? Infinity) < from) next += 1;
+    for (let at = next; (others[at]?.from ?? Infinity) <= to; at += 1) {
+      const other = others[at];
+      if (other === undefined) break;
+      const range = { from: Math.max(from, other.from), to: Math.min(to, other.to) };
+      result.push({ ...range, target: both(target, other.target) });
+    }
+  }
+  return result;
 }

@@ -82,15 +82,19 @@ export class Assertions {
   pattern(values: KeywordValues, keyword: string, source: string): Automaton {
     let strings = this.#patterns.get(source);
     if (strings === undefined) {
-      try {
-        strings = stringsWith(source, this.#shapes.budget);
-      } catch (error) {
-        if (!(error instanceof RegularExpressionError)) throw error;
-        throw values.refusal(keyword, `whose expression cannot be followed: ${error.message}`);
-      }
+      strings = this.#followed(values, keyword, () => stringsWith(source, this.#shapes.budget));
       this.#patterns.set(source, strings);
     }
     return strings;
+  }
+
+  #followed(values: KeywordValues, keyword: string, follow: () => Automaton): Automaton {
+    try {
+      return follow();
+    } catch (error) {
+      if (!(error instanceof RegularExpressionError)) throw error;
+      throw values.refusal(keyword, `whose expression cannot be followed: ${error.message}`);
+    }
   }
 
   /** Formats are few: their automata are made once. */
@@ -203,8 +207,6 @@ export class Assertions {
     }
     if (least > most) strings = NOTHING;
     else strings = ofLength(least, most, budget);
-    const source = values.string('pattern');
-    if (source !== undefined) strings = intersection(strings, this.pattern(values, 'pattern', source), budget);
     let narrowed: SchemaRefusal | null = null;
     const format = values.string('format');
     const expression = format === undefined ? undefined : formatPattern(format);
@@ -213,6 +215,14 @@ export class Assertions {
       narrowed = values.refusal('format', 'whose opposite cannot be enforced');
     } else if (format !== undefined && UNKNOWN_STANDARD_FORMATS.has(format)) {
       throw values.refusal('format', `of which "${format}" is not known here`);
+    }
+    const source = values.string('pattern');
+    if (source !== undefined) {
+      // Libraries write a format's expression beside it, which may take too many states alone.
+      strings =
+        narrowed === null
+          ? intersection(strings, this.pattern(values, 'pattern', source), budget)
+          : this.#followed(values, 'pattern', () => stringsWith(source, budget, strings));
     }
     return strings === EVERYTHING ? null : { ...all, strings, narrowed };
   }

@@ -12,8 +12,9 @@ const TIME = '(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[0
 const OCTET = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 const IPV4 = `${OCTET}(?:\\.${OCTET}){3}`;
 const label = (longest: number): string => `[A-Za-z0-9](?:[A-Za-z0-9-]{0,${longest - 2}}[A-Za-z0-9])?`;
-const LABEL = label(63);
-const HOSTNAME = `${LABEL}(?:\\.${LABEL}){0,3}`;
+/** Short enough that nobody has to count all of their characters. */
+const NAMES = `${label(24)}(?:\\.${label(24)}){1,3}`;
+const HOSTNAME = `(?:${label(63)}|${NAMES})`;
 const HEX = '[0-9A-Fa-f]{1,4}';
 const TIMESPAN = 'T(?:\\d{1,9}H(?:\\d{1,9}M(?:\\d{1,9}S)?)?|\\d{1,9}M(?:\\d{1,9}S)?|\\d{1,9}S)';
 const DAYS = '\\d{1,9}D';
@@ -44,7 +45,7 @@ const WHOLE: Readonly<Record<string, string>> = {
   date: DATE,
   time: TIME,
   duration: `P(?:${DAYS}(?:${TIMESPAN})?|${MONTHS}(?:${TIMESPAN})?|${YEARS}(?:${TIMESPAN})?|${TIMESPAN}|\\d{1,9}W)`,
-  email: `${ATOM}{1,32}(?:\\.${ATOM}{1,10}){0,3}@${label(24)}(?:\\.${label(24)}){1,3}`,
+  email: `${ATOM}{1,32}(?:\\.${ATOM}{1,10}){0,3}@${NAMES}`,
   hostname: HOSTNAME,
   ipv4: IPV4,
   ipv6: ipv6(),
