@@ -42,6 +42,8 @@ export const ADVICE = 'leave it out, or say it with other keywords';
 
 /** Compiled schemas kept for further requests: agents send the same tools with every turn. */
 const KEPT_SCHEMAS = 64;
+/** A grammar that has found so many places is made anew for the next body. */
+const MOST_PLACES = 100_000;
 
 /** Compiles schemas for one vocabulary. */
 export class JsonGrammars implements JsonBodySource, Disposable {
@@ -87,7 +89,7 @@ export class JsonGrammars implements JsonBodySource, Disposable {
     if (this.#disposed) throw new DisposedError();
     const text = schema ?? ANY_OBJECT;
     const known = this.#compiled.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined && known.grammar.size < MOST_PLACES) return known;
     let reason = this.#refused.get(text);
     if (reason === undefined) {
       try {
@@ -106,11 +108,20 @@ export class JsonGrammars implements JsonBodySource, Disposable {
 
 /** @throws SchemaRefusal */
 function grammarOf(schema: string): Grammar {
-  const language = new SchemaLanguage(JSON.parse(schema));
+  const language = languageOf(schema);
   if (!language.isProductive(language.root)) {
     throw new SchemaRefusal('schema', '', 'which no value that can be written fits');
   }
   return new Grammar(language);
+}
+
+function languageOf(schema: string): SchemaLanguage {
+  try {
+    return new SchemaLanguage(JSON.parse(schema));
+  } catch (error) {
+    if (error instanceof RangeError) throw new SchemaRefusal('schema', '', 'which is nested too deeply');
+    throw error;
+  }
 }
 
 class MatchedBody implements JsonBody {

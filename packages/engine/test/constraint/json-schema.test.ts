@@ -232,10 +232,9 @@ describe('schemas joined', () => {
     check({
       schema: {
         if: { properties: { k: { const: 'a' } }, required: ['k'] },
-        ...Object.fromEntries([
-          ['then', { required: ['x'] }],
-          ['else', { required: ['y'] }],
-        ]),
+        ...Object.fromEntries(
+          ['then', 'else'].map((branch) => [branch, { required: [branch === 'then' ? 'x' : 'y'] }]),
+        ),
       },
       valid: [{ k: 'a', x: 1 }, { k: 'b', y: 1 }, { y: 1 }],
       invalid: [{ k: 'a' }, { k: 'a', y: 1 }, {}],

@@ -12,8 +12,8 @@ import { Cursor, Frame, type Thread } from './cursor.ts';
 import type { Grammar } from './grammar.ts';
 import type { TokenTrie } from './token-trie.ts';
 
-/** Masks kept for one vocabulary. */
-const KEPT_MASKS = 2000;
+/** Sets of places whose tokens are kept for one vocabulary: some 25 KB each where it has 200,000 tokens. */
+const KEPT_MASKS = 4000;
 
 /** What is known of a set of places. */
 interface Inside {
@@ -27,8 +27,8 @@ interface Inside {
 export class TokenMasks {
   readonly trie: TokenTrie;
   readonly words: number;
-  /** For places that are the same whatever the schema is. */
-  readonly shared = new LeastRecentMap<Inside>(KEPT_MASKS);
+  /** What is known of the places of all grammars. */
+  readonly known = new LeastRecentMap<Inside>(KEPT_MASKS);
 
   constructor(trie: TokenTrie, vocabularySize: number) {
     this.trie = trie;
@@ -36,11 +36,13 @@ export class TokenMasks {
   }
 }
 
+let nextId = 0;
+
 /** Keeps what is found for a grammar's places. */
 export class GrammarMasks {
   readonly grammar: Grammar;
   readonly tokens: TokenMasks;
-  readonly #own = new LeastRecentMap<Inside>(KEPT_MASKS);
+  readonly #id = nextId++;
 
   constructor(grammar: Grammar, tokens: TokenMasks) {
     this.grammar = grammar;
@@ -51,13 +53,13 @@ export class GrammarMasks {
   inside(places: readonly number[]): Inside {
     const [only] = places;
     const place = only === undefined || places.length > 1 ? null : this.grammar.place(only);
-    const isLexeme = place?.kind === 'lexeme';
-    const cache = isLexeme ? this.tokens.shared : this.#own;
-    const key = isLexeme ? `${place.lexeme.id} ${place.state}` : places.join(' ');
-    let inside = cache.get(key);
+    // A lexeme's places are the same whatever the schema is.
+    const key =
+      place?.kind === 'lexeme' ? `lexeme ${place.lexeme.id} ${place.state}` : `${this.#id} ${places.join(' ')}`;
+    let inside = this.tokens.known.get(key);
     if (inside === undefined) {
       inside = this.#find(places);
-      cache.set(key, inside);
+      this.tokens.known.set(key, inside);
     }
     return inside;
   }

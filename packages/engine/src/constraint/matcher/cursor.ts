@@ -5,6 +5,8 @@
  */
 import { type Automaton, matches } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
+import { SchemaRefusal } from '../schema/refusal.ts';
+import type { ArrayShape } from '../schema/shape.ts';
 import { type Grammar, type Mark, NO_PLACE } from './grammar.ts';
 import type { Lexeme } from './lexeme.ts';
 
@@ -153,6 +155,22 @@ class Step {
     return data?.kind === 'array' ? this.#cursor.grammar.language.formulas.and([formula, ...data.others]) : formula;
   }
 
+  /** Whether there are as many different items as have to follow, and one at least. */
+  #hasAnother(array: ArrayShape, length: number, data: Data | null): boolean {
+    const { language } = this.#cursor.grammar;
+    const left = array.prefix.length > length ? 1 : Math.max(1, array.min - length);
+    try {
+      return language.items(array, length).some(({ formula }) => {
+        const different = this.#different(formula, data);
+        return left === 1 ? language.isProductive(different) : language.cardinality(different) >= left;
+      });
+    } catch (error) {
+      // Too many items to tell apart: the array has to end.
+      if (error instanceof SchemaRefusal) return false;
+      throw error;
+    }
+  }
+
   /** The data after a marked byte; undefined where the byte must not stand here. */
   #mark(mark: Mark, to: number, data: Data | null): Data | null | undefined {
     const { grammar, bytes } = this.#cursor;
@@ -180,14 +198,7 @@ class Step {
       }
       case 'item-next': {
         if (place.kind !== 'item') return undefined;
-        const { array, so } = place;
-        const { language } = grammar;
-        const left = Math.max(1, array.prefix.length > so.length ? 1 : array.min - so.length);
-        const another = language.items(array, so.length).some(({ formula }) => {
-          const different = this.#different(formula, data);
-          return left === 1 ? language.isProductive(different) : language.cardinality(different) >= left;
-        });
-        return another ? data : undefined;
+        return this.#hasAnother(place.array, place.so.length, data) ? data : undefined;
       }
       default:
         return mark satisfies never;

@@ -174,6 +174,11 @@ export class Grammar {
     this.root = this.#place({ kind: 'start', formula: language.root });
   }
 
+  /** Places so far: they are found while bodies are followed. */
+  get size(): number {
+    return this.#places.length;
+  }
+
   place(number: number): Place {
     const place = this.#places[number];
     if (place === undefined) throw new RangeError(`no place ${number}`);
