@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { type Budget, matches } from '../../src/constraint/language/automaton.ts';
-import { RegularExpressionError, stringsWith } from '../../src/constraint/language/regular-expression.ts';
+import { RegularExpressionError } from '../../src/constraint/language/expression-program.ts';
+import { stringsWith } from '../../src/constraint/language/regular-expression.ts';
 
 /** Expressions that take longer are left to others. */
 const budget = (): Budget => {

@@ -30,10 +30,6 @@ function intersectRange(range: Range, others: CodePointSet): Range[] {
   });
 }
 
-export function intersectSets(left: CodePointSet, right: CodePointSet): CodePointSet {
-  return left.flatMap((range) => intersectRange(range, right));
-}
-
 export function complementSet(set: CodePointSet): CodePointSet {
   const result: Range[] = [];
   let next = 0;

@@ -7,8 +7,9 @@ import { type Automaton, matches } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
 import { SchemaRefusal } from '../schema/refusal.ts';
 import type { ArrayShape } from '../schema/shape.ts';
-import { type Grammar, type Mark, NO_PLACE } from './grammar.ts';
+import { type Grammar, NO_PLACE } from './grammar.ts';
 import type { Lexeme } from './lexeme.ts';
+import type { Mark } from './place.ts';
 
 /** What an object or array has had so far, where that decides what may follow. */
 export type Data =

@@ -15,7 +15,8 @@ import {
   ofLength,
 } from '../language/automaton.ts';
 import { MOST_DIGITS, StepTooFineError } from '../language/numbers.ts';
-import { RegularExpressionError, stringsWith } from '../language/regular-expression.ts';
+import { RegularExpressionError } from '../language/expression-program.ts';
+import { stringsWith } from '../language/regular-expression.ts';
 import { formatPattern, UNKNOWN_STANDARD_FORMATS } from './formats.ts';
 import { FALSE, type Formula, TRUE } from './formula.ts';
 import type { KeywordValues } from './keyword-values.ts';

@@ -34,12 +34,15 @@ const SCHEMA_KEYWORDS = [
 ];
 const LIST_KEYWORDS = ['allOf', 'anyOf', 'items', 'oneOf', 'prefixItems'];
 const MAP_KEYWORDS = ['$defs', 'definitions', 'dependencies', 'dependentSchemas', 'patternProperties', 'properties'];
-/** Dialects in which nothing counts beside `$ref`. */
+/** Drafts 3 to 7. */
 const LEGACY_DIALECT = /^https?:\/\/json-schema\.org\/draft-0[3467]\/schema#?$/;
 
 export class References {
   readonly root: SchemaNode | boolean;
+  /** Whether the schema is of a dialect in which nothing counts beside `$ref`. */
   readonly isLegacy: boolean;
+  /** Whether what `contains` has matched is evaluated: not so in draft 2019-09. */
+  readonly containsEvaluates: boolean;
   readonly #nodes = new Map<object, SchemaNode>();
   readonly #constants = new Map<string, SchemaNode>();
   /** Resources and anchors by URI. */
@@ -52,6 +55,7 @@ export class References {
   constructor(root: unknown) {
     if (typeof root !== 'boolean' && !isJsonObject(root)) throw new SchemaRefusal('schema', '', 'which is no object');
     const dialect = isJsonObject(root) ? own(root, '$schema') : undefined;
+    this.containsEvaluates = dialect !== 'https://json-schema.org/draft/2019-09/schema';
     this.isLegacy = typeof dialect === 'string' && LEGACY_DIALECT.test(dialect);
     if (typeof root === 'boolean') {
       this.root = root;

@@ -248,9 +248,10 @@ export class SchemaReader {
     const items = values.get('items');
     const all = values.has('items') && (!Array.isArray(items) || values.has('additionalItems'));
     const prefix = Array.isArray(items) ? items.length : (values.list('prefixItems')?.length ?? 0);
-    const matching = values.has('contains')
-      ? [this.#assertions.formula(values, values.get('contains'), 'contains')]
-      : [];
+    const matching =
+      values.has('contains') && this.#references.containsEvaluates
+        ? [this.#assertions.formula(values, values.get('contains'), 'contains')]
+        : [];
     if (names === NOTHING && !all && prefix === 0 && matching.length === 0) return UNEVALUATED;
     return { names, items: all ? Infinity : prefix, matching };
   }
