@@ -18,7 +18,7 @@ export const WGSL = {
       readdirSync(inRoot(kernels), { recursive: true })
         .map((name) => name.replaceAll('\\', '/'))
         .filter((name) => name.endsWith('.wgsl'))
-        .sort()
+        .sort((a, b) => (a < b ? -1 : 1))
         .map((name) => ({
           path: join(inRoot(modules), `${name.replace('.wgsl', '').replaceAll('_', '-')}.ts`),
           bytes: Buffer.from(moduleOf(name, readFileSync(join(inRoot(kernels), name), 'utf8'))),

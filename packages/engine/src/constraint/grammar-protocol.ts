@@ -35,7 +35,7 @@ export type GrammarAnswer =
   | { readonly type: 'mask'; readonly mask: TokenMask; readonly endAllowed: boolean }
   /** The token is outside the grammar. */
   | { readonly type: 'outside' }
-  /** The grammar library cannot follow the schema. */
+  /** The schema cannot be enforced whole. */
   | { readonly type: 'refused'; readonly reason: string }
   | { readonly type: 'failed'; readonly error: SerializedError };
 

@@ -1,5 +1,6 @@
 /**
- * JSON grammars in a thread of their own: compiling a schema may take seconds, and the model's thread must not wait.
+ * JSON grammars in a thread of their own: compiling schemas and finding masks takes time, and the model's thread must
+ * not wait.
  *
  * @module
  */
@@ -7,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { DisposedError, ForwardError, InvalidRequestError } from '../errors.ts';
 import { deserializeError } from '../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
-import type { BodyMask, JsonBody, JsonBodySource } from './json-grammar.ts';
+import { ADVICE, type BodyMask, type JsonBody, type JsonBodySource } from './json-grammar.ts';
 import { LeastRecentMap } from './least-recent-map.ts';
 
 /** What one schema may take to compile, in milliseconds. Other constrained answers wait that long at most. */
@@ -34,6 +35,7 @@ type Outcome = GrammarAnswer | typeof LOST;
 export class GrammarThread implements JsonBodySource, Disposable {
   readonly #data: GrammarThreadData;
   readonly #budgetMs: number;
+  readonly #workerUrl: URL;
   readonly #refusals = new LeastRecentMap<string>(KEPT_REFUSALS);
   readonly #calls = new Map<number, { readonly call: GrammarCall; readonly settle: (outcome: Outcome) => void }>();
   #worker: Worker | null = null;
@@ -43,10 +45,14 @@ export class GrammarThread implements JsonBodySource, Disposable {
   #nextId = 0;
   #disposed = false;
 
-  /** @param path The checkpoint's folder. */
-  constructor(path: string, budgetMs = COMPILE_BUDGET_MS) {
+  /**
+   * @param path The checkpoint's folder.
+   * @param workerUrl The thread's module.
+   */
+  constructor(path: string, budgetMs = COMPILE_BUDGET_MS, workerUrl = WORKER_URL) {
     this.#data = { path };
     this.#budgetMs = budgetMs;
+    this.#workerUrl = workerUrl;
   }
 
   /**
@@ -54,13 +60,13 @@ export class GrammarThread implements JsonBodySource, Disposable {
    *
    * @param field Where the request has the schema, for the error.
    * @param schema JSON text of a schema, or null for any JSON object.
-   * @throws InvalidRequestError where the grammar library refuses the schema or takes too long.
+   * @throws InvalidRequestError where the schema cannot be enforced whole or takes too long.
    */
   async compile(field: string, schema: string | null): Promise<void> {
     const known = schema === null ? undefined : this.#refusals.get(schema);
     const answer: GrammarAnswer =
       known === undefined ? await this.#ask(() => ({ type: 'compile', schema })) : { type: 'refused', reason: known };
-    if (answer.type === 'refused') throw new InvalidRequestError(field, answer.reason, 'simplify the schema');
+    if (answer.type === 'refused') throw new InvalidRequestError(field, answer.reason, ADVICE);
   }
 
   async start(schema: string | null): Promise<JsonBody> {
@@ -105,13 +111,13 @@ export class GrammarThread implements JsonBodySource, Disposable {
   }
 
   #startThread(): Worker {
-    const worker = new Worker(WORKER_URL, { workerData: this.#data, name: 'switchyard-grammars' });
+    const worker = new Worker(this.#workerUrl, { workerData: this.#data, name: 'switchyard-grammars' });
     // The model's thread ends when the engine says so, whatever this one does.
     worker.unref();
     worker.on('message', (message: FromGrammars) => this.#receive(message));
     const ended = (): void => {
       if (worker === this.#worker)
-        this.#lose({ type: 'refused', reason: 'a schema that the grammar library failed on' });
+        this.#lose({ type: 'refused', reason: 'a schema that the thread of grammars failed on' });
     };
     worker.on('error', ended);
     worker.on('exit', ended);

@@ -4,7 +4,7 @@
  * @module
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { harmonyTokens, openSnapshot } from '@switchyard/models';
+import { openSnapshot } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';
 import { serializeError } from '../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
@@ -13,7 +13,7 @@ import { type JsonBody, JsonGrammars } from './json-grammar.ts';
 async function loadGrammars({ path }: GrammarThreadData): Promise<JsonGrammars> {
   const snapshot = await openSnapshot(path, { encoder: 'when-needed' });
   try {
-    return await JsonGrammars.create(snapshot.tokenizer, harmonyTokens(snapshot.tokenizer).return);
+    return await JsonGrammars.create(snapshot.tokenizer);
   } finally {
     snapshot.dispose();
   }

@@ -3,20 +3,17 @@
  *
  * @module
  */
-import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
 import { DisposedError, InvalidRequestError } from '../errors.ts';
 import type { TokenMask } from '../sampling/token-mask.ts';
 import { LeastRecentMap } from './least-recent-map.ts';
-import { loadXGrammar, type XGrammar } from './xgrammar.ts';
+import { BodyMatcher, GrammarMasks, TokenMasks } from './matcher/body-matcher.ts';
+import { Grammar } from './matcher/grammar.ts';
+import { TokenTrie, type TokenVocabulary } from './matcher/token-trie.ts';
+import { SchemaRefusal } from './schema/refusal.ts';
+import { SchemaLanguage } from './schema/schema-language.ts';
 
 /** What a grammar has to know of a vocabulary. */
-export interface GrammarVocabulary {
-  readonly vocabularySize: number;
-  /** The bytes of an ordinary token. */
-  tokenBytes(id: number): Uint8Array;
-  /** Control tokens: never part of a body. */
-  isSpecial(id: number): boolean;
-}
+export type GrammarVocabulary = TokenVocabulary;
 
 /** What may come next in a body. */
 export interface BodyMask {
@@ -38,50 +35,29 @@ export interface JsonBodySource {
   start(schema: string | null): Promise<JsonBody>;
 }
 
-/** Any JSON object: strict compilation would otherwise allow no property that the schema does not name. */
-const ANY_OBJECT = JSON.stringify({ type: 'object', additionalProperties: true });
+const ANY_OBJECT = JSON.stringify({ type: 'object' });
+
+/** What to do about a schema that is refused. */
+export const ADVICE = 'leave it out, or say it with other keywords';
 
 /** Compiled schemas kept for further requests: agents send the same tools with every turn. */
 const KEPT_SCHEMAS = 64;
-
-/** GPT-2's printable stand-ins for bytes, which xgrammar's `byte_level` vocabularies are written in. */
-function byteStandIns(): string[] {
-  const printable = (byte: number): boolean =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
-}
-
-/** A library instance with the vocabulary and the schemas that it has compiled. */
-interface Compiler {
-  readonly library: XGrammar;
-  readonly compiler: GrammarCompiler;
-  readonly compiled: LeastRecentMap<CompiledGrammar>;
-}
+/** A grammar that has found so many places is made anew for the next body. */
+const MOST_PLACES = 100_000;
 
 /** Compiles schemas for one vocabulary. */
 export class JsonGrammars implements JsonBodySource, Disposable {
-  readonly #words: readonly string[];
-  readonly #endToken: number;
+  readonly #tokens: TokenMasks;
+  readonly #compiled = new LeastRecentMap<GrammarMasks>(KEPT_SCHEMAS);
   readonly #refused = new LeastRecentMap<string>(KEPT_SCHEMAS);
-  #compiler: Promise<Compiler>;
+  #disposed = false;
 
-  private constructor(words: readonly string[], endToken: number) {
-    this.#words = words;
-    this.#endToken = endToken;
-    this.#compiler = this.#createCompiler();
+  private constructor(vocabulary: GrammarVocabulary) {
+    this.#tokens = new TokenMasks(new TokenTrie(vocabulary), vocabulary.vocabularySize);
   }
 
-  /** @param endToken A control token that stands for "the body ends here" in the masks. */
-  static async create(vocabulary: GrammarVocabulary, endToken: number): Promise<JsonGrammars> {
-    const standIns = byteStandIns();
-    const words = Array.from({ length: vocabulary.vocabularySize }, (_, id) =>
-      // xgrammar never lets a token without bytes through: control tokens stay out of every body.
-      vocabulary.isSpecial(id) ? '' : Array.from(vocabulary.tokenBytes(id), (byte) => standIns[byte]).join(''),
-    );
-    const grammars = new JsonGrammars(words, endToken);
-    await grammars.#compiler;
-    return grammars;
+  static create(vocabulary: GrammarVocabulary): Promise<JsonGrammars> {
+    return Promise.resolve(new JsonGrammars(vocabulary));
   }
 
   /**
@@ -89,88 +65,84 @@ export class JsonGrammars implements JsonBodySource, Disposable {
    *
    * @param field Where the request has the schema, for the error.
    * @param schema JSON text of a schema, or null for any JSON object.
-   * @throws InvalidRequestError where the grammar library refuses the schema.
+   * @throws InvalidRequestError where the schema cannot be enforced whole, with the keyword and a JSON pointer to it.
    */
-  async compile(field: string, schema: string | null): Promise<void> {
-    const text = schema ?? ANY_OBJECT;
-    let reason = this.#refused.get(text);
-    if (reason === undefined) {
-      const { library, compiler, compiled } = await this.#compiler;
-      try {
-        await compileInto(compiled, compiler, text);
-        return;
-      } catch (error) {
-        reason = library.complaint() || String(error);
-        this.#refused.set(text, reason);
-        // The instance is aborted: bodies in progress can still be followed, but nothing new may be compiled in it.
-        this.#compiler = this.#createCompiler();
-      }
-    }
-    throw new InvalidRequestError(field, `a schema that cannot be followed: ${reason}`, 'simplify the schema');
+  compile(field: string, schema: string | null): Promise<void> {
+    return new Promise((resolve) => {
+      this.#compile(field, schema);
+      resolve();
+    });
   }
 
   /** Starts a body that follows a schema that `compile` took, or is any JSON object for null. */
-  async start(schema: string | null): Promise<JsonBody> {
-    const { library, compiler, compiled } = await this.#compiler;
-    const grammar = await compileInto(compiled, compiler, schema ?? ANY_OBJECT);
-    return new MatchedBody(await library.api.GrammarMatcher.createGrammarMatcher(grammar), this.#endToken);
+  start(schema: string | null): Promise<JsonBody> {
+    return new Promise((resolve) => {
+      resolve(new MatchedBody(new BodyMatcher(this.#compile('schema', schema)), this.#tokens.trie));
+    });
   }
 
-  /** The library's memory goes with its instance, when the last body is done. */
   [Symbol.dispose](): void {
-    this.#compiler = Promise.reject(new DisposedError());
-    this.#compiler.catch(() => undefined);
+    this.#disposed = true;
   }
 
-  async #createCompiler(): Promise<Compiler> {
-    const library = loadXGrammar();
-    const { TokenizerInfo, GrammarCompiler } = library.api;
-    const words = [...this.#words];
-    const tokenizer = await TokenizerInfo.createTokenizerInfo(words, 'byte_level', false, words.length, [
-      this.#endToken,
-    ]);
-    const compiler = await GrammarCompiler.createGrammarCompiler(tokenizer);
-    return { library, compiler, compiled: new LeastRecentMap(KEPT_SCHEMAS, (grammar) => grammar.dispose()) };
+  #compile(field: string, schema: string | null): GrammarMasks {
+    if (this.#disposed) throw new DisposedError();
+    const text = schema ?? ANY_OBJECT;
+    const known = this.#compiled.get(text);
+    if (known !== undefined && known.grammar.size < MOST_PLACES) return known;
+    let reason = this.#refused.get(text);
+    if (reason === undefined) {
+      try {
+        const masks = new GrammarMasks(grammarOf(text), this.#tokens);
+        this.#compiled.set(text, masks);
+        return masks;
+      } catch (error) {
+        if (!(error instanceof SchemaRefusal)) throw error;
+        reason = error.message;
+        this.#refused.set(text, reason);
+      }
+    }
+    throw new InvalidRequestError(field, reason, ADVICE);
   }
 }
 
-async function compileInto(
-  compiled: LeastRecentMap<CompiledGrammar>,
-  compiler: GrammarCompiler,
-  schema: string,
-): Promise<CompiledGrammar> {
-  const known = compiled.get(schema);
-  if (known !== undefined) return known;
-  // At most one blank between tokens of JSON: models would otherwise be let to emit them for ever.
-  const grammar = await compiler.compileJSONSchema(schema, true, -1, undefined, true, 1);
-  compiled.set(schema, grammar);
-  return grammar;
+/** @throws SchemaRefusal */
+function grammarOf(schema: string): Grammar {
+  const language = languageOf(schema);
+  if (!language.isProductive(language.root)) {
+    throw new SchemaRefusal('schema', '', 'which no value that can be written fits');
+  }
+  return new Grammar(language);
+}
+
+function languageOf(schema: string): SchemaLanguage {
+  try {
+    return new SchemaLanguage(JSON.parse(schema));
+  } catch (error) {
+    if (error instanceof RangeError) throw new SchemaRefusal('schema', '', 'which is nested too deeply');
+    throw error;
+  }
 }
 
 class MatchedBody implements JsonBody {
-  readonly #matcher: GrammarMatcher;
-  readonly #endToken: number;
+  readonly #matcher: BodyMatcher;
+  readonly #trie: TokenTrie;
 
-  constructor(matcher: GrammarMatcher, endToken: number) {
+  constructor(matcher: BodyMatcher, trie: TokenTrie) {
     this.#matcher = matcher;
-    this.#endToken = endToken;
+    this.#trie = trie;
   }
 
-  async next(): Promise<BodyMask> {
-    const words = await this.#matcher.getNextTokenBitmask();
-    const mask = new Uint32Array(words.buffer, words.byteOffset, words.length);
-    const word = this.#endToken >>> 5;
-    const bit = 1 << (this.#endToken & 31);
-    const endAllowed = ((mask[word] ?? 0) & bit) !== 0;
-    mask[word] = (mask[word] ?? 0) & ~bit;
-    return { mask, endAllowed };
+  next(): Promise<BodyMask> {
+    return Promise.resolve({ mask: this.#matcher.mask(), endAllowed: this.#matcher.mayEnd });
   }
 
-  async accept(token: number): Promise<boolean> {
-    return this.#matcher.acceptToken(token);
+  accept(token: number): Promise<boolean> {
+    const bytes = this.#trie.tokenBytes(token);
+    return Promise.resolve(bytes !== null && this.#matcher.accept(bytes));
   }
 
   [Symbol.dispose](): void {
-    this.#matcher.dispose();
+    // Nothing is held outside of the heap.
   }
 }

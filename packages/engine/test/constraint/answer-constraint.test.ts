@@ -31,7 +31,7 @@ describe('AnswerConstraint', () => {
   before(async () => {
     snapshot = await openSnapshot();
     const { tokenizer } = snapshot;
-    grammars = await JsonGrammars.create(tokenizer, harmonyTokens(tokenizer).return);
+    grammars = await JsonGrammars.create(tokenizer);
   });
   after(() => {
     grammars[Symbol.dispose]();

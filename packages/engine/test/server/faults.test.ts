@@ -96,7 +96,7 @@ describe('faults of clients', () => {
         }),
         'tools[0].function.parameters',
       ],
-      // Valid, but it would stop every answer for a quarter of a minute.
+      // Valid, but it takes more states than one schema may.
       [
         CHAT,
         chat('x', {
@@ -106,7 +106,7 @@ describe('faults of clients', () => {
               function: {
                 name: 'f',
                 strict: true,
-                parameters: { properties: { a: { pattern: '^((a|b){100}){100}$' } } },
+                parameters: { properties: { a: { pattern: '(a|b)*a(a|b){18}' } } },
               },
             },
           ],

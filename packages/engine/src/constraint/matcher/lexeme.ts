@@ -1,0 +1,310 @@
+/**
+ * The strings and numbers of an automaton as bytes of JSON: UTF-8 characters, and in strings escapes. Steps are found
+ * when they are first needed, and kept.
+ *
+ * @module
+ */
+import { type Automaton, counts, freeRuns, type Range, step } from '../language/automaton.ts';
+
+/** The byte is not part of the lexeme. */
+export const REFUSED = -1;
+/** The byte ends the lexeme: a string's closing quote. */
+export const CLOSED = -2;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Bytes whose escapes are one letter. */
+const SHORT_ESCAPES = new Map([
+  [QUOTE, QUOTE],
+  [BACKSLASH, BACKSLASH],
+  [0x2f, 0x2f],
+  [0x62, 0x08],
+  [0x66, 0x0c],
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+  [0x74, 0x09],
+]);
+
+/** What may still complete a character: code points `from` to `to`, by UTF-8 continuation bytes or hexadecimal digits. */
+type Pending =
+  | { readonly kind: 'whole' }
+  | { readonly kind: 'utf8'; readonly bits: number; readonly left: number; readonly least: number }
+  | { readonly kind: 'escape' }
+  | { readonly kind: 'hex'; readonly bits: number; readonly left: number }
+  /** Behind an escaped high surrogate: the backslash, the u and the digits of its partner. */
+  | { readonly kind: 'pair'; readonly high: number; readonly bits: number; readonly left: number };
+
+interface State {
+  readonly at: number;
+  readonly pending: Pending;
+}
+
+export interface Lexeme {
+  readonly id: number;
+  readonly start: number;
+  /** The state after a byte, REFUSED or CLOSED. */
+  next(state: number, byte: number): number;
+  /** Whether the lexeme may end before the next byte: numbers only. */
+  accepts(state: number): boolean;
+  /** How many plain characters of any kind may follow; 0 inside of a character. */
+  freeRun(state: number): number;
+  /**
+   * Whether there is a string that begins as what has been read and is none of those that are taken.
+   *
+   * @param taken Of strings of the lexeme that begin with the whole characters that have been read: what follows those.
+   */
+  canDiffer(state: number, taken: readonly string[]): boolean;
+  /** Whether there are finitely many strings that begin as what has been read: only then is there need to ask. */
+  canRunOut(state: number): boolean;
+}
+
+let nextId = 0;
+
+/** The content of a JSON string, and its closing quote. */
+export class StringLexeme implements Lexeme {
+  readonly id = nextId++;
+  readonly start = 0;
+  readonly #automaton: Automaton;
+  readonly #runs: readonly number[];
+  readonly #counts: readonly number[];
+  readonly #states: State[] = [];
+  readonly #numbers = new Map<string, number>();
+  /** The states between two characters, by the automaton's. */
+  readonly #wholes: (number | undefined)[] = [];
+  readonly #rows: (Int32Array | undefined)[] = [];
+
+  constructor(automaton: Automaton) {
+    this.#automaton = automaton;
+    this.#runs = freeRuns(automaton);
+    this.#counts = counts(automaton);
+    this.#number({ at: 0, pending: { kind: 'whole' } });
+  }
+
+  next(state: number, byte: number): number {
+    let row = this.#rows[state];
+    if (row === undefined) {
+      row = new Int32Array(256).fill(UNKNOWN);
+      this.#rows[state] = row;
+    }
+    const known = row[byte] ?? REFUSED;
+    if (known !== UNKNOWN) return known;
+    const found = this.#find(this.#states[state], byte);
+    row[byte] = found;
+    return found;
+  }
+
+  accepts(): boolean {
+    return false;
+  }
+
+  freeRun(state: number): number {
+    const found = this.#states[state];
+    return found?.pending.kind === 'whole' ? (this.#runs[found.at] ?? 0) : 0;
+  }
+
+  canRunOut(state: number): boolean {
+    const found = this.#states[state];
+    if (found === undefined || found.pending.kind === 'whole') return (this.#counts[found?.at ?? 0] ?? 0) < Infinity;
+    const windows = windowsOf(found.pending);
+    return !(this.#automaton.edges[found.at] ?? []).some(
+      ({ from, to, target }) =>
+        this.#counts[target] === Infinity && windows.some((window) => from <= window.to && to >= window.from),
+    );
+  }
+
+  canDiffer(state: number, taken: readonly string[]): boolean {
+    const found = this.#states[state];
+    if (found === undefined) return false;
+    if (found.pending.kind === 'whole') return (this.#counts[found.at] ?? 0) > taken.length;
+    const windows = windowsOf(found.pending);
+    let left = 0;
+    for (const { from, to, target } of this.#automaton.edges[found.at] ?? []) {
+      for (const window of windows) {
+        const width = Math.min(to, window.to) - Math.max(from, window.from) + 1;
+        if (width > 0) left += width * (this.#counts[target] ?? 0);
+      }
+    }
+    const inWindow = (text: string): boolean => {
+      const first = text.codePointAt(0);
+      return first !== undefined && windows.some(({ from, to }) => first >= from && first <= to);
+    };
+    return left > taken.filter(inWindow).length;
+  }
+
+  #find(state: State | undefined, byte: number): number {
+    if (state === undefined) return REFUSED;
+    const { at, pending } = state;
+    switch (pending.kind) {
+      case 'whole':
+        return this.#character(at, byte);
+      case 'utf8': {
+        if (byte < 0x80 || byte > 0xbf) return REFUSED;
+        const bits = (pending.bits << 6) | (byte & 0x3f);
+        return this.#partial(at, { ...pending, bits, left: pending.left - 1 });
+      }
+      case 'escape': {
+        const short = SHORT_ESCAPES.get(byte);
+        if (short !== undefined) return this.#read(at, short);
+        return byte === 0x75 ? this.#hex(at, { kind: 'hex', bits: 0, left: 4 }) : REFUSED;
+      }
+      case 'hex': {
+        const digit = hexDigit(byte);
+        return digit < 0
+          ? REFUSED
+          : this.#hex(at, { kind: 'hex', bits: pending.bits * 16 + digit, left: pending.left - 1 });
+      }
+      case 'pair': {
+        if (pending.left > 4) {
+          const expected = pending.left === 6 ? BACKSLASH : 0x75;
+          return byte === expected ? this.#pair(at, { ...pending, left: pending.left - 1 }) : REFUSED;
+        }
+        const digit = hexDigit(byte);
+        return digit < 0
+          ? REFUSED
+          : this.#pair(at, { ...pending, bits: pending.bits * 16 + digit, left: pending.left - 1 });
+      }
+      default:
+        return pending satisfies never;
+    }
+  }
+
+  #character(at: number, byte: number): number {
+    if (byte === QUOTE) return this.#automaton.accepts[at] === true ? CLOSED : REFUSED;
+    if (byte === BACKSLASH) return (this.#automaton.edges[at]?.length ?? 0) > 0 ? this.#escape(at) : REFUSED;
+    if (byte < 0x20) return REFUSED;
+    if (byte < 0x80) return this.#read(at, byte);
+    if (byte >= 0xc2 && byte <= 0xdf)
+      return this.#partial(at, { kind: 'utf8', bits: byte & 0x1f, left: 1, least: 0x80 });
+    if (byte >= 0xe0 && byte <= 0xef)
+      return this.#partial(at, { kind: 'utf8', bits: byte & 0x0f, left: 2, least: 0x800 });
+    if (byte >= 0xf0 && byte <= 0xf4)
+      return this.#partial(at, { kind: 'utf8', bits: byte & 0x07, left: 3, least: 0x10000 });
+    return REFUSED;
+  }
+
+  #read(at: number, codePoint: number): number {
+    const target = step(this.#automaton, at, codePoint);
+    return target < 0 ? REFUSED : this.#number({ at: target, pending: { kind: 'whole' } });
+  }
+
+  /** Some character can be written here as an escape, as every character can. */
+  #escape(at: number): number {
+    return this.#number({ at, pending: { kind: 'escape' } });
+  }
+
+  #partial(at: number, pending: Pending & { readonly kind: 'utf8' }): number {
+    return pending.left === 0 ? this.#read(at, pending.bits) : this.#waiting(at, pending);
+  }
+
+  #hex(at: number, pending: Pending & { readonly kind: 'hex' }): number {
+    const { bits, left } = pending;
+    if (left > 0) return this.#waiting(at, pending);
+    if (bits < 0xd800 || bits > 0xdfff) return this.#read(at, bits);
+    return bits > 0xdbff ? REFUSED : this.#pair(at, { kind: 'pair', high: bits, bits: 0, left: 6 });
+  }
+
+  #pair(at: number, pending: Pending & { readonly kind: 'pair' }): number {
+    const { high, bits, left } = pending;
+    if (left > 0) return this.#waiting(at, pending);
+    return bits < 0xdc00 || bits > 0xdfff ? REFUSED : this.#read(at, codePointOf(high, bits));
+  }
+
+  /** Inside of a character, where any that it may become can be read. */
+  #waiting(at: number, pending: Pending): number {
+    return windowsOf(pending).some(({ from, to }) => this.#reaches(at, from, to))
+      ? this.#number({ at, pending })
+      : REFUSED;
+  }
+
+  #reaches(at: number, from: number, to: number): boolean {
+    return (this.#automaton.edges[at] ?? []).some((edge) => edge.from <= to && edge.to >= from);
+  }
+
+  #number(state: State): number {
+    const { at, pending } = state;
+    if (pending.kind === 'whole') return (this.#wholes[at] ??= this.#states.push(state) - 1);
+    let key = `${at} ${pending.kind}`;
+    if (pending.kind === 'utf8') key += ` ${pending.bits} ${pending.left} ${pending.least}`;
+    else if (pending.kind === 'hex') key += ` ${pending.bits} ${pending.left}`;
+    else if (pending.kind === 'pair') key += ` ${pending.high} ${pending.bits} ${pending.left}`;
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      number = this.#states.push(state) - 1;
+      this.#numbers.set(key, number);
+    }
+    return number;
+  }
+}
+
+const UNKNOWN = -3;
+
+/** The code points that may be complete in the end. */
+function windowsOf(pending: Pending): readonly Range[] {
+  switch (pending.kind) {
+    case 'whole':
+    case 'escape':
+      return [{ from: 0, to: 0x10ffff }];
+    case 'utf8': {
+      const { bits, left, least } = pending;
+      return [{ from: Math.max(bits << (6 * left), least), to: Math.min(((bits + 1) << (6 * left)) - 1, 0x10ffff) }];
+    }
+    case 'hex': {
+      const from = pending.bits * 16 ** pending.left;
+      const to = (pending.bits + 1) * 16 ** pending.left - 1;
+      const low = Math.max(from, 0xd800);
+      const high = Math.min(to, 0xdbff);
+      const pairs = low <= high ? [{ from: codePointOf(low, 0xdc00), to: codePointOf(high, 0xdfff) }] : [];
+      return [{ from, to }, ...pairs];
+    }
+    case 'pair': {
+      const { high, bits, left } = pending;
+      const digits = Math.min(left, 4);
+      const low = Math.max(bits * 16 ** digits, 0xdc00);
+      const last = Math.min((bits + 1) * 16 ** digits - 1, 0xdfff);
+      return low > last ? [] : [{ from: codePointOf(high, low), to: codePointOf(high, last) }];
+    }
+    default:
+      return pending satisfies never;
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}
+
+function codePointOf(high: number, low: number): number {
+  return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+}
+
+/** The text of a JSON number: it ends where something else begins. */
+export class NumberLexeme implements Lexeme {
+  readonly id = nextId++;
+  readonly start = 0;
+  readonly #automaton: Automaton;
+
+  constructor(automaton: Automaton) {
+    this.#automaton = automaton;
+  }
+
+  next(state: number, byte: number): number {
+    return step(this.#automaton, state, byte);
+  }
+
+  accepts(state: number): boolean {
+    return this.#automaton.accepts[state] ?? false;
+  }
+
+  freeRun(): number {
+    return 0;
+  }
+
+  canDiffer(): boolean {
+    return true;
+  }
+
+  canRunOut(): boolean {
+    return false;
+  }
+}
