@@ -7,8 +7,10 @@ import { writePaddedCheckpoint } from '../fixtures/padded-checkpoint.ts';
 import { type Path, type RandomRequest, randomRequest } from './random-requests.ts';
 import { metric, post, untilMetric } from './test-server.ts';
 
-/** `SWITCHYARD_FUZZ=10000` for the whole level; `SWITCHYARD_FUZZ_SEED` for other requests than those of every run. */
-const REQUESTS = Number(process.env['SWITCHYARD_FUZZ'] ?? 300);
+/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them; `SWITCHYARD_FUZZ_SEED` for other requests than those of every run. */
+const REQUESTS = Number(
+  process.env['SWITCHYARD_FUZZ'] ?? (process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 10_000 : 300),
+);
 const SEED = Number(process.env['SWITCHYARD_FUZZ_SEED'] ?? 2026);
 /** Requests under way at once. */
 const TOGETHER = 6;
