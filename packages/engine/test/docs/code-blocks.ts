@@ -11,8 +11,8 @@ export interface CodeBlock {
 }
 
 /** What the comments just before a block say: code that it is continued from, and why it is not run. */
-const BEFORE = /<!-- before\n([\s\S]*?)-->\s*$/;
-const NOT_RUN = /<!-- not run: (.*?) -->\s*$/;
+const BEFORE = /<!-- before\n((?:(?!-->)[\s\S])*)-->\s*$/;
+const NOT_RUN = /<!-- not run: ((?:(?!-->).)*) -->\s*$/;
 
 /** Every ts block of the repository's pages. */
 export function codeBlocks(root: string): CodeBlock[] {
