@@ -49,6 +49,7 @@ describe('the package', () => {
     assert.deepEqual(Object.keys(exports), [
       '.',
       './benchmark',
+      './environment',
       './errors',
       './logger',
       './offline',
