@@ -12,33 +12,6 @@ constexpr u32 kWave = kWaveSize;
 constexpr u32 kWaves = kThreads / kWave;
 constexpr u32 kExpertsPerThread = (kExperts + kThreads - 1) / kThreads;
 
-#if ROUTER_NVIDIA
-using LaneMask = u32;
-ROUTER_INLINE LaneMask ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }
-ROUTER_INLINE u32 count_lanes(LaneMask mask) { return __popc(mask); }
-ROUTER_INLINE void wave_barrier() { __syncwarp(); }
-ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
-#else
-using LaneMask = u64;
-ROUTER_INLINE LaneMask ballot(bool predicate) {
-#if __has_builtin(__builtin_amdgcn_ballot_w64) && __has_builtin(__builtin_amdgcn_ballot_w32)
-  if constexpr (kWaveSize == 64) return __builtin_amdgcn_ballot_w64(predicate);
-  return __builtin_amdgcn_ballot_w32(predicate);
-#else
-  // ROCm 5 has the comparison that a ballot is made of; 33 is LLVM's "not equal".
-  return __builtin_amdgcn_uicmp(static_cast<u32>(predicate), 0u, 33);
-#endif
-}
-ROUTER_INLINE u32 count_lanes(LaneMask mask) { return __builtin_popcountll(mask); }
-// Orders a wave's own accesses to shared memory; the hardware keeps them in order already.
-ROUTER_INLINE void wave_barrier() {
-  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
-  __builtin_amdgcn_wave_barrier();
-  __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");
-}
-ROUTER_INLINE void add_one(u32* counter) { __atomic_fetch_add(counter, 1u, __ATOMIC_RELAXED); }
-#endif
-
 // The expert of a slot; kExperts or more where the slot belongs to none.
 ROUTER_INLINE u32 expert_of_slot(const void* ids, u32 slot) {
 #if ROUTER_IDS_BYTES == 8
@@ -92,12 +65,12 @@ ROUTER_INLINE void scatter_by_wave(const void* ids, u32 begin, u32 end, u32 (*po
       const LaneMask set = ballot((expert & bit) != 0);
       same &= (expert & bit) != 0 ? set : ~set;
     }
-    const u32 before = count_lanes(same & lower);
+    const u32 before = count_bits(same & lower);
     const u32 position = isPlaced ? positions[wave][expert] + before : 0;
     wave_barrier();
     if (isPlaced) {
       sortedSlots[position] = static_cast<i32>(slot);
-      if (before == 0) positions[wave][expert] += count_lanes(same);
+      if (before == 0) positions[wave][expert] += count_bits(same);
     }
     wave_barrier();
   }
