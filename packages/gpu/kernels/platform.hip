@@ -1,6 +1,7 @@
-// The two platforms behind one set of names. Nothing is included: clang (offline or through hipRTC), nvcc and NVRTC
-// all bring what is used here as builtins. Each translation unit is specialised by macros named ROUTER_*; a namespace
-// of its own lets several specialisations share a module.
+// The two platforms behind one set of names: what is spelt differently on AMD and on NVIDIA is in this folder, and no
+// kernel asks which of them it is compiled for. Nothing is included: clang (offline or through hipRTC), nvcc and
+// NVRTC all bring what is used here as builtins. Each translation unit is specialised by macros named ROUTER_*; a
+// namespace of its own lets several specialisations share a module.
 
 #ifndef ROUTER_NAMESPACE
 #define ROUTER_NAMESPACE router
@@ -45,32 +46,80 @@ constexpr int kWaveSize = 32;
 
 static_assert(kWaveSize == ROUTER_WAVE_SIZE, "the launch geometry is for another wave size");
 
+template <class T>
+ROUTER_INLINE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+ROUTER_INLINE T larger(T a, T b) {
+  return a < b ? b : a;
+}
+
+// NVRTC has neither __builtin_inff nor a constexpr of its own.
+constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000u);
+
+// The smallest power of two that is at least VALUE.
+template <int VALUE>
+constexpr int kNextPowerOfTwo = 2 * kNextPowerOfTwo<(VALUE + 1) / 2>;
+template <>
+constexpr int kNextPowerOfTwo<1> = 1;
+
+// ---- Threads and memory.
+
 #if ROUTER_NVIDIA
 using Words2 = uint2;
 using Words4 = uint4;
-using Floats2 = float2;
-using Floats4 = float4;
 ROUTER_INLINE u32 block_index() { return blockIdx.x; }
 ROUTER_INLINE u32 thread_index() { return threadIdx.x; }
-ROUTER_INLINE void block_barrier() { __syncthreads(); }
-ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
 ROUTER_INLINE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
 ROUTER_INLINE u32 float_to_bits(float value) { return __float_as_uint(value); }
 #else
 using Words2 = u32 __attribute__((ext_vector_type(2)));
 using Words4 = u32 __attribute__((ext_vector_type(4)));
-using Floats2 = float __attribute__((ext_vector_type(2)));
-using Floats4 = float __attribute__((ext_vector_type(4)));
 ROUTER_INLINE u32 block_index() { return __builtin_amdgcn_workgroup_id_x(); }
 ROUTER_INLINE u32 thread_index() { return __builtin_amdgcn_workitem_id_x(); }
+ROUTER_INLINE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
+ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, value); }
+#endif
+
+// Every thread of the block arrives before one goes on, and finds in shared memory what the others wrote there. Device
+// memory is not ordered: what one thread wrote to it, others of the block may not read. To order that as well, RDNA
+// would drop its vector caches at every barrier.
+#if ROUTER_NVIDIA
+ROUTER_INLINE void block_barrier() { __syncthreads(); }
+#elif __clang_major__ >= 20
+ROUTER_INLINE void block_barrier() {
+  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");
+  __builtin_amdgcn_s_barrier();
+  __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup", "local");
+}
+#else
+// The fence of ROCm before 7 knows of no kinds of memory, and orders all.
 ROUTER_INLINE void block_barrier() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
   __builtin_amdgcn_s_barrier();
   __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
 }
+#endif
+
+// Counts in shared memory; the order in which threads add does not matter.
+#if ROUTER_NVIDIA
+ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
+#else
 ROUTER_INLINE void add_one(u32* counter) { __atomic_fetch_add(counter, 1u, __ATOMIC_RELAXED); }
-ROUTER_INLINE float bits_to_float(u32 bits) { return __builtin_bit_cast(float, bits); }
-ROUTER_INLINE u32 float_to_bits(float value) { return __builtin_bit_cast(u32, value); }
+#endif
+
+// Part of a row. On NVIDIA the cache brings the rest of its line along, which neighbouring lanes are about to ask for.
+#if ROUTER_NVIDIA
+ROUTER_INLINE Words4 load_words4(const u8* address) {
+  Words4 words;
+  asm volatile("ld.global.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+               : "l"(address));
+  return words;
+}
+#else
+ROUTER_INLINE Words4 load_words4(const u8* address) { return *reinterpret_cast<const Words4*>(address); }
 #endif
 
 // A launch may ask to begin while the kernel before it in the stream still runs (NVIDIA's programmatic dependent launch,
@@ -90,36 +139,7 @@ ROUTER_INLINE const u8* once_kernel_before_is_done(const u8* address) { return a
 ROUTER_INLINE void let_kernel_after_begin() {}
 #endif
 
-// Part of a row. On NVIDIA the cache brings the rest of its line along, which neighbouring lanes are about to ask for.
-#if ROUTER_NVIDIA
-ROUTER_INLINE Words4 load_words4(const u8* address) {
-  Words4 words;
-  asm volatile("ld.global.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
-               : "l"(address));
-  return words;
-}
-#else
-ROUTER_INLINE Words4 load_words4(const u8* address) { return *reinterpret_cast<const Words4*>(address); }
-#endif
-
-template <class T>
-ROUTER_INLINE T smaller(T a, T b) {
-  return a < b ? a : b;
-}
-template <class T>
-ROUTER_INLINE T larger(T a, T b) {
-  return a < b ? b : a;
-}
-
-// NVRTC has neither __builtin_inff nor a constexpr of its own.
-constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000u);
-
-// The smallest power of two that is at least VALUE.
-template <int VALUE>
-constexpr int kNextPowerOfTwo = 2 * kNextPowerOfTwo<(VALUE + 1) / 2>;
-template <>
-constexpr int kNextPowerOfTwo<1> = 1;
+// ---- Arithmetic.
 
 // The hardware's approximations: within 2 units in the last place, and numbers below 2^-126 may become 0.
 #if ROUTER_NVIDIA
@@ -140,8 +160,9 @@ ROUTER_INLINE float sqrt_approximate(float x) {
 }
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 ROUTER_INLINE float absolute(float x) { return fabsf(x); }
-// The smaller of two numbers; the other one where one is NaN.
+// The smaller or larger of two numbers; the other one where one is NaN.
 ROUTER_INLINE float smaller_number(float a, float b) { return fminf(a, b); }
+ROUTER_INLINE float larger_number(float a, float b) { return fmaxf(a, b); }
 #else
 ROUTER_INLINE float exp2_approximate(float x) {
 #if __has_builtin(__builtin_amdgcn_exp2f)
@@ -161,6 +182,7 @@ ROUTER_INLINE float sqrt_approximate(float x) {
 ROUTER_INLINE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ROUTER_INLINE float absolute(float x) { return __builtin_fabsf(x); }
 ROUTER_INLINE float smaller_number(float a, float b) { return __builtin_fminf(a, b); }
+ROUTER_INLINE float larger_number(float a, float b) { return __builtin_fmaxf(a, b); }
 #endif
 
 }  // namespace ROUTER_NAMESPACE

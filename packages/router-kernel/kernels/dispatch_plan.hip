@@ -65,12 +65,12 @@ ROUTER_INLINE void scatter_by_wave(const void* ids, u32 begin, u32 end, u32 (*po
       const LaneMask set = ballot((expert & bit) != 0);
       same &= (expert & bit) != 0 ? set : ~set;
     }
-    const u32 before = count_lanes(same & lower);
+    const u32 before = count_bits(same & lower);
     const u32 position = isPlaced ? positions[wave][expert] + before : 0;
     wave_barrier();
     if (isPlaced) {
       sortedSlots[position] = static_cast<i32>(slot);
-      if (before == 0) positions[wave][expert] += count_lanes(same);
+      if (before == 0) positions[wave][expert] += count_bits(same);
     }
     wave_barrier();
   }

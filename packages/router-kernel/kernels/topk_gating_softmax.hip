@@ -1,8 +1,10 @@
 // The fused router: from a row of logits to the K best experts and their weights, in one pass over the row.
 //
 // ROUTER_LANES lanes share a token. Each sorts the keys of its part of the row, keeps the best, and a butterfly merges
-// the sorted lists; every lane then holds the winners, logits included, and one of them stores. No shared memory and no
-// barrier, but for expert groups that do not fit the lanes. Blocks hold whole tokens, one after the other.
+// the sorted lists; every lane then knows the winners' logits and experts, and the first one stores weights and ids.
+// Some forms search by value first: every lane learns the winners' logits alone, and the lanes that hold the winners
+// store their ids; keys decide where that is not certain. No shared memory and no barrier, but for expert groups that do
+// not fit the lanes. Blocks hold whole tokens, one after the other.
 
 namespace ROUTER_NAMESPACE {
 
@@ -36,8 +38,8 @@ ROUTER_INLINE float reload_logit(const void* row, u32 expert) {
   return logit != logit ? -kInfinity : logit;
 }
 
-// The K best experts of a row, the best first, and their logits; what the ranking knows of the row's softmax is returned.
-// Needs every lane of the wave.
+// The K best experts of a row, the best first, and their logits, in every lane; what the ranking knows of the row's
+// softmax is returned. Needs every lane of the wave.
 ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* correctionBias, u32 lane,
                                   u32 tokenInBlock, float* logits, i32* experts) {
   Key keys[kSlots];
@@ -70,6 +72,23 @@ ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* 
   return sums;
 }
 
+// By value: finds the COUNT best logits of a row, the best first, in every lane, and lets the lanes that hold them store
+// their ids. False, and nothing stored, where that does not tell which experts they are. Needs every lane of the wave.
+template <int COUNT>
+ROUTER_INLINE bool store_ids_by_value(const u8* row, const u32* words, u32 lane, void* ids, u32 token, u32 tokens,
+                                      const u8* paddingMask, const u32* rowCount, float* logits) {
+  Held held;
+  if (!best_by_value<COUNT>(row, words, lane, logits, held)) return false;
+  if (token >= tokens) return true;
+  const bool isPadding = is_padding(paddingMask, rowCount, token);
+#pragma unroll
+  for (int k = 0; k < COUNT; k++) {
+    const i32 expert = expert_held(held, logits[k]);
+    if (expert >= 0) store_id(ids, static_cast<u64>(token) * COUNT + k, isPadding ? -1 : expert);
+  }
+  return true;
+}
+
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
                   u32 rowBytes, u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
@@ -93,12 +112,13 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   i32 winners[kTopK];
   float winnerLogits[kTopK];
   RowSums sums = {0.0f, 0.0f};
-  // Whether each lane holds some of the winners, or every lane all of them.
-  bool areHeld = false;
-  Held held;
-  if constexpr (kSearchesValues) areHeld = best_by_value(rowLogits, words, lane, winnerLogits, held);
-  if (!areHeld) {
-    // Read again where that spares holding the row in registers until here.
+  bool areIdsStored = false;
+  if constexpr (kSearchesValues) {
+    areIdsStored = store_ids_by_value<kTopK>(rowLogits, words, lane, ids, token, tokens, paddingMask, rowCount,
+                                             winnerLogits);
+  }
+  if (!areIdsStored) {
+    // Read again, which spares holding the row in registers until here.
     if constexpr (kSearchesValues && kHasChunks) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
     sums = best_by_key(rowLogits, words, correctionBias, lane, thread / kLanes, winnerLogits, winners);
   }
@@ -110,16 +130,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     sums = sums_of_row(words, lane, bestLogit);
   }
 
-  if ((lane != 0 && !areHeld) || token >= tokens) return;
+  if (lane != 0 || token >= tokens) return;
   const bool isPadding = is_padding(paddingMask, rowCount, row);
-  if (areHeld) {
-#pragma unroll
-    for (int k = 0; k < kTopK; k++) {
-      const i32 expert = expert_held(held, winnerLogits[k]);
-      if (expert >= 0) store_id(ids, static_cast<u64>(row) * kTopK + k, isPadding ? -1 : expert);
-    }
-    if (lane != 0) return;
-  }
   float winnerWeights[kTopK];
   weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
 #pragma unroll
@@ -132,7 +144,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
   }
   store_weights(weights, row, winnerWeights);
-  if (!areHeld) store_ids(ids, row, winners);
+  if (!areIdsStored) store_ids(ids, row, winners);
 #if ROUTER_TOKEN_EXPERT_INDICES
   store_token_expert_indices(tokenExpertIndices, row, tokens);
 #endif

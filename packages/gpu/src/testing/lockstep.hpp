@@ -148,6 +148,6 @@ inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void
 #define __builtin_amdgcn_ballot_w32(predicate) lockstep::ballot(predicate)
 #define __builtin_amdgcn_uicmp(left, right, comparison) lockstep::ballot((left) != (right))
 #define __builtin_amdgcn_wave_barrier() lockstep::wave_barrier()
-#define __builtin_amdgcn_fence(order, scope)
+#define __builtin_amdgcn_fence(...)
 #define __builtin_amdgcn_s_barrier() lockstep::block_barrier()
 #define __builtin_amdgcn_rcpf(x) (1.0f / (x))

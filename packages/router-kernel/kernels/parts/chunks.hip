@@ -15,48 +15,21 @@ constexpr int kKeptInLane = kKept < kNextPowerOfTwo<kCandidates> ? kKept : kNext
 constexpr int kWordsPerChunk = 4;
 constexpr int kChunkWidth = kWordsPerChunk * 4 / kLogitBytes;
 
-// The larger of two numbers, or of two pairs of 16-bit numbers. NaN loses to every number.
-#if ROUTER_NVIDIA
-ROUTER_INLINE u32 larger_numbers(u32 a, u32 b) {
-  u32 result;
-  if constexpr (kDtype == Dtype::bf16) {
-    asm("max.bf16x2 %0, %1, %2;" : "=r"(result) : "r"(a), "r"(b));
-  } else if constexpr (kDtype == Dtype::f16) {
-    asm("max.f16x2 %0, %1, %2;" : "=r"(result) : "r"(a), "r"(b));
-  } else {
-    result = float_to_bits(fmaxf(bits_to_float(a), bits_to_float(b)));
-  }
-  return result;
+// The largest of a chunk's f32 logits; NaN only where all are.
+ROUTER_INLINE float largest_of_chunk(const u32* words) {
+  return larger_number(larger_number(bits_to_float(words[0]), bits_to_float(words[1])),
+                       larger_number(bits_to_float(words[2]), bits_to_float(words[3])));
 }
 
 // The key of a chunk: that of its best logit, with the chunk's first expert.
 ROUTER_INLINE Key key_of_chunk(const u32* words, u32 first) {
-  const u32 best = larger_numbers(larger_numbers(words[0], words[1]), larger_numbers(words[2], words[3]));
   if constexpr (kDtype == Dtype::f32) {
-    return static_cast<Key>(wide_key(order_of_float(bits_to_float(best)), first));
+    return static_cast<Key>(wide_key(order_of_float(largest_of_chunk(words)), first));
   } else {
-    const u32 orders = orders_of_pair<kDtype>(best);
+    const u32 orders = orders_of_largest<kDtype, kWordsPerChunk>(words);
     return smaller(static_cast<Key>((orders << 16) | first), static_cast<Key>((orders & 0xffff0000u) | first));
   }
 }
-#else
-ROUTER_INLINE Key key_of_chunk(const u32* words, u32 first) {
-  if constexpr (kDtype == Dtype::f32) {
-    i32 order = order_of_float(bits_to_float(words[0]));
-#pragma unroll
-    for (int i = 1; i < kWordsPerChunk; i++) order = smaller(order, order_of_float(bits_to_float(words[i])));
-    return static_cast<Key>(wide_key(order, first));
-  } else {
-    Shorts2 best = __builtin_bit_cast(Shorts2, orders_of_pair<kDtype>(words[0]));
-#pragma unroll
-    for (int i = 1; i < kWordsPerChunk; i++) {
-      best = __builtin_elementwise_min(best, __builtin_bit_cast(Shorts2, orders_of_pair<kDtype>(words[i])));
-    }
-    const u32 orders = __builtin_bit_cast(u32, best);
-    return smaller(static_cast<Key>((orders << 16) | first), static_cast<Key>((orders & 0xffff0000u) | first));
-  }
-}
-#endif
 
 // A lane's keys of chunks, without the lane's first expert, as in keys_of_logits.
 ROUTER_INLINE void keys_of_chunks(const u32* words, Key* keys) {
