@@ -74,9 +74,10 @@ export class Engine implements AsyncDisposable {
     const opening = openSnapshot(path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
-      reporter.opened(snapshot.tensorBytes);
-      const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> =>
-        WorkerClient.start({
+      const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> => {
+        // A model that does not fit is refused before.
+        reporter.opened(snapshot.tensorBytes);
+        return WorkerClient.start({
           data: {
             path: snapshot.path,
             tokenizer: snapshot.tokenizerData,
@@ -89,6 +90,7 @@ export class Engine implements AsyncDisposable {
           onProgress: (step) => reporter.loading(step),
           signal,
         });
+      };
       const allowance = async (memory: Promise<ProcessMemory | null>): Promise<MemoryAllowance> => {
         const found = await untilAborted(memory, signal, 'Loading');
         logger.info('loading model', { path: snapshot.path, tensorBytes: snapshot.tensorBytes, memory: found });

@@ -205,8 +205,10 @@ export class NoRunnerError extends EngineError {
   /** The runners that were tried, and what each of them threw. */
   readonly passedOver: readonly { readonly runner: string; readonly error: unknown }[];
   constructor(passedOver: NoRunnerError['passedOver']) {
+    // The messages of errors have this form themselves; inside of one they are read as a list.
     const reasons = passedOver.map(
-      ({ runner, error }) => `${runner}: ${error instanceof Error ? error.message : String(error)}`,
+      ({ runner, error }) =>
+        `${runner}: ${(error instanceof Error ? error.message : String(error)).replaceAll(' · ', ', ')}`,
     );
     super(`No runner could start · found ${reasons.join('; ')} · mend one of them, or name one to hear of it alone`);
     this.passedOver = passedOver;

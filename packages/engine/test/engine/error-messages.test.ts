@@ -26,6 +26,7 @@ const ERRORS: readonly errors.EngineError[] = [
   new errors.DeliveryError('it threw'),
   new errors.UnsupportedError('Audio', 'send text'),
   new errors.IncompleteStreamError(),
+  new errors.NoRunnerError([{ runner: 'onnxruntime', error: new errors.UnsupportedError('Audio', 'send text') }]),
   new runnerErrors.UnknownSequenceError(3),
   new runnerErrors.UnknownSamplerError(undefined),
   new runnerErrors.UnknownSamplerError(3),

@@ -69,20 +69,6 @@ describe('the progress of Engine.load', () => {
     assert.equal(engine.model.runner, 'scripted');
   });
 
-  it('ends the load with what its listener throws', async () => {
-    const broken = new Error('the listener is broken');
-    for (const phase of ['checkpoint', 'model', 'ready'] as const) {
-      const loading = Engine.load(undefined, {
-        runnerModule,
-        runnerOptions: { steps: [layerStep(1, 1)] } satisfies LoadingScript,
-        onProgress: (progress) => {
-          if (progress.phase === phase) throw broken;
-        },
-      });
-      await assert.rejects(loading, broken);
-    }
-  });
-
   it('goes to the log about every five seconds, and at the end with where the time went', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     try {

@@ -44,7 +44,8 @@ export function readTokenizer(path: string): TokenizerData {
  * @throws as `readTokenizer` does
  */
 export async function readTokenizerInThread(path: string, signal?: AbortSignal): Promise<TokenizerData> {
-  signal?.throwIfAborted();
+  // Signals of another realm need not have throwIfAborted.
+  if (signal?.aborted === true) throw signal.reason;
   const data = isLarge(path) ? await readElsewhere(path, signal) : null;
   // A file that cannot be used, or a thread that cannot start: reading it here gives the error, or the data.
   return data ?? readTokenizer(path);

@@ -53,17 +53,34 @@ const ANY_BUT_LINE_ENDS = complementSet(LINE_ENDS);
 /** Copies of what is repeated. */
 const MOST_COPIES = 20_000;
 
+/** Punctuation that needs no escape: the flag `u` knows `\"` and `\@` as little as `\-` outside a class. */
+const NEEDLESS_ESCAPE = /\\(\\|[^\p{L}\p{N}_^$.*+?()[\]{}|/])/gu;
+
 function parse(source: string): AST.Pattern {
   const parser = new RegExpParser({ ecmaVersion: 2025 });
+  const read = (text: string, unicode: boolean): AST.Pattern => parser.parsePattern(text, 0, text.length, { unicode });
   try {
-    return parser.parsePattern(source, 0, source.length, { unicode: true });
+    return read(source, true);
   } catch {
-    // Escapes such as `\-` or `\@` are known without the flag only.
-    try {
-      return parser.parsePattern(source, 0, source.length, {});
-    } catch (error) {
-      throw new RegularExpressionError(error instanceof Error ? error.message : String(error));
-    }
+    // What is readable once its punctuation is spelt out is read by code points too.
+  }
+  try {
+    return read(
+      source.replace(NEEDLESS_ESCAPE, (escape, character: string) =>
+        character === '\\' ? escape : `\\u{${character.codePointAt(0)?.toString(16)}}`,
+      ),
+      true,
+    );
+  } catch {
+    // Escapes such as `\a` are known without the flag only.
+  }
+  if (/\p{Surrogate}|[\u{10000}-\u{10ffff}]/u.test(source)) {
+    throw new RegularExpressionError('an escape that is not known beside characters past U+FFFF');
+  }
+  try {
+    return read(source, false);
+  } catch (error) {
+    throw new RegularExpressionError(error instanceof Error ? error.message : String(error));
   }
 }
 
