@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { resolveRouterConfig } from '../../src/contract.ts';
 import type { RouterConfig } from '../../src/contract.ts';
-import { instructionMix, parseDisassembly, parseKernelNotes } from '../../src/hip/kernel/disassembly.ts';
+import {
+  instructionMix,
+  parseDisassembly,
+  parseKernelNotes,
+  productsFusedWithLoads,
+} from '../../src/hip/kernel/disassembly.ts';
 import type { Instruction } from '../../src/hip/kernel/disassembly.ts';
 import { compileOffline, disassemble, findLlvm, readKernelResources } from '../../src/hip/kernel/llvm-toolchain.ts';
-import { PREBUILT_TARGETS } from '../../src/hip/kernel/prebuilt-kernels.ts';
+import { PREBUILT_TARGETS, sourceOfForms } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';
 import { specialize } from '../../src/hip/kernel/specialization.ts';
 
@@ -13,6 +18,15 @@ const SHAPES: readonly RouterConfig[] = [
   { experts: 128, topK: 4, logitsDtype: 'bf16' },
   { experts: 128, topK: 8, logitsDtype: 'bf16' },
   { experts: 256, topK: 8, logitsDtype: 'bf16' },
+];
+/** Where scores are added to a bias: every scoring, with groups in registers, in shared memory, and without. */
+const BIASED: readonly RouterConfig[] = [
+  { experts: 256, topK: 8, logitsDtype: 'f32', scoring: 'sigmoid', groups: 8, topKGroups: 4 },
+  { experts: 256, topK: 8, logitsDtype: 'bf16', scoring: 'sigmoid', groups: 8, topKGroups: 4 },
+  { experts: 384, topK: 8, logitsDtype: 'bf16', scoring: 'sigmoid' },
+  { experts: 64, topK: 6, logitsDtype: 'f32', scoring: 'softmax' },
+  { experts: 64, topK: 6, logitsDtype: 'f16', scoring: 'sqrtsoftplus' },
+  { experts: 60, topK: 4, logitsDtype: 'f32', scoring: 'sigmoid', groups: 3, topKGroups: 2 },
 ];
 /** Half of what FlyDSL published for its newest kernel at (128, 6). */
 const MOST_INSTRUCTIONS = 287;
@@ -55,6 +69,57 @@ describe('the AMD code of the router kernel', function () {
       }
     }
   }
+});
+
+describe('the AMD code of choice scores', function () {
+  this.timeout(240_000);
+  before(function () {
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+  });
+
+  for (const target of PREBUILT_TARGETS) {
+    it(`${target.architecture} adds the bias to a score that was rounded before, in every slot`, () => {
+      const forms = BIASED.flatMap((shape) =>
+        [1, 16384].map((tokens) => {
+          const config = resolveRouterConfig({ ...shape, correctionBias: new Float32Array(shape.experts) });
+          return specialize(config, target, { tokens });
+        }),
+      );
+      const listing = disassemble(compileOffline({ source: sourceOfForms(forms), architecture: target.architecture }));
+      for (const { symbol } of forms) {
+        const instructions = parseDisassembly(listing, symbol);
+        assert.ok(count(instructions, /^v_/) > 100, symbol);
+        assert.deepEqual(productsFusedWithLoads(instructions), [], symbol);
+      }
+    });
+  }
+});
+
+describe('productsFusedWithLoads', () => {
+  const found = (...lines: readonly string[]): string[] => {
+    const listing = ['0000000000001900 <kernel>:', ...lines.map((line) => `\t${line}`), '\ts_endpgm'].join('\n');
+    return productsFusedWithLoads(parseDisassembly(listing, 'kernel')).map(({ mnemonic }) => mnemonic);
+  };
+  const load = 'global_load_dwordx4 v[4:7], v[0:1], off';
+
+  it('finds addends that were loaded, or moved after that', () => {
+    assert.deepEqual(found(load, 'v_fma_f32 v1, v2, v3, v5'), ['v_fma_f32']);
+    assert.deepEqual(found(load, 'v_fmac_f32_e32 v7, v2, v3'), ['v_fmac_f32_e32']);
+    assert.deepEqual(found(load, 'v_pk_fma_f32 v[0:1], v[2:3], v[8:9], v[6:7] op_sel_hi:[1,0,1]'), ['v_pk_fma_f32']);
+    assert.deepEqual(found(load, 'v_fmamk_f32 v1, v2, 0x3fb8aa3b, v4'), ['v_fmamk_f32']);
+    assert.deepEqual(found(load, 'v_mov_b32_e32 v9, v4', 'v_fma_f32 v1, v2, v3, -v9'), ['v_fma_f32']);
+    assert.deepEqual(found(load, 'v_dual_mul_f32 v1, v2, v3 :: v_dual_fmac_f32 v4, v2, v3'), ['v_dual_mul_f32']);
+  });
+
+  it('leaves factors alone, sums of their own, and registers that were written since', () => {
+    assert.deepEqual(found(load, 'v_fma_f32 v1, v4, v5, v2', 'v_add_f32_e32 v1, v2, v5'), []);
+    assert.deepEqual(found(load, 'v_mul_f32_e32 v5, v4, v5', 'v_fma_f32 v1, v2, v3, v5'), []);
+    assert.deepEqual(found(load, 'v_fmaak_f32 v1, v2, v4, 0x3f317218'), []);
+    assert.deepEqual(found('v_fma_f32 v1, v2, v3, v5'), []);
+  });
 });
 
 describe('parseKernelNotes', () => {
