@@ -185,4 +185,20 @@ ROUTER_INLINE float smaller_number(float a, float b) { return __builtin_fminf(a,
 ROUTER_INLINE float larger_number(float a, float b) { return __builtin_fmaxf(a, b); }
 #endif
 
+// A product and a sum that are rounded by themselves. Compilers fuse a multiplication with the addition after it where
+// they like to, in some of a lane's slots and not in others: what is compared between slots may not be left to them.
+#if ROUTER_NVIDIA
+ROUTER_INLINE float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+ROUTER_INLINE float rounded_sum(float a, float b) { return __fadd_rn(a, b); }
+#else
+ROUTER_INLINE float rounded_product(float a, float b) {
+#pragma clang fp contract(off)
+  return a * b;
+}
+ROUTER_INLINE float rounded_sum(float a, float b) {
+#pragma clang fp contract(off)
+  return a + b;
+}
+#endif
+
 }  // namespace ROUTER_NAMESPACE

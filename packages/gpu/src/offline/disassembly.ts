@@ -119,3 +119,48 @@ export function instructionMix(instructions: readonly Instruction[]): Instructio
     waits,
   };
 }
+
+/**
+ * The fused multiply-adds that add a value as it was loaded from memory: a product that was fused with the sum after it.
+ * Follows registers through moves, in the order of the listing.
+ */
+export function productsFusedWithLoads(instructions: readonly Instruction[]): Instruction[] {
+  const loaded = new Set<string>();
+  const found: Instruction[] = [];
+  for (const whole of instructions) {
+    for (const { mnemonic, operands } of halvesOf(whole)) {
+      const places = operands.split(/,\s*/);
+      const target = registersOf(places[0]);
+      const isFused = /^v_(?:pk_|dual_)?(?:fma|mad)(?:mk|_mix)?_f|^v_(?:dual_)?(?:fmac|mac)_f/.test(mnemonic);
+      const addend = /(?:fmac|mac)_f/.test(mnemonic) ? target : registersOf(places[3]);
+      if (isFused && addend.some((register) => loaded.has(register))) found.push(whole);
+      const isLoad = /^(?:global|flat|buffer)_load/.test(mnemonic);
+      const isMoved = /^v_(?:dual_)?mov_b/.test(mnemonic) && registersOf(places[1]).some((from) => loaded.has(from));
+      if (!isLoad && !mnemonic.startsWith('v_')) continue;
+      for (const register of target) {
+        if (isLoad || isMoved) loaded.add(register);
+        else loaded.delete(register);
+      }
+    }
+  }
+  return found;
+}
+
+/** RDNA issues two instructions as one: 'v_dual_fmac_f32 v0, v1, v2 :: v_dual_mov_b32 v3, v4'. */
+function halvesOf({ mnemonic, operands }: Instruction): Instruction[] {
+  const [first = '', ...others] = operands.split(/\s*::\s*/);
+  const rest = others.map((text) => {
+    const [other = '', ...places] = text.split(' ');
+    return { mnemonic: other, operands: places.join(' ') };
+  });
+  return [{ mnemonic, operands: first }, ...rest];
+}
+
+/** The vector registers of an operand: 'v7', '-v7', '|v7|', or 'v[4:7]'. */
+function registersOf(operand = ''): string[] {
+  const match = /\bv(?:(\d+)|\[(\d+):(\d+)\])/.exec(operand);
+  if (match === null) return [];
+  const first = Number(match[1] ?? match[2]);
+  const last = Number(match[1] ?? match[3]);
+  return Array.from({ length: last - first + 1 }, (_, i) => `v${first + i}`);
+}

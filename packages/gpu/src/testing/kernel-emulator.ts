@@ -98,7 +98,8 @@ export class KernelEmulator {
       '-O1',
       '-fPIC',
       '-shared',
-      '-ffp-contract=off',
+      // As HIP's compilers do it: products are fused with sums wherever a pragma does not forbid it.
+      '-ffp-contract=fast-honor-pragmas',
       '-Wno-everything',
       '-march=x86-64-v3',
       `-DEMULATED_WAVE_SIZE=${this.target.waveSize}`,

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
-import { instructionMix, parseDisassembly, parseKernelNotes } from '../../src/offline/disassembly.ts';
+import {
+  instructionMix,
+  parseDisassembly,
+  parseKernelNotes,
+  productsFusedWithLoads,
+} from '../../src/offline/disassembly.ts';
 
 describe('parseKernelNotes', () => {
   it('reads every kernel, and not their arguments', () => {
@@ -68,5 +73,29 @@ describe('parseDisassembly', () => {
       localDataShare: 0,
       waits: 0,
     });
+  });
+});
+
+describe('productsFusedWithLoads', () => {
+  const found = (...lines: readonly string[]): string[] => {
+    const listing = ['0000000000001900 <kernel>:', ...lines.map((line) => `\t${line}`), '\ts_endpgm'].join('\n');
+    return productsFusedWithLoads(parseDisassembly(listing, 'kernel')).map(({ mnemonic }) => mnemonic);
+  };
+  const load = 'global_load_dwordx4 v[4:7], v[0:1], off';
+
+  it('finds addends that were loaded, or moved after that', () => {
+    assert.deepEqual(found(load, 'v_fma_f32 v1, v2, v3, v5'), ['v_fma_f32']);
+    assert.deepEqual(found(load, 'v_fmac_f32_e32 v7, v2, v3'), ['v_fmac_f32_e32']);
+    assert.deepEqual(found(load, 'v_pk_fma_f32 v[0:1], v[2:3], v[8:9], v[6:7] op_sel_hi:[1,0,1]'), ['v_pk_fma_f32']);
+    assert.deepEqual(found(load, 'v_fmamk_f32 v1, v2, 0x3fb8aa3b, v4'), ['v_fmamk_f32']);
+    assert.deepEqual(found(load, 'v_mov_b32_e32 v9, v4', 'v_fma_f32 v1, v2, v3, -v9'), ['v_fma_f32']);
+    assert.deepEqual(found(load, 'v_dual_mul_f32 v1, v2, v3 :: v_dual_fmac_f32 v4, v2, v3'), ['v_dual_mul_f32']);
+  });
+
+  it('leaves factors alone, sums of their own, and registers that were written since', () => {
+    assert.deepEqual(found(load, 'v_fma_f32 v1, v4, v5, v2', 'v_add_f32_e32 v1, v2, v5'), []);
+    assert.deepEqual(found(load, 'v_mul_f32_e32 v5, v4, v5', 'v_fma_f32 v1, v2, v3, v5'), []);
+    assert.deepEqual(found(load, 'v_fmaak_f32 v1, v2, v4, 0x3f317218'), []);
+    assert.deepEqual(found('v_fma_f32 v1, v2, v3, v5'), []);
   });
 });

@@ -15,7 +15,7 @@ ROUTER_INLINE void take(BestTwo& best, float choice) {
 }
 
 ROUTER_INLINE i64 group_key(BestTwo best, u32 group) {
-  return wide_key(order_of_float(kGroupSize == 1 ? best.first : best.first + best.second), group);
+  return wide_key(order_of_float(kGroupSize == 1 ? best.first : rounded_sum(best.first, best.second)), group);
 }
 
 constexpr BestTwo kNothing = {-kInfinity, -kInfinity};
@@ -107,7 +107,9 @@ ROUTER_INLINE RowSums keys_of_choices(const u32* words, const float* bias, u32 l
 #pragma unroll
   for (int slot = 0; slot < kSlots; slot++) {
     if constexpr (kHasBias) {
-      if (is_in_row(lane, slot)) choices[slot] += bias[first_expert(lane) + expert_offset(slot)];
+      if (is_in_row(lane, slot)) {
+        choices[slot] = rounded_sum(choices[slot], bias[first_expert(lane) + expert_offset(slot)]);
+      }
     }
     if (isNan[slot]) choices[slot] = -kInfinity;
     const i64 key = wide_key(order_of_float(choices[slot]), expert_offset(slot));

@@ -1,4 +1,7 @@
 // From logits to scores and weights, by the rules of the contract. Logits come as f32, with NaN as -Inf: both score 0.
+//
+// Scores are ranked by, and experts of equal logit and equal bias must come out equal, whichever slots of whichever lanes
+// hold them. So where a product meets a sum, the code says whether the two are fused (multiply_add) or not (rounded_sum).
 
 namespace ROUTER_NAMESPACE {
 
@@ -16,7 +19,7 @@ constexpr float kRenormalizeEpsilon = 1e-20f;
 ROUTER_INLINE float exp_of_negative(float x) {
   const float exponent = x * kLog2E;
   const float power = exp2_approximate(exponent);
-  const float dropped = multiply_add(x, kLog2E, -exponent) + x * 1.92596299e-8f;
+  const float dropped = multiply_add(x, 1.92596299e-8f, multiply_add(x, kLog2E, -exponent));
   return x < -126.0f ? 0.0f : multiply_add(power, dropped * kLn2, power);
 }
 
@@ -43,8 +46,8 @@ ROUTER_INLINE float sqrt_softplus(float logit) {
   series = multiply_add(series, square, 1.0f / 7.0f);
   series = multiply_add(series, square, 1.0f / 5.0f);
   series = multiply_add(series, square, 1.0f / 3.0f);
-  const float log1p = 2.0f * multiply_add(ratio * square, series, ratio);
-  const float root = sqrt_approximate(larger(logit, 0.0f) + log1p);
+  const float halfLog1p = multiply_add(ratio * square, series, ratio);
+  const float root = sqrt_approximate(multiply_add(2.0f, halfLog1p, larger(logit, 0.0f)));
   return logit < -17.0f ? exp_of_negative(0.5f * logit) : smaller(root, kMaxFloat);
 }
 
@@ -113,7 +116,7 @@ ROUTER_INLINE RowSums scores_for_ranking(const float* logits, float* scores) {
     row.shares = token_sum<kLanes>(row.shares);
     const float factor = isDead ? 0.0f : reciprocal_approximate(row.shares);
 #pragma unroll
-    for (int slot = 0; slot < kSlots; slot++) scores[slot] *= factor;
+    for (int slot = 0; slot < kSlots; slot++) scores[slot] = rounded_product(scores[slot], factor);
   } else {
 #pragma unroll
     for (int slot = 0; slot < kSlots; slot++) {

@@ -4,6 +4,7 @@
  */
 
 import type { IdsDtype, Logits, LogitsDtype, RouteOptions, RouterConfig, Scoring } from '../contract.ts';
+import { encodeLogits } from '../number-formats.ts';
 import { normalLogits, PATTERN_COUNT, patternedLogits } from './row-patterns.ts';
 import { seededRandom } from './seeded-random.ts';
 
@@ -58,6 +59,7 @@ export function contractCases(level: SuiteLevel): ContractCase[] {
     ...publishedCases(level),
     ...scoringCases(level),
     ...groupCases(level),
+    ...equalChoiceCases(level),
     ...layoutCases(level),
     ...rangeCases(level),
     ...degenerateCases(),
@@ -258,6 +260,44 @@ function groupCases(level: SuiteLevel): ContractCase[] {
     }
   }
   return configs.map((config) => makeCase('expert groups', config, [patterned(config), plain(config, 64)]));
+}
+
+/**
+ * Rows of one or two logits under a bias of one value: every choice score has many equals, which keep their order however
+ * the compiler has fused the arithmetic of one slot or another.
+ */
+function equalChoiceCases(level: SuiteLevel): ContractCase[] {
+  const deepSeekV3 = { experts: 256, topK: 8, groups: 8, topKGroups: 4 } as const;
+  const shapes = [{ experts: 160, topK: 8 }, deepSeekV3, { experts: 60, topK: 7, groups: 6, topKGroups: 3 }] as const;
+  const configs = SCORINGS.flatMap((scoring) =>
+    shapes.flatMap((shape) =>
+      DTYPES.map((logitsDtype) => {
+        const correctionBias = new Float32Array(shape.experts).fill(0.25);
+        return { ...shape, scoring, logitsDtype, correctionBias };
+      }),
+    ),
+  );
+  // Three configurations of every scoring, in which each shape and each dtype occurs.
+  const kept = configs.filter((_, i) => level !== 'smoke' || i % 3 === Math.floor(i / 3) % 3);
+  return kept.map((config) => {
+    const { experts, logitsDtype } = config;
+    const call: ContractCall = {
+      name: '48 rows of one logit, and of two',
+      makeInput: () => {
+        const random = seededRandom('equal choices');
+        const values = new Float32Array(48 * experts);
+        for (let row = 0; row < 48; row++) {
+          const most = row === 0 ? -2.0126 : 6 * random() - 4;
+          const few = row % 2 === 0 ? most : most + 0.5;
+          for (let expert = 0; expert < experts; expert++) {
+            values[row * experts + expert] = (expert + row) % 19 === 0 ? few : most;
+          }
+        }
+        return { logits: encodeLogits(values, logitsDtype), options: {} };
+      },
+    };
+    return makeCase('equal choice scores', config, [call]);
+  });
 }
 
 /** Strided input, fewer tokens than the array holds, padding masks and row counts. */

@@ -79,7 +79,10 @@ function mayPrecede(
   return choice > otherChoice - ((ranked.rounding[id] ?? 0) + (ranked.rounding[other] ?? 0));
 }
 
-/** Whether two experts have the same logit and bias, so that any arithmetic gives them the same choice score. */
+/**
+ * Whether two experts have the same logit and bias. The same arithmetic gives them the same choice score to the bit; one
+ * that does not, because it is fused for one expert and not for the other, is not excused as rounding.
+ */
 function isTied(config: ResolvedRouterConfig, row: Float64Array, a: number, b: number): boolean {
   const first = row[a] ?? NaN;
   const second = row[b] ?? NaN;
@@ -101,6 +104,8 @@ function groupsByRank(
   const bests = all.map((group) =>
     bestTwoOf(config, ranked, group)
       .map((e) => `${row[e]} ${config.correctionBias?.[e] ?? 0}`)
+      // Two of one choice score may stand in either order, and sum up to the same.
+      .sort()
       .join(),
   );
   const beats = (a: number, b: number): boolean => {

@@ -5,12 +5,13 @@ import {
   findLlvm,
   instructionMix,
   parseDisassembly,
+  productsFusedWithLoads,
   readKernelResources,
 } from '@switchyard/gpu/offline';
 import type { Instruction } from '@switchyard/gpu/offline';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
-import { PREBUILT_TARGETS } from '../../src/hip/kernel/prebuilt-kernels.ts';
+import { PREBUILT_TARGETS, sourceOfForms } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';
 import { specialize } from '../../src/hip/kernel/specialization.ts';
 
@@ -19,6 +20,15 @@ const SHAPES: readonly RouterConfig[] = [
   { experts: 128, topK: 4, logitsDtype: 'bf16' },
   { experts: 128, topK: 8, logitsDtype: 'bf16' },
   { experts: 256, topK: 8, logitsDtype: 'bf16' },
+];
+/** Where scores are added to a bias: every scoring, with groups in registers, in shared memory, and without. */
+const BIASED: readonly RouterConfig[] = [
+  { experts: 256, topK: 8, logitsDtype: 'f32', scoring: 'sigmoid', groups: 8, topKGroups: 4 },
+  { experts: 256, topK: 8, logitsDtype: 'bf16', scoring: 'sigmoid', groups: 8, topKGroups: 4 },
+  { experts: 384, topK: 8, logitsDtype: 'bf16', scoring: 'sigmoid' },
+  { experts: 64, topK: 6, logitsDtype: 'f32', scoring: 'softmax' },
+  { experts: 64, topK: 6, logitsDtype: 'f16', scoring: 'sqrtsoftplus' },
+  { experts: 60, topK: 4, logitsDtype: 'f32', scoring: 'sigmoid', groups: 3, topKGroups: 2 },
 ];
 /** Half of what FlyDSL published for its newest kernel at (128, 6). */
 const MOST_INSTRUCTIONS = 287;
@@ -60,6 +70,33 @@ describe('the AMD code of the router kernel', function () {
         });
       }
     }
+  }
+});
+
+describe('the AMD code of choice scores', function () {
+  this.timeout(240_000);
+  before(function () {
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+  });
+
+  for (const target of PREBUILT_TARGETS) {
+    it(`${target.architecture} adds the bias to a score that was rounded before, in every slot`, () => {
+      const forms = BIASED.flatMap((shape) =>
+        [1, 16384].map((tokens) => {
+          const config = resolveRouterConfig({ ...shape, correctionBias: new Float32Array(shape.experts) });
+          return specialize(config, target, { tokens });
+        }),
+      );
+      const listing = disassemble(compileOffline({ source: sourceOfForms(forms), architecture: target.architecture }));
+      for (const { symbol } of forms) {
+        const instructions = parseDisassembly(listing, symbol);
+        assert.ok(count(instructions, /^v_/) > 100, symbol);
+        assert.deepEqual(productsFusedWithLoads(instructions), [], symbol);
+      }
+    });
   }
 });
 

@@ -60,6 +60,20 @@ describe('ids that a row may have', () => {
     assert.ok(!accepts(config, [1, 0.5, 1, 0.5, 0.9, 0.4], [2, 3]), 'equal groups keep the lower');
   });
 
+  it('groups of the same two best keep the lower group, whichever of the two comes first', () => {
+    const config = {
+      experts: 4,
+      topK: 2,
+      groups: 2,
+      topKGroups: 1,
+      scoring: 'sigmoid',
+      correctionBias: Float32Array.of(0.25, -0.25, -0.25, 0.25),
+    } as const;
+    const row = [0, Infinity, Infinity, 0];
+    assert.ok(accepts(config, row, [0, 1]));
+    assert.ok(!accepts(config, row, [2, 3]));
+  });
+
   it('the answer of arithmetic rounded to f32 after every step is always allowed', () => {
     const logit = fc.float({ min: -8, max: 8, noNaN: true });
     const rows = fc.tuple(

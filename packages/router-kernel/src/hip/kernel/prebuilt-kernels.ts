@@ -90,12 +90,17 @@ export function prebuiltKernels(target: KernelTarget): PrebuiltKernel[] {
   return [...bySymbol.values()];
 }
 
-/** One translation unit with all of these kernels: the source once for each, in a namespace of its own. */
+/** One translation unit with all of these kernels. */
 export function sourceOfAll(kernels: readonly PrebuiltKernel[]): string {
+  return sourceOfForms(kernels.map(({ specialization }) => specialization));
+}
+
+/** One translation unit with all of these forms: the source once for each, in a namespace of its own. */
+export function sourceOfForms(forms: readonly KernelSpecialization[]): string {
   const source = kernelSource('topk_gating_softmax');
-  return kernels
-    .map(({ specialization }, index) => {
-      const macros = Object.entries({ ...specialization.defines, ROUTER_NAMESPACE: `router_${index}` });
+  return forms
+    .map(({ defines }, index) => {
+      const macros = Object.entries({ ...defines, ROUTER_NAMESPACE: `router_${index}` });
       return [
         ...macros.map(([name, value]) => `#define ${name} ${value}`),
         source,
