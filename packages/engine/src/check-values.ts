@@ -35,3 +35,10 @@ export function checkNumber(field: string, value: unknown, fallback: number, rul
   }
   return value;
 }
+
+/** Returns `value`, or throws InvalidRequestError where it is none of `choices`. */
+export function checkOneOf<T>(field: string, value: unknown, choices: readonly T[]): T {
+  const known = choices.find((choice) => choice === value);
+  if (known !== undefined) return known;
+  throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
+}

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from './contain.ts';
 import { describeBytes } from './describe-bytes.ts';
 
 /** What all errors of the engine share: `code` is stable, the message is for people. */
@@ -206,10 +207,7 @@ export class NoRunnerError extends EngineError {
   readonly passedOver: readonly { readonly runner: string; readonly error: unknown }[];
   constructor(passedOver: NoRunnerError['passedOver']) {
     // The messages of errors have this form themselves; inside of one they are read as a list.
-    const reasons = passedOver.map(
-      ({ runner, error }) =>
-        `${runner}: ${(error instanceof Error ? error.message : String(error)).replaceAll(' · ', ', ')}`,
-    );
+    const reasons = passedOver.map(({ runner, error }) => `${runner}: ${reasonOf(error).replaceAll(' · ', ', ')}`);
     super(`No runner could start · found ${reasons.join('; ')} · mend one of them, or name one to hear of it alone`);
     this.passedOver = passedOver;
   }

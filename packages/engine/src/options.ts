@@ -9,7 +9,7 @@ import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
 import { ENGINE_RANGES } from './ranges.ts';
 import { type RunnerChoice, type RunnerName, runnersToTry } from './runners/runner-choice.ts';
 import type { ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
-import { checkNumber, describeValue } from './check-values.ts';
+import { checkNumber, checkOneOf, describeValue } from './check-values.ts';
 import type { SchedulerLimits } from './scheduler/limits.ts';
 
 /** What is being loaded, and how much of it is done. */
@@ -95,11 +95,6 @@ export const DEFAULT_ENGINE_OPTIONS = {
 
 const MEBIBYTE = 2 ** 20;
 
-function checkChoice<T extends string>(field: string, value: T, choices: readonly T[]): T {
-  if (choices.includes(value)) return value;
-  throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
-}
-
 function checkDevice(device: unknown): number | string | undefined {
   if (device === undefined || (typeof device === 'string' && device !== '')) return device;
   if (typeof device === 'number' && Number.isInteger(device) && device >= 0) return device;
@@ -128,12 +123,12 @@ export function resolveEngineOptions(options: EngineOptions): {
       integer: true,
     });
   return {
-    expertPrecision: checkChoice('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
+    expertPrecision: checkOneOf('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
       'exact',
       'int4',
     ]),
     threads: options.threads === undefined ? undefined : count('threads', 1),
-    router: checkChoice('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
+    router: checkOneOf('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
     device: checkDevice(options.device),
     runners: runnersToTry(options.runner),
     limits: {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import { readFile } from 'node:fs/promises';
 import type { HarmonyMessage, HarmonyTool } from '@switchyard/models';
 import type { ScoreInput } from '../request.ts';
@@ -24,7 +25,7 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const found = cause instanceof Error ? cause.message : String(cause);
+    const found = reasonOf(cause);
     throw new InputFileError(path, found, 'give the path of a readable file', cause);
   }
 }
@@ -64,7 +65,7 @@ export async function readMessages(path: string): Promise<HarmonyMessage[]> {
   try {
     return readOpenAiMessages(messages);
   } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
+    const found = reasonOf(error);
     throw new InputFileError(path, found, "write the messages as OpenAI's API has them", error);
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import { readFile } from 'node:fs/promises';
 import { chatCommand } from './chat-command.ts';
 import { generateCommand } from './generate-command.ts';
@@ -56,7 +57,7 @@ export async function main(words: readonly string[], terminal: Terminal = proces
     return 0;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? ` [${String(error.code)}]` : '';
-    terminal.error.write(`switchyard: ${error instanceof Error ? error.message : String(error)}${code}\n`);
+    terminal.error.write(`switchyard: ${reasonOf(error)}${code}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }

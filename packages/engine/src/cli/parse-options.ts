@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import { parseArgs } from 'node:util';
 import { type CommandRow, type OptionRow, rangeOf } from './option-table.ts';
 
@@ -53,7 +54,7 @@ export function parseOptions(command: CommandRow, words: readonly string[]): Opt
     );
     parsed = parseArgs({ args: [...words], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
+    const found = reasonOf(error);
     throw new UsageError(`The command line is not valid · ${found} · see switchyard ${command.name} --help`, {
       cause: error,
     });

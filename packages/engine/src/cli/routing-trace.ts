@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import type { RoutingEvent } from '../events.ts';
 
@@ -40,7 +41,7 @@ export class OutputFileError extends Error {
   readonly path: string;
 
   constructor(path: string, cause: unknown) {
-    const found = cause instanceof Error ? cause.message : String(cause);
+    const found = reasonOf(cause);
     super(`${path} cannot be written · found ${found} · give a path in a folder that may be written`, { cause });
     this.path = path;
   }

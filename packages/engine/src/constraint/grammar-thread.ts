@@ -12,7 +12,7 @@ import { ADVICE, type BodyMask, type JsonBody, type JsonBodySource } from './jso
 import { LeastRecentMap } from './least-recent-map.ts';
 
 /** What one schema may take to compile, in milliseconds. Other constrained answers wait that long at most. */
-export const COMPILE_BUDGET_MS = 5000;
+const COMPILE_BUDGET_MS = 5000;
 /** Schemas remembered for having been given up. */
 const KEPT_REFUSALS = 64;
 /** A thread that is lost this often under one call is not started again for it. */

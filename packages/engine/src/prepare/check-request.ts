@@ -4,11 +4,12 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import type { ReasoningEffort } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';
 import { MOST_STOP_STRINGS } from '../ranges.ts';
 import type { GenerateRequest, PromptRequest } from '../request.ts';
-import { describeValue } from '../check-values.ts';
+import { checkOneOf, describeValue } from '../check-values.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
 const EFFORTS: readonly ReasoningEffort[] = ['low', 'medium', 'high'];
@@ -38,11 +39,6 @@ function checkOptionalTexts(field: string, object: Fields, names: readonly strin
   for (const name of names) if (object[name] !== undefined) checkText(`${field}.${name}`, object[name]);
 }
 
-function checkOneOf(field: string, value: unknown, choices: readonly unknown[]): void {
-  if (choices.includes(value)) return;
-  throw new InvalidRequestError(field, describeValue(value), `give one of ${choices.join(', ')}`);
-}
-
 function checkMessage(field: string, value: unknown): void {
   const message = objectAt(field, value);
   const { role, content, toolCalls } = message;
@@ -65,7 +61,7 @@ function checkSchema(field: string, value: unknown): void {
   try {
     JSON.stringify(value);
   } catch (cause) {
-    const found = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
+    const found = reasonOf(cause).split('\n')[0] ?? '';
     throw new InvalidRequestError(field, `no JSON: ${found}`, 'give a JSON Schema', { cause });
   }
 }

@@ -1,3 +1,4 @@
+import { reasonOf } from '../contain.ts';
 import { AbortedError, NoRunnerError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 
@@ -19,7 +20,7 @@ export async function firstThatStarts<Name extends string, Started>(
     } catch (error) {
       if (names.length === 1 || error instanceof AbortedError) throw error;
       passedOver.push({ runner, error });
-      logger.info('runner passed over', { runner, reason: error instanceof Error ? error.message : String(error) });
+      logger.info('runner passed over', { runner, reason: reasonOf(error) });
     }
   }
   throw new NoRunnerError(passedOver);

@@ -1,3 +1,4 @@
+import { reasonOf } from '../contain.ts';
 import { createRequire } from 'node:module';
 import type { LogitsRunner } from './logits-runner.ts';
 import { RunnerLibraryError } from './errors.ts';
@@ -33,6 +34,6 @@ function wantedVersion(): string {
 }
 
 function firstLine(error: unknown): string {
-  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  const [line = ''] = reasonOf(error).split('\n');
   return line.replace(/ imported from .*$/u, '');
 }

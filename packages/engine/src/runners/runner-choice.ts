@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { describeValue } from '../check-values.ts';
-import { InvalidRequestError } from '../errors.ts';
+import { checkOneOf } from '../check-values.ts';
 
 /** The runners that there are, those first that `'auto'` tries first. */
 export const RUNNER_NAMES = ['onnxruntime'] as const;
@@ -14,7 +13,7 @@ export type RunnerName = (typeof RUNNER_NAMES)[number];
 export type RunnerChoice = 'auto' | RunnerName;
 
 /** What `'auto'` and the option's absence look at. */
-export const RUNNER_VARIABLE = 'SWITCHYARD_RUNNER';
+const RUNNER_VARIABLE = 'SWITCHYARD_RUNNER';
 
 /**
  * The runners to try, in order: the one that is named, or where none is, by option or by the environment variable
@@ -26,10 +25,8 @@ export function runnersToTry(
 ): readonly RunnerName[] {
   const fromEnvironment = choice === undefined || choice === 'auto' ? environment[RUNNER_VARIABLE] : undefined;
   // An empty variable is one that is not set.
-  const name: string = fromEnvironment || (choice ?? 'auto');
-  if (name === 'auto') return RUNNER_NAMES;
-  const known = RUNNER_NAMES.find((runner) => runner === name);
-  if (known !== undefined) return [known];
+  const name = fromEnvironment || (choice ?? 'auto');
   const field = fromEnvironment ? `environment variable ${RUNNER_VARIABLE}` : 'runner';
-  throw new InvalidRequestError(field, describeValue(name), `give one of auto, ${RUNNER_NAMES.join(', ')}`);
+  const known = checkOneOf<RunnerChoice>(field, name, ['auto', ...RUNNER_NAMES]);
+  return known === 'auto' ? RUNNER_NAMES : [known];
 }

@@ -7,7 +7,7 @@
 import { exactExp } from './exact-exp.ts';
 
 /** The weight of the likeliest token. A sum over 2^18 tokens stays within 2^53, where f64 counts exactly. */
-export const LARGEST_WEIGHT = 2 ** 35;
+const LARGEST_WEIGHT = 2 ** 35;
 
 /** floor(2^35 e^x) is 0 from here down: 35 ln 2 is 24.26. */
 const LOWEST_EXPONENT = -24.5;

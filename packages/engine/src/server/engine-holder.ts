@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine } from '../engine.ts';
 import type { LoadProgress } from '../options.ts';
@@ -79,7 +80,7 @@ export class EngineHolder implements AsyncDisposable {
     if (this.#engine === null) {
       const message =
         this.#state === 'failed'
-          ? `The model could not be loaded · ${this.#failure instanceof Error ? this.#failure.message : String(this.#failure)}`
+          ? `The model could not be loaded · ${reasonOf(this.#failure)}`
           : 'The model is being loaded · try again in a moment';
       throw new OpenAiError(503, message, { code: this.#state, retryAfter: RETRY_AFTER_SECONDS });
     }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../contain.ts';
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { badRequest, OpenAiError } from './errors/openai-error.ts';
@@ -66,7 +67,7 @@ export async function readJsonBody<Body extends { readonly model?: string | null
     value = SURROGATE_ESCAPE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
   } catch (error) {
     if (error instanceof RangeError) throw tooDeep();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw badRequest(null, `The body is not JSON · found ${reason} · send one JSON object`, 'invalid_json');
   }
   checkDepth(value);

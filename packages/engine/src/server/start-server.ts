@@ -169,7 +169,7 @@ export async function startServer(
       settleReady?.resolve(engine);
     },
     onFailure: (error) => {
-      logger.error('model could not be loaded', { reason: error instanceof Error ? error.message : String(error) });
+      logger.error('model could not be loaded', { reason: reasonOf(error) });
       settleReady?.reject(error);
     },
   });

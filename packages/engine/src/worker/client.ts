@@ -60,7 +60,7 @@ function startThread(workerData: WorkerData): Worker {
   try {
     return new Worker(WORKER_URL, { workerData, name: 'switchyard-model' });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new LoadError(
       `The model's worker cannot be started · found ${reason} · runnerOptions must survive a structured clone, and the system must have a thread left`,
       'WORKER_NOT_STARTED',

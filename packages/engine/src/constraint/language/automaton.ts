@@ -187,7 +187,7 @@ export function step(automaton: Automaton, state: number, codePoint: number): nu
 }
 
 /** The state after a text from the start; -1 where it is left. */
-export function stateAfter(automaton: Automaton, text: string): number {
+function stateAfter(automaton: Automaton, text: string): number {
   let state = 0;
   for (const character of text) {
     state = step(automaton, state, character.codePointAt(0) ?? -1);
@@ -246,7 +246,7 @@ function combine(left: Automaton, right: Automaton, operation: Operation, budget
 }
 
 /** Whether it takes every string. */
-export function isEverything(automaton: Automaton): boolean {
+function isEverything(automaton: Automaton): boolean {
   return (
     automaton === EVERYTHING ||
     (automaton.accepts.every(Boolean) && automaton.edges.every((edges) => coversCodePoints(edges)))

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../../contain.ts';
 import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import type { Budget } from './automaton.ts';
 import {
@@ -80,7 +81,7 @@ function parse(source: string): AST.Pattern {
   try {
     return read(source, false);
   } catch (error) {
-    throw new RegularExpressionError(error instanceof Error ? error.message : String(error));
+    throw new RegularExpressionError(reasonOf(error));
   }
 }
 

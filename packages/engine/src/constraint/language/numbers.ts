@@ -47,7 +47,7 @@ const each = <Target>(target: (digit: number) => Target): (Range & { target: Tar
   Array.from({ length: 10 }, (_, digit) => ({ from: ZERO + digit, to: ZERO + digit, target: target(digit) }));
 
 /** A double in plain notation, from its shortest text. */
-export function decimalOf(value: number): Decimal {
+function decimalOf(value: number): Decimal {
   const [, sign = '', whole = '0', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value)) ?? [];
   const shift = Number(exponent);

@@ -52,7 +52,7 @@ interface Forms {
 /** Of a byte inside of a lexeme: there is no such place. */
 export const NO_PLACE = -1;
 /** Of a byte inside of a lexeme: `move` has to tell. */
-export const NOT_INSIDE = -2;
+const NOT_INSIDE = -2;
 
 type LexemePlace = Place & { readonly kind: 'lexeme' | 'key' };
 

@@ -7,7 +7,7 @@ import type { SchemaNode } from './formula.ts';
 import { isJsonObject, type JsonObject, own } from './references.ts';
 import { pointerTo, SchemaRefusal } from './refusal.ts';
 
-export const TYPE_NAMES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const;
+const TYPE_NAMES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const;
 export type TypeName = (typeof TYPE_NAMES)[number];
 
 /** The keywords of one subschema. A value of a wrong type is refused with the keyword. */

@@ -149,7 +149,7 @@ function formOf(
 }
 
 /** Whether an object can be brought to an end from here. */
-export function canFinish({ named, min, max, needs, capacity }: ObjectForm, state: ObjectState): boolean {
+function canFinish({ named, min, max, needs, capacity }: ObjectForm, state: ObjectState): boolean {
   let required = 0;
   let left = 0;
   for (let at = state.next; at < named.length; at += 1) {

@@ -90,7 +90,7 @@ export const ANY_OBJECT: ObjectShape = {
 const MOST_ALTERNATIVES = 128;
 
 /** What a property of an object may be. */
-export function propertyFormula({ named, classes }: ObjectShape, name: string): Formula {
+function propertyFormula({ named, classes }: ObjectShape, name: string): Formula {
   return named.get(name)?.formula ?? classes.find(({ names }) => matches(names, name))?.formula ?? FALSE;
 }
 

@@ -1,3 +1,4 @@
+import { reasonOf } from '../../contain.ts';
 import type { GptOssConfig } from '@switchyard/models';
 import type { GraphBuilder } from './graph.ts';
 import { GraphSession, f32Output, f32Tensor } from './graph-session.ts';
@@ -57,7 +58,7 @@ export class ExpertTemplates {
       return template;
     } catch (error) {
       this.#isUsable = false;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       logger?.info?.(
         `Block scales will be held twice, a sixth more memory than planned · found ${reason} · set TMPDIR to a folder with ${MOST_TEMPLATE_MIB} MiB to spare`,
       );

@@ -1,10 +1,8 @@
 import { MXFP4_BLOCK } from '@switchyard/models';
 import type { Bf16ExpertTensor, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { f32Constant, f32View, readF32 } from './dense-weights.ts';
-import { byteLength } from './element-type.ts';
 import type { Constant } from './graph.ts';
 import type { Weight } from './weight.ts';
-import { WeightReader } from './weight-reader.ts';
 
 /** The tensors of a layer's experts. */
 export function expertTensors({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp' | 'down'>): Tensor[] {
@@ -97,25 +95,4 @@ function targetsOf(order: RowOrder, rows: number): Int32Array {
     targets[order(row, rows)] = row;
   }
   return targets;
-}
-
-/** The constants of `expertBlocksWeight`. */
-export function expertAsBlocks(
-  weight: Mxfp4Tensor,
-  expert: number,
-  order: RowOrder,
-  bits: 4 | 8,
-): { readonly blocks: Constant; readonly scales: Constant } {
-  const form = expertBlocksWeight('expert', weight, expert, order, bits);
-  const constants = form.constants.map(({ type, shape }) => ({
-    type,
-    shape,
-    bytes: new Uint8Array(byteLength(type, shape)),
-  }));
-  form.write(
-    constants.map(({ bytes }) => bytes),
-    new WeightReader(),
-  );
-  const [blocks, scales] = constants as [Constant, Constant];
-  return { blocks, scales };
 }

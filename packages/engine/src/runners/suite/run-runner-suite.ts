@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../../contain.ts';
 import { companyCases } from './company-cases.ts';
 import { faultCases } from './fault-cases.ts';
 import { goldenCases } from './golden-cases.ts';
@@ -77,7 +78,7 @@ export async function runRunnerCase(
     await run(suite);
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return reasonOf(error);
   } finally {
     await suite.release();
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from '../../contain.ts';
 import { ModelsError, TooManyTokensError } from '@switchyard/models';
 import {
   AbortedError,
@@ -131,7 +132,7 @@ export function toOpenAiError(error: unknown, names: FieldNames = []): OpenAiErr
   if (error instanceof AbortedError) {
     return new OpenAiError(499, error.message, { code: 'client_closed_request', cause: error });
   }
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   return new OpenAiError(500, `The request failed · found ${reason} · send it again; if it happens again, report it`, {
     code: error instanceof EngineError ? error.code.toLowerCase() : 'internal_error',
     cause: error,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import type { Bf16ExpertTensor, Mxfp4Tensor, Tensor } from '@switchyard/models';
 import fc from 'fast-check';
-import { expertAsBlocks, expertAsF32, gateThenUp, inOrder } from '../../../src/runners/ort/expert-weights.ts';
+import { byteLength } from '../../../src/runners/ort/element-type.ts';
+import { expertAsF32, expertBlocksWeight, gateThenUp, inOrder } from '../../../src/runners/ort/expert-weights.ts';
+import { WeightReader } from '../../../src/runners/ort/weight-reader.ts';
 
 const [EXPERTS, ROWS, COLUMNS] = [2, 4, 64] as const;
 const VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
@@ -42,6 +44,15 @@ function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
+/** One expert's matrix as MatMulNBits takes it, in memory of its own. */
+function blocksOf(weight: Mxfp4Tensor, expert: number, bits: 4 | 8): { blocks: Uint8Array; scales: Float32Array } {
+  const form = expertBlocksWeight('expert', weight, expert, inOrder, bits);
+  const targets = form.constants.map(({ type, shape }) => new Uint8Array(byteLength(type, shape)));
+  form.write(targets, new WeightReader());
+  const [blocks, scales] = targets as [Uint8Array, Uint8Array];
+  return { blocks, scales: floats(scales) };
+}
+
 describe('expert weights for ONNX Runtime', () => {
   it('are exact as f32 from bf16 in both layouts, gate rows before up rows', () => {
     fc.assert(
@@ -70,10 +81,9 @@ describe('expert weights for ONNX Runtime', () => {
   it('are exact as 8-bit blocks', () => {
     fc.assert(
       fc.property(weights, fc.nat(EXPERTS - 1), (weight, expert) => {
-        const { blocks, scales } = expertAsBlocks(weight, expert, inOrder, 8);
-        const scale = floats(scales.bytes);
-        blocks.bytes.forEach((code, index) => {
-          const value = (code - 128) * (scale[index >> 5] as number);
+        const { blocks, scales } = blocksOf(weight, expert, 8);
+        blocks.forEach((code, index) => {
+          const value = (code - 128) * (scales[index >> 5] as number);
           assert.equal(value + 0, decoded(weight, expert, Math.floor(index / COLUMNS), index % COLUMNS) + 0);
         });
       }),
@@ -83,11 +93,10 @@ describe('expert weights for ONNX Runtime', () => {
   it('are within half a step as 4-bit blocks, a step being an eighth of the largest magnitude', () => {
     fc.assert(
       fc.property(weights, fc.nat(EXPERTS - 1), (weight, expert) => {
-        const { blocks, scales } = expertAsBlocks(weight, expert, inOrder, 4);
-        const scale = floats(scales.bytes);
+        const { blocks, scales } = blocksOf(weight, expert, 4);
         for (let index = 0; index < ROWS * COLUMNS; index++) {
-          const byte = blocks.bytes[index >> 1] as number;
-          const step = scale[index >> 5] as number;
+          const byte = blocks[index >> 1] as number;
+          const step = scales[index >> 5] as number;
           const value = ((index % 2 === 0 ? byte & 15 : byte >> 4) - 8) * step;
           const expected = decoded(weight, expert, Math.floor(index / COLUMNS), index % COLUMNS);
           // The step +8 does not exist: a magnitude as large as the extreme, of the other sign, is one step short.
