@@ -87,7 +87,7 @@ describe('resolveRouterConfig', () => {
     ['expertRange', { ...valid, expertRange: 'all' }, /found 'all'/],
     ['tokenExpertIndices', { ...valid, tokenExpertIndices: 'yes' }, /found 'yes'/],
     ['dispatchPlan', { ...valid, dispatchPlan: {} }, /found an object \(Object\)/],
-    ['topk', { ...valid, topk: 8 }, /Unknown router option "topk"\. The options are experts, topK/],
+    ['topk', { ...valid, topk: 8 }, /no router option of this name · found "topk" · use one of experts, topK/],
   ];
   for (const [option, config, text] of faults) {
     it(`refuses ${option}: ${text.source}`, () => {
