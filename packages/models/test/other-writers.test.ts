@@ -47,7 +47,7 @@ describe('tensors of floats', () => {
                   tensors: (tensors) => {
                     for (const [name, { dtype: published, shape }] of tensors) {
                       if (published !== 'BF16') continue;
-                      const dtype = choices.next().value;
+                      const dtype: (typeof dtypes)[number] = choices.next().value ?? 'BF16';
                       const width = dtype === 'F32' ? 4 : 2;
                       const length = shape.reduce((product, size) => product * size, width);
                       // The upper bits are kept from infinities and NaN.
