@@ -81,7 +81,10 @@ describe('WebGPU router over many calls', function () {
     }
     const usual = grown.toSorted((one, other) => one - other)[WINDOWS >> 1] ?? Number.NaN;
     const mean = grown.reduce((sum, growth) => sum + growth, 0) / WINDOWS;
-    assert.ok(Math.min(usual, mean) < 250, `memory grew by ${grown.map((growth) => growth.toFixed(0)).join(', ')} bytes a call`);
+    assert.ok(
+      Math.min(usual, mean) < 250,
+      `memory grew by ${grown.map((growth) => growth.toFixed(0)).join(', ')} bytes a call`,
+    );
     await router.dispose();
     assert.equal(observed.count('buffer').alive, 0);
   });
