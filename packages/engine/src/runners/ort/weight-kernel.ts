@@ -2,7 +2,7 @@ import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, MXFP4_HALF_UNITS } from '@switchyard/mo
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
 
-/** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
+/** The functions of kernels/cpu/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
 interface ConversionKernel {
   mxfp4_to_blocks4(
     bytes: number,
