@@ -135,7 +135,7 @@ export const ROOMS = {
     ['constraint/least-recent-map.ts', []],
     ['constraint/matcher', ['sampling', 'constraint/language', 'constraint/schema', 'constraint/least-recent-map.ts']],
     [
-      'constraint',
+      'constraint/grammar',
       [
         MODELS,
         'errors.ts',
@@ -146,6 +146,7 @@ export const ROOMS = {
         'constraint/matcher',
       ],
     ],
+    ['constraint', [MODELS, 'errors.ts', 'sampling', 'constraint/grammar']],
     ['events.ts', [MODELS, 'runners']],
     ['scheduler', ['contain.ts', 'errors.ts', 'sampling', 'runners', 'constraint']],
     ['answer', [MODELS, 'errors.ts', 'sampling', 'events.ts', 'scheduler']],
@@ -177,6 +178,7 @@ export const ROOMS = {
         'runners',
         'runners/create-runner.ts',
         'constraint',
+        'constraint/grammar',
         'scheduler',
       ],
     ],

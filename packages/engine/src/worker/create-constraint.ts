@@ -6,7 +6,7 @@
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { AnswerConstraint, type AnswerConstraintSpec, enforcedSchemas } from '../constraint/answer-constraint.ts';
-import { GrammarThread } from '../constraint/grammar-thread.ts';
+import { GrammarThread } from '../constraint/grammar/grammar-thread.ts';
 
 /** Makes the constraints of one model's jobs. */
 export class ConstraintFactory implements Disposable {

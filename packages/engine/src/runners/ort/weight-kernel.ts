@@ -9,7 +9,7 @@ import {
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
 
-/** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
+/** The functions of kernels/cpu/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
 interface ConversionKernel {
   mxfp4_to_blocks4(
     bytes: number,

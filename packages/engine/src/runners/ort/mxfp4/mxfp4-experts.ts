@@ -53,7 +53,7 @@ const PAGE_BYTES = 65536;
 const ALIGNMENT = 64;
 
 /**
- * The experts of a model as MXFP4, computed by kernels/mxfp4_experts.c: for the few rows of a decode step this reads an
+ * The experts of a model as MXFP4, computed by kernels/cpu/mxfp4_experts.c: for the few rows of a decode step this reads an
  * eighth of the memory that f32 weights take, and idle experts cost nothing. Results are as near to the exact ones as f32
  * arithmetic's, and a token's does not depend on the other tokens of a step. `reference/experts.ts` says what is computed.
  */
