@@ -22,7 +22,7 @@ interface Entrance {
   readonly isConfig: boolean;
   /** What is given beside the unknown name, so that nothing else is missing. */
   readonly known: object;
-  call(router: HipRouter, options: never): unknown;
+  readonly call: (router: HipRouter, options: never) => unknown;
 }
 
 const DEVICE_BUFFERS = { tokens: 0, logits: 0n, weights: 0n, ids: 0n };
@@ -123,10 +123,7 @@ describe('a name that is no option', () => {
         fc.asyncProperty(names, fc.constantFrom(1, null, undefined, 'x'), async (unknown, value) => {
           const error = await failure(() => call(router, { ...known, [unknown]: value } as never));
           assert.ok(error instanceof refusal, String(error));
-          assert.equal(
-            error instanceof InvalidConfigError ? error.option : (error as InvalidArgumentError).argument,
-            unknown,
-          );
+          assert.equal(error instanceof InvalidConfigError ? error.option : error.argument, unknown);
           assert.ok(error.message.includes(`· found "${unknown}" · use one of `), error.message);
         }),
         { numRuns: 20 },

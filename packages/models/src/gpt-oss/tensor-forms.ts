@@ -23,23 +23,21 @@ export type TensorValues = 'floats' | 'mxfp4-codes' | 'mxfp4-scales';
  * @param shape of the values; of MXFP4 codes and scales [experts, rows, columns / 32].
  */
 export function readableForms(values: TensorValues, shape: readonly number[]): [TensorForm, ...TensorForm[]] {
-  switch (values) {
-    case 'floats': {
-      const [published, ...others] = FLOAT_DTYPES;
-      return [{ dtype: published, shape }, ...others.map((dtype) => ({ dtype, shape }))];
-    }
-    case 'mxfp4-codes':
-      // Bytes of two codes, or the codes themselves: the same bytes.
-      return [
-        { dtype: 'U8', shape: [...shape, MXFP4_BLOCK_BYTES] },
-        { dtype: 'F4', shape: [...shape, MXFP4_BLOCK] },
-      ];
-    case 'mxfp4-scales':
-      return [
-        { dtype: 'U8', shape },
-        { dtype: 'F8_E8M0', shape },
-      ];
+  if (values === 'floats') {
+    const [published, ...others] = FLOAT_DTYPES;
+    return [{ dtype: published, shape }, ...others.map((dtype) => ({ dtype, shape }))];
   }
+  if (values === 'mxfp4-scales') {
+    return [
+      { dtype: 'U8', shape },
+      { dtype: 'F8_E8M0', shape },
+    ];
+  }
+  // Bytes of two codes, or the codes themselves: the same bytes.
+  return [
+    { dtype: 'U8', shape: [...shape, MXFP4_BLOCK_BYTES] },
+    { dtype: 'F4', shape: [...shape, MXFP4_BLOCK] },
+  ];
 }
 
 /** Whether a tensor has this form. */

@@ -84,7 +84,7 @@ const NEUTRAL: readonly [string, Write][] = [
   ],
   ['special tokens that are normalised, by nothing', ofTokens((token) => [{ ...token, normalized: true }])],
   ['special tokens that are listed twice', ofTokens((token) => [token, { ...token }])],
-  ['special tokens out of order', (json) => (json['added_tokens'] as Json[]).reverse()],
+  ['special tokens out of order', (json) => (json['added_tokens'] = (json['added_tokens'] as Json[]).toReversed())],
   ['sequences in sequences', nested],
   ['a byte order', (json) => Object.assign(json, { version: '1.0', comment: '\u00e9' })],
 ];
