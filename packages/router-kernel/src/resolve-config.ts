@@ -2,6 +2,7 @@
 
 import { MAX_EXPERTS, MAX_TOP_K } from './contract.ts';
 import type {
+  GroupScore,
   IdsDtype,
   Logits,
   LogitsDtype,
@@ -18,6 +19,7 @@ import { isDetached, isTypedArray, lengthOf } from './typed-arrays.ts';
 const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
 const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
+const GROUP_SCORES: readonly GroupScore[] = ['top2-sum', 'max'];
 const CONFIG_OPTIONS = knownOptions<RouterConfig>('router option', InvalidConfigError, {
   experts: true,
   topK: true,
@@ -29,6 +31,7 @@ const CONFIG_OPTIONS = knownOptions<RouterConfig>('router option', InvalidConfig
   correctionBias: true,
   groups: true,
   topKGroups: true,
+  groupScore: true,
   expertRange: true,
   tokenExpertIndices: true,
   dispatchPlan: true,
@@ -83,6 +86,7 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
     correctionBias: biasOption(config.correctionBias ?? null, experts),
     groups,
     topKGroups,
+    groupScore: choiceOption('groupScore', config.groupScore ?? 'top2-sum', GROUP_SCORES),
     expertRange: rangeOption(config.expertRange ?? [0, experts], experts),
     tokenExpertIndices: booleanOption('tokenExpertIndices', config.tokenExpertIndices ?? false),
     dispatchPlan: booleanOption('dispatchPlan', config.dispatchPlan ?? false),
