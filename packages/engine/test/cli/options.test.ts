@@ -58,7 +58,7 @@ describe('options of the command line', () => {
   it('that are left out are looked for in the environment, checked like those that are given', () => {
     const named = COMMANDS.flatMap(({ options }) => options).filter(({ variable }) => variable !== undefined);
     assert.deepEqual(
-      [...new Set(named.map(({ variable }) => variable))].sort(),
+      [...new Set(named.map(({ variable = '' }) => variable))].sort((a, b) => a.localeCompare(b)),
       ['API_KEY', 'HOST', 'LOG_LEVEL', 'MODEL', 'PORT'].map((name) => `SWITCHYARD_${name}`),
     );
     const serve = commandOf('serve');
