@@ -7,9 +7,9 @@
  *   npm test -- --grep "a title"  tests by their title
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { usableProcessors } from '../../packages/gpu/dist/environment.js';
 import { CHECKS } from '../checks.mjs';
 import { ROOT, StepFailed } from '../commands.mjs';
 import { PACKAGES } from '../packages.mjs';
@@ -32,7 +32,7 @@ export async function runTests(args) {
   files.sort((a, b) => lastTime(b) - lastTime(a));
   const checks = positionals.length === 0 && values.grep === undefined ? CHECKS : [];
   // One more than there are cores: many files wait for servers and timers.
-  const jobs = availableParallelism() + 1;
+  const jobs = usableProcessors().threads + 1;
   const what = `${checks.length} checks and ${files.length} files of tests`;
   process.stdout.write(`${what}, level ${level}, ${jobs} at a time\n`);
 

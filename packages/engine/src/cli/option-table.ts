@@ -84,8 +84,8 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     ...ENGINE_RANGES.threads,
-    help: 'Threads to compute with',
-    default: "the runtime's choice",
+    help: 'Threads to compute with, no more than the process may run at once',
+    default: 'one a core that it may use',
   },
   {
     name: 'memory-mib',

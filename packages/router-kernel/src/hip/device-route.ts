@@ -5,6 +5,7 @@ import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
 import { kernelUnit } from './kernel/source.ts';
@@ -51,6 +52,28 @@ export interface RouteShape {
   /** Bytes, 1 to 16, that the logits' address and row stride are multiples of. Defaults to contiguous rows'. */
   readonly alignment?: number;
 }
+
+const ROUTE_BUFFERS = knownOptions<DeviceRouteBuffers>('device buffer', InvalidArgumentError, {
+  tokens: true,
+  logits: true,
+  rowStride: true,
+  weights: true,
+  ids: true,
+  tokenExpertIndices: true,
+  paddingMask: true,
+  rowCount: true,
+  dispatchPlan: true,
+});
+const PLAN_BUFFERS = knownOptions<DevicePlanBuffers>('dispatch plan buffer', InvalidArgumentError, {
+  expertOffsets: true,
+  sortedSlots: true,
+  workspace: true,
+});
+const ROUTE_SHAPE = knownOptions<RouteShape>('route shape option', InvalidArgumentError, {
+  tokens: true,
+  padding: true,
+  alignment: true,
+});
 
 interface LoadedForm {
   readonly specialization: KernelSpecialization;
@@ -119,6 +142,7 @@ export class DeviceRoute {
 
   /** Loads what calls of this shape need. */
   async prepare(shape: RouteShape): Promise<void> {
+    refuseUnknownOptions(ROUTE_SHAPE, shape);
     const specialization = this.#specialize(shape);
     if (!this.#forms.has(specialization.symbol)) {
       const form = await loadForm(this.#driver, this.#library, specialization, this.#mayOverlap);
@@ -155,6 +179,8 @@ export class DeviceRoute {
    * @throws InvalidArgumentError for a missing or misaligned pointer, and where `prepare` has not loaded the shape
    */
   enqueue(stream: StreamLike, buffers: DeviceRouteBuffers): void {
+    refuseUnknownOptions(ROUTE_BUFFERS, buffers);
+    if (buffers.dispatchPlan !== undefined) refuseUnknownOptions(PLAN_BUFFERS, buffers.dispatchPlan);
     const { tokens, logits, weights, ids, tokenExpertIndices = 0n, paddingMask = 0n, rowCount = 0n } = buffers;
     const config = this.#config;
     const rowStride = buffers.rowStride ?? config.experts;

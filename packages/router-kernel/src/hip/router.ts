@@ -21,13 +21,14 @@ import type {
   RouterOutput,
 } from '../contract.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
-import { DisposedError } from '../errors.ts';
+import { DisposedError, InvalidConfigError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { copyInputs, type HostInputs, HostStaging } from './host-staging.ts';
 import { openRouterLibrary } from './router-library.ts';
 
-/** How a HIP router is made. */
+/** How a HIP router is made. Other names are refused with InvalidConfigError. */
 export interface HipRouterOptions {
   readonly logger?: Logger;
   /**
@@ -50,6 +51,16 @@ export interface HipRouterOptions {
   readonly prepare?: 'all' | 'none';
 }
 
+const ROUTER_OPTIONS = knownOptions<HipRouterOptions>('HIP router option', InvalidConfigError, {
+  logger: true,
+  device: true,
+  platform: true,
+  driver: true,
+  cacheFolder: true,
+  compiler: true,
+  prepare: true,
+});
+
 /**
  * Opens a GPU and makes a router on it.
  *
@@ -58,6 +69,7 @@ export interface HipRouterOptions {
  */
 export async function createHipRouter(config: RouterConfig, options: HipRouterOptions = {}): Promise<HipRouter> {
   const resolved = resolveRouterConfig(config);
+  refuseUnknownOptions(ROUTER_OPTIONS, options);
   const { logger, device, platform } = options;
   const driver =
     options.driver ??
