@@ -69,6 +69,7 @@ const ID_PREFIXES: Readonly<Record<string, string>> = {
   function_call_output: 'fco_',
   custom_tool_call: 'ctc_',
   custom_tool_call_output: 'ctco_',
+  additional_tools: 'at_',
 };
 
 function toStored(item: InputItem): StoredItem {

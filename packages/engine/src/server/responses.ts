@@ -54,7 +54,7 @@ export function responses(serving: Serving) {
     const body = await readJsonBody(context, serving, responsesRequest);
     checkBackground(body);
     const input = resolveInput(body, serving.responses);
-    const tools = toolsOf(body);
+    const tools = toolsOf(body, input.items);
     const abort = body.background === true ? new AbortController() : abortWithClient(context);
     const reader = {
       open: (sealed: string) => serving.seal.open(sealed),

@@ -7,9 +7,10 @@ import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@
 import { z } from 'zod';
 import { badRequest } from '../errors/openai-error.ts';
 import { assistantContent, content, plainText } from './content.ts';
-import { listOf } from './first-fault.ts';
+import { listOf, upTo } from './first-fault.ts';
 import { argumentsOf } from './request-tools.ts';
-import { toolName } from './tools.ts';
+import { responsesTool } from './responses-tools.ts';
+import { MAX_TOOLS, toolName } from './tools.ts';
 
 const id = z.string().nullish();
 const textParts = listOf(z.object({ type: z.string().optional(), text: z.string() }));
@@ -54,6 +55,12 @@ const hostedItem = z.object({
   ]),
   id,
 });
+/** Tools that come with the conversation, as Codex sends them. */
+const additionalToolsItem = z.object({
+  type: z.literal('additional_tools'),
+  id,
+  tools: upTo(MAX_TOOLS, responsesTool),
+});
 const referenceItem = z.object({ type: z.literal('item_reference'), id: z.string() });
 
 /** An item with everything that the conversation needs. */
@@ -65,6 +72,7 @@ export const inputItem = z.union([
   outputItem,
   reasoningItem,
   hostedItem,
+  additionalToolsItem,
 ]);
 
 export type InputItem = z.output<typeof inputItem>;
@@ -180,6 +188,7 @@ export function itemsToMessages(items: readonly InputItem[], reader: ItemReader)
       case 'code_interpreter_call':
       case 'image_generation_call':
       case 'mcp_list_tools':
+      case 'additional_tools':
         break;
       default:
         item satisfies never;

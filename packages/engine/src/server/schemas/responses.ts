@@ -54,9 +54,19 @@ export const responsesRequest = z.object({
 
 export type ResponsesRequest = z.output<typeof responsesRequest>;
 
-/** The tools of a request. @throws OpenAiError 400 for two of one name, and for too many */
-export function toolsOf(body: Pick<ResponsesRequest, 'tools'>): RequestTools {
-  return toRequestTools(body.tools ?? []);
+/**
+ * The tools of a request: its own and those that come with the conversation, of which the latest of a name counts.
+ *
+ * @throws OpenAiError 400 for two of one name, and for too many
+ */
+export function toolsOf(body: Pick<ResponsesRequest, 'tools'>, items: readonly InputItem[]): RequestTools {
+  const tools = [...(body.tools ?? [])];
+  for (const tool of items.flatMap((item) => (item.type === 'additional_tools' ? item.tools : []))) {
+    const same = tools.findIndex(({ type, name }) => type === tool.type && name === tool.name);
+    if (same === -1) tools.push(tool);
+    else tools[same] = tool;
+  }
+  return toRequestTools(tools);
 }
 
 /** Whether the caller asked for the log-probabilities of the answer. */
