@@ -10,5 +10,5 @@ describe('whole tool loops', () => {
   });
   after(() => server.close());
 
-  for (const { name, run } of TOOL_LOOPS) it(`work through ${name}`, () => run(server));
+  for (const { name, run } of TOOL_LOOPS) it(`work through ${name}`, () => run(server, true));
 });

@@ -16,10 +16,15 @@ import { z } from 'zod';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { clientOf, scripted } from '../server/test-server.ts';
 
-/** One client's way through a loop. Throws where a step goes wrong. */
+/** One client's way through a loop. */
 export interface ToolLoop {
   readonly name: string;
-  run(server: RunningServer): Promise<void>;
+  /**
+   * Throws where a step goes wrong.
+   *
+   * @param echoes Whether the last answer is its own prompt, which is then checked; a short one otherwise.
+   */
+  readonly run: (server: RunningServer, echoes: boolean) => Promise<void>;
 }
 
 const MODEL = 'scripted';
@@ -31,7 +36,8 @@ const QUESTION = scripted(
     '<|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>',
 );
 /** Makes the model answer with its prompt, in hexadecimal digits. */
-const RESULT = 'ECHO PROMPT';
+const ECHO = 'ECHO PROMPT';
+const SHORT = 'It is 21 degrees.';
 const DESCRIPTION = 'Get the weather for a given location';
 const PARAMETERS = {
   type: 'object' as const,
@@ -44,16 +50,25 @@ const LOCATION = z.object({ location: z.string() });
 /** The tool, and the places that it was asked for. */
 class Weather {
   readonly asked: string[] = [];
+  readonly echoes: boolean;
+
+  constructor(echoes: boolean) {
+    this.echoes = echoes;
+  }
 
   readonly execute = ({ location }: { readonly location: string }): string => {
     this.asked.push(location);
-    return RESULT;
+    return this.echoes ? ECHO : scripted(`<|channel|>final<|message|>${SHORT}`);
   };
 }
 
 /** Checks the last prompt: the call with its result behind it, and the thought and the preamble before, where the client sends them back. */
-function checkAnswer(answer: string, { asked }: Weather, thought = THOUGHT): void {
+function checkAnswer(answer: string, { asked, echoes }: Weather, thought = THOUGHT): void {
   assert.deepEqual(asked, ['Paris']);
+  if (!echoes) {
+    assert.equal(answer, SHORT);
+    return;
+  }
   assert.match(answer, /^[\da-f]+$/);
   const prompt = Buffer.from(answer, 'hex').toString('utf8');
   const expected = [
@@ -62,7 +77,7 @@ function checkAnswer(answer: string, { asked }: Weather, thought = THOUGHT): voi
     'to=functions.get_weather',
     '{"location":"Paris"}<|call|>',
     '<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>',
-    RESULT,
+    ECHO,
   ];
   let from = prompt.indexOf('<|start|>user');
   for (const piece of expected) {
@@ -75,8 +90,8 @@ function checkAnswer(answer: string, { asked }: Weather, thought = THOUGHT): voi
 function openAiChat(stream: boolean): ToolLoop {
   return {
     name: `openai, chat completions, runTools${stream ? ', streamed' : ''}`,
-    run: async (server) => {
-      const weather = new Weather();
+    run: async (server, echoes) => {
+      const weather = new Weather(echoes);
       const request = {
         model: MODEL,
         messages: [{ role: 'user' as const, content: QUESTION }],
@@ -106,9 +121,9 @@ function openAiChat(stream: boolean): ToolLoop {
 function openAiResponses(kept: 'by id' | 'by the client, sealed', stream: boolean): ToolLoop {
   return {
     name: `openai, responses, the conversation kept ${kept}${stream ? ', streamed' : ''}`,
-    run: async (server) => {
+    run: async (server, echoes) => {
       const client = clientOf(server);
-      const weather = new Weather();
+      const weather = new Weather(echoes);
       const stored = kept === 'by id';
       const request = {
         model: MODEL,
@@ -153,8 +168,8 @@ function openAiResponses(kept: 'by id' | 'by the client, sealed', stream: boolea
 function aiSdk(api: 'responses' | 'responses without store' | 'chat', stream: boolean): ToolLoop {
   return {
     name: `ai with @ai-sdk/openai, ${api}${stream ? ', streamed' : ''}`,
-    run: async (server) => {
-      const weather = new Weather();
+    run: async (server, echoes) => {
+      const weather = new Weather(echoes);
       const provider = createOpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none' });
       const options = {
         model: api === 'chat' ? provider.chat(MODEL) : provider(MODEL),
@@ -193,8 +208,8 @@ function aiSdk(api: 'responses' | 'responses without store' | 'chat', stream: bo
 function langchain(useResponsesApi: boolean, stream: boolean): ToolLoop {
   return {
     name: `@langchain/openai, ${useResponsesApi ? 'responses' : 'chat completions'}${stream ? ', streamed' : ''}`,
-    run: async (server) => {
-      const weather = new Weather();
+    run: async (server, echoes) => {
+      const weather = new Weather(echoes);
       const lookup = langchainTool(async (input: { location: string }) => weather.execute(input), {
         name: 'get_weather',
         description: DESCRIPTION,
@@ -218,7 +233,7 @@ function langchain(useResponsesApi: boolean, stream: boolean): ToolLoop {
       const first = await ask(messages);
       messages.push(first);
       for (const call of first.tool_calls ?? []) {
-        const content = String(await lookup.invoke(call.args as { location: string }));
+        const content = await lookup.invoke(call.args as { location: string });
         messages.push(new ToolMessage({ content, tool_call_id: call.id ?? '' }));
       }
       const { text } = await ask(messages);
@@ -230,8 +245,8 @@ function langchain(useResponsesApi: boolean, stream: boolean): ToolLoop {
 function openAiAgents(useResponses: boolean, stream: boolean): ToolLoop {
   return {
     name: `@openai/agents, ${useResponses ? 'responses' : 'chat completions'}${stream ? ', streamed' : ''}`,
-    run: async (server) => {
-      const weather = new Weather();
+    run: async (server, echoes) => {
+      const weather = new Weather(echoes);
       const lookup = agentTool({
         name: 'get_weather',
         description: DESCRIPTION,
@@ -256,8 +271,8 @@ function openAiAgents(useResponses: boolean, stream: boolean): ToolLoop {
 function anthropic(stream: boolean): ToolLoop {
   return {
     name: `@anthropic-ai/sdk${stream ? ', streamed' : ''}`,
-    run: async (server) => {
-      const weather = new Weather();
+    run: async (server, echoes) => {
+      const weather = new Weather(echoes);
       const client = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
       const ask = async (messages: Anthropic.MessageParam[]): Promise<Anthropic.Message> => {
         const request: Anthropic.MessageCreateParamsNonStreaming = {

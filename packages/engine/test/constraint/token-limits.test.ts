@@ -44,7 +44,11 @@ describe('LimitedTokens', () => {
             const ends = banned.some(
               (sequence) => String([...chosen, id].slice(-sequence.length)) === String(sequence),
             );
-            assert.equal(may.includes(id), !ends, `${id} after ${chosen} with ${JSON.stringify(banned)}`);
+            assert.equal(
+              may.includes(id),
+              !ends,
+              `${id} after ${JSON.stringify(chosen)} with ${JSON.stringify(banned)}`,
+            );
           }
           const next = may[choice % may.length] ?? 4;
           limits.accept(next);

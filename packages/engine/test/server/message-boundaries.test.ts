@@ -118,9 +118,9 @@ describe('boundaries between the messages of one answer', () => {
           assert.equal(describeItem(event.item), expected[event.output_index]);
           assert.ok(expected[event.output_index]?.endsWith(texts[event.output_index] ?? '?'));
           open = null;
-        } else if ('delta' in event && 'output_index' in event) {
+        } else if ('delta' in event && 'output_index' in event && typeof event.delta === 'string') {
           assert.equal(event.output_index, open);
-          texts[event.output_index] += String(event.delta);
+          texts[event.output_index] += event.delta;
         } else if (event.type === 'response.completed') last = event.response;
       }
       assert.deepEqual(last?.output.map(describeItem), expected);

@@ -60,7 +60,7 @@ function idsOf(text: string, tokenizer: Tokenizer, split: boolean): number[] {
   return text.split(/(<\|\w+\|>)/).flatMap((piece) => {
     const special = tokenizer.specialTokens.get(piece);
     if (special !== undefined) return [special];
-    return split ? [...piece].flatMap((character) => tokenizer.encode(character)) : tokenizer.encode(piece);
+    return split ? Array.from(piece).flatMap((character) => tokenizer.encode(character)) : tokenizer.encode(piece);
   });
 }
 
