@@ -75,7 +75,7 @@ ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* 
 // By value: finds the COUNT best logits of a row, the best first, in every lane, and lets the lanes that hold them store
 // their ids. False, and nothing stored, where keys have to decide. Needs every lane of the wave.
 template <int COUNT>
-ROUTER_INLINE bool store_ids_by_value(const u8* row, const u32* words, u32 lane, void* ids, u32 token, u32 tokens,
+ROUTER_INLINE bool store_ids_by_value(const u8* row, u32* words, u32 lane, void* ids, u32 token, u32 tokens,
                                       const u8* paddingMask, const u32* rowCount, float* logits) {
   i32 experts[COUNT];
   if (!best_by_value<COUNT>(row, words, lane, logits, experts)) return false;

@@ -63,21 +63,33 @@ ROUTER_INLINE u32 chunks_of_logit(const ValueKey* keys, u32 lane, float logit) {
   }
 }
 
-// The COUNT best chunks of the row, a bit each, in every lane: where several equal the last, the lower ones.
-template <int COUNT>
-ROUTER_INLINE u32 best_chunks_by_value(const u32* words, u32 lane) {
-  ValueKey keys[kLoads];
+// The best logit of each of a lane's chunks.
+ROUTER_INLINE void best_in_chunks(const u32* words, ValueKey* keys) {
 #pragma unroll
   for (int load = 0; load < kLoads; load++) keys[load] = value_key(largest_of_chunk(words + load * kWordsPerChunk));
+}
+
+// The COUNT best chunks of the row, a bit each, in every lane; more than COUNT where several equal the last, whose best
+// logit is `last`.
+template <int COUNT>
+ROUTER_INLINE u32 best_chunks_by_value(const u32* words, u32 lane, float& last) {
+  ValueKey keys[kLoads];
+  best_in_chunks(words, keys);
   ValueKey best[COUNT];
   constexpr int kInLane = COUNT < kNextPowerOfTwo<kLoads> ? COUNT : kNextPowerOfTwo<kLoads>;
   select_best<kInLane, kLoads>(keys, best);
   merge_across_lanes<kLanes, kInLane, COUNT>(best);
-  const float last = best[COUNT - 1].logit;
-  const u32 reaching = chunks_of_logit<true>(keys, lane, last);
-  if (!is_any_in_wave(count_bits(reaching) > COUNT)) return reaching;
+  last = best[COUNT - 1].logit;
+  return chunks_of_logit<true>(keys, lane, last);
+}
+
+// COUNT of the chunks that best_chunks_by_value gave: of those that equal the last the lower ones.
+template <int COUNT>
+ROUTER_INLINE u32 lower_of_equal_chunks(const u32* words, u32 lane, u32 chunks, float last) {
+  ValueKey keys[kLoads];
+  best_in_chunks(words, keys);
   u32 equal = chunks_of_logit<false>(keys, lane, last);
-  u32 chosen = reaching & ~equal;
+  u32 chosen = chunks & ~equal;
   const u32 missing = COUNT - count_bits(chosen);
 #pragma unroll
   for (u32 i = 0; i < COUNT; i++) {
@@ -88,14 +100,13 @@ ROUTER_INLINE u32 best_chunks_by_value(const u32* words, u32 lane) {
   return chosen;
 }
 
-// The number of the lowest bit that is left after the `skipped` lowest of `bits` are taken away: `most` or fewer, which
-// unrolling has to know.
-ROUTER_INLINE u32 chunk_after(u32 bits, u32 skipped, u32 most) {
+// What is left of bits without the `skipped` lowest: `most` or fewer, which unrolling has to know.
+ROUTER_INLINE u32 without_lowest(u32 bits, u32 skipped, u32 most) {
 #pragma unroll
   for (u32 i = 0; i < most; i++) {
     if (i < skipped) bits &= bits - 1;
   }
-  return lowest_bit(bits);
+  return bits;
 }
 
 // A lane's share of COUNT chosen chunks, read again: part of a chunk, or several.
@@ -103,9 +114,11 @@ template <int COUNT>
 ROUTER_INLINE void hold_share(const u8* row, u32 lane, u32 chosen, Held& held) {
   if constexpr (kHeld >= kWordsPerChunk) {
     constexpr int kChunks = kHeld / kWordsPerChunk;
+    u32 left = without_lowest(chosen, lane * kChunks, (kLanes - 1) * kChunks);
 #pragma unroll
     for (int i = 0; i < kChunks; i++) {
-      const u32 first = chunk_after(chosen, lane * kChunks + i, (kLanes - 1) * kChunks + i) * kWordsPerChunk;
+      const u32 first = lowest_bit(left) * kWordsPerChunk;
+      left &= left - 1;
       const Words4 chunk = *reinterpret_cast<const Words4*>(row + first * kLogitBytes);
       const u32 four[kWordsPerChunk] = {chunk.x, chunk.y, chunk.z, chunk.w};
 #pragma unroll
@@ -116,7 +129,8 @@ ROUTER_INLINE void hold_share(const u8* row, u32 lane, u32 chosen, Held& held) {
     }
   } else {
     constexpr int kSharers = kLanes / COUNT;
-    const u32 first = chunk_after(chosen, lane / kSharers, COUNT - 1) * kWordsPerChunk + lane % kSharers * kHeld;
+    const u32 chunk = lowest_bit(without_lowest(chosen, lane / kSharers, COUNT - 1));
+    const u32 first = chunk * kWordsPerChunk + lane % kSharers * kHeld;
     if constexpr (kHeld == 2) {
       const Words2 two = *reinterpret_cast<const Words2*>(row + first * kLogitBytes);
       held.logits[0] = bits_to_float(two.x);
@@ -165,12 +179,10 @@ ROUTER_INLINE void experts_of_equal(Held held, const float* logits, u32 lane, i3
   }
 }
 
-// The COUNT best logits of a row in chunks, the best first, in every lane, and for each of them the expert in the lane
-// that holds it, -1 in the others. False, in the whole wave, where they reach down to -Inf, which here a NaN equals too.
+// The COUNT best logits of the chosen chunks, the best first, in every lane, and what the lane holds of them: NaNs as -Inf.
 template <int COUNT>
-ROUTER_INLINE bool best_of_chunks_by_value(const u8* row, const u32* words, u32 lane, float* logits, i32* experts) {
-  Held held;
-  hold_share<kKept>(row, lane, best_chunks_by_value<kKept>(words, lane), held);
+ROUTER_INLINE void best_of_chosen(const u8* row, u32 lane, u32 chosen, float* logits, Held& held) {
+  hold_share<kKept>(row, lane, chosen, held);
   ValueKey keys[kHeld];
 #pragma unroll
   for (int i = 0; i < kHeld; i++) {
@@ -183,20 +195,36 @@ ROUTER_INLINE bool best_of_chunks_by_value(const u8* row, const u32* words, u32 
   merge_across_lanes<kLanes, kInLane, kKept>(best);
 #pragma unroll
   for (int k = 0; k < COUNT; k++) logits[k] = best[k].logit;
-  if (is_any_in_wave(logits[COUNT - 1] == -kInfinity)) return false;
+}
+
+// The COUNT best logits of a row in chunks, the best first, in every lane, and for each of them the expert in the lane
+// that holds it, -1 in the others. False, in the whole wave, where they reach down to -Inf, which here a NaN equals too.
+template <int COUNT>
+ROUTER_INLINE bool best_of_chunks_by_value(const u8* row, u32* words, u32 lane, float* logits, i32* experts) {
+  Held held;
+  float lastChunk;
+  const u32 reaching = best_chunks_by_value<kKept>(words, lane, lastChunk);
+  best_of_chosen<COUNT>(row, lane, reaching, logits, held);
+  bool isAnyEqual = count_bits(reaching) != kKept;
   // Every token has COUNT logits that reach the last: with no more of them in the whole wave, none has more.
   constexpr u32 kTokensPerWave = kWaveSize / kLanes;
-  u32 reaching = 0;
+  u32 logitsReaching = 0;
 #pragma unroll
-  for (int i = 0; i < kHeld; i++) reaching += count_bits(ballot(held.logits[i] >= logits[COUNT - 1]));
-  bool isAnyEqual = reaching != COUNT * kTokensPerWave;
+  for (int i = 0; i < kHeld; i++) logitsReaching += count_bits(ballot(held.logits[i] >= logits[COUNT - 1]));
 #pragma unroll
   for (int k = 0; k + 1 < COUNT; k++) isAnyEqual = isAnyEqual || logits[k] == logits[k + 1];
-  if (is_any_in_wave(isAnyEqual)) {
-    experts_of_equal<COUNT>(held, logits, lane, experts);
-  } else {
+  if (logitsReaching == COUNT * kTokensPerWave && !is_any_in_wave(isAnyEqual)) {
     experts_of_different<COUNT>(held, logits, experts);
+    return true;
   }
+  if (is_any_in_wave(count_bits(reaching) != kKept)) {
+    // Read again, which spares holding the row in registers until here.
+    load_row(row + first_expert(lane) * kLogitBytes, lane, words);
+    const u32 chosen = lower_of_equal_chunks<kKept>(words, lane, reaching, lastChunk);
+    best_of_chosen<COUNT>(row, lane, chosen, logits, held);
+  }
+  if (is_any_in_wave(logits[COUNT - 1] == -kInfinity)) return false;
+  experts_of_equal<COUNT>(held, logits, lane, experts);
   return true;
 }
 
@@ -250,7 +278,7 @@ ROUTER_INLINE void best_of_wave_by_value(const u32* words, u32 lane, float* logi
 
 // The COUNT best logits of a row, as best_of_chunks_by_value gives them. Needs every lane of the wave.
 template <int COUNT>
-ROUTER_INLINE bool best_by_value(const u8* row, const u32* words, u32 lane, float* logits, i32* experts) {
+ROUTER_INLINE bool best_by_value(const u8* row, u32* words, u32 lane, float* logits, i32* experts) {
   if constexpr (kHasChunks) {
     return best_of_chunks_by_value<COUNT>(row, words, lane, logits, experts);
   } else {
