@@ -110,8 +110,9 @@ function measuredForm(
 }
 
 /**
- * When the kernel after one that searches no chunks begins. One that begins too early waits for long, and goes on late: it
- * pays where little is left to do, or where few blocks leave room for it.
+ * When the kernel after one that searches no chunks begins, as measured. To begin early pays where few blocks leave room for
+ * it; but one that has to wait for long goes on late, so with more winners, which take longer to find, it begins once they
+ * are found.
  */
 function nextBegins(config: ResolvedRouterConfig, tokens: number): LaunchGeometry['nextBegins'] {
   const { experts, topK } = config;
