@@ -4,7 +4,7 @@ import { UnsupportedArchitectureError } from './errors.ts';
 
 /** Lanes of a wave by architecture: gfx9 (GCN 5, CDNA) runs 64, gfx10 and later (RDNA) and NVIDIA 32. */
 export function waveSizeOf(architecture: string): 32 | 64 {
-  return /^gfx9(?:[0-9a-f]{2}|(?:-\d+)?-generic)$/.test(architecture) ? 64 : 32;
+  return /^gfx9(?:[0-9a-f]{2}|(?:-\d+)?-generic)$/.test(withoutFeatures(architecture)) ? 64 : 32;
 }
 
 /** An architecture without the settings that AMD names beside it: `gfx90a` of `gfx90a:sramecc+:xnack-`. */
@@ -43,7 +43,7 @@ export function genericTargetOf(architecture: string): string | null {
  */
 export function refuseUnsupported(architecture: string): void {
   // The last two characters are minor version and stepping: gfx803 is gfx8, gfx1030 is gfx10.
-  const generation = /^gfx(\d{1,2})[0-9a-f]{2}$/.exec(architecture)?.[1];
+  const generation = /^gfx(\d{1,2})[0-9a-f]{2}$/.exec(withoutFeatures(architecture))?.[1];
   if (generation === undefined || Number(generation) >= 9) return;
   throw new UnsupportedArchitectureError(architecture);
 }

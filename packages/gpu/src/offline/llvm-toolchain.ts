@@ -57,7 +57,7 @@ export function findLlvm(): string | null {
 function compilerArguments({ defines = {}, architecture }: OfflineRequest): string[] {
   const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
   // ROCm before 6.4 knows neither version 6 nor generic processors.
-  const version = `-mcode-object-version=${architecture.endsWith('-generic') ? 6 : 5}`;
+  const version = `-mcode-object-version=${/-generic(?::|$)/.test(architecture) ? 6 : 5}`;
   return [...COMPILE_OPTIONS, version, `--offload-arch=${architecture}`, ...macros, '-o', OUTPUT, INPUT];
 }
 

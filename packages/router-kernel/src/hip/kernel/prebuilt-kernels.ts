@@ -66,12 +66,15 @@ export const PUBLISHED_SHAPES: readonly PublishedShape[] = [
 
 const DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 
-/** Every configuration of the bundle: each published shape in each dtype, with a dispatch plan. */
+/** What may be asked for beside ids and weights, and changes which kernels are loaded. */
+const OPTIONS: readonly Pick<RouterConfig, 'dispatchPlan'>[] = [{ dispatchPlan: true }, {}];
+
+/** Every configuration of the bundle: each published shape in each dtype, with and without a dispatch plan. */
 export function publishedConfigs(): readonly { readonly models: string; readonly config: ResolvedRouterConfig }[] {
   return PUBLISHED_SHAPES.flatMap(({ models, config }) =>
-    DTYPES.map((logitsDtype) => {
-      return { models, config: resolveRouterConfig({ ...config, logitsDtype, dispatchPlan: true }) };
-    }),
+    DTYPES.flatMap((logitsDtype) =>
+      OPTIONS.map((options) => ({ models, config: resolveRouterConfig({ ...config, logitsDtype, ...options }) })),
+    ),
   );
 }
 
