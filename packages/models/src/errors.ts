@@ -363,8 +363,26 @@ export class UnknownToolResultError extends ModelsError {
     const found =
       toolCallId === null
         ? 'it has neither a name nor a toolCallId, and no call goes before it'
-        : `no call before it has the id ${JSON.stringify(toolCallId)}`;
+        : `no call before it that waits for a result has the id ${JSON.stringify(toolCallId)}`;
     super(`Message ${messageIndex} is the result of an unknown tool`, found, "set the message's name or toolCallId");
+    this.messageIndex = messageIndex;
+    this.toolCallId = toolCallId;
+  }
+}
+
+/** A call without a result, although the conversation goes on: what follows would be taken for written without it. */
+export class MissingToolResultError extends ModelsError {
+  readonly code = 'MISSING_TOOL_RESULT';
+  /** The place in the conversation, from 0, of the last message of the step that made the call. */
+  readonly messageIndex: number;
+  readonly toolCallId: string;
+
+  constructor(messageIndex: number, toolCallId: string) {
+    super(
+      `Message ${messageIndex} calls a tool whose result is missing`,
+      `found none for the call ${JSON.stringify(toolCallId)}`,
+      'add its result, or leave the call out',
+    );
     this.messageIndex = messageIndex;
     this.toolCallId = toolCallId;
   }

@@ -30,6 +30,7 @@ const ERRORS: readonly errors.ModelsError[] = [
   new errors.DuplicateToolError('search'),
   new errors.UnknownToolResultError(2, null),
   new errors.UnknownToolResultError(2, 'call_1'),
+  new errors.MissingToolResultError(2, 'call_1'),
   new errors.MissingSpecialTokenError('<|start|>'),
   new errors.HarmonyParseError('unknown-role', 4, 'robot'),
   new errors.FolderNotEmptyError('folder', ['a', 'b', 'c', 'd']),

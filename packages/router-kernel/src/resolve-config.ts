@@ -93,6 +93,9 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
   });
 }
 
+/** Made once: a decode step routes without options, thousands of times a second. */
+const NO_OPTIONS: RouteOptions = {};
+
 /**
  * Checks the arguments of one `route` call against the configuration and fills in their defaults.
  *
@@ -101,10 +104,10 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
 export function checkRouteArguments(
   config: ResolvedRouterConfig,
   logits: Logits,
-  options: RouteOptions = {},
+  options: RouteOptions = NO_OPTIONS,
 ): ResolvedRouteArguments {
   const { experts, topK, logitsDtype } = config;
-  refuseUnknownOptions(ROUTE_OPTIONS, options);
+  if (options !== NO_OPTIONS) refuseUnknownOptions(ROUTE_OPTIONS, options);
   if (!isTypedArray(logits, logitsDtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
     const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
     throw new InvalidArgumentError(

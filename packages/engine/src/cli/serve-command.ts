@@ -42,6 +42,7 @@ function filledText(values: OptionValues, name: string): string | undefined {
 
 function serverOptions(values: OptionValues): ServerOptions {
   const drainSeconds = values.number('drain-seconds');
+  const idleSeconds = values.number('idle-seconds');
   return present<ServerOptions>({
     host: filledText(values, 'host'),
     port: values.number('port'),
@@ -49,6 +50,8 @@ function serverOptions(values: OptionValues): ServerOptions {
     modelId: filledText(values, 'model-id'),
     corsOrigin: filledText(values, 'cors-origin'),
     drainMs: drainSeconds === undefined ? undefined : drainSeconds * MS_PER_SECOND,
+    idleConnectionMs: idleSeconds === undefined ? undefined : idleSeconds * MS_PER_SECOND,
+    storedResponses: values.number('stored-responses'),
   });
 }
 

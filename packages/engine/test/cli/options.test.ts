@@ -127,7 +127,7 @@ describe('options of the command line', () => {
     const harmony = [
       { role: 'user', content: 'weather?' },
       { role: 'assistant', analysis: 'hm', toolCalls: [{ id: '1', name: 'f', arguments: '{}' }] },
-      { role: 'tool', name: 'f', toolCallId: '1', content: 'fine' },
+      { role: 'tool', toolCallId: '1', content: 'fine' },
     ];
     assert.deepEqual(await readMessages(await file(harmony)), harmony);
     const openai = [

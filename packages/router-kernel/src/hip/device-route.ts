@@ -8,6 +8,7 @@ import { InvalidArgumentError } from '../errors.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
+import { PREPARED_CALLS } from './kernel/forms.ts';
 import { kernelUnit } from './kernel/source.ts';
 import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
 
@@ -83,9 +84,6 @@ interface LoadedForm {
 type RouterLaunch = KernelLaunch<(typeof ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
 type PlanLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
 
-/** The largest T whose form is loaded ahead of time is 2 to this power; larger T have the same form. */
-const LARGEST_PREPARED_POWER = 20;
-
 /** The launches of one router. Holds no memory of the device's but the correction bias, which its owner frees. */
 export class DeviceRoute {
   readonly #driver: GpuDriver;
@@ -134,10 +132,7 @@ export class DeviceRoute {
 
   /** Loads the forms for every T at contiguous rows, with and without padding. */
   async prepareAll(): Promise<void> {
-    for (let power = 0; power <= LARGEST_PREPARED_POWER; power += 1) {
-      await this.prepare({ tokens: 2 ** power });
-      await this.prepare({ tokens: 2 ** power, padding: true });
-    }
+    for (const call of PREPARED_CALLS) await this.prepare(call);
   }
 
   /** Loads what calls of this shape need. */

@@ -42,8 +42,11 @@ export interface HipRouterOptions {
   readonly driver?: GpuDriver;
   /** Where compiled kernels are kept. Defaults to `defaultCacheFolder()`. */
   readonly cacheFolder?: string;
-  /** Compiles shapes that no ahead-of-time object covers. Defaults to hipRTC or NVRTC. */
-  readonly compiler?: KernelCompiler;
+  /**
+   * Compiles shapes that no ahead-of-time object covers, or opens what does at the first of them. Defaults to hipRTC or
+   * NVRTC.
+   */
+  readonly compiler?: KernelCompiler | (() => KernelCompiler);
   /**
    * `'all'` loads the kernels of every T for contiguous rows now, so that `enqueue` may be captured at once. `'none'`
    * leaves them to `prepare` and to the first `route` that needs them. Defaults to `'all'`.

@@ -5,7 +5,7 @@
 
 import type { IdsDtype, Logits, LogitsDtype, RouteOptions, RouterConfig, Scoring } from '../contract.ts';
 import { encodeLogits } from '../number-formats.ts';
-import { normalLogits, PATTERN_COUNT, patternedLogits } from './row-patterns.ts';
+import { normalLogits, PATTERN_COUNT, patternedLogits, tiedLogits } from './row-patterns.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** How much is run: seconds on a CPU for 'smoke', tens of seconds for 'quick', minutes for 'full'. */
@@ -60,6 +60,7 @@ export function contractCases(level: SuiteLevel): ContractCase[] {
     ...scoringCases(level),
     ...groupCases(level),
     ...equalChoiceCases(level),
+    ...tiedCases(level),
     ...layoutCases(level),
     ...rangeCases(level),
     ...degenerateCases(),
@@ -313,6 +314,44 @@ function equalChoiceCases(level: SuiteLevel): ContractCase[] {
       },
     };
     return makeCase('equal choice scores', config, [call]);
+  });
+}
+
+/** f32 rows that hold bf16 values: at every number of winners some of them are equal, among themselves and with the next. */
+function tiedCases(level: SuiteLevel): ContractCase[] {
+  const shapes: readonly (readonly [experts: number, topK: number])[] = [
+    [128, 8],
+    [128, 4],
+    [64, 6],
+    ...(level === 'smoke'
+      ? []
+      : ([
+          [64, 8],
+          [100, 5],
+          [128, 5],
+          [256, 8],
+          [32, 4],
+          [8, 2],
+          [33, 7],
+          [64, 3],
+          [128, 1],
+        ] as const)),
+  ];
+  const few = { smoke: [130], quick: [2, 130], full: [2, 130, 2048] }[level];
+  return shapes.map(([experts, topK], turn) => {
+    const tokens = level === 'full' && experts === 128 ? [...few, 4096, 16_384] : few;
+    const config: RouterConfig = { experts, topK, logitsDtype: 'f32', renormalize: turn % 2 === 0 };
+    const calls = tokens.map((count): ContractCall => {
+      const name = `${count} f32 rows of bf16 values`;
+      return {
+        name,
+        makeInput: () => {
+          const random = seededRandom(`${name} ${experts} ${topK}`);
+          return { logits: tiedLogits(experts, count, random), options: count === 130 ? { rowCount: 127 } : {} };
+        },
+      };
+    });
+    return makeCase('equal logits', config, [...calls, patterned(config)]);
   });
 }
 

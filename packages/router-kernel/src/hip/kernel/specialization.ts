@@ -80,7 +80,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     `load${loadBytes}`,
     `lanes${geometry.lanesPerToken}`,
     ...(geometry.searchesChunks ? ['chunks'] : []),
-    ...(geometry.triggersEarly ? ['trigger'] : []),
+    ...{ 'at the end': [], 'after rows': ['trigger'], 'after winners': ['latetrigger'] }[geometry.nextBegins],
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -105,7 +105,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_LOAD_BYTES: loadBytes,
       ROUTER_LANES: geometry.lanesPerToken,
       ROUTER_CHUNKS: Number(geometry.searchesChunks),
-      ROUTER_EARLY_TRIGGER: Number(geometry.triggersEarly),
+      ROUTER_EARLY_TRIGGER: { 'at the end': 0, 'after rows': 1, 'after winners': 2 }[geometry.nextBegins],
       ROUTER_THREADS: geometry.threadsPerBlock,
     },
     source: 'topk_gating_softmax',
