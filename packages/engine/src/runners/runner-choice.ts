@@ -6,7 +6,7 @@
 import { checkOneOf } from '../check-values.ts';
 
 /** The runners that there are, those first that `'auto'` tries first. */
-export const RUNNER_NAMES = ['onnxruntime'] as const;
+export const RUNNER_NAMES = ['onnxruntime', 'hip'] as const;
 export type RunnerName = (typeof RUNNER_NAMES)[number];
 
 /** A runner by name, or `'auto'` for the first that starts and holds the model. */

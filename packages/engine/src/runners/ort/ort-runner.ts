@@ -19,7 +19,7 @@ import { loadModel } from './load-model.ts';
 import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
-import { RotaryTables } from './rotary-tables.ts';
+import { RotaryTables } from '../rotary-tables.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
 const LARGE_MODEL_BYTES = 2 ** 30;

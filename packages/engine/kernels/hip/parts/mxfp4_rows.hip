@@ -1,0 +1,167 @@
+// Rows of an MXFP4 matrix times f32 vectors. A lane takes a whole block of 32 columns, then the one 32 blocks further on;
+// it adds up a block before it applies the block's scale, and the lanes' sums meet in a butterfly. So the number of
+// columns alone decides in which order a sum is formed, however many rows and vectors a team works on.
+//
+// Codes are U8 [rows, columns / 32, 16], two to a byte, the earlier one in the low half; scales are U8 [rows, columns / 32].
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kBlockColumns = 32;
+constexpr int kBlockBytes = 16;
+constexpr int kGranules = 8;
+
+// The magnitude of a code lies in three bits, two of exponent and one of mantissa: at the top of an f32's mantissa they
+// are the number times 2^-126, zero and one half (a subnormal) included. Vectors are kept times 2^64, so that no product
+// comes near the end of the range, and a block's sum is brought back exactly.
+constexpr float kVectorFactor = __builtin_bit_cast(float, (127u + 64u) << 23);
+constexpr float kSumFactor = __builtin_bit_cast(float, (127u + 62u) << 23);
+
+template <int CODE>
+ROUTER_INLINE float code_value(u32 word) {
+  constexpr int kBit = 4 * CODE;
+  const u32 magnitude = kBit <= 22 ? word << (22 - kBit) : word >> (kBit - 22);
+  return bits_to_float(((word << (28 - kBit)) & 0x80000000u) | (magnitude & 0x01c00000u));
+}
+
+// 2^(scale - 127); NaN for 255.
+ROUTER_INLINE float block_scale(u32 scale) {
+  const u32 bits = scale == 0 ? 0x00400000u : scale << 23;
+  return bits_to_float(scale == 255 ? 0x7fc00000u : bits);
+}
+
+// Where a vector's values are in shared memory: the eight groups of four of a block are mixed by the block's number, so
+// that lanes, which read the same group of different blocks, find it in different banks.
+ROUTER_INLINE int shared_place(int column) {
+  const int block = column / kBlockColumns;
+  const int granule = column / 4 % kGranules;
+  return block * kBlockColumns + (granule ^ (block % kGranules)) * 4;
+}
+
+// Brings a vector to shared memory; the whole block takes part, and waits for it afterwards.
+template <int COLUMNS>
+ROUTER_INLINE void share_vector(const float* vector, float* shared) {
+  for (int column = static_cast<int>(thread_index()) * 4; column < COLUMNS; column += kThreads * 4) {
+    float values[4];
+    load_four(vector + column, values);
+#pragma unroll
+    for (int i = 0; i < 4; i++) values[i] = rounded_product(values[i], kVectorFactor);
+    store_four(shared + shared_place(column), values);
+  }
+}
+
+template <int COLUMNS, int ROWS, int VECTORS>
+struct Mxfp4Rows {
+  static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
+  static constexpr int kBlocks = COLUMNS / kBlockColumns;
+  static constexpr int kTurns = (kBlocks + kTeam - 1) / kTeam;
+
+  Words4 codes[kTurns][ROWS];
+  u32 scales[kTurns][ROWS];
+  float sums[ROWS][VECTORS];
+
+  ROUTER_INLINE bool has_block(int turn) { return (turn + 1) * kTeam <= kBlocks || turn * kTeam + lane_of_team() < kBlocks; }
+
+  // Asks for all of the rows.
+  ENGINE_METHOD void load(const u8* rowCodes, const u8* rowScales) {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; turn++) {
+      const int block = turn * kTeam + lane_of_team();
+#pragma unroll
+      for (int row = 0; row < ROWS; row++) {
+        if (!has_block(turn)) continue;
+        codes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(row * kBlocks + block) * kBlockBytes);
+        scales[turn][row] = rowScales[row * kBlocks + block];
+      }
+    }
+  }
+
+  // `shared` holds the vectors, COLUMNS apart, as share_vector leaves them.
+  ENGINE_METHOD void multiply(const float* shared) {
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) {
+#pragma unroll
+      for (int vector = 0; vector < VECTORS; vector++) sums[row][vector] = 0.0f;
+    }
+#pragma unroll
+    for (int turn = 0; turn < kTurns; turn++) {
+      if (has_block(turn)) add_block(codes[turn], scales[turn], shared, turn * kTeam + lane_of_team());
+    }
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) {
+#pragma unroll
+      for (int vector = 0; vector < VECTORS; vector++) sums[row][vector] = team_sum(sums[row][vector]);
+    }
+  }
+
+  // The sum of row `row` and vector `vector`, which differ from lane to lane. Chosen by comparing, since registers have no
+  // index.
+  ENGINE_METHOD float sum_of(int row, int vector) const {
+    float own = 0.0f;
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++) {
+#pragma unroll
+      for (int r = 0; r < ROWS; r++) own = row == r && vector == v ? sums[r][v] : own;
+    }
+    return own;
+  }
+
+  ENGINE_METHOD void add_block(const Words4 (&words)[ROWS], const u32 (&blockScales)[ROWS], const float* shared,
+                               int block) {
+    float partial[ROWS][VECTORS];
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) {
+#pragma unroll
+      for (int vector = 0; vector < VECTORS; vector++) partial[row][vector] = 0.0f;
+    }
+    const float* values = shared + block * kBlockColumns;
+    add_word<0>(words, partial, values, block);
+    add_word<1>(words, partial, values, block);
+    add_word<2>(words, partial, values, block);
+    add_word<3>(words, partial, values, block);
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) {
+      const float scale = block_scale(blockScales[row]);
+#pragma unroll
+      for (int vector = 0; vector < VECTORS; vector++) {
+        sums[row][vector] =
+            multiply_add(rounded_product(partial[row][vector], kSumFactor), scale, sums[row][vector]);
+      }
+    }
+  }
+
+  // The eight columns of one word of each row's block.
+  template <int WORD>
+  ENGINE_METHOD void add_word(const Words4 (&words)[ROWS], float (&partial)[ROWS][VECTORS], const float* values,
+                              int block) {
+    float weights[ROWS][8];
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) {
+      const u32 word = WORD == 0 ? words[row].x : WORD == 1 ? words[row].y : WORD == 2 ? words[row].z : words[row].w;
+      weights[row][0] = code_value<0>(word);
+      weights[row][1] = code_value<1>(word);
+      weights[row][2] = code_value<2>(word);
+      weights[row][3] = code_value<3>(word);
+      weights[row][4] = code_value<4>(word);
+      weights[row][5] = code_value<5>(word);
+      weights[row][6] = code_value<6>(word);
+      weights[row][7] = code_value<7>(word);
+    }
+#pragma unroll
+    for (int vector = 0; vector < VECTORS; vector++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        float four[4];
+        load_four(values + vector * COLUMNS + ((2 * WORD + half) ^ (block % kGranules)) * 4, four);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+#pragma unroll
+          for (int row = 0; row < ROWS; row++) {
+            partial[row][vector] = multiply_add(weights[row][4 * half + i], four[i], partial[row][vector]);
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace ROUTER_NAMESPACE

@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict';
+import { HOST_COMPILER, KernelEmulator, hasHostCompiler, isTailPoisoned, poison } from '@switchyard/gpu/testing';
+import { decodeMxfp4 } from '@switchyard/models';
+import { attend } from '../../../src/reference/attention.ts';
+import { linear } from '../../../src/reference/linear.ts';
+import { rotate } from '../../../src/reference/rotary.ts';
+import { attentionForms, mergeBlocks } from '../../../src/runners/hip/attention-kernels.ts';
+import { largestForm } from '../../../src/runners/hip/choice-kernel.ts';
+import { DENSE_TILES, denseBlocks, denseForms } from '../../../src/runners/hip/dense-kernels.ts';
+import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
+import { combineForm, expertBlocks, expertForms, expertListForm } from '../../../src/runners/hip/expert-kernels.ts';
+import { ATTENTION_CHUNK, EXPERT_TILES, LISTED_TILE, chunksAt, kvLayers, mostItems } from '../../../src/runners/hip/sizes.ts';
+import { BLOCK_POSITIONS } from '../../../src/runners/hip/kv-sequences.ts';
+import { STEP_BYTES, type StepRow, writeStep } from '../../../src/runners/hip/step-block.ts';
+import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
+import { EMULATED_TARGETS } from './emulated-runner.ts';
+import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
+
+const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
+const { vocabularySize, slidingWindow } = SMALL_CONFIG;
+const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
+const GUARD = 16;
+
+/** Against f64, of sums of some hundred products near 1: f32's own rounding, and nothing more. */
+const TOLERANCE = 2e-6;
+/** Angles are formed in f32, as transformers does: off by 2^-25 of some hundred radians. A key at the edge may round to the other bf16. */
+const ATTENTION_TOLERANCE = { f32: 2e-5, bf16: 2e-4 };
+
+/** Rows without tables, at positions 0 and up. */
+function stepOf(rows: number, change: (row: StepRow, index: number) => Partial<StepRow> = () => ({})): Int32Array {
+  const words = new Int32Array(STEP_BYTES / 4);
+  const tables = { full: [], window: [], windowFirst: 0 };
+  const list = Array.from({ length: rows }, (_, index): StepRow => {
+    const row: StepRow = { token: index, position: index, wanted: 'nothing', chunks: 1, tables };
+    return { ...row, ...change(row, index) };
+  });
+  writeStep(words, list);
+  return words;
+}
+
+function outputOf(elements: number): Float32Array {
+  return poison(new Float32Array(elements + GUARD));
+}
+
+/** Nothing behind the output was written; returns the output. */
+function guarded(output: Float32Array): Float32Array {
+  assert.ok(isTailPoisoned(output, GUARD * 4), 'the kernel wrote past the end');
+  return output.subarray(0, -GUARD);
+}
+
+function assertNear(found: Float32Array, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  assert.equal(found.length, expected.length, what);
+  const { largest, scale } = errorOf(found, expected);
+  assert.ok(largest <= tolerance * scale, `${what}: off by ${largest} where values are about ${scale}`);
+}
+
+/** x * gain / sqrt(mean(x^2) + epsilon), a row at a time. */
+function normed(rows: Float32Array, gain: Float32Array): Float64Array {
+  const result = new Float64Array(rows.length);
+  for (let start = 0; start < rows.length; start += gain.length) {
+    const row = rows.subarray(start, start + gain.length);
+    const mean = row.reduce((sum, value) => sum + value * value, 0) / gain.length;
+    row.forEach((value, index) => {
+      result[start + index] = (value * (gain[index] as number)) / Math.sqrt(mean + SMALL_CONFIG.rmsNormEpsilon);
+    });
+  }
+  return result;
+}
+
+for (const target of EMULATED_TARGETS) {
+  describe(`the GPU runner's kernels, emulated as ${target.architecture}`, function () {
+    this.timeout(120_000);
+    const context = contextFor(target);
+    let emulator: KernelEmulator;
+    before(function () {
+      if (!hasHostCompiler()) {
+        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
+        this.skip();
+      }
+      emulator = new KernelEmulator(target);
+    });
+    after(() => emulator?.dispose());
+
+    it('embed: the rows of the tokens, exactly', () => {
+      const table = asBf16(randomFloats(vocabularySize * hiddenSize, 1));
+      const residual = outputOf(3 * hiddenSize);
+      const tokens = [7, vocabularySize - 1, 0];
+      const step = stepOf(3, (_, index) => ({ token: tokens[index] as number }));
+      // One block more than there are rows: it has to find nothing to do.
+      runForm(emulator, embeddingForm(context), 4, { step, embedding: table.bits, residual });
+      const expected = tokens.flatMap((token) => [...table.values.subarray(token * hiddenSize, (token + 1) * hiddenSize)]);
+      assert.deepEqual([...guarded(residual)], expected);
+    });
+
+    for (const tile of DENSE_TILES) {
+      const rows = tile === 1 ? 1 : tile + 1;
+      const tiles = Math.ceil(rows / tile) + 1;
+
+      it(`norm and QKV, gate, output projection, head: ${rows} rows in tiles of ${tile}`, () => {
+        const { qkv, attentionOutput, gate, head } = denseForms(context, tile);
+        const step = stepOf(rows, (_, index) => ({ wanted: index === 1 && rows > 2 ? 'nothing' : 'logits' }));
+        const residual = randomFloats(rows * hiddenSize, 2, 3);
+        const gain = randomFloats(hiddenSize, 3);
+        const input = normed(residual, gain);
+        const matrix = (outputs: number, inputs: number, seed: number) =>
+          asBf16(randomFloats(outputs * inputs, seed, 1 / Math.sqrt(inputs)));
+
+        const [qkvWeight, qkvBias] = [matrix(QKV, hiddenSize, 4), randomFloats(QKV, 5)];
+        const projected = outputOf(rows * QKV);
+        runForm(emulator, qkv, denseBlocks(context, 'qkv', tiles), {
+          step, weight: qkvWeight.bits, bias: qkvBias, gain, residual, output: projected, tiles,
+        });
+        assertNear(guarded(projected), linear(input, qkvWeight.values, new Float64Array(qkvBias)), TOLERANCE, 'QKV');
+
+        const [gateWeight, gateBias] = [matrix(experts, hiddenSize, 6), randomFloats(experts, 7)];
+        const [logits, normedRows] = [outputOf(rows * experts), outputOf(rows * hiddenSize)];
+        runForm(emulator, gate, denseBlocks(context, 'gate', tiles), {
+          step, weight: gateWeight.bits, bias: gateBias, gain, residual, logits, normed: normedRows, tiles,
+        });
+        assertNear(guarded(logits), linear(input, gateWeight.values, new Float64Array(gateBias)), TOLERANCE, 'gate');
+        assertNear(guarded(normedRows), input, TOLERANCE, 'normed rows');
+
+        const width = attentionHeads * headDim;
+        const [outWeight, outBias, attended] = [matrix(hiddenSize, width, 8), randomFloats(hiddenSize, 9), randomFloats(rows * width, 10)];
+        const sum = outputOf(rows * hiddenSize);
+        sum.set(residual);
+        runForm(emulator, attentionOutput, denseBlocks(context, 'attentionOutput', tiles), {
+          step, weight: outWeight.bits, bias: outBias, attended, residual: sum, tiles,
+        });
+        const added = linear(new Float64Array(attended), outWeight.values, new Float64Array(outBias));
+        assertNear(guarded(sum), added.map((value, index) => value + (residual[index] as number)), TOLERANCE, 'output');
+
+        const headWeight = matrix(vocabularySize, hiddenSize, 11);
+        const wanted = Array.from({ length: rows }, (_, row) => row).filter((row) => rows <= 2 || row !== 1);
+        const best = outputOf(wanted.length * vocabularySize);
+        runForm(emulator, head, denseBlocks(context, 'head', tiles), {
+          step, weight: headWeight.bits, gain, residual, logits: best, tiles, first: 0, most: 64,
+        });
+        const all = linear(input, headWeight.values, null, hiddenSize);
+        const expected = wanted.flatMap((row) => [...all.subarray(row * vocabularySize, (row + 1) * vocabularySize)]);
+        assertNear(guarded(best), expected, TOLERANCE, 'head');
+      });
+    }
+
+    it('a row has the same bits in tiles of any size', () => {
+      const rows = 9;
+      const step = stepOf(rows);
+      const residual = randomFloats(rows * hiddenSize, 20, 2);
+      const gain = randomFloats(hiddenSize, 21);
+      const weight = asBf16(randomFloats(QKV * hiddenSize, 22)).bits;
+      const bias = randomFloats(QKV, 23);
+      const results = DENSE_TILES.map((tile) => {
+        const output = outputOf(rows * QKV);
+        const tiles = Math.ceil(rows / tile);
+        const { qkv } = denseForms(context, tile);
+        runForm(emulator, qkv, denseBlocks(context, 'qkv', tiles), { step, weight, bias, gain, residual, output, tiles });
+        return Buffer.from(guarded(output).slice().buffer);
+      });
+      for (const result of results) assert.ok(result.equals(results[0] as Buffer));
+    });
+
+    for (const kv of ['f32', 'bf16'] as const) {
+      it(`rotary embedding, KV write, attention with window, sinks and several chunks, KV in ${kv}`, () => {
+        const kvContext = contextFor(target, kv);
+        const { rotate: rotateForm, attend: attendForm, merge } = attentionForms(kvContext);
+        const tokens = ATTENTION_CHUNK + 37;
+        // Heads of a whole sequence; the last rows alone are computed, the ones before are in the cache.
+        const all = randomFloats(tokens * QKV, 30, 0.7);
+        const sinks = randomFloats(attentionHeads, 31);
+        const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+        const blockElements = kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim;
+        const cache = kv === 'f32' ? new Float32Array(2 * blocks * blockElements) : new Uint16Array(2 * blocks * blockElements);
+        // Scattered: no block stands where its number would suggest.
+        const tables = {
+          full: Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks),
+          window: Array.from({ length: blocks }, (_, index) => blocks + ((index * 5 + 2) % blocks)),
+          windowFirst: 0,
+        };
+        const rotary = new RotaryTables(SMALL_CONFIG);
+        rotary.reserve(tokens);
+        const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
+        const step = stepOf(tokens, (_, position) => ({ position, chunks: chunksAt(position), tables }));
+        const expected = referenceHeads(all, tokens, kv);
+        for (const isWindow of [0, 1]) {
+          const qkv = all.slice();
+          const common = { step, layer: 0, isWindow };
+          runForm(emulator, rotateForm, tokens, { ...common, cosines, sines, qkv, cache });
+          const partials = new Float32Array((tokens + 37) * 2 * attentionHeads * (headDim + 2));
+          for (const chunks of [1, 2]) {
+            const output = outputOf(tokens * attentionHeads * headDim);
+            runForm(emulator, attendForm, tokens * keyValueHeads * chunks, { ...common, qkv, cache, sinks, partials, output, chunks });
+            if (isWindow === 0) {
+              runForm(emulator, merge, mergeBlocks(kvContext, tokens), { step, sinks, partials, output });
+            }
+            const window = isWindow === 1 ? slidingWindow : Infinity;
+            const right = attend(expected.queries, expected.keys, expected.values, new Float64Array(sinks), headDim, window);
+            assertNear(guarded(output), right, ATTENTION_TOLERANCE[kv], `window ${window}, ${chunks} blocks a row`);
+          }
+        }
+      });
+    }
+
+    for (const tile of EXPERT_TILES) {
+      it(`experts: gate and up with SwiGLU, down, combine, ${tile} slots at once`, () => {
+        const rows = 7;
+        const step = stepOf(rows);
+        const input = randomFloats(rows * hiddenSize, 40);
+        const residual = randomFloats(rows * hiddenSize, 41);
+        // Some experts get nothing, one gets a slot of every row.
+        const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) =>
+          slot % expertsPerToken === 0 ? 5 : (slot * 7 + Math.floor(slot / 3)) % 5,
+        );
+        const weights = randomFloats(rows * expertsPerToken, 42).map(Math.abs);
+        const { offsets, sorted } = planOf(ids);
+        const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
+        const down = mxfp4(hiddenSize, intermediateSize, 44);
+        const items = mostItems(SMALL_CONFIG, rows, tile) + (tile === 1 ? 1 : 0);
+        const list = poison(new Int32Array(4 + 4 * items));
+        if (tile === LISTED_TILE) runForm(emulator, expertListForm(context), 1, { offsets, list });
+        const forms = expertForms(context, tile);
+        const common = { step, ids, list, sortedSlots: sorted, items };
+        const activated = outputOf(ids.length * intermediateSize);
+        runForm(emulator, forms.gateUp, expertBlocks(context, 'gateUp', items), { ...common, ...gateUp.onDevice, input, output: activated });
+        const output = outputOf(ids.length * hiddenSize);
+        runForm(emulator, forms.down, expertBlocks(context, 'down', items), { ...common, ...down.onDevice, input: activated, output });
+        const sum = outputOf(rows * hiddenSize);
+        sum.set(residual);
+        runForm(emulator, combineForm(context), rows + 1, { step, weights, output, residual: sum });
+
+        const expected = new Float64Array(residual);
+        ids.forEach((expert, slot) => {
+          const row = Math.floor(slot / expertsPerToken);
+          const x = new Float64Array(input.subarray(row * hiddenSize, (row + 1) * hiddenSize));
+          const both = gateUp.apply(expert, x);
+          const act = Float64Array.from({ length: intermediateSize }, (_, index) => {
+            const gate = Math.min(both[2 * index] as number, SMALL_CONFIG.swigluLimit);
+            const up = Math.min(Math.max(both[2 * index + 1] as number, -SMALL_CONFIG.swigluLimit), SMALL_CONFIG.swigluLimit);
+            return ((up + 1) * gate) / (1 + Math.exp(-1.702 * gate));
+          });
+          down.apply(expert, act).forEach((value, index) => {
+            const at = row * hiddenSize + index;
+            expected[at] = (expected[at] as number) + (weights[slot] as number) * value;
+          });
+        });
+        guarded(activated);
+        guarded(output);
+        assertNear(guarded(sum), expected, 4e-6, 'experts');
+      });
+    }
+
+    it('MXFP4: every code under scales from the least to the largest that matters, and NaN', () => {
+      const { down } = expertForms(context, 1);
+      const weights = mxfp4(hiddenSize, intermediateSize, 50);
+      const scales = weights.onDevice.scales;
+      const used = [0, 1, 60, 126, 127, 128, 190];
+      scales.forEach((_, index) => {
+        scales[index] = used[index % used.length] as number;
+      });
+      scales[0] = 255;
+      const ids = Int32Array.from({ length: expertsPerToken }, (_, k) => k);
+      const input = randomFloats(ids.length * intermediateSize, 51);
+      const output = outputOf(ids.length * hiddenSize);
+      const items = ids.length;
+      runForm(emulator, down, expertBlocks(context, 'down', items), {
+        step: stepOf(1), ids, list: null, sortedSlots: null, items, ...weights.onDevice, input, output,
+      });
+      const found = guarded(output);
+      assert.ok(Number.isNaN(found[0] as number), 'a block of NaN makes its row NaN');
+      ids.forEach((expert, slot) => {
+        const x = new Float64Array(input.subarray(slot * intermediateSize, (slot + 1) * intermediateSize));
+        const right = weights.apply(expert, x);
+        const sizes = weights.apply(expert, x.map(Math.abs), true);
+        right.forEach((value, row) => {
+          if (Number.isNaN(value)) return;
+          const difference = Math.abs((found[slot * hiddenSize + row] as number) - value);
+          assert.ok(difference <= 1e-6 * (sizes[row] as number) + 1e-45, `row ${row} of expert ${expert}: off by ${difference}`);
+        });
+      });
+    });
+
+    it('largest: the lowest id of equal logits, numbers before NaN, nothing past the candidates', () => {
+      const rows = 5;
+      const logits = randomFloats(rows * vocabularySize, 60);
+      const row = (index: number): Float32Array => logits.subarray(index * vocabularySize, (index + 1) * vocabularySize);
+      const candidates = vocabularySize - 3;
+      row(0)[vocabularySize - 1] = 1000;
+      row(0)[200] = 50;
+      row(1).fill(-7);
+      row(2).fill(Number.NaN);
+      row(3).fill(Number.NaN);
+      row(3)[9] = Number.NEGATIVE_INFINITY;
+      row(4).fill(-1);
+      row(4)[301] = 0;
+      row(4)[33] = -0;
+      const tokens = poison(new Int32Array(rows + GUARD));
+      const step = stepOf(rows + 1, () => ({ wanted: 'token' }));
+      runForm(emulator, largestForm(context), rows, { step, logits, tokens, candidates, first: 0 });
+      assert.deepEqual([...tokens.subarray(0, rows)], [200, 0, -1, 9, 33]);
+      assert.ok(isTailPoisoned(tokens, GUARD * 4));
+    });
+  });
+}
+
+/** Queries, keys and values as attention sees them, in f64: rotated, and rounded as the cache rounds. */
+function referenceHeads(all: Float32Array, tokens: number, kv: 'f32' | 'bf16') {
+  const part = (begin: number, heads: number): Float64Array =>
+    Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
+      const row = Math.floor(index / (heads * headDim));
+      return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
+    });
+  const queries = part(0, attentionHeads);
+  const keys = part(attentionHeads, keyValueHeads);
+  const values = part(attentionHeads + keyValueHeads, keyValueHeads);
+  rotate(queries, attentionHeads, SMALL_CONFIG);
+  rotate(keys, keyValueHeads, SMALL_CONFIG);
+  const stored = kv === 'f32' ? (rows: Float64Array) => rows : roundedToBf16;
+  return { queries, keys: stored(keys), values: stored(values) };
+}
+
+/** To the nearest bf16, the even one of two. */
+function roundedToBf16(rows: Float64Array): Float64Array {
+  const words = new Uint32Array(new Float32Array(rows).buffer);
+  const rounded = words.map((bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000);
+  return new Float64Array(new Float32Array(rounded.buffer));
+}
+
+/** The dispatch plan of some ids. */
+function planOf(ids: Int32Array): { offsets: Int32Array; sorted: Int32Array } {
+  const slots = [...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b);
+  const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
+  return { offsets, sorted: Int32Array.from(slots) };
+}
+
+/** Random experts in MXFP4, and what they compute in f64. */
+function mxfp4(rows: number, columns: number, seed: number) {
+  const blocks = (experts * rows * columns) / 32;
+  const random = randomFloats(blocks * 16, seed);
+  const codes = new Uint8Array(Uint32Array.from(new Uint32Array(random.buffer), (bits) => (bits >>> 8) & 255));
+  const scales = Uint8Array.from({ length: blocks }, (_, index) => 121 + (index % 4));
+  const bias = randomFloats(experts * rows, seed + 1);
+  const apply = (expert: number, x: Float64Array, magnitudes = false): Float64Array => {
+    const perExpert = blocks / experts;
+    const decoded = decodeMxfp4(
+      codes.slice(expert * perExpert * 16, (expert + 1) * perExpert * 16),
+      scales.slice(expert * perExpert, (expert + 1) * perExpert),
+    );
+    const weights = new Float64Array(magnitudes ? decoded.map(Math.abs) : decoded);
+    const own = new Float64Array(bias.subarray(expert * rows, (expert + 1) * rows));
+    return linear(x, weights, magnitudes ? own.map(Math.abs) : own);
+  };
+  return { onDevice: { codes, scales, bias }, apply };
+}
