@@ -21,7 +21,13 @@ export {
 } from './tensors/mxfp4.ts';
 export type { TokenizerData } from './tokenizer/read-tokenizer.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './files/safetensors.ts';
-export { embeddedCheckpointPath, embeddedReferencePath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
+export {
+  embeddedCheckpointPath,
+  embeddedReferencePath,
+  openSnapshot,
+  type Snapshot,
+  type SnapshotOptions,
+} from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensors/tensor.ts';
 export { readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
 export { rowsOf } from './tensors/tensor-rows.ts';

@@ -2,23 +2,25 @@
 // that share it, and every `chunks`-th chunk of the keys that the row sees. Rows of one chunk are done with it; of others,
 // each chunk leaves a partial result, and merge_attention.hip adds them.
 //
-//   output f32 [rows, heads * head size]; queries are rotated, in f32 [rows, (heads + 2 * KV heads) * head size]
+//   queries f32 [rows, heads * head size], rotated; output f32 [rows, heads * head size]
 
 namespace ROUTER_NAMESPACE {
 
-constexpr int kWidth = (MODEL_HEADS + 2 * MODEL_KV_HEADS) * MODEL_HEAD_DIM;
+constexpr int kWidth = MODEL_HEADS * MODEL_HEAD_DIM;
 // Four lanes share a key, 16 elements each.
 constexpr int kLanesPerKey = 4;
 constexpr int kKeysAtOnce = kThreads / kLanesPerKey;
 // Threads that own an element of the head, each over its part of the chunk's keys.
 constexpr int kParts = kThreads / kHeadDim;
 constexpr int kKeysPerPart = kChunk / kParts;
+constexpr int kValuesAtOnce = 16;
 constexpr int kTableEntries = kChunk / kBlockPositions + 1;
 static_assert(kHeadDim == 64, "lanes share keys of 64 elements");
+static_assert(kKeysPerPart % kValuesAtOnce == 0, "parts are whole groups");
 static_assert(kChunk % kKeysAtOnce == 0 && kChunk % kTeam == 0, "chunks are whole turns");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    attend(const u8* step, const float* qkv, const KvElement* cache, const float* sinks, float* partials, float* output,
+    attend(const u8* step, const float* rotated, const KvElement* cache, const float* sinks, float* partials, float* output,
            u32 chunks, u32 layer, u32 isWindow) {
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
@@ -38,7 +40,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   for (int i = thread; i < kGroup * kHeadDim; i += kThreads) {
     constexpr float kScale = kLog2E * 0.125f;
     queries[i / kHeadDim][i % kHeadDim] =
-        rounded_product(qkv[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i], kScale);
+        rounded_product(rotated[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i], kScale);
   }
   for (int chunk = static_cast<int>(block_index() % chunks); chunk < keys.chunks; chunk += static_cast<int>(chunks)) {
     const int first = keys.first + chunk * kChunk;
@@ -52,6 +54,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
 
     // Logits of the chunk's keys; none where there are fewer.
     const int part = thread % kLanesPerKey;
+#pragma unroll
     for (int turn = 0; turn < kChunk / kKeysAtOnce; turn++) {
       const int key = turn * kKeysAtOnce + thread / kLanesPerKey;
       float logits[kGroup];
@@ -105,17 +108,24 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     {
       const int element = thread % kHeadDim;
       const int begin = thread / kHeadDim * kKeysPerPart;
-      const int end = smaller(begin + kKeysPerPart, count);
       float values[kGroup];
 #pragma unroll
       for (int head = 0; head < kGroup; head++) values[head] = 0.0f;
-#pragma unroll 4
-      for (int key = begin; key < end; key++) {
-        const int at = first + key;
-        const float value =
-            load_kv(cache + kv_row(table[at / kBlockPositions - base], layer, kValues, kvHead, at) + element);
+      // As many loads as fit at once. Past the last key they repeat it, with a share of zero.
+      for (int group = begin; group < smaller(begin + kKeysPerPart, count); group += kValuesAtOnce) {
+        float loaded[kValuesAtOnce];
 #pragma unroll
-        for (int head = 0; head < kGroup; head++) values[head] = multiply_add(shares[head][key], value, values[head]);
+        for (int i = 0; i < kValuesAtOnce; i++) {
+          const int at = first + smaller(group + i, count - 1);
+          loaded[i] = load_kv(cache + kv_row(table[at / kBlockPositions - base], layer, kValues, kvHead, at) + element);
+        }
+#pragma unroll
+        for (int i = 0; i < kValuesAtOnce; i++) {
+#pragma unroll
+          for (int head = 0; head < kGroup; head++) {
+            values[head] = multiply_add(shares[head][group + i], loaded[i], values[head]);
+          }
+        }
       }
 #pragma unroll
       for (int head = 0; head < kGroup; head++) sums[thread / kHeadDim][head][element] = values[head];

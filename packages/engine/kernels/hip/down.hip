@@ -3,6 +3,8 @@
 
 namespace ROUTER_NAMESPACE {
 
+constexpr int kOutputs = MODEL_HIDDEN;
+
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     expert_down(const u8* step, const u8* codes, const u8* scales, const float* bias, const float* activated,
                 const i32* ids, const i32* list, const i32* sortedSlots, float* output, u32 items) {
@@ -12,23 +14,34 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const int rows = step_word(step, STEP_ROWS);
   const ExpertItem item = expert_item(ids, list, sortedSlots, rows, static_cast<int>(block_index() % items));
   if (item.expert < 0) return;
-  const int row = static_cast<int>(block_index() / items * kTeams + static_cast<u32>(team_of_block())) * KERNEL_ROWS;
-  const u64 first = static_cast<u64>(item.expert) * MODEL_HIDDEN + row;
+  const int rowsPerGroup = kTeams * KERNEL_ROWS;
+  const int blockRow = static_cast<int>(block_index() / items) * KERNEL_GROUPS * rowsPerGroup;
+  const int firstRow = blockRow + team_of_block() * KERNEL_ROWS;
+  const u64 matrix = static_cast<u64>(item.expert) * kOutputs;
   Mxfp4Rows<MODEL_INTERMEDIATE, KERNEL_ROWS, KERNEL_VECTORS> dot;
-  dot.load(codes + first * (MODEL_INTERMEDIATE / 2), scales + first * (MODEL_INTERMEDIATE / kBlockColumns));
+  const auto load = [&](int row) {
+    dot.load(codes + (matrix + row) * (MODEL_INTERMEDIATE / 2), scales + (matrix + row) * (MODEL_INTERMEDIATE / kBlockColumns));
+  };
+  load(firstRow);
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
-    share_vector<MODEL_INTERMEDIATE>(activated + static_cast<u64>(item.slots[i]) * MODEL_INTERMEDIATE,
-                                     shared + i * MODEL_INTERMEDIATE);
+    share_vector<MODEL_INTERMEDIATE>(activated + static_cast<u64>(item.slots[i]) * MODEL_INTERMEDIATE, shared + i * MODEL_INTERMEDIATE);
   }
   block_barrier();
-  dot.multiply(shared);
-  // A lane a row of a vector.
-  const int at = lane_of_team() % KERNEL_ROWS;
-  const int vector = lane_of_team() / KERNEL_ROWS;
-  const float sum = dot.sum_of(at, vector);
-  if (vector >= item.count) return;
-  output[static_cast<u64>(item.slot(vector)) * MODEL_HIDDEN + row + at] = rounded_sum(sum, bias[first + at]);
+  // A group's weights are asked for while those of the group before are used.
+#pragma unroll 1
+  for (int group = 0; group < KERNEL_GROUPS; group++) {
+    const int row = firstRow + group * rowsPerGroup;
+    dot.take();
+    if (group + 1 < KERNEL_GROUPS) load(row + rowsPerGroup);
+    dot.multiply(shared);
+    // A lane a row of a vector.
+    const int at = row + lane_of_team() % KERNEL_ROWS;
+    const int vector = lane_of_team() / KERNEL_ROWS;
+    const float sum = dot.sum_of(lane_of_team() % KERNEL_ROWS, vector);
+    if (vector >= item.count) continue;
+    output[static_cast<u64>(item.slot(vector)) * MODEL_HIDDEN + at] = rounded_sum(sum, bias[matrix + at]);
+  }
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -42,6 +42,8 @@ class VerificationFailedError extends Error {
   override readonly name = 'VerificationFailedError';
   readonly code = 'VERIFICATION_FAILED';
   constructor(found: string) {
-    super(`The runner is not right here · found ${found} · use another runner, and report it with the output of --json`);
+    super(
+      `The runner is not right here · found ${found} · use another runner, and report it with the output of --json`,
+    );
   }
 }

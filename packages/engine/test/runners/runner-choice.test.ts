@@ -22,11 +22,11 @@ describe('the choice of a runner', () => {
       () => runnersToTry(undefined, { SWITCHYARD_RUNNER: 'cuda' }),
       (error) => {
         assert.ok(error instanceof InvalidRequestError);
-        assert.match(error.message, /SWITCHYARD_RUNNER.*"cuda".*give one of auto, onnxruntime/);
+        assert.match(error.message, /SWITCHYARD_RUNNER.*"cuda".*give one of auto, onnxruntime, hip/);
         return true;
       },
     );
-    const wrong = 'hip' as 'auto';
+    const wrong = 'cuda' as 'auto';
     assert.throws(() => runnersToTry(wrong, {}), { code: 'INVALID_REQUEST', field: 'runner' });
   });
 

@@ -122,7 +122,8 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
     },
     prepareLaunch(kernel, { block, argumentBytes }): PreparedLaunch {
       const image = images.get(kernel);
-      if (image === undefined || typeof block !== 'number') throw new RangeError(`no kernel ${kernel.name} of one axis`);
+      if (image === undefined || typeof block !== 'number')
+        throw new RangeError(`no kernel ${kernel.name} of one axis`);
       const { source, defines } = image;
       const unit = { name: kernel.name, source: () => source, defines };
       const symbol = `${defines['ROUTER_NAMESPACE'] ?? 'router'}::${kernel.name}`;

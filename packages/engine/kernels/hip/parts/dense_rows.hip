@@ -6,7 +6,8 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kColumnsPerLane = 8;
 
-template <int COLUMNS, int ROWS, int VECTORS, int AHEAD>
+// ROW_STRIDE is the distance of a team's rows from each other, in rows.
+template <int COLUMNS, int ROWS, int VECTORS, int AHEAD, int ROW_STRIDE = 1>
 struct DenseRows {
   static_assert(COLUMNS % kColumnsPerLane == 0, "rows end in the middle of a load");
   static constexpr int kPieces = COLUMNS / kColumnsPerLane;
@@ -29,7 +30,9 @@ struct DenseRows {
     const int column = (turn * kTeam + lane_of_team()) * kColumnsPerLane;
     if (!has_piece(turn)) return;
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) words[row] = load_streamed_words4(rows + (row * COLUMNS + column) * 2);
+    for (int row = 0; row < ROWS; row++) {
+      words[row] = load_streamed_words4(rows + (row * ROW_STRIDE * COLUMNS + column) * 2);
+    }
   }
 
   // Asks for the first turns' weights: they depend on no kernel before.

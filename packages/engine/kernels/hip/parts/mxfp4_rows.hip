@@ -2,7 +2,7 @@
 // it adds up a block before it applies the block's scale, and the lanes' sums meet in a butterfly. So the number of
 // columns alone decides in which order a sum is formed, however many rows and vectors a team works on.
 //
-// Codes are U8 [rows, columns / 32, 16], two to a byte, the earlier one in the low half; scales are U8 [rows, columns / 32].
+// Codes are u32 [rows, columns / 8], as arrange_codes.hip leaves them; scales are U8 [rows, columns / 32].
 
 namespace ROUTER_NAMESPACE {
 
@@ -16,11 +16,19 @@ constexpr int kGranules = 8;
 constexpr float kVectorFactor = __builtin_bit_cast(float, (127u + 64u) << 23);
 constexpr float kSumFactor = __builtin_bit_cast(float, (127u + 62u) << 23);
 
-template <int CODE>
-ROUTER_INLINE float code_value(u32 word) {
-  constexpr int kBit = 4 * CODE;
-  const u32 magnitude = kBit <= 22 ? word << (22 - kBit) : word >> (kBit - 22);
-  return bits_to_float(((word << (28 - kBit)) & 0x80000000u) | (magnitude & 0x01c00000u));
+// The eight numbers of an arranged word. Six lie where a shift brings sign and magnitude to their places at once; of the
+// other two, one lies in each half, in what is left.
+ROUTER_INLINE void code_values(u32 word, float* values) {
+  constexpr u32 kMask = 0x81c00000u;
+  values[0] = bits_to_float(word & kMask);
+  values[1] = bits_to_float((word << 3) & kMask);
+  values[2] = bits_to_float((word << 6) & kMask);
+  values[3] = bits_to_float((word << 16) & kMask);
+  values[4] = bits_to_float((word << 19) & kMask);
+  values[5] = bits_to_float((word << 22) & kMask);
+  const u32 both = ((word << 1) & 0x80008000u) | ((word >> 5) & 0x01000100u) | ((word >> 4) & 0x00c000c0u);
+  values[6] = bits_to_float(both & 0xffff0000u);
+  values[7] = bits_to_float(both << 16);
 }
 
 // 2^(scale - 127); NaN for 255.
@@ -55,6 +63,9 @@ struct Mxfp4Rows {
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
   static constexpr int kTurns = (kBlocks + kTeam - 1) / kTeam;
 
+  // What was asked for last, and what is being used.
+  Words4 pendingCodes[kTurns][ROWS];
+  u32 pendingScales[kTurns][ROWS];
   Words4 codes[kTurns][ROWS];
   u32 scales[kTurns][ROWS];
   float sums[ROWS][VECTORS];
@@ -69,8 +80,20 @@ struct Mxfp4Rows {
 #pragma unroll
       for (int row = 0; row < ROWS; row++) {
         if (!has_block(turn)) continue;
-        codes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(row * kBlocks + block) * kBlockBytes);
-        scales[turn][row] = rowScales[row * kBlocks + block];
+        pendingCodes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(row * kBlocks + block) * kBlockBytes);
+        pendingScales[turn][row] = rowScales[row * kBlocks + block];
+      }
+    }
+  }
+
+  // Begins to use what was asked for.
+  ENGINE_METHOD void take() {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; turn++) {
+#pragma unroll
+      for (int row = 0; row < ROWS; row++) {
+        codes[turn][row] = pendingCodes[turn][row];
+        scales[turn][row] = pendingScales[turn][row];
       }
     }
   }
@@ -107,6 +130,7 @@ struct Mxfp4Rows {
 
   ENGINE_METHOD void add_block(const Words4 (&words)[ROWS], const u32 (&blockScales)[ROWS], const float* shared,
                                int block) {
+    keep_loads_behind();
     float partial[ROWS][VECTORS];
 #pragma unroll
     for (int row = 0; row < ROWS; row++) {
@@ -115,8 +139,11 @@ struct Mxfp4Rows {
     }
     const float* values = shared + block * kBlockColumns;
     add_word<0>(words, partial, values, block);
+    keep_loads_behind();
     add_word<1>(words, partial, values, block);
+    keep_loads_behind();
     add_word<2>(words, partial, values, block);
+    keep_loads_behind();
     add_word<3>(words, partial, values, block);
 #pragma unroll
     for (int row = 0; row < ROWS; row++) {
@@ -137,14 +164,7 @@ struct Mxfp4Rows {
 #pragma unroll
     for (int row = 0; row < ROWS; row++) {
       const u32 word = WORD == 0 ? words[row].x : WORD == 1 ? words[row].y : WORD == 2 ? words[row].z : words[row].w;
-      weights[row][0] = code_value<0>(word);
-      weights[row][1] = code_value<1>(word);
-      weights[row][2] = code_value<2>(word);
-      weights[row][3] = code_value<3>(word);
-      weights[row][4] = code_value<4>(word);
-      weights[row][5] = code_value<5>(word);
-      weights[row][6] = code_value<6>(word);
-      weights[row][7] = code_value<7>(word);
+      code_values(word, weights[row]);
     }
 #pragma unroll
     for (int vector = 0; vector < VECTORS; vector++) {

@@ -1,5 +1,5 @@
 /**
- * Rotary embedding with the write to the KV cache, and attention over it.
+ * Attention over the KV cache.
  *
  * @module
  */
@@ -9,29 +9,17 @@ import { ATTENTION_CHUNK } from './sizes.ts';
 const THREADS = 256;
 
 const STEP = pointer('step', 'the step block');
-const LAYER = u32('layer', 'the layer among those of its kind');
-const IS_WINDOW = u32('isWindow', '1 where the layer has a window');
-
-const ROTATE_ARGUMENTS = [
-  STEP,
-  pointer('cosines', 'f32 [positions, head size / 2]'),
-  pointer('sines', 'f32 [positions, head size / 2]'),
-  pointer('qkv', 'f32 [rows, (heads + 2 * KV heads) * head size]; the queries are turned in place'),
-  pointer('cache', 'the KV blocks, written'),
-  LAYER,
-  IS_WINDOW,
-] as const;
 
 const ATTEND_ARGUMENTS = [
   STEP,
-  pointer('qkv', 'f32 [rows, (heads + 2 * KV heads) * head size]'),
+  pointer('queries', 'f32 [rows, heads * head size], rotated'),
   pointer('cache', 'the KV blocks'),
   pointer('sinks', 'f32 [heads]'),
   pointer('partials', 'f32 [chunks of all rows, heads, head size + 2], written where rows have several chunks'),
   pointer('output', 'f32 [rows, heads * head size], written'),
   u32('chunks', 'blocks that share the chunks of a row and KV head'),
-  LAYER,
-  IS_WINDOW,
+  u32('layer', 'the layer among those of its kind'),
+  u32('isWindow', '1 where the layer has a window'),
 ] as const;
 
 const MERGE_ARGUMENTS = [
@@ -43,7 +31,6 @@ const MERGE_ARGUMENTS = [
 
 /** The kernels of attention. */
 export interface AttentionForms {
-  readonly rotate: KernelForm<typeof ROTATE_ARGUMENTS>;
   readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
   readonly merge: KernelForm<typeof MERGE_ARGUMENTS>;
 }
@@ -51,13 +38,6 @@ export interface AttentionForms {
 export function attentionForms(context: KernelContext): AttentionForms {
   const defines = { ATTENTION_CHUNK };
   return {
-    rotate: kernelForm(context, {
-      name: 'rotate_and_store',
-      parts: ['kv_blocks'],
-      symbol: 'rotate_and_store',
-      arguments: ROTATE_ARGUMENTS,
-      threadsPerBlock: THREADS,
-    }),
     attend: kernelForm(context, {
       name: 'attention',
       parts: ['kv_blocks', 'attention_row'],

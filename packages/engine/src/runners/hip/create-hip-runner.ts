@@ -11,8 +11,9 @@ import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsRunner } from '../logits-runner.ts';
 import { checkShape } from './check-shape.ts';
-import { type DeviceWeights, loadWeights } from './device-weights.ts';
+import { type ArrangeCodes, type DeviceWeights, loadWeights } from './device-weights.ts';
 import { DeviceMemoryError } from './errors.ts';
+import { arrangeBlocks } from './expert-kernels.ts';
 import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
@@ -70,7 +71,7 @@ export async function createHipRunner(options: HipRunnerOptions): Promise<Logits
   return startRunner(options, config, {
     candidates: tokenizer.vocabularySize,
     tensorBytes,
-    load: (driver, stream) => loadWeights(driver, stream, weights, onProgress),
+    load: (driver, stream, arrange) => loadWeights(driver, stream, weights, arrange, onProgress),
   });
 }
 
@@ -89,7 +90,7 @@ interface WeightSource {
   /** Ids that have a token. */
   readonly candidates: number;
   readonly tensorBytes: number;
-  readonly load: (driver: GpuDriver, stream: GpuStream) => Promise<DeviceWeights>;
+  readonly load: (driver: GpuDriver, stream: GpuStream, arrange: ArrangeCodes) => Promise<DeviceWeights>;
 }
 
 async function startRunner(
@@ -144,7 +145,9 @@ async function startRunner(
     const workspace = own(new Workspace(driver, config, router.planWorkspaceBytes(MOST_ROWS)), (part) => part.free());
     const rotary = own(new RotaryRows(driver, config), (part) => part.free());
     const kvBlocks = own(driver.allocate(blocks * blockBytes), (part) => part.free());
-    const loaded = own(await load(driver, stream), (part) => part.free());
+    const arrange: ArrangeCodes = (words, count) =>
+      kernels.arrangeCodes.launch(stream, arrangeBlocks(count), { words, count });
+    const loaded = own(await load(driver, stream, arrange), (part) => part.free());
     const sequences = new KvSequences(kvKinds(config), blocks);
     return new HipRunner(
       { context, kernels, router, weights: loaded, workspace, rotary, cache: kvBlocks.pointer, candidates },

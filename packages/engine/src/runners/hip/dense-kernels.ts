@@ -29,8 +29,13 @@ const QKV_ARGUMENTS = [
   pointer('bias', 'f32, one for each of its rows'),
   pointer('gain', 'f32 [hidden], of the norm before'),
   pointer('residual', 'f32 [rows, hidden]'),
-  pointer('output', 'f32 [rows, (heads + 2 * KV heads) * head size], written'),
+  pointer('cosines', 'f32 [positions, head size / 2]'),
+  pointer('sines', 'f32 [positions, head size / 2]'),
+  pointer('queries', 'f32 [rows, heads * head size], rotated, written'),
+  pointer('cache', 'the KV blocks, written'),
   TILES,
+  u32('layer', 'the layer among those of its kind'),
+  u32('isWindow', '1 where the layer has a window'),
 ] as const;
 
 const ATTENTION_OUTPUT_ARGUMENTS = [
@@ -93,7 +98,9 @@ function division(context: KernelContext, name: DenseName): DenseDivision {
   const [mostRows, mostTeams] = name === 'head' ? [4, 8] : name === 'gate' ? [1, 4] : [2, 4];
   const fewestTeams = context.target.waveSize / TEAM;
   for (const teams of [mostTeams, 4, 2, 1].filter((count) => count >= fewestTeams && count <= mostTeams)) {
-    for (const rowsPerTeam of [mostRows, 2, 1].filter((count) => count <= mostRows)) {
+    // A team has the two rows of a pair that the rotary embedding turns.
+    const rowCounts = name === 'qkv' ? [2] : [mostRows, 2, 1].filter((count) => count <= mostRows);
+    for (const rowsPerTeam of rowCounts) {
       if (rows % (teams * rowsPerTeam) === 0) return { rowsPerTeam, teams };
     }
   }
@@ -111,7 +118,13 @@ export function denseForms(context: KernelContext, tile: DenseTile): DenseForms 
     };
   };
   return {
-    qkv: kernelForm(context, { name: 'qkv', symbol: 'project_qkv', arguments: QKV_ARGUMENTS, ...common('qkv') }),
+    qkv: kernelForm(context, {
+      name: 'qkv',
+      symbol: 'project_qkv',
+      arguments: QKV_ARGUMENTS,
+      ...common('qkv'),
+      parts: ['dense_rows', 'kv_blocks'],
+    }),
     attentionOutput: kernelForm(context, {
       name: 'attention_output',
       symbol: 'project_attention',

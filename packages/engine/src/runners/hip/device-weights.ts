@@ -8,7 +8,14 @@ import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchy
 import type { GptOssWeights } from '@switchyard/models';
 import { tensorByteLength } from '@switchyard/models';
 import type { LoadingStep } from '../load-plan.ts';
-import { type LayerParts, type OuterParts, type WeightPart, alignedEnd, modelParts, placedBytes } from './weight-layout.ts';
+import {
+  type LayerParts,
+  type OuterParts,
+  type WeightPart,
+  alignedEnd,
+  modelParts,
+  placedBytes,
+} from './weight-layout.ts';
 import { WeightUploader } from './weight-uploader.ts';
 
 type Addresses<Parts> = { readonly [Name in keyof Parts]: DevicePointer };
@@ -22,6 +29,9 @@ export interface DeviceWeights {
   free(): void;
 }
 
+/** Enqueues what brings codes of MXFP4, `words` words of eight, into the order of the kernels. */
+export type ArrangeCodes = (codes: DevicePointer, words: number) => void;
+
 /**
  * Loads a checkpoint, the head first: it is the largest part, and what cannot be loaded is best known early.
  *
@@ -32,6 +42,7 @@ export async function loadWeights(
   driver: GpuDriver,
   stream: GpuStream,
   weights: GptOssWeights,
+  arrange: ArrangeCodes,
   onProgress: (step: LoadingStep) => void,
 ): Promise<DeviceWeights> {
   const { outer, layers } = modelParts(weights);
@@ -65,7 +76,9 @@ export async function loadWeights(
     const loaded: LayerWeights[] = [];
     for (const [index, parts] of layers.entries()) {
       what = `layer ${index + 1} of ${layers.length}`;
-      loaded.push(await load(parts));
+      const layer = await load(parts);
+      for (const name of ['gateUpCodes', 'downCodes'] as const) arrange(layer[name], parts[name].bytes / 4);
+      loaded.push(layer);
     }
     await stream.synchronize();
     return { outer: outerWeights, layers: loaded, free };

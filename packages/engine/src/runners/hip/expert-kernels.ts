@@ -15,7 +15,7 @@ const LIST_ARGUMENTS = [
 
 const projectionArguments = [
   STEP,
-  pointer('codes', 'U8 [experts, rows, columns / 32, 16]'),
+  pointer('codes', 'u32 [experts, rows, columns / 8], arranged'),
   pointer('scales', 'U8 [experts, rows, columns / 32]'),
   pointer('bias', 'f32 [experts, rows]'),
   pointer('input', 'f32 [rows or slots, columns]'),
@@ -39,27 +39,67 @@ export interface ExpertForms {
   readonly down: KernelForm<typeof projectionArguments>;
 }
 
-/** Rows of a matrix that a team works on, and teams of a block. */
-const ROWS_PER_TEAM = 4;
+/** Teams of a block. */
 const TEAMS = 8;
+/** Rows of a matrix that a team works on at once. With four, the next group's weights would find no registers free. */
+const ROWS_PER_TEAM = 2;
+/** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
+const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
 
 export function expertForms(context: KernelContext, tile: ExpertTile): ExpertForms {
-  const common = {
+  const common = (name: keyof ExpertForms) => ({
     parts: ['mxfp4_rows', 'expert_items'],
     arguments: projectionArguments,
     threadsPerBlock: TEAMS * TEAM,
-    defines: { KERNEL_ROWS: ROWS_PER_TEAM, KERNEL_VECTORS: tile },
-  };
+    defines: {
+      KERNEL_ROWS: ROWS_PER_TEAM,
+      KERNEL_VECTORS: tile,
+      KERNEL_GROUPS: groupsOf(context, name),
+    },
+  });
   return {
-    gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common }),
-    down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common }),
+    gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
+    down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
   };
 }
 
 /** Blocks of a launch with room for `items` items. */
-export function expertBlocks({ config }: KernelContext, name: keyof ExpertForms, items: number): number {
-  const rows = name === 'gateUp' ? 2 * config.intermediateSize : config.hiddenSize;
-  return (rows / (ROWS_PER_TEAM * TEAMS)) * items;
+export function expertBlocks(context: KernelContext, name: keyof ExpertForms, items: number): number {
+  const rows = ROWS_PER_TEAM * TEAMS * groupsOf(context, name);
+  return (matrixRows(context, name) / rows) * items;
+}
+
+function matrixRows({ config }: KernelContext, name: keyof ExpertForms): number {
+  return name === 'gateUp' ? 2 * config.intermediateSize : config.hiddenSize;
+}
+
+/** The most groups that leave no block with fewer. */
+function groupsOf(context: KernelContext, name: keyof ExpertForms): number {
+  const groups = matrixRows(context, name) / (ROWS_PER_TEAM * TEAMS);
+  let most = MOST_GROUPS[name];
+  while (groups % most !== 0) most--;
+  return most;
+}
+
+const ARRANGE_ARGUMENTS = [
+  pointer('words', 'u32 [count], eight codes each, rewritten'),
+  u32('count', 'words'),
+] as const;
+const ARRANGE_THREADS = 256;
+
+/** Brings the codes of a checkpoint into the order that the kernels read, in place. */
+export function arrangeCodesForm(context: KernelContext): KernelForm<typeof ARRANGE_ARGUMENTS> {
+  return kernelForm(context, {
+    name: 'arrange_codes',
+    symbol: 'arrange_codes',
+    arguments: ARRANGE_ARGUMENTS,
+    threadsPerBlock: ARRANGE_THREADS,
+  });
+}
+
+/** Blocks of a launch over `words` words. */
+export function arrangeBlocks(words: number): number {
+  return Math.ceil(words / ARRANGE_THREADS);
 }
 
 /** One block. */

@@ -58,7 +58,7 @@ export function enqueueLayers(parts: PassParts, stream: StreamLike, size: PassSi
   }
 }
 
-/** Norm, QKV, rotary embedding, KV write, attention, output projection. */
+/** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
   { context, kernels, workspace, rotary, cache }: PassParts,
   stream: StreamLike,
@@ -67,7 +67,7 @@ function enqueueAttention(
   { kind, place }: { readonly kind: 'full' | 'sliding'; readonly place: number },
 ): void {
   const { at } = workspace;
-  const { step, residual, qkv, partials, attended } = at;
+  const { step, residual, queries, partials, attended } = at;
   const { config } = context;
   const tile = denseTile(rows);
   const tiles = Math.ceil(rows / tile);
@@ -81,14 +81,17 @@ function enqueueAttention(
     bias: layer.qkvBias,
     gain: layer.inputNorm,
     residual,
-    output: qkv,
+    cosines: rotary.cosines,
+    sines: rotary.sines,
+    queries,
+    cache,
     tiles,
+    layer: place,
+    isWindow,
   });
-  const { cosines, sines } = rotary;
-  kernels.attention.rotate.launch(stream, rows, { step, cosines, sines, qkv, cache, layer: place, isWindow });
   kernels.attention.attend.launch(stream, rows * config.keyValueHeads * chunks, {
     step,
-    qkv,
+    queries,
     cache,
     sinks: layer.sinks,
     partials,

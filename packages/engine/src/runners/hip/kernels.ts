@@ -9,7 +9,7 @@ import { type AttentionForms, attentionForms } from './attention-kernels.ts';
 import { largestForm } from './choice-kernel.ts';
 import { DENSE_TILES, type DenseForms, type DenseTile, denseForms } from './dense-kernels.ts';
 import { embeddingForm } from './embedding-kernel.ts';
-import { type ExpertForms, combineForm, expertForms, expertListForm } from './expert-kernels.ts';
+import { type ExpertForms, arrangeCodesForm, combineForm, expertForms, expertListForm } from './expert-kernels.ts';
 import type { KernelContext, KernelForm } from './kernel-form.ts';
 import { EXPERT_TILES, type ExpertTile } from './sizes.ts';
 
@@ -25,6 +25,8 @@ export interface HipKernels {
   readonly experts: Readonly<Record<ExpertTile, LaunchesOf<ExpertForms>>>;
   readonly listExperts: LaunchOf<ReturnType<typeof expertListForm>>;
   readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
+  /** Used while loading. */
+  readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
   readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
 }
 
@@ -60,14 +62,15 @@ export async function loadKernels(
     const { gateUp, down } = expertForms(context, tile);
     return { gateUp: await load(gateUp), down: await load(down) };
   };
-  const { rotate, attend, merge } = attentionForms(context);
+  const { attend, merge } = attentionForms(context);
   return {
     embed: await load(embeddingForm(context)),
-    attention: { rotate: await load(rotate), attend: await load(attend), merge: await load(merge) },
+    attention: { attend: await load(attend), merge: await load(merge) },
     dense: await byTile(DENSE_TILES, loadDense),
     experts: await byTile(EXPERT_TILES, loadExperts),
     listExperts: await load(expertListForm(context)),
     combine: await load(combineForm(context)),
+    arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),
   };
 }

@@ -172,10 +172,7 @@ export class KvSequences {
 
   #cut(sequence: Sequence, length: number): void {
     const end = blocksOf(length);
-    const cut = [
-      ...sequence.full.splice(end),
-      ...sequence.window.splice(Math.max(0, end - sequence.windowFirst)),
-    ];
+    const cut = [...sequence.full.splice(end), ...sequence.window.splice(Math.max(0, end - sequence.windowFirst))];
     for (const block of cut) this.#pool.release(block);
   }
 

@@ -42,7 +42,12 @@ export class RotaryRows {
       [this.#tables.sine, this.sines],
     ] as const) {
       const part = table.slice(first * (this.#rowBytes / 4), rows * (this.#rowBytes / 4));
-      this.#driver.copyToDevice(target + BigInt(first * this.#rowBytes), addressOf(new Uint8Array(part.buffer)), bytes, stream);
+      this.#driver.copyToDevice(
+        target + BigInt(first * this.#rowBytes),
+        addressOf(new Uint8Array(part.buffer)),
+        bytes,
+        stream,
+      );
       // The array must stay where it is until the device has it.
       await stream.synchronize();
     }

@@ -10,9 +10,9 @@ import { MOST_ROWS } from './step-block.ts';
 export type KvType = 'f32' | 'bf16';
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
-export const ATTENTION_CHUNK = 256;
+export const ATTENTION_CHUNK = 128;
 /** The most chunks of keys that the rows of a pass have together in a layer without a window. */
-export const MOST_CHUNKS = 4096;
+export const MOST_CHUNKS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
 
@@ -69,13 +69,12 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, stepBytes: number, planBytes: number) {
-  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
-    config;
+  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
   const slots = MOST_ROWS * expertsPerToken;
   return {
     step: stepBytes,
     residual: 4 * MOST_ROWS * hiddenSize,
-    qkv: 4 * MOST_ROWS * (attentionHeads + 2 * keyValueHeads) * headDim,
+    queries: 4 * MOST_ROWS * attentionHeads * headDim,
     attended: 4 * MOST_ROWS * attentionHeads * headDim,
     partials: 4 * MOST_CHUNKS * partialFloats(config),
     normed: 4 * MOST_ROWS * hiddenSize,

@@ -108,8 +108,7 @@ export function weightBytesOf(config: GptOssConfig): Readonly<Record<WeightKind,
   const expertWeights = 3 * hiddenSize * intermediateSize;
   return {
     embedding: 2 * vocabularySize * hiddenSize,
-    attention:
-      layers * (2 * hiddenSize * (qkvRows + attendedWidth) + 4 * (qkvRows + attentionHeads + hiddenSize)),
+    attention: layers * (2 * hiddenSize * (qkvRows + attendedWidth) + 4 * (qkvRows + attentionHeads + hiddenSize)),
     router: layers * experts * (2 * hiddenSize + 4),
     experts: layers * experts * ((expertWeights * 17) / 32 + 4 * (2 * intermediateSize + hiddenSize)),
     norms: 4 * hiddenSize * (2 * layers + 1),

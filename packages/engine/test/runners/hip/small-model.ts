@@ -64,7 +64,10 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
 
 /** Cut to bf16: the bits, and the numbers that they are. */
 export function asBf16(values: Float32Array): { readonly bits: Uint16Array; readonly values: Float64Array } {
-  const bits = Uint16Array.from(new Uint32Array(values.buffer, values.byteOffset, values.length), (word) => word >>> 16);
+  const bits = Uint16Array.from(
+    new Uint32Array(values.buffer, values.byteOffset, values.length),
+    (word) => word >>> 16,
+  );
   const words = Uint32Array.from(bits, (half) => half << 16);
   return { bits, values: new Float64Array(new Float32Array(words.buffer)) };
 }
