@@ -74,8 +74,10 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
     memory: () => ({ free: memoryBytes - memory.bytes, total: memoryBytes }),
     allocate: (bytes) => memory.allocate(bytes),
     allocatePinned(bytes, { mapped = false } = {}) {
-      const { pointer, free } = memory.allocate(bytes);
-      return { memory: viewOf(pointer, bytes), pointer, devicePointer: mapped ? pointer : null, bytes, free };
+      const block = memory.allocate(bytes);
+      const { pointer } = block;
+      const devicePointer = mapped ? pointer : null;
+      return { memory: viewOf(pointer, bytes), pointer, devicePointer, bytes, free: () => block.free() };
     },
     registerHost(array) {
       const pointer = addressOf(array);

@@ -2,7 +2,7 @@ import type { GptOssConfig } from '@switchyard/models';
 import { UnsupportedWeightsError } from './errors.ts';
 
 /** What the kernels divide by without a remainder: loads of 16 bytes, blocks of MXFP4, rows of a block of threads. */
-const DIVISORS: readonly (readonly [field: keyof GptOssConfig & string, divisor: number])[] = [
+const DIVISORS: readonly (readonly [field: keyof GptOssConfig, divisor: number])[] = [
   ['hiddenSize', 32],
   ['intermediateSize', 32],
   ['vocabularySize', 8],

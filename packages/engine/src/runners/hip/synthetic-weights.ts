@@ -35,8 +35,11 @@ export async function syntheticWeights(
     }
     const fill = (at: DevicePointer, bytes: number, filling: Filling): void => {
       const pattern = patterns.get(filling);
-      if (pattern === undefined) driver.fill(at, filling === 'scales' ? SCALE : 0, bytes, stream);
-      for (let done = 0; pattern !== undefined && done < bytes; done += PATTERN_BYTES) {
+      if (pattern === undefined) {
+        driver.fill(at, filling === 'scales' ? SCALE : 0, bytes, stream);
+        return;
+      }
+      for (let done = 0; done < bytes; done += PATTERN_BYTES) {
         driver.copyOnDevice(at + BigInt(done), pattern.pointer, Math.min(PATTERN_BYTES, bytes - done), stream);
       }
     };

@@ -56,13 +56,13 @@ describe('the GPU runner on a small emulated model', function () {
   });
 
   it('computes a row with the same bits alone and in company, eagerly and as a graph, in decode and in prefill', async () => {
-    const prompt = tokens(30, 1);
+    const prompt = tokens(6, 1);
     const alone = eager.createSequence();
     await eager.forward([{ sequence: alone, tokens: prompt.subarray(0, -1), logits: 'none' }]);
     const expected = await last(eager, alone, prompt.subarray(-1));
     const whole = eager.createSequence();
     assert.equal(await last(eager, whole, prompt), expected, 'in prefill');
-    for (const others of [0, 1, 2, 6]) {
+    for (const others of [0, 2]) {
       const own = graph.createSequence();
       await graph.forward([{ sequence: own, tokens: prompt.subarray(0, -1), logits: 'none' }]);
       const company = Array.from({ length: others }, (_, index) => ({
@@ -77,25 +77,25 @@ describe('the GPU runner on a small emulated model', function () {
   });
 
   it('leaves sequences as they were where the device fails, and goes on when it works again', async () => {
-    const prompt = tokens(20, 3);
+    const prompt = tokens(5, 3);
     const [sequence, spare] = [eager.createSequence(), eager.createSequence()];
-    await eager.forward([{ sequence, tokens: prompt.subarray(0, 15), logits: 'none' }]);
+    await eager.forward([{ sequence, tokens: prompt.subarray(0, 3), logits: 'none' }]);
     gpu.failure = new DeviceError('hip', 'hipModuleLaunchKernel', 'hipErrorLaunchFailure (719)', 'lost');
-    await assert.rejects(eager.forward([{ sequence, tokens: prompt.subarray(15) }]), DeviceError);
+    await assert.rejects(eager.forward([{ sequence, tokens: prompt.subarray(3) }]), DeviceError);
     gpu.failure = null;
-    assert.equal(eager.length(sequence), 15);
-    const after = await last(eager, sequence, prompt.subarray(15));
+    assert.equal(eager.length(sequence), 3);
+    const after = await last(eager, sequence, prompt.subarray(3));
     assert.equal(after, await last(eager, spare, prompt), 'as if nothing had been');
     for (const each of [sequence, spare]) eager.releaseSequence(each);
   });
 
   it('copies a shared last block before it writes to it', async () => {
-    const prompt = tokens(21, 4);
+    const prompt = tokens(5, 4);
     const source = eager.createSequence();
     await eager.forward([{ sequence: source, tokens: prompt, logits: 'none' }]);
-    const copy = eager.forkSequence(source, 21);
+    const copy = eager.forkSequence(source, 5);
     assert.ok(copy !== null);
-    await last(eager, copy, tokens(5, 9));
+    await last(eager, copy, tokens(2, 9));
     const anew = eager.createSequence();
     await eager.forward([{ sequence: anew, tokens: prompt, logits: 'none' }]);
     assert.equal(await last(eager, source, tokens(1, 7)), await last(eager, anew, tokens(1, 7)));
