@@ -21,6 +21,7 @@ import { KvSequences } from './kv-sequences.ts';
 import { RESERVED_BLOCKS, kvBlockBytes, kvKinds, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import type { KvType } from './sizes.ts';
+import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { syntheticWeights } from './synthetic-weights.ts';
 import { modelParts } from './weight-layout.ts';
@@ -145,6 +146,7 @@ async function startRunner(
     const workspace = own(new Workspace(driver, config, router.planWorkspaceBytes(MOST_ROWS)), (part) => part.free());
     const rotary = own(new RotaryRows(driver, config), (part) => part.free());
     const kvBlocks = own(driver.allocate(blocks * blockBytes), (part) => part.free());
+    const staging = own(new Staging(driver, config), (part) => part.free());
     const arrange: ArrangeCodes = (words, count) =>
       kernels.arrangeCodes.launch(stream, arrangeBlocks(count), { words, count });
     const loaded = own(await load(driver, stream, arrange), (part) => part.free());
@@ -158,6 +160,7 @@ async function startRunner(
         stream,
         blocks: kvBlocks,
         sequences,
+        staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
       },

@@ -17,14 +17,17 @@ export const HIP_ENTRY: RunnerEntry = {
   load: async () => {
     const { createHipRunner } = await import('./index.ts');
     return {
-      createRunner: ({ snapshot, device, logger, onProgress, kvCacheBytes }) =>
-        createHipRunner({
+      createRunner: ({ snapshot, expertPrecision, device, logger, onProgress, kvCacheBytes }) => {
+        if (expertPrecision !== 'exact')
+          logger.info(`The GPU runner computes experts exactly, not as ${expertPrecision}.`);
+        return createHipRunner({
           snapshot,
           kvCacheBytes,
           logger,
           onProgress,
           ...(device === undefined ? {} : { device }),
-        }),
+        });
+      },
     };
   },
 };

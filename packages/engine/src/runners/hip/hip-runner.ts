@@ -1,7 +1,8 @@
-import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary, PinnedBuffer } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { ContextLengthError, DisposedError } from '../../errors.ts';
-import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import { DisposedError } from '../../errors.ts';
+import { checkCut, checkStep, emptyRoutings } from '../check-step.ts';
+import { RunnerBusyError } from '../errors.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { DeviceHungError } from './errors.ts';
@@ -11,7 +12,8 @@ import { PassGraphs } from './pass-graphs.ts';
 import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from './plan-memory.ts';
 import { type PassRow, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
-import { MOST_ROWS, STEP_BYTES, writeStep } from './step-block.ts';
+import type { Staging } from './staging.ts';
+import { writeStep } from './step-block.ts';
 
 /** A pass that takes longer does not end any more. */
 const LONGEST_PASS_MS = 60_000;
@@ -25,20 +27,10 @@ export interface HipResources {
   readonly stream: GpuStream;
   readonly blocks: DeviceBuffer;
   readonly sequences: KvSequences;
+  readonly staging: Staging;
   readonly weightBytes: number;
   /** Whether passes of decoding are captured as graphs. */
   readonly usesGraphs: boolean;
-}
-
-/** Page-locked memory that steps go down and results come up through. */
-interface Staging {
-  readonly step: PinnedBuffer;
-  /** What the routers chose: see routingStride. */
-  readonly routing: PinnedBuffer;
-  /** f32 [HEAD_ROWS, vocabulary]. */
-  readonly logits: PinnedBuffer;
-  /** i32 [HEAD_ROWS]. */
-  readonly tokens: PinnedBuffer;
 }
 
 /** GPT-OSS on an AMD or NVIDIA GPU, from token ids to logits. Made by `createHipRunner`. */
@@ -53,8 +45,6 @@ export class HipRunner implements LogitsRunner {
   readonly #config: GptOssConfig;
   readonly #resources: HipResources;
   readonly #parts: PassParts;
-  readonly #staging: Staging;
-  readonly #stepWords: Int32Array;
   /** Null where every pass is launched kernel by kernel. */
   readonly #graphs: PassGraphs | null;
   readonly #prepared = new Set<number>();
@@ -79,16 +69,7 @@ export class HipRunner implements LogitsRunner {
     this.#config = config;
     this.#resources = resources;
     this.#parts = parts;
-    const { driver } = resources;
-    const routingBytes = 2 * config.layers * routingStride(config, MOST_ROWS);
-    this.#staging = {
-      step: driver.allocatePinned(STEP_BYTES),
-      routing: driver.allocatePinned(routingBytes),
-      logits: driver.allocatePinned(4 * HEAD_ROWS * config.vocabularySize),
-      tokens: driver.allocatePinned(4 * HEAD_ROWS),
-    };
-    this.#stepWords = new Int32Array(this.#staging.step.memory, 0, STEP_BYTES / 4);
-    this.#graphs = resources.usesGraphs ? new PassGraphs(driver, parts) : null;
+    this.#graphs = resources.usesGraphs ? new PassGraphs(resources.driver, parts) : null;
   }
 
   /** Passes are not told apart into kernels: experts and router count as computing. */
@@ -104,13 +85,13 @@ export class HipRunner implements LogitsRunner {
 
   forkSequence(sequence: number, length: number): number | null {
     this.#assertIdle('forkSequence');
-    this.#checkLength(sequence, length);
+    checkCut(length, this.length(sequence));
     return this.#resources.sequences.fork(sequence, length);
   }
 
   truncate(sequence: number, length: number): boolean {
     this.#assertIdle('truncate');
-    this.#checkLength(sequence, length);
+    checkCut(length, this.length(sequence));
     return this.#resources.sequences.truncate(sequence, length);
   }
 
@@ -126,13 +107,17 @@ export class HipRunner implements LogitsRunner {
   async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     this.#assertIdle('forward');
     if (this.#hung !== null) throw this.#hung;
-    this.#validate(batch);
+    checkStep(batch, {
+      vocabularySize: this.vocabularySize,
+      contextLength: this.contextLength,
+      length: (sequence) => this.length(sequence),
+    });
     this.#busy = true;
     const started = performance.now();
     const { sequences } = this.#resources;
     const wanted = batch.map(({ sequence, tokens }) => ({ sequence, more: tokens.length }));
     try {
-      this.#copyBlocks(sequences.reserve(wanted));
+      sequences.reserve(wanted, (from, to) => this.#copyBlock(from, to));
       const outputs = await this.#run(batch);
       for (const { sequence, more } of wanted) sequences.commit(sequence, more);
       return outputs;
@@ -150,12 +135,12 @@ export class HipRunner implements LogitsRunner {
     if (this.#disposed) return;
     this.#assertIdle('dispose');
     this.#disposed = true;
-    const { driver, ownsDriver, library, stream, blocks } = this.#resources;
+    const { driver, ownsDriver, library, stream, blocks, staging } = this.#resources;
     const { router, weights, workspace, rotary } = this.#parts;
     this.#graphs?.destroy();
     await router.dispose();
     library.dispose();
-    for (const buffer of [...Object.values(this.#staging), rotary, workspace, blocks, weights]) buffer.free();
+    for (const memory of [staging, rotary, workspace, blocks, weights]) memory.free();
     stream.destroy();
     if (ownsDriver) driver.dispose();
   }
@@ -170,7 +155,8 @@ export class HipRunner implements LogitsRunner {
       const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
       return { logits: new Float32Array(rows * this.vocabularySize) };
     });
-    const routings = this.onRouting === null ? null : this.#emptyRoutings(batch);
+    const routings =
+      this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken);
     const passes = planPasses(
       batch,
       (sequence) => sequences.length(sequence),
@@ -193,14 +179,14 @@ export class HipRunner implements LogitsRunner {
     routings: readonly LayerRouting[] | null,
     done: number,
   ): Promise<void> {
-    const { driver, stream } = this.#resources;
+    const { driver, stream, staging } = this.#resources;
     const { workspace, rotary } = this.#parts;
     const longest = pass.reduce((most, { position }) => Math.max(most, position + 1), 0);
     const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
     await rotary.reserve(longest, stream);
     const started = performance.now();
-    const bytes = writeStep(this.#stepWords, pass);
-    driver.copyToDevice(workspace.at.step, this.#staging.step.pointer, bytes, stream);
+    const bytes = writeStep(staging.stepWords, pass);
+    driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const wanted = pass.filter((row) => row.wanted !== 'nothing');
     const isGraph = this.#graphs !== null && wanted.length === pass.length && PassGraphs.takes(size);
     const launchedRows = await this.#enqueue(size, isGraph ? this.#graphs : null);
@@ -221,7 +207,7 @@ export class HipRunner implements LogitsRunner {
   #bringResults(rows: readonly PassRow[]): void {
     const { driver, stream } = this.#resources;
     const { at } = this.#parts.workspace;
-    const { logits, tokens } = this.#staging;
+    const { logits, tokens } = this.#resources.staging;
     driver.copyToHost(tokens.pointer, at.tokens, 4 * rows.length, stream);
     const rowBytes = 4 * this.vocabularySize;
     for (const [index, { wanted }] of rows.entries()) {
@@ -236,7 +222,7 @@ export class HipRunner implements LogitsRunner {
     batch: readonly LogitsStep[],
     outputs: readonly { readonly logits: Float32Array; token?: number }[],
   ): void {
-    const { logits, tokens } = this.#staging;
+    const { logits, tokens } = this.#resources.staging;
     const width = this.vocabularySize;
     const chosen = new Int32Array(tokens.memory, 0, rows.length);
     for (const [index, { entry, offset, wanted }] of rows.entries()) {
@@ -264,7 +250,7 @@ export class HipRunner implements LogitsRunner {
   #bringRouting(rows: number): void {
     const { driver, stream } = this.#resources;
     const bytes = 2 * this.#config.layers * routingStride(this.#config, rows);
-    driver.copyToHost(this.#staging.routing.pointer, this.#parts.workspace.at.routing, bytes, stream);
+    driver.copyToHost(this.#resources.staging.routing.pointer, this.#parts.workspace.at.routing, bytes, stream);
   }
 
   /** Waits for the device. */
@@ -291,21 +277,12 @@ export class HipRunner implements LogitsRunner {
     this.#prepared.add(rows);
   }
 
-  #copyBlocks(copies: ReturnType<KvSequences['reserve']>): void {
+  #copyBlock(from: number, to: number): void {
     const { driver, stream, blocks } = this.#resources;
     const { config, kv } = this.#parts.context;
     const bytes = kvBlockBytes(config, kv);
     const at = (block: number): bigint => blocks.pointer + BigInt(block) * BigInt(bytes);
-    for (const { from, to } of copies) driver.copyOnDevice(at(to), at(from), bytes, stream);
-  }
-
-  #emptyRoutings(batch: readonly LogitsStep[]): LayerRouting[] {
-    const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * this.#config.expertsPerToken;
-    return Array.from({ length: this.#config.layers }, (_, layer) => ({
-      layer,
-      ids: new Int32Array(slots),
-      weights: new Float32Array(slots),
-    }));
+    driver.copyOnDevice(at(to), at(from), bytes, stream);
   }
 
   /** @param done rows of the batch in the passes before. */
@@ -313,42 +290,13 @@ export class HipRunner implements LogitsRunner {
     routings: readonly LayerRouting[],
     { rows, launchedRows, done }: { readonly rows: number; readonly launchedRows: number; readonly done: number },
   ): void {
-    const { memory } = this.#staging.routing;
+    const { memory } = this.#resources.staging.routing;
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows);
     for (const { layer, ids, weights } of routings) {
       const [slots, place] = [rows * expertsPerToken, done * expertsPerToken];
       ids.set(new Int32Array(memory, layer * stride, slots), place);
       weights.set(new Float32Array(memory, (layers + layer) * stride, slots), place);
-    }
-  }
-
-  #validate(batch: readonly LogitsStep[]): void {
-    const seen = new Set<number>();
-    for (const { sequence, tokens } of batch) {
-      const length = this.#resources.sequences.length(sequence) + tokens.length;
-      if (seen.has(sequence)) {
-        throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
-      }
-      seen.add(sequence);
-      if (tokens.length === 0) {
-        throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
-      }
-      if (length > this.contextLength) throw new ContextLengthError(length, this.contextLength, 'context');
-      const wrong = tokens.find((token) => token < 0 || token >= this.vocabularySize);
-      if (wrong !== undefined) {
-        throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${this.vocabularySize - 1}`);
-      }
-    }
-  }
-
-  #checkLength(sequence: number, length: number): void {
-    const whole = this.#resources.sequences.length(sequence);
-    if (!Number.isInteger(length) || length < 0 || length > whole) {
-      throw new InvalidStepError(
-        `a cut at ${length} of a sequence of ${whole} tokens`,
-        `give a length from 0 to ${whole}`,
-      );
     }
   }
 

@@ -20,11 +20,8 @@ export interface KvKinds {
   readonly window: number;
 }
 
-/** A block whose content another block is to begin with. */
-export interface BlockCopy {
-  readonly from: number;
-  readonly to: number;
-}
+/** Enqueues the copy of a block's content to another block. */
+export type CopyBlock = (from: number, to: number) => void;
 
 interface Sequence extends SequenceTables {
   length: number;
@@ -102,26 +99,24 @@ export class KvSequences {
   /**
    * Makes room for more tokens of several sequences, for all or for none.
    *
-   * @returns the copies to be made before anything is written.
-   * @throws KvCacheFullError
+   * @param copy called where a sequence is to write into a block that others hold too.
+   * @throws KvCacheFullError, and what `copy` throws
    */
-  reserve(wanted: readonly { readonly sequence: number; readonly more: number }[]): BlockCopy[] {
-    const copies: BlockCopy[] = [];
+  reserve(wanted: readonly { readonly sequence: number; readonly more: number }[], copy: CopyBlock): void {
     try {
       for (const { sequence: number, more } of wanted) {
         const sequence = this.#get(number);
         const end = blocksOf(sequence.length + more);
         const last = Math.floor(sequence.length / BLOCK_POSITIONS);
-        if (this.#kinds.fullLayers > 0) this.#grow(sequence.full, last, end, copies);
+        if (this.#kinds.fullLayers > 0) this.#grow(sequence.full, last, end, copy);
         if (this.#kinds.windowLayers > 0) {
-          this.#grow(sequence.window, last - sequence.windowFirst, end - sequence.windowFirst, copies);
+          this.#grow(sequence.window, last - sequence.windowFirst, end - sequence.windowFirst, copy);
         }
       }
     } catch (error) {
       this.giveBack(wanted);
       throw error;
     }
-    return copies;
   }
 
   /** Gives back what `reserve` took and `commit` did not come to use. */
@@ -159,11 +154,16 @@ export class KvSequences {
   }
 
   /** Blocks up to `end`; the one at `last`, where the next token goes, is this sequence's alone. */
-  #grow(blocks: number[], last: number, end: number, copies: BlockCopy[]): void {
+  #grow(blocks: number[], last: number, end: number, copy: CopyBlock): void {
     const shared = blocks[last];
     if (shared !== undefined && this.#pool.isShared(shared)) {
       const own = this.#take();
-      copies.push({ from: shared, to: own });
+      try {
+        copy(shared, own);
+      } catch (error) {
+        this.#pool.release(own);
+        throw error;
+      }
       this.#pool.release(shared);
       blocks[last] = own;
     }

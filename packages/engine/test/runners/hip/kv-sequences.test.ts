@@ -38,7 +38,7 @@ class Model {
 
   append(number: number, more: number): void {
     const { full, window, windowFirst } = this.sequences.tables(number);
-    for (const { from, to } of this.sequences.reserve([{ sequence: number, more }])) this.#blocks.copy(from, to);
+    this.sequences.reserve([{ sequence: number, more }], (from, to) => this.#blocks.copy(from, to));
     const held = this.tokens.get(number) ?? [];
     for (let index = 0; index < more; index++) {
       const position = held.length;
@@ -119,10 +119,29 @@ describe('KV blocks of sequences', () => {
       { sequence: second, more: 16 },
       { sequence: first, more: 16 },
     ];
-    assert.throws(() => model.sequences.reserve(wanted), KvCacheFullError);
+    assert.throws(() => model.sequences.reserve(wanted, () => {}), KvCacheFullError);
     assert.equal(model.sequences.freeBlocks, 2);
     model.check(first);
     model.append(second, 16);
     model.check(second);
+  });
+
+  it('stay shared where a copy fails', () => {
+    const model = new Model(20);
+    const source = model.sequences.create();
+    model.append(source, 20);
+    const copy = model.sequences.fork(source, 20);
+    assert.ok(copy !== null);
+    model.tokens.set(copy, [...(model.tokens.get(source) ?? [])]);
+    const free = model.sequences.freeBlocks;
+    const fail = (): never => {
+      throw new RangeError('the device is lost');
+    };
+    assert.throws(() => model.sequences.reserve([{ sequence: copy, more: 1 }], fail), /the device is lost/);
+    assert.equal(model.sequences.freeBlocks, free);
+    model.append(copy, 3);
+    model.append(source, 1);
+    model.check(copy);
+    model.check(source);
   });
 });
