@@ -15,7 +15,8 @@ ROUTER_INLINE Words4 load_streamed_words4(const u8* address) {
 ROUTER_INLINE Words4 load_streamed_words4(const u8* address) { return *reinterpret_cast<const Words4*>(address); }
 #endif
 
-// Compilers bring loads forward as far as they can, and may run out of registers by it: past this they do not move them.
+// Compilers bring loads forward as far as they can, and may run out of registers by it: past this they do not move
+// them.
 ROUTER_INLINE void keep_loads_behind() {
 #if !ROUTER_NVIDIA
 #if __has_builtin(__builtin_amdgcn_sched_barrier)

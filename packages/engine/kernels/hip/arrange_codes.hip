@@ -1,6 +1,6 @@
-// Puts the eight codes of each word of an MXFP4 matrix where mxfp4_rows.hip finds them with the fewest instructions; once,
-// at load, in place. A code is a sign and three bits of magnitude, and column k's is in bits 4k .. 4k + 3. What a number
-// needs in an f32 is bit 31 and bits 24 .. 22:
+// Puts the eight codes of each word of an MXFP4 matrix where mxfp4_rows.hip finds them with the fewest instructions;
+// once, at load, in place. A code is a sign and three bits of magnitude, and column k's is in bits 4k .. 4k + 3. What a
+// number needs in an f32 is bit 31 and bits 24 .. 22:
 //
 //   codes 0 to 5   at those places, moved down by 0, 3, 6, 16, 19 and 22
 //   code 6         sign in bit 30, magnitude in bits 29, 27 and 26

@@ -1,6 +1,6 @@
-// Causal attention of grouped heads with sinks over the paged KV cache. A block takes a row, a KV head with the query heads
-// that share it, and every `chunks`-th chunk of the keys that the row sees. Rows of one chunk are done with it; of others,
-// each chunk leaves a partial result, and merge_attention.hip adds them.
+// Causal attention of grouped heads with sinks over the paged KV cache. A block takes a row, a KV head with the query
+// heads that share it, and every `chunks`-th chunk of the keys that the row sees. Rows of one chunk are done with it;
+// of others, each chunk leaves a partial result, and merge_attention.hip adds them.
 //
 //   queries f32 [rows, heads * head size], rotated; output f32 [rows, heads * head size]
 
@@ -20,8 +20,8 @@ static_assert(kKeysPerPart % kValuesAtOnce == 0, "parts are whole groups");
 static_assert(kChunk % kKeysAtOnce == 0 && kChunk % kTeam == 0, "chunks are whole turns");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    attend(const u8* step, const float* rotated, const KvElement* cache, const float* sinks, float* partials, float* output,
-           u32 chunks, u32 layer, u32 isWindow) {
+    attend(const u8* step, const float* rotated, const KvElement* cache, const float* sinks, float* partials,
+           float* output, u32 chunks, u32 layer, u32 isWindow) {
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
   __shared__ float sums[kParts][kGroup][kHeadDim];

@@ -1,5 +1,5 @@
-// Adds each row's experts, weighted, to the residual stream: residual += sum over k of weights[row, k] * output[row * K + k],
-// in the order of k. A block a row.
+// Adds each row's experts, weighted, to the residual stream: residual += sum over k of weights[row, k] * output[row * K
+// + k], in the order of k. A block a row.
 
 namespace ROUTER_NAMESPACE {
 

@@ -20,12 +20,14 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const u64 matrix = static_cast<u64>(item.expert) * kOutputs;
   Mxfp4Rows<MODEL_INTERMEDIATE, KERNEL_ROWS, KERNEL_VECTORS> dot;
   const auto load = [&](int row) {
-    dot.load(codes + (matrix + row) * (MODEL_INTERMEDIATE / 2), scales + (matrix + row) * (MODEL_INTERMEDIATE / kBlockColumns));
+    dot.load(codes + (matrix + row) * (MODEL_INTERMEDIATE / 2),
+             scales + (matrix + row) * (MODEL_INTERMEDIATE / kBlockColumns));
   };
   load(firstRow);
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
-    share_vector<MODEL_INTERMEDIATE>(activated + static_cast<u64>(item.slots[i]) * MODEL_INTERMEDIATE, shared + i * MODEL_INTERMEDIATE);
+    share_vector<MODEL_INTERMEDIATE>(activated + static_cast<u64>(item.slots[i]) * MODEL_INTERMEDIATE,
+                                     shared + i * MODEL_INTERMEDIATE);
   }
   block_barrier();
   // A group's weights are asked for while those of the group before are used.

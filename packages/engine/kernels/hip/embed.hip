@@ -1,5 +1,5 @@
-// The embedding of each row's token becomes the residual stream: bf16 [vocabulary, hidden] to f32 [rows, hidden]. A block
-// a row.
+// The embedding of each row's token becomes the residual stream: bf16 [vocabulary, hidden] to f32 [rows, hidden]. A
+// block a row.
 
 namespace ROUTER_NAMESPACE {
 

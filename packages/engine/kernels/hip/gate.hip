@@ -1,5 +1,5 @@
-// Norm, then the gate projection: the router logits, f32 [rows, experts], and the normed rows that the experts read, f32
-// [rows, hidden].
+// Norm, then the gate projection: the router logits, f32 [rows, experts], and the normed rows that the experts read,
+// f32 [rows, hidden].
 
 namespace ROUTER_NAMESPACE {
 

@@ -1,5 +1,5 @@
-// The experts' gate and up projections with the clamped SwiGLU between them and `down.hip`: normed rows f32 [rows, hidden]
-// to f32 [rows * K, intermediate], a slot (token * K + k) a row. A matrix's rows alternate between gate and up:
+// The experts' gate and up projections with the clamped SwiGLU between them and `down.hip`: normed rows f32 [rows,
+// hidden] to f32 [rows * K, intermediate], a slot (token * K + k) a row. A matrix's rows alternate between gate and up:
 //
 //   gate <- min(gate, limit), up <- clamp(up, -limit, limit), output = (up + 1) * gate * sigmoid(1.702 * gate)
 
@@ -9,8 +9,9 @@ constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
 constexpr float kAlphaLog2E = 1.702f * 1.44269504088896340736f;
 
 ROUTER_INLINE float swiglu(float gate, float up) {
-  const float limited = smaller_number(gate, MODEL_SWIGLU_LIMIT);
-  const float linear = smaller_number(larger_number(up, -MODEL_SWIGLU_LIMIT), MODEL_SWIGLU_LIMIT);
+  // Written so that NaN stays what it is, and shows in the logits.
+  const float limited = smaller(MODEL_SWIGLU_LIMIT, gate);
+  const float linear = smaller(MODEL_SWIGLU_LIMIT, larger(up, -MODEL_SWIGLU_LIMIT));
   const float sigmoid = reciprocal_approximate(1.0f + exp2_approximate(rounded_product(limited, -kAlphaLog2E)));
   return rounded_product(rounded_product(limited, sigmoid), linear + 1.0f);
 }
@@ -35,7 +36,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   load(firstRow);
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
-    share_vector<MODEL_HIDDEN>(normed + static_cast<u64>(item.slots[i] / MODEL_TOP_K) * MODEL_HIDDEN, shared + i * MODEL_HIDDEN);
+    share_vector<MODEL_HIDDEN>(normed + static_cast<u64>(item.slots[i] / MODEL_TOP_K) * MODEL_HIDDEN,
+                               shared + i * MODEL_HIDDEN);
   }
   block_barrier();
   // A group's weights are asked for while those of the group before are used.

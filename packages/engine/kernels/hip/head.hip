@@ -1,5 +1,5 @@
-// Final norm and LM head of the rows whose logits are wanted: f32 [rows, hidden] to f32 [wanted rows, vocabulary]. A launch
-// takes up to `most` wanted rows from `first` on, and its output begins with that one.
+// Final norm and LM head of the rows whose logits are wanted: f32 [rows, hidden] to f32 [wanted rows, vocabulary]. A
+// launch takes up to `most` wanted rows from `first` on, and its output begins with that one.
 
 namespace ROUTER_NAMESPACE {
 

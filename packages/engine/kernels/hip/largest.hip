@@ -1,5 +1,6 @@
 // The id of the largest logit of each wanted row, the lowest of equal ones; -1 where none is a number. Ids at and past
-// `candidates` are never chosen: a vocabulary may be padded. A block a row; the logits are those of a launch of head.hip.
+// `candidates` are never chosen: a vocabulary may be padded. A block a row; the logits are those of a launch of
+// head.hip.
 
 namespace ROUTER_NAMESPACE {
 

@@ -2,9 +2,10 @@
 //
 //   heads = (x * gain) W^T / sqrt(mean(x^2) + epsilon) + bias
 //
-// Each team forms the sum of squares on its way, so that the norm costs no pass of its own. Its two rows are those that turn
-// with each other: element i of a head's first half and of its second, by the angle of the row's position. Cosines and
-// sines are f32 [positions, head size / 2], YaRN's factor included. Queries are written as f32 [rows, heads * head size].
+// Each team forms the sum of squares on its way, so that the norm costs no pass of its own. Its two rows are those that
+// turn with each other: element i of a head's first half and of its second, by the angle of the row's position. Cosines
+// and sines are f32 [positions, head size / 2], YaRN's factor included. Queries are written as f32 [rows, heads * head
+// size].
 
 namespace ROUTER_NAMESPACE {
 

@@ -299,6 +299,9 @@ describe('switchyard', () => {
       ['generate', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
+      ['verify'],
+      ['verify', '--runner', 'auto'],
+      ['verify', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
     ];
     for (const words of wrong) {
       const { code, stderr, stdout } = await switchyard(...words);

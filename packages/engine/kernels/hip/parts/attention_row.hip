@@ -1,5 +1,5 @@
-// Which keys a row sees, and how they are cut into chunks: the row's own position decides, so that a row's result does not
-// depend on what else is computed. Logits of the softmax are kept times log2(e), for exp2.
+// Which keys a row sees, and how they are cut into chunks: the row's own position decides, so that a row's result does
+// not depend on what else is computed. Logits of the softmax are kept times log2(e), for exp2.
 
 namespace ROUTER_NAMESPACE {
 

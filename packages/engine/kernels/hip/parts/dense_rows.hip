@@ -1,6 +1,6 @@
-// Rows of a bf16 matrix times f32 vectors. A lane takes 8 neighbouring columns, then those 256 further on; the lanes' sums
-// meet in a butterfly. So the number of columns alone decides in which order a sum is formed: how many rows a team works
-// on, and how many vectors, changes no bit.
+// Rows of a bf16 matrix times f32 vectors. A lane takes 8 neighbouring columns, then those 256 further on; the lanes'
+// sums meet in a butterfly. So the number of columns alone decides in which order a sum is formed: how many rows a team
+// works on, and how many vectors, changes no bit.
 
 namespace ROUTER_NAMESPACE {
 

@@ -26,9 +26,9 @@ constexpr int kValues = 1;
 
 // The row of a KV head at a position of a block.
 ROUTER_INLINE u64 kv_row(i32 block, u32 layer, int part, int head, int position) {
-  return static_cast<u64>(block) * kKvBlockElements +
-         (((static_cast<u64>(layer) * 2 + part) * MODEL_KV_HEADS + head) * kBlockPositions + position % kBlockPositions) *
-             kHeadDim;
+  const u64 headOfBlock = (static_cast<u64>(layer) * 2 + part) * MODEL_KV_HEADS + head;
+  const u64 row = headOfBlock * kBlockPositions + position % kBlockPositions;
+  return static_cast<u64>(block) * kKvBlockElements + row * kHeadDim;
 }
 
 // Where a row's table begins: layers of both kinds have one each.

@@ -1,5 +1,5 @@
-// Rows of an MXFP4 matrix times f32 vectors. A lane takes a whole block of 32 columns, then the one 32 blocks further on;
-// it adds up a block before it applies the block's scale, and the lanes' sums meet in a butterfly. So the number of
+// Rows of an MXFP4 matrix times f32 vectors. A lane takes a whole block of 32 columns, then the one 32 blocks further
+// on; it adds up a block before it applies the block's scale, and the lanes' sums meet in a butterfly. So the number of
 // columns alone decides in which order a sum is formed, however many rows and vectors a team works on.
 //
 // Codes are u32 [rows, columns / 8], as arrange_codes.hip leaves them; scales are U8 [rows, columns / 32].
@@ -11,13 +11,13 @@ constexpr int kBlockBytes = 16;
 constexpr int kGranules = 8;
 
 // The magnitude of a code lies in three bits, two of exponent and one of mantissa: at the top of an f32's mantissa they
-// are the number times 2^-126, zero and one half (a subnormal) included. Vectors are kept times 2^64, so that no product
-// comes near the end of the range, and a block's sum is brought back exactly.
+// are the number times 2^-126, zero and one half (a subnormal) included. Vectors are kept times 2^64, so that no
+// product comes near the end of the range, and a block's sum is brought back exactly.
 constexpr float kVectorFactor = __builtin_bit_cast(float, (127u + 64u) << 23);
 constexpr float kSumFactor = __builtin_bit_cast(float, (127u + 62u) << 23);
 
-// The eight numbers of an arranged word. Six lie where a shift brings sign and magnitude to their places at once; of the
-// other two, one lies in each half, in what is left.
+// The eight numbers of an arranged word. Six lie where a shift brings sign and magnitude to their places at once; of
+// the other two, one lies in each half, in what is left.
 ROUTER_INLINE void code_values(u32 word, float* values) {
   constexpr u32 kMask = 0x81c00000u;
   values[0] = bits_to_float(word & kMask);
@@ -70,7 +70,9 @@ struct Mxfp4Rows {
   u32 scales[kTurns][ROWS];
   float sums[ROWS][VECTORS];
 
-  ROUTER_INLINE bool has_block(int turn) { return (turn + 1) * kTeam <= kBlocks || turn * kTeam + lane_of_team() < kBlocks; }
+  ROUTER_INLINE bool has_block(int turn) {
+    return (turn + 1) * kTeam <= kBlocks || turn * kTeam + lane_of_team() < kBlocks;
+  }
 
   // Asks for all of the rows.
   ENGINE_METHOD void load(const u8* rowCodes, const u8* rowScales) {
@@ -80,8 +82,9 @@ struct Mxfp4Rows {
 #pragma unroll
       for (int row = 0; row < ROWS; row++) {
         if (!has_block(turn)) continue;
-        pendingCodes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(row * kBlocks + block) * kBlockBytes);
-        pendingScales[turn][row] = rowScales[row * kBlocks + block];
+        const int at = row * kBlocks + block;
+        pendingCodes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(at) * kBlockBytes);
+        pendingScales[turn][row] = rowScales[at];
       }
     }
   }
@@ -116,8 +119,8 @@ struct Mxfp4Rows {
     }
   }
 
-  // The sum of row `row` and vector `vector`, which differ from lane to lane. Chosen by comparing, since registers have no
-  // index.
+  // The sum of row `row` and vector `vector`, which differ from lane to lane. Chosen by comparing, since registers have
+  // no index.
   ENGINE_METHOD float sum_of(int row, int vector) const {
     float own = 0.0f;
 #pragma unroll

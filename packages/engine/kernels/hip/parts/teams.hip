@@ -1,5 +1,5 @@
-// Teams of 32 lanes: half a wave on gfx9, a whole one elsewhere. A row's sums are split over the lanes of a team and never
-// over more, so that they are added in one order on every GPU.
+// Teams of 32 lanes: half a wave on gfx9, a whole one elsewhere. A row's sums are split over the lanes of a team and
+// never over more, so that they are added in one order on every GPU.
 
 // Of a struct: ROUTER_INLINE without the linkage.
 #define ENGINE_METHOD __device__ inline __attribute__((always_inline))

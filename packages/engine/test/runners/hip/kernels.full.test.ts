@@ -407,6 +407,33 @@ for (const target of EMULATED_TARGETS) {
       });
     });
 
+    it('gate and up: NaN stays NaN, and numbers past the limit do not', () => {
+      const { gateUp } = expertForms(context, 1);
+      const weights = mxfp4(2 * intermediateSize, hiddenSize, 55);
+      arrange(weights.onDevice.codes);
+      const { bias } = weights.onDevice;
+      [bias[0], bias[3], bias[4], bias[5]] = [Number.NaN, Number.NaN, 1e30, -1e30];
+      const ids = Int32Array.from({ length: expertsPerToken }, () => 0);
+      const [input, output] = [randomFloats(hiddenSize, 56), outputOf(ids.length * intermediateSize)];
+      const items = ids.length;
+      runForm(emulator, gateUp, expertBlocks(context, 'gateUp', items), {
+        step: stepOf(1),
+        ids,
+        list: null,
+        sortedSlots: null,
+        items,
+        ...weights.onDevice,
+        input,
+        output,
+      });
+      const [ofGate, ofUp, limited, ...others] = guarded(output).subarray(0, intermediateSize);
+      assert.ok(Number.isNaN(ofGate) && Number.isNaN(ofUp), 'NaN of the gate or of the other half');
+      const { swigluLimit: limit } = SMALL_CONFIG;
+      const right = ((1 - limit) * limit) / (1 + Math.exp(-1.702 * limit));
+      assert.ok(Math.abs((limited as number) / right - 1) < 1e-6, `${limited} where ${right} is right`);
+      assert.ok(others.every(Number.isFinite));
+    });
+
     it('largest: the lowest id of equal logits, numbers before NaN, nothing past the candidates', () => {
       const rows = 5;
       const logits = randomFloats(rows * vocabularySize, 60);
