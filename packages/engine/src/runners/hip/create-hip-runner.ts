@@ -27,6 +27,9 @@ import { syntheticWeights } from './synthetic-weights.ts';
 import { modelParts } from './weight-layout.ts';
 import { Workspace } from './workspace.ts';
 
+/** Hundreds of times what the longest pass takes on any GPU that holds the model. */
+const LONGEST_PASS_MS = 60_000;
+
 /** What every way to make a runner takes. */
 interface CommonOptions {
   /** KV memory to hand out, in bytes; rounded down to blocks of 16 positions. */
@@ -43,6 +46,8 @@ interface CommonOptions {
   readonly compiler?: KernelCompiler;
   /** Whether steps of decoding are captured as graphs. The results are the same to the bit. Defaults to true. */
   readonly graphs?: boolean;
+  /** A pass over the layers that takes longer, in milliseconds, does not end any more. Defaults to 60,000. */
+  readonly longestPassMs?: number;
   readonly logger?: Logger;
   /** Hears of the load after every piece. What it throws ends the load. */
   readonly onProgress?: (step: LoadingStep) => void;
@@ -163,6 +168,7 @@ async function startRunner(
         staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
+        longestPassMs: options.longestPassMs ?? LONGEST_PASS_MS,
       },
     );
   } catch (error) {

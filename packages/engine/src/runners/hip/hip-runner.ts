@@ -15,9 +15,6 @@ import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';
 import { writeStep } from './step-block.ts';
 
-/** A pass that takes longer does not end any more. */
-const LONGEST_PASS_MS = 60_000;
-
 /** Everything that a runner owns, beside its parts. */
 export interface HipResources {
   readonly driver: GpuDriver;
@@ -31,6 +28,8 @@ export interface HipResources {
   readonly weightBytes: number;
   /** Whether passes of decoding are captured as graphs. */
   readonly usesGraphs: boolean;
+  /** A pass that takes longer, in milliseconds, does not end any more. */
+  readonly longestPassMs: number;
 }
 
 /** GPT-OSS on an AMD or NVIDIA GPU, from token ids to logits. Made by `createHipRunner`. */
@@ -183,7 +182,7 @@ export class HipRunner implements LogitsRunner {
     const { workspace, rotary } = this.#parts;
     const longest = pass.reduce((most, { position }) => Math.max(most, position + 1), 0);
     const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
-    await rotary.reserve(longest, stream);
+    await rotary.reserve(longest, stream, () => this.#finished());
     const started = performance.now();
     const bytes = writeStep(staging.stepWords, pass);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
@@ -255,13 +254,13 @@ export class HipRunner implements LogitsRunner {
 
   /** Waits for the device. */
   async #finished(): Promise<void> {
-    const { driver, stream } = this.#resources;
+    const { driver, stream, longestPassMs } = this.#resources;
     let timer: NodeJS.Timeout | undefined;
     const hung = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        this.#hung = new DeviceHungError(driver.info.name, LONGEST_PASS_MS);
+        this.#hung = new DeviceHungError(driver.info.name, longestPassMs);
         reject(this.#hung);
-      }, LONGEST_PASS_MS);
+      }, longestPassMs);
       timer.unref();
     });
     try {

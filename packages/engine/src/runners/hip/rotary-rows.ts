@@ -30,8 +30,12 @@ export class RotaryRows {
     this.#most = config.contextLength;
   }
 
-  /** Makes positions 0 to `positions` - 1 ready for what is enqueued on the stream afterwards. Seldom has anything to do. */
-  async reserve(positions: number, stream: GpuStream): Promise<void> {
+  /**
+   * Makes positions 0 to `positions` - 1 ready for what is enqueued on the stream afterwards. Seldom has anything to do.
+   *
+   * @param finished waits for the stream.
+   */
+  async reserve(positions: number, stream: GpuStream, finished: () => Promise<void>): Promise<void> {
     if (positions <= this.#rows) return;
     this.#tables.reserve(positions);
     const first = this.#rows;
@@ -49,7 +53,7 @@ export class RotaryRows {
         stream,
       );
       // The array must stay where it is until the device has it.
-      await stream.synchronize();
+      await finished();
     }
     this.#rows = rows;
   }
