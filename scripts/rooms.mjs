@@ -27,7 +27,7 @@ export const ROOMS = {
     ['driver', ['errors.ts', 'environment.ts']],
     ['kernels', ['errors.ts', 'logger.ts', 'environment.ts', 'driver']],
     ['offline', ['errors.ts']],
-    ['testing', ['driver', 'kernels']],
+    ['testing', ['errors.ts', 'driver', 'kernels']],
     ['benchmark', ['errors.ts', 'processors.ts']],
     ['webgpu', ['errors.ts', 'logger.ts', 'driver']],
     ['index.ts', ['*']],

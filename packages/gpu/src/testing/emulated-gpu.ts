@@ -5,13 +5,14 @@
 
 import { addressOf, viewOf } from '../driver/native-memory.ts';
 import type { DeviceBuffer, GpuDriver, GpuEvent, GpuStream, PreparedLaunch } from '../driver/gpu-driver.ts';
+import { DeviceError } from '../errors.ts';
 import type { KernelCompiler } from '../kernels/kernel-compiler.ts';
 import type { KernelTarget } from '../kernels/kernel-target.ts';
 import { KernelEmulator, type PackedEmulatedKernel, poison } from './kernel-emulator.ts';
 
 /** What is emulated. */
 export interface EmulatedGpuOptions {
-  /** An AMD target; of an architecture that no object is shipped for, since objects cannot be emulated. */
+  /** An AMD target. Objects that were compiled for it are refused as an older runtime refuses them: only source is emulated. */
   readonly target: KernelTarget;
   /** Bytes of memory. Defaults to 4 GiB */
   readonly memoryBytes?: number;
@@ -36,6 +37,20 @@ const DEFAULT_MEMORY_BYTES = 4 * 2 ** 30;
 interface Image {
   readonly source: string;
   readonly defines: Readonly<Record<string, string | number>>;
+}
+
+/** What the compiler made. @throws DeviceError for an object of another */
+function readImage(bytes: Uint8Array): Image {
+  // As every code object begins.
+  if (bytes[0] === 0x7f) {
+    throw new DeviceError(
+      'hip',
+      'hipModuleLoadData',
+      'hipErrorNoBinaryForGpu',
+      'The emulated GPU did not load a code object · found an ELF file · give its own compiler the source',
+    );
+  }
+  return JSON.parse(new TextDecoder().decode(bytes)) as Image;
 }
 
 /** Makes a device. */
@@ -107,7 +122,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       destroy() {},
     }),
     loadModule(bytes) {
-      const image: Image = JSON.parse(new TextDecoder().decode(bytes));
+      const image = readImage(bytes);
       return {
         kernel: (name) => {
           const kernel = {
