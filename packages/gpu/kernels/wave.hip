@@ -58,6 +58,23 @@ ROUTER_INLINE i32 from_other_half(i32 value) {
 #endif
 }
 
+// The sum of the values of the lanes before this one.
+ROUTER_INLINE u32 sum_of_lanes_before(u32 value) {
+  const u32 lane = thread_index() % kWaveSize;
+  u32 sum = value;
+#pragma unroll
+  for (u32 distance = 1; distance < kWaveSize; distance *= 2) {
+#if ROUTER_NVIDIA
+    const u32 other = __shfl_up_sync(0xffffffffu, sum, distance);
+#else
+    // The address of a lane is 4 times its number; those before the first lane wrap around and are not used.
+    const u32 other = __builtin_amdgcn_ds_bpermute((lane - distance) * 4, sum);
+#endif
+    sum += lane >= distance ? other : 0;
+  }
+  return sum - value;
+}
+
 // Whether the hardware reduces integers over a whole wave in one instruction. There is no wave_min where it does not.
 #if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
 constexpr bool kHasWaveReduction = true;

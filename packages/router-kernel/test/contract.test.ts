@@ -19,6 +19,7 @@ describe('resolveRouterConfig', () => {
       expertRange: [0, 128],
       tokenExpertIndices: false,
       dispatchPlan: false,
+      expertTiles: null,
     });
   });
 
@@ -36,8 +37,10 @@ describe('resolveRouterConfig', () => {
       expertRange: [1024, 1024],
       tokenExpertIndices: true,
       dispatchPlan: true,
+      expertTiles: 128,
     });
     assert.equal(config.topK, 32);
+    assert.equal(config.expertTiles, 128);
     assert.equal(config.routedScalingFactor, -2.5);
     assert.deepEqual(config.expertRange, [1024, 1024]);
     assert.equal(resolveRouterConfig({ experts: 64, topK: 2, groups: 8 }).topKGroups, 8);
@@ -87,6 +90,8 @@ describe('resolveRouterConfig', () => {
     ['expertRange', { ...valid, expertRange: 'all' }, /found 'all'/],
     ['tokenExpertIndices', { ...valid, tokenExpertIndices: 'yes' }, /found 'yes'/],
     ['dispatchPlan', { ...valid, dispatchPlan: {} }, /found an object \(Object\)/],
+    ['expertTiles', { ...valid, dispatchPlan: true, expertTiles: 48 }, /one of 16, 32, 64, 128; found 48/],
+    ['expertTiles', { ...valid, expertTiles: 16 }, /part of the dispatch plan.* Set dispatchPlan to true/],
     ['topk', { ...valid, topk: 8 }, /Unknown router option "topk"\. The options are experts, topK/],
   ];
   for (const [option, config, text] of faults) {

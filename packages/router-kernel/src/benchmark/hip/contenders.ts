@@ -6,6 +6,7 @@ import { DeviceRoute } from '../../hip/device-route.ts';
 import { kernelUnit } from '../../hip/kernel/source.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { configOf } from '../routing-check.ts';
+import { planApartContender } from './plan-apart.ts';
 import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from './baselines.ts';
 
 /** Where a launch reads and writes. */
@@ -13,14 +14,25 @@ export interface ContenderBuffers {
   readonly logits: DevicePointer;
   readonly weights: DevicePointer;
   readonly ids: DevicePointer;
+  /** Where the dispatch plan goes, for contenders that make one. */
+  readonly plan?: {
+    readonly expertOffsets: DevicePointer;
+    readonly sortedSlots: DevicePointer;
+    readonly workspace: DevicePointer;
+  };
 }
 
-/** `'switchyard_ordinary'` is this package's kernel without launches that overlap the kernel before. */
-export type ContenderName = 'switchyard' | 'switchyard_ordinary' | Baseline;
+/**
+ * `'switchyard_ordinary'` is this package's kernel without launches that overlap the kernel before; `'switchyard_plan'`
+ * makes the dispatch plan too, and `'plan_apart'` makes it after routing, in launches of its own.
+ */
+export type ContenderName = 'switchyard' | 'switchyard_ordinary' | 'switchyard_plan' | 'plan_apart' | Baseline;
 
 /** A kernel that can be launched on a shape. */
 export interface Contender {
   readonly name: ContenderName;
+  /** Scratch memory that the dispatch plan of T tokens takes; only contenders that make a plan have it. */
+  planWorkspaceBytes?(tokens: number): number;
   /** Loads what T tokens need. */
   prepare(tokens: number): Promise<KernelResources>;
   enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
@@ -35,6 +47,8 @@ export async function contendersFor(
   const contenders = [
     await ownContender('switchyard', shape, driver, library),
     await ownContender('switchyard_ordinary', shape, driver, library),
+    await plannedContender(shape, driver, library),
+    await planApartContender(shape, driver, library),
   ];
   for (const baseline of BASELINES) {
     const contender = await baselineContender(baseline, shape, driver, library);
@@ -59,7 +73,28 @@ export async function ownContender(
       const form = route.describe({ tokens });
       return (await library.load(kernelUnit(form), form.symbol)).resources();
     },
-    enqueue: (stream, tokens, buffers) => route.enqueue(stream, { tokens, ...buffers }),
+    enqueue: (stream, tokens, { logits, weights, ids }) => route.enqueue(stream, { tokens, logits, weights, ids }),
+  };
+}
+
+/** This package's kernels with the dispatch plan. */
+async function plannedContender(
+  shape: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<Contender> {
+  const route = await DeviceRoute.create(driver, library, { ...configOf(shape), dispatchPlan: true }, 0n);
+  return {
+    name: 'switchyard_plan',
+    planWorkspaceBytes: (tokens) => route.planWorkspaceBytes(tokens),
+    prepare: async (tokens) => {
+      await route.prepare({ tokens });
+      const form = route.describe({ tokens });
+      return (await library.load(kernelUnit(form), form.symbol)).resources();
+    },
+    enqueue: (stream, tokens, { plan, ...buffers }) => {
+      route.enqueue(stream, { tokens, ...buffers, ...(plan !== undefined && { dispatchPlan: plan }) });
+    },
   };
 }
 

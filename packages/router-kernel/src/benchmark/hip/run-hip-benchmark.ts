@@ -15,7 +15,9 @@ import { readyContender } from './ready-contender.ts';
 import type { BufferSet, ReadyContender } from './ready-contender.ts';
 
 /** T of each shape's table. */
-export const BENCHMARK_TOKENS: readonly number[] = [1, 16, 32, 64, 128, 1024, 4096, 16384, 65536];
+export const BENCHMARK_TOKENS: readonly number[] = [
+  1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 65536,
+];
 
 /** gpt-oss-120b first; then f32 logits, DeepSeek-V3, OLMoE, Kimi-K2, gpt-oss-20b, Mixtral and Qwen3. */
 export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
@@ -125,6 +127,7 @@ async function benchmarkShape(benchmark: Benchmark, run: Run): Promise<void> {
   const logits = benchmarkLogits(shape, tokens);
   const bytes = logits.byteLength + slots * 8;
   const more = cache === 'warm' ? 0 : Math.ceil((COLD_CACHE_MULTIPLE * driver.info.l2CacheBytes) / bytes);
+  const workspaceBytes = Math.max(16, ...contenders.map((one) => one.planWorkspaceBytes?.(tokens) ?? 0));
   const buffers: DeviceBuffer[] = [];
   const ready: ReadyContender[] = [];
   const allocate = (size: number): DeviceBuffer => {
@@ -133,7 +136,17 @@ async function benchmarkShape(benchmark: Benchmark, run: Run): Promise<void> {
     return buffer;
   };
   const loadSet = async (): Promise<BufferSet> => {
-    const set = { logits: allocate(logits.byteLength), weights: allocate(slots * 4), ids: allocate(slots * 4) };
+    const set = {
+      logits: allocate(logits.byteLength),
+      weights: allocate(slots * 4),
+      ids: allocate(slots * 4),
+      plan: {
+        expertOffsets: allocate((shape.experts + 1) * 4),
+        sortedSlots: allocate(slots * 4),
+        workspace: allocate(workspaceBytes),
+      },
+    };
+    driver.fill(set.plan.workspace.pointer, 0, workspaceBytes, stream);
     const host = new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
     await uploadBytes(driver, stream, set.logits.pointer, host);
     return set;

@@ -9,6 +9,8 @@ import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
 import { hasRange, idBytes, logitBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
 import { chooseGeometry } from './launch-geometry.ts';
+import { choosePlanGeometry, PLAN_SHARES } from './plan-geometry.ts';
+import type { PlanGeometry, PlanShare } from './plan-geometry.ts';
 
 /** What is known of the launches that a kernel will serve. */
 export interface LaunchHint {
@@ -39,6 +41,8 @@ export interface KernelSpecialization {
   readonly loadBytes: number;
   /** Whether chunks of one load are ranked first, and the experts of the best ones read again. */
   readonly searchesChunks: boolean;
+  /** How much of the dispatch plan a launch makes; `'none'` where the configuration asks for no plan. */
+  readonly planShare: PlanShare;
 }
 
 /**
@@ -57,12 +61,26 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   const bytes = logitBytes(config.logitsDtype);
   const contiguous = logitsAlignment(0n, config.experts, config.logitsDtype);
   const mostLoadBytes = Math.max(bytes, Math.min(contiguous, hint.alignment ?? 16));
-  const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes: mostLoadBytes });
-  const { loadBytes } = geometry;
-  const padding = hint.padding === true;
+  const launch = { tokens: hint.tokens, loadBytes: mostLoadBytes };
+  const geometry: PlanGeometry = config.dispatchPlan
+    ? choosePlanGeometry(config, target, launch)
+    : { ...chooseGeometry(config, target, launch), planShare: 'none', batchTokens: 0 };
+  return specializeTo(config, target, geometry, hint.padding === true);
+}
+
+/** The kernel form of a configuration with this geometry. */
+export function specializeTo(
+  config: ResolvedRouterConfig,
+  target: KernelTarget,
+  geometry: PlanGeometry,
+  padding: boolean,
+): KernelSpecialization {
+  const { loadBytes, planShare, batchTokens } = geometry;
   const isRanged = hasRange(config);
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
+  // Blocks that only count list no tiles.
+  const tileRows = planShare === 'alone' || planShare === 'last' ? (config.expertTiles ?? 0) : 0;
 
   const symbol = [
     'topk_gating_softmax',
@@ -81,6 +99,9 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     `lanes${geometry.lanesPerToken}`,
     ...(geometry.searchesChunks ? ['chunks'] : []),
     ...(geometry.triggersEarly ? ['trigger'] : []),
+    ...(planShare === 'none' ? [] : [`plan_${planShare}`]),
+    ...(batchTokens === 0 ? [] : [`batch${batchTokens}`]),
+    ...(tileRows === 0 ? [] : [`tiles${tileRows}`]),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -106,6 +127,10 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_CHUNKS: Number(geometry.searchesChunks),
       ROUTER_EARLY_TRIGGER: Number(geometry.triggersEarly),
       ROUTER_THREADS: geometry.threadsPerBlock,
+      ROUTER_PLAN: PLAN_SHARES.indexOf(planShare),
+      // Forms that count sort nothing, but share the text of those that do.
+      ROUTER_BATCH_TOKENS: Math.max(batchTokens, 1),
+      ROUTER_EXPERT_TILES: tileRows,
     },
     source: 'topk_gating_softmax',
     lanesPerToken: geometry.lanesPerToken,
@@ -113,10 +138,15 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     threadsPerBlock: geometry.threadsPerBlock,
     loadBytes,
     searchesChunks: geometry.searchesChunks,
+    planShare,
   };
 }
 
-/** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */
+/**
+ * Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. The plan of no tokens
+ * has to be written.
+ */
 export function gridSize(specialization: KernelSpecialization, tokens: number): number {
-  return Math.ceil(tokens / specialization.tokensPerBlock);
+  const blocks = Math.ceil(tokens / specialization.tokensPerBlock);
+  return specialization.planShare === 'none' ? blocks : Math.max(blocks, 1);
 }

@@ -1,0 +1,183 @@
+// What a dispatch plan consists of, written from the number of slots of each expert.
+
+#if ROUTER_PLAN
+namespace ROUTER_NAMESPACE {
+
+// Where the plan goes in device memory.
+struct PlanOutputs {
+  i32* expertOffsets;  // [E + 1]
+  i32* sortedSlots;    // [slots]
+  // [2 + E + 2 * tileCapacity]: how many experts have rows and how many tiles there are; the experts that have rows; the
+  // expert of each tile; its first position in sortedSlots. -1 past the last of each.
+  i32* expertTiles;
+  u32 tileCapacity;
+};
+
+// What the block keeps of each expert.
+struct ExpertPositions {
+  u32 offsets[kPlanExperts + 1];  // its first position in sortedSlots
+  u32 next[kPlanExperts];         // where the next of its slots goes
+#if ROUTER_EXPERT_TILES
+  u32 firstTiles[kPlanExperts + 1];
+#endif
+  u32 sums[kPlanWaves];
+};
+
+constexpr u32 kExpertsPerThread = (kPlanExperts + kPlanThreads - 1) / kPlanThreads;
+
+// A thread's experts are kExpertsPerThread neighbours.
+ROUTER_INLINE u32 expert_of_thread(u32 i) { return thread_index() * kExpertsPerThread + i; }
+
+// Finds where each expert begins. totals: the slots of each of this thread's experts, 0 past the last. Barriers must go
+// before and follow.
+ROUTER_INLINE void find_offsets(const u32* totals, ExpertPositions& positions) {
+  u32 own = 0;
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) own += totals[i];
+  u32 all;
+  u32 next = sum_of_threads_before(own, positions.sums, &all);
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    if (expert_of_thread(i) < kPlanExperts) positions.offsets[expert_of_thread(i)] = next;
+    next += totals[i];
+  }
+  if (thread_index() == 0) positions.offsets[kPlanExperts] = all;
+}
+
+ROUTER_INLINE void write_offsets(const ExpertPositions& positions, i32* expertOffsets) {
+  for (u32 expert = thread_index(); expert <= kPlanExperts; expert += kPlanThreads) {
+    expertOffsets[expert] = static_cast<i32>(positions.offsets[expert]);
+  }
+}
+
+// Positions [begin, end) past the last expert's are -1.
+ROUTER_INLINE void fill_unused(u32 begin, u32 end, u32 used, i32* sortedSlots) {
+  for (u32 i = larger(begin, used) + thread_index(); i < end; i += kPlanThreads) sortedSlots[i] = -1;
+}
+
+#if ROUTER_EXPERT_TILES
+
+// Lists the experts that have rows, and the tiles of their rows; block `block` of `blocks` writes its part. The offsets
+// are known, and a barrier has passed since.
+ROUTER_INLINE void write_expert_tiles(ExpertPositions& positions, const PlanOutputs& outputs, u32 block, u32 blocks) {
+  u32 tiles[kExpertsPerThread];
+  u32 ownTiles = 0;
+  u32 ownActive = 0;
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    const u32 expert = expert_of_thread(i);
+    const u32 rows = expert < kPlanExperts ? positions.offsets[expert + 1] - positions.offsets[expert] : 0;
+    tiles[i] = (rows + ROUTER_EXPERT_TILES - 1) / ROUTER_EXPERT_TILES;
+    ownTiles += tiles[i];
+    ownActive += rows > 0;
+  }
+  u32 allTiles;
+  u32 nextTile = sum_of_threads_before(ownTiles, positions.sums, &allTiles);
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    if (expert_of_thread(i) < kPlanExperts) positions.firstTiles[expert_of_thread(i)] = nextTile;
+    nextTile += tiles[i];
+  }
+  if (thread_index() == 0) positions.firstTiles[kPlanExperts] = allTiles;
+  block_barrier();
+  i32* activeExperts = outputs.expertTiles + 2;
+  i32* tileExperts = activeExperts + kPlanExperts;
+  i32* tileStarts = tileExperts + outputs.tileCapacity;
+  if (block == 0) {
+    u32 allActive;
+    u32 active = sum_of_threads_before(ownActive, positions.sums, &allActive);
+#pragma unroll
+    for (u32 i = 0; i < kExpertsPerThread; i++) {
+      const u32 expert = expert_of_thread(i);
+      if (expert >= kPlanExperts) break;
+      // The experts that have no rows stand for the places that are left.
+      if (tiles[i] > 0) {
+        activeExperts[active++] = static_cast<i32>(expert);
+      } else {
+        activeExperts[allActive + expert - active] = -1;
+      }
+    }
+    if (thread_index() == 0) {
+      outputs.expertTiles[0] = static_cast<i32>(allActive);
+      outputs.expertTiles[1] = static_cast<i32>(allTiles);
+    }
+  }
+  for (u32 tile = block * kPlanThreads + thread_index(); tile < outputs.tileCapacity; tile += blocks * kPlanThreads) {
+    // The last expert whose first tile is this one or one before it.
+    u32 expert = 0;
+#pragma unroll
+    for (u32 step = kNextPowerOfTwo<kPlanExperts> / 2; step > 0; step /= 2) {
+      if (expert + step < kPlanExperts && positions.firstTiles[expert + step] <= tile) expert += step;
+    }
+    const bool isTile = tile < allTiles;
+    const u32 start = positions.offsets[expert] + (tile - positions.firstTiles[expert]) * ROUTER_EXPERT_TILES;
+    tileExperts[tile] = isTile ? static_cast<i32>(expert) : -1;
+    tileStarts[tile] = isTile ? static_cast<i32>(start) : -1;
+  }
+}
+
+#endif
+
+// The expert of a slot that lies in device memory; kPlanExperts or more where it belongs to none.
+ROUTER_INLINE u32 expert_of_slot(const void* ids, u64 slot) {
+#if ROUTER_IDS_BYTES == 8
+  return static_cast<u32>(static_cast<const i64*>(ids)[slot]);
+#else
+  return static_cast<const u32*>(ids)[slot];
+#endif
+}
+
+// The slots of a batch that a thread reads: thread, thread + kPlanThreads, ...
+constexpr u32 kSlotsPerThread = (kBatchSlots + kPlanThreads - 1) / kPlanThreads;
+
+ROUTER_INLINE void load_experts(const void* ids, u64 firstSlot, u32 count, u32* experts) {
+#pragma unroll
+  for (u32 i = 0; i < kSlotsPerThread; i++) {
+    const u32 slot = thread_index() + i * kPlanThreads;
+    experts[i] = slot < count ? expert_of_slot(ids, firstSlot + slot) : kPlanExperts;
+  }
+}
+
+ROUTER_INLINE void note_experts(Batch& batch, u32 count, const u32* experts) {
+#pragma unroll
+  for (u32 i = 0; i < kSlotsPerThread; i++) {
+    const u32 slot = thread_index() + i * kPlanThreads;
+    if (slot < count) note_slot(batch, slot, experts[i]);
+  }
+}
+
+// Puts the slots of the tokens [begin, end) where `next` says. The first batch of them is noted already; no barrier need
+// have passed since.
+ROUTER_INLINE void place_tokens(Batch& batch, ExpertPositions& positions, const void* ids, u32 begin, u32 end,
+                                i32* sortedSlots) {
+  for (u32 first = begin; first < end; first += kBatchTokens) {
+    const u32 count = smaller(kBatchTokens, end - first) * kPlanTopK;
+    block_barrier();
+    rank_batch(batch, positions.sums);
+    block_barrier();
+    sort_batch(batch, count);
+    block_barrier();
+    const u32 used = batch.before[kMatrixWords];
+    for (u32 i = thread_index(); i < used; i += kPlanThreads) {
+      const u32 slot = batch.slots[i];
+      const u32 expert = batch.experts[slot];
+      const u32 position = positions.next[expert] + i - batch.before[expert * kRowWords];
+      sortedSlots[position] = static_cast<i32>(first * kPlanTopK + slot);
+    }
+    if (first + kBatchTokens >= end) break;
+
+    clear_batch(batch);
+    block_barrier();
+    for (u32 expert = thread_index(); expert < kPlanExperts; expert += kPlanThreads) {
+      positions.next[expert] += slots_of_expert(batch, expert);
+    }
+    const u32 after = first + kBatchTokens;
+    const u32 more = smaller(kBatchTokens, end - after) * kPlanTopK;
+    u32 experts[kSlotsPerThread];
+    load_experts(ids, static_cast<u64>(after) * kPlanTopK, more, experts);
+    note_experts(batch, more, experts);
+  }
+}
+
+}  // namespace ROUTER_NAMESPACE
+#endif
