@@ -89,4 +89,28 @@ ROUTER_INLINE i64 wave_min(i64 value) {
 constexpr bool kHasWaveReduction = false;
 #endif
 
+// The sum of the first `end` of COUNT numbers in shared memory, and of all.
+template <u32 COUNT>
+ROUTER_INLINE u32 sum_of_first(const u32* numbers, u32 end, u32* all) {
+#if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
+  if constexpr (COUNT > 4 && COUNT <= kWaveSize) {
+    // One load for the wave, where a loop would take one for each number.
+    const u32 lane = thread_index() % kWaveSize;
+    const u32 number = lane < COUNT ? numbers[lane] : 0;
+    *all = __reduce_add_sync(0xffffffffu, number);
+    return __reduce_add_sync(0xffffffffu, lane < end ? number : 0);
+  }
+#endif
+  u32 first = 0;
+  u32 total = 0;
+#pragma unroll
+  for (u32 i = 0; i < COUNT; i++) {
+    const u32 number = numbers[i];
+    first += i < end ? number : 0;
+    total += number;
+  }
+  *all = total;
+  return first;
+}
+
 }  // namespace ROUTER_NAMESPACE

@@ -9,6 +9,7 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
+static_assert(kTokensPerBlock == ROUTER_BLOCK_TOKENS, "the host counts a block's tokens as the kernel does");
 static_assert(!kHasChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
                               (kSearchesChunks || kSearchesValues)),
               "chunks need whole loads and a share of the best chunks for each lane");

@@ -16,7 +16,6 @@ struct PlanOutputs {
 // What the block keeps of each expert.
 struct ExpertPositions {
   u32 offsets[kPlanExperts + 1];  // its first position in sortedSlots
-  u32 next[kPlanExperts];         // where the next of its slots goes
 #if ROUTER_EXPERT_TILES
   u32 firstTiles[kPlanExperts + 1];
 #endif
@@ -27,28 +26,6 @@ constexpr u32 kExpertsPerThread = (kPlanExperts + kPlanThreads - 1) / kPlanThrea
 
 // A thread's experts are kExpertsPerThread neighbours.
 ROUTER_INLINE u32 expert_of_thread(u32 i) { return thread_index() * kExpertsPerThread + i; }
-
-// Finds where each expert begins. totals: the slots of each of this thread's experts, 0 past the last. Barriers must go
-// before and follow.
-ROUTER_INLINE void find_offsets(const u32* totals, ExpertPositions& positions) {
-  u32 own = 0;
-#pragma unroll
-  for (u32 i = 0; i < kExpertsPerThread; i++) own += totals[i];
-  u32 all;
-  u32 next = sum_of_threads_before(own, positions.sums, &all);
-#pragma unroll
-  for (u32 i = 0; i < kExpertsPerThread; i++) {
-    if (expert_of_thread(i) < kPlanExperts) positions.offsets[expert_of_thread(i)] = next;
-    next += totals[i];
-  }
-  if (thread_index() == 0) positions.offsets[kPlanExperts] = all;
-}
-
-ROUTER_INLINE void write_offsets(const ExpertPositions& positions, i32* expertOffsets) {
-  for (u32 expert = thread_index(); expert <= kPlanExperts; expert += kPlanThreads) {
-    expertOffsets[expert] = static_cast<i32>(positions.offsets[expert]);
-  }
-}
 
 // Positions [begin, end) past the last expert's are -1.
 ROUTER_INLINE void fill_unused(u32 begin, u32 end, u32 used, i32* sortedSlots) {
@@ -117,67 +94,6 @@ ROUTER_INLINE void write_expert_tiles(ExpertPositions& positions, const PlanOutp
 }
 
 #endif
-
-// The expert of a slot that lies in device memory; kPlanExperts or more where it belongs to none.
-ROUTER_INLINE u32 expert_of_slot(const void* ids, u64 slot) {
-#if ROUTER_IDS_BYTES == 8
-  return static_cast<u32>(static_cast<const i64*>(ids)[slot]);
-#else
-  return static_cast<const u32*>(ids)[slot];
-#endif
-}
-
-// The slots of a batch that a thread reads: thread, thread + kPlanThreads, ...
-constexpr u32 kSlotsPerThread = (kBatchSlots + kPlanThreads - 1) / kPlanThreads;
-
-ROUTER_INLINE void load_experts(const void* ids, u64 firstSlot, u32 count, u32* experts) {
-#pragma unroll
-  for (u32 i = 0; i < kSlotsPerThread; i++) {
-    const u32 slot = thread_index() + i * kPlanThreads;
-    experts[i] = slot < count ? expert_of_slot(ids, firstSlot + slot) : kPlanExperts;
-  }
-}
-
-ROUTER_INLINE void note_experts(Batch& batch, u32 count, const u32* experts) {
-#pragma unroll
-  for (u32 i = 0; i < kSlotsPerThread; i++) {
-    const u32 slot = thread_index() + i * kPlanThreads;
-    if (slot < count) note_slot(batch, slot, experts[i]);
-  }
-}
-
-// Puts the slots of the tokens [begin, end) where `next` says. The first batch of them is noted already; no barrier need
-// have passed since.
-ROUTER_INLINE void place_tokens(Batch& batch, ExpertPositions& positions, const void* ids, u32 begin, u32 end,
-                                i32* sortedSlots) {
-  for (u32 first = begin; first < end; first += kBatchTokens) {
-    const u32 count = smaller(kBatchTokens, end - first) * kPlanTopK;
-    block_barrier();
-    rank_batch(batch, positions.sums);
-    block_barrier();
-    sort_batch(batch, count);
-    block_barrier();
-    const u32 used = batch.before[kMatrixWords];
-    for (u32 i = thread_index(); i < used; i += kPlanThreads) {
-      const u32 slot = batch.slots[i];
-      const u32 expert = batch.experts[slot];
-      const u32 position = positions.next[expert] + i - batch.before[expert * kRowWords];
-      sortedSlots[position] = static_cast<i32>(first * kPlanTopK + slot);
-    }
-    if (first + kBatchTokens >= end) break;
-
-    clear_batch(batch);
-    block_barrier();
-    for (u32 expert = thread_index(); expert < kPlanExperts; expert += kPlanThreads) {
-      positions.next[expert] += slots_of_expert(batch, expert);
-    }
-    const u32 after = first + kBatchTokens;
-    const u32 more = smaller(kBatchTokens, end - after) * kPlanTopK;
-    u32 experts[kSlotsPerThread];
-    load_experts(ids, static_cast<u64>(after) * kPlanTopK, more, experts);
-    note_experts(batch, more, experts);
-  }
-}
 
 }  // namespace ROUTER_NAMESPACE
 #endif

@@ -6,7 +6,7 @@ import type { ResolvedRouterConfig } from '../contract.ts';
 import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
-import { ARRIVALS_BYTES, placementLaunch, placePlan, planWorkspaceBytes } from './kernel/dispatch-plan-launches.ts';
+import { placementLaunch, placePlan, planWorkspaceBytes } from './kernel/dispatch-plan-launches.ts';
 import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
   PLAN_ROUTER_KERNEL_ARGUMENTS,
@@ -69,6 +69,8 @@ interface LoadedForm {
   readonly specialization: KernelSpecialization;
   /** Takes the plan's arguments, and leaves them out where the form makes no plan. */
   readonly launch: RouterLaunch;
+  /** The launch that makes the plan after it; null where it needs none. */
+  readonly placement: PlacementLaunch | null;
 }
 
 type RouterLaunch = KernelLaunch<(typeof PLAN_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
@@ -85,8 +87,6 @@ export class DeviceRoute {
   readonly #bias: DevicePointer;
   readonly #mayOverlap: boolean;
   readonly #forms = new Map<string, LoadedForm>();
-  /** The second launch of a plan; null until a form that needs it is loaded. */
-  #placement: PlacementLaunch | null = null;
   /** The form of the last call, which decoding repeats for thousands of calls. */
   #last: { readonly tokens: number; readonly padding: boolean; readonly alignment: number; readonly form: LoadedForm };
 
@@ -120,7 +120,8 @@ export class DeviceRoute {
     bias: DevicePointer,
     mayOverlap = true,
   ): Promise<DeviceRoute> {
-    const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }), mayOverlap);
+    const first = specialize(config, library.target, { tokens: 1 });
+    const form = await loadForm(driver, library, config, first, mayOverlap);
     return new DeviceRoute(driver, library, config, bias, form, mayOverlap);
   }
 
@@ -136,10 +137,9 @@ export class DeviceRoute {
   async prepare(shape: RouteShape): Promise<void> {
     const specialization = this.#specialize(shape);
     if (!this.#forms.has(specialization.symbol)) {
-      const form = await loadForm(this.#driver, this.#library, specialization, this.#mayOverlap);
+      const form = await loadForm(this.#driver, this.#library, this.#config, specialization, this.#mayOverlap);
       this.#forms.set(specialization.symbol, form);
     }
-    if (specialization.planShare === 'counts') this.#placement ??= await this.#loadPlacement();
   }
 
   /** Bytes of scratch memory that the dispatch plan of T tokens takes, however the rows are aligned. */
@@ -186,10 +186,9 @@ export class DeviceRoute {
       ...plan,
       blocks,
     });
-    if (form.specialization.planShare !== 'counts') return;
-    const placement = this.#placement ?? refuseUnprepared('dispatch_plan', tokens);
+    if (form.placement === null) return;
     const placed = placementLaunch(form.specialization, tokens);
-    placement.launch(stream, placed.blocks, { ids, counts: plan.workspace, ...plan, tokens, ...placed });
+    form.placement.launch(stream, placed.blocks, { ids, ...plan, slots: tokens * config.topK, ...placed });
   }
 
   /** The values of a plan's arguments; null pointers where there is no plan. */
@@ -213,19 +212,7 @@ export class DeviceRoute {
       );
     }
     const tileCapacity = tiles === null ? 0 : expertTileCapacity(tiles, tokens);
-    const offset = form.planShare === 'counts' ? BigInt(ARRIVALS_BYTES) : 0n;
-    return { expertOffsets, sortedSlots, expertTiles, workspace: workspace + offset, tileCapacity };
-  }
-
-  async #loadPlacement(): Promise<PlacementLaunch> {
-    const form = placePlan(this.#config, this.#library.target);
-    return loadLaunch(this.#driver, this.#library, {
-      unit: kernelUnit(form),
-      symbol: form.symbol,
-      threadsPerBlock: form.threadsPerBlock,
-      arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
-      overlapsKernelBefore: this.#mayOverlap,
-    });
+    return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
   }
 
   #specialize(shape: RouteShape): KernelSpecialization {
@@ -258,6 +245,7 @@ const NO_PLAN: PlanArguments = { expertOffsets: 0n, sortedSlots: 0n, expertTiles
 async function loadForm(
   driver: GpuDriver,
   library: KernelLibrary,
+  config: ResolvedRouterConfig,
   specialization: KernelSpecialization,
   mayOverlap: boolean,
 ): Promise<LoadedForm> {
@@ -271,7 +259,19 @@ async function loadForm(
     specialization.planShare === 'none'
       ? await loadLaunch(driver, library, { ...description, arguments: ROUTER_KERNEL_ARGUMENTS })
       : await loadLaunch(driver, library, { ...description, arguments: PLAN_ROUTER_KERNEL_ARGUMENTS });
-  return { specialization, launch };
+  if (specialization.planShare !== 'rows') return { specialization, launch, placement: null };
+  const placement = placePlan(config, library.target, specialization);
+  return {
+    specialization,
+    launch,
+    placement: await loadLaunch(driver, library, {
+      unit: kernelUnit(placement),
+      symbol: placement.symbol,
+      threadsPerBlock: placement.threadsPerBlock,
+      arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
+      overlapsKernelBefore: mayOverlap,
+    }),
+  };
 }
 
 function refuseUnprepared(symbol: string, tokens: number): never {

@@ -93,8 +93,8 @@ export class Emulator {
         ...(resolved.tokenExpertIndices && { tokenExpertIndices: indices.subarray(0, slots) }),
       };
       if (!resolved.dispatchPlan) return output;
-      if (form.planShare === 'counts') {
-        const placement = placePlan(resolved, target);
+      if (form.planShare === 'rows') {
+        const placement = placePlan(resolved, target, form);
         const kernel = this.#kernels.load({
           unit: kernelUnit(placement),
           symbol: `router::${placement.symbol}`,
@@ -131,7 +131,7 @@ class EmulatedPlan {
   readonly #expertOffsets: Int32Array;
   readonly #sortedSlots: Int32Array;
   readonly #expertTiles: Int32Array;
-  /** The number of arrived blocks, then the counts of blocks. */
+  /** The number of arrived blocks, then counts and ranks. */
   readonly #workspace: Uint8Array;
   readonly #tileCapacity: number;
 
@@ -150,13 +150,14 @@ class EmulatedPlan {
 
   /** The last arguments of the routing kernel. */
   routerArguments(blocks: number): EmulatedValue[] {
-    return [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#scratch(), this.#tileCapacity, blocks];
+    return [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#workspace, this.#tileCapacity, blocks];
   }
 
   place(kernel: EmulatedKernel, ids: ExpertIds): void {
-    const { tokensPerRow, rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens);
+    const { rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens);
     const outputs = [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#tileCapacity];
-    kernel(blocks, ids, this.#scratch(), ...outputs, this.#tokens, tokensPerRow, rows, rowsPerBlock, blocks);
+    const slots = this.#tokens * this.#config.topK;
+    kernel(blocks, ids, this.#workspace, ...outputs, slots, rows, rowsPerBlock, blocks);
   }
 
   read(): DispatchPlan {
@@ -171,10 +172,6 @@ class EmulatedPlan {
       sortedSlots: this.#sortedSlots.subarray(0, -GUARD),
       ...(tiles !== null && { expertTiles: viewExpertTiles(this.#expertTiles.subarray(0, -GUARD), tiles) }),
     };
-  }
-
-  #scratch(): Uint8Array {
-    return this.#form.planShare === 'counts' ? this.#workspace.subarray(ARRIVALS_BYTES) : this.#workspace;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
-import { aloneGeometry, countsGeometry, lastGeometry } from '../../src/hip/kernel/plan-geometry.ts';
+import { aloneGeometry, rowsGeometry, lastGeometry } from '../../src/hip/kernel/plan-geometry.ts';
 import { specialize, specializeTo } from '../../src/hip/kernel/specialization.ts';
 import { contractCases, runContractSuite } from '../../src/suite/index.ts';
 import { Emulator } from './emulated-router.ts';
@@ -27,7 +27,7 @@ const SHARES: Readonly<Record<string, ChooseForm>> = {
   },
   'a second launch': (config, target, hint) => {
     if (hint.tokens === 0) return specialize(config, target, hint);
-    const geometry = countsGeometry(config, target, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
+    const geometry = rowsGeometry(config, target, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
     return specializeTo(config, target, geometry, hint.padding === true);
   },
 };

@@ -41,21 +41,20 @@ export const PLAN_ROUTER_KERNEL_ARGUMENTS = [
   {
     name: 'workspace',
     type: 'pointer',
-    doc: 'Scratch memory, 4-byte aligned. Where the last block makes the plan: u32 [1], 0 before and after. Where blocks count: u8 [blocks, E to the next multiple of 4], written. Null where one block does it all.',
+    doc: 'Scratch memory, 16-byte aligned: the number of arrived blocks, u32 [1] in 16 bytes, 0 before and after; counts, u8 [blocks, E to the next multiple of 4]; ranks, u8 [T * K]. Null where one block does it all.',
   },
   { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
 ] as const satisfies readonly KernelArgument[];
 
-/** The arguments of the kernel that makes the dispatch plan of many tokens from the blocks' counts. */
+/** The arguments of the kernel that makes the dispatch plan of many tokens from the rows of the workspace. */
 export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
   { name: 'ids', type: 'pointer', doc: 'The ids that the routing kernel wrote, [T, K].' },
-  { name: 'counts', type: 'pointer', doc: 'The workspace of the routing kernel.' },
+  { name: 'workspace', type: 'pointer', doc: 'As the routing kernel left it.' },
   ...PLAN_OUTPUT_ARGUMENTS,
   { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
-  { name: 'tokens', type: 'u32', doc: 'T.' },
-  { name: 'tokensPerRow', type: 'u32', doc: 'Tokens of a block of the routing launch, which is a row of counts.' },
-  { name: 'rows', type: 'u32', doc: 'Rows of counts.' },
+  { name: 'slots', type: 'u32', doc: 'T * K.' },
+  { name: 'rows', type: 'u32', doc: 'Blocks of the routing launch: rows of the workspace.' },
   { name: 'rowsPerBlock', type: 'u32', doc: 'Rows whose tokens one block of this launch places.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
 ] as const satisfies readonly KernelArgument[];

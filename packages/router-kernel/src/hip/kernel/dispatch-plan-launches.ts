@@ -1,5 +1,5 @@
 /**
- * The second launch of a dispatch plan, where the routing launch only counts (plan-geometry.ts). It runs after it on the
+ * The second launch of a dispatch plan, where the routing launch leaves rows behind (plan-geometry.ts). It runs after it on the
  * same stream, allocates nothing and synchronises with nothing, so that a graph can hold it. Slots come out in
  * ascending order within an expert, whatever the timing.
  */
@@ -7,11 +7,12 @@
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { idBytes } from '../../derived-config.ts';
-import { PLACE_THREADS, placeBatchTokens } from './plan-geometry.ts';
+import { PLACE_THREADS, ROW_GROUP } from './plan-geometry.ts';
 import type { KernelSourceName } from './source.ts';
+import { gridSize } from './specialization.ts';
 import type { KernelSpecialization } from './specialization.ts';
 
-/** One compiled form of the kernel that places slots from counts. */
+/** One compiled form of the kernel that places slots. */
 export interface PlanPlacement {
   readonly source: KernelSourceName;
   readonly symbol: string;
@@ -22,22 +23,24 @@ export interface PlanPlacement {
 
 /** A launch of it: the values of the kernel arguments of the same names. */
 export interface PlanPlacementLaunch {
-  readonly tokensPerRow: number;
   readonly rows: number;
   readonly rowsPerBlock: number;
   readonly blocks: number;
 }
 
-/** The kernel form that places the slots of a configuration; the same for every T. */
-export function placePlan(config: ResolvedRouterConfig, target: KernelTarget): PlanPlacement {
-  const batchTokens = placeBatchTokens(config);
+/** The kernel form that places the slots which a form of the routing kernel leaves. */
+export function placePlan(
+  config: ResolvedRouterConfig,
+  target: KernelTarget,
+  { tokensPerBlock }: Pick<KernelSpecialization, 'tokensPerBlock'>,
+): PlanPlacement {
   const triggersEarly = target.vendor === 'nvidia';
   const symbol = [
     'dispatch_plan',
     `e${config.experts}`,
     `k${config.topK}`,
     config.idsDtype === 'i64' ? 'i64' : 'i32',
-    `batch${batchTokens}`,
+    `rows${tokensPerBlock}`,
     ...(config.expertTiles === null ? [] : [`tiles${config.expertTiles}`]),
     ...(triggersEarly ? ['trigger'] : []),
     `threads${PLACE_THREADS}`,
@@ -52,7 +55,8 @@ export function placePlan(config: ResolvedRouterConfig, target: KernelTarget): P
       ROUTER_TOP_K: config.topK,
       ROUTER_IDS_BYTES: idBytes(config.idsDtype),
       ROUTER_PLAN: 3,
-      ROUTER_BATCH_TOKENS: batchTokens,
+      ROUTER_BLOCK_TOKENS: tokensPerBlock,
+      ROUTER_ROW_GROUP: ROW_GROUP,
       ROUTER_EXPERT_TILES: config.expertTiles ?? 0,
       ROUTER_EARLY_TRIGGER: Number(triggersEarly),
       ROUTER_THREADS: PLACE_THREADS,
@@ -61,24 +65,22 @@ export function placePlan(config: ResolvedRouterConfig, target: KernelTarget): P
   };
 }
 
-/** Blocks take at least so many tokens, which keeps a block's share of the adding up small beside its own work, */
-const LEAST_TOKENS = 128;
-/** and there are no more blocks than this, or a little more: every block adds up all counts. */
+/** A block takes one row, or as many as keep the blocks to this number: every block adds up all rows. */
 const MOST_BLOCKS = 128;
 
 /** The launch that follows a routing launch of T tokens. */
 export function placementLaunch({ tokensPerBlock }: KernelSpecialization, tokens: number): PlanPlacementLaunch {
   const rows = Math.ceil(tokens / tokensPerBlock);
-  const rowsPerBlock = Math.ceil(Math.max(LEAST_TOKENS, tokens / MOST_BLOCKS) / tokensPerBlock);
-  return { tokensPerRow: tokensPerBlock, rows, rowsPerBlock, blocks: Math.ceil(rows / rowsPerBlock) };
+  const rowsPerBlock = Math.ceil(rows / MOST_BLOCKS);
+  return { rows, rowsPerBlock, blocks: Math.ceil(rows / rowsPerBlock) };
 }
 
 /** Bytes at the start of the scratch memory that count arrived blocks: 0 before the first call, and left 0 by every call. */
 export const ARRIVALS_BYTES = 16;
 
-/** Bytes of scratch memory that a routing launch of T tokens takes for its plan: arrivals, then counts. */
+/** Bytes of scratch memory that a routing launch of T tokens takes for its plan: arrivals, counts and ranks. */
 export function planWorkspaceBytes(config: ResolvedRouterConfig, form: KernelSpecialization, tokens: number): number {
-  if (form.planShare === 'last') return ARRIVALS_BYTES;
-  if (form.planShare !== 'counts') return 0;
-  return ARRIVALS_BYTES + Math.ceil(tokens / form.tokensPerBlock) * Math.ceil(config.experts / 4) * 4;
+  if (form.planShare === 'none' || form.planShare === 'alone') return 0;
+  const rows = gridSize(form, tokens);
+  return ARRIVALS_BYTES + rows * Math.ceil(config.experts / 4) * 4 + tokens * config.topK;
 }

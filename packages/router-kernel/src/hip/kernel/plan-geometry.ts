@@ -7,17 +7,15 @@ import { chooseGeometry, fitLanes, lanesThatFitGroups, mostPerLane, wholeWaveLoa
 
 /**
  * How much of the plan a routing launch makes; the place of each is its ROUTER_PLAN (parts/plan_in_router.hip). `'alone'`:
- * all, in its only block. `'last'`: all, in the block that arrives last. `'counts'`: each block's slots of every
- * expert, from which a second launch makes the plan.
+ * all, in its only block. `'last'`: all, in the block that arrives last. `'rows'`: a row of the workspace in each block,
+ * from which a second launch makes the plan.
  */
-export const PLAN_SHARES = ['none', 'alone', 'last', 'counts'] as const;
+export const PLAN_SHARES = ['none', 'alone', 'last', 'rows'] as const;
 export type PlanShare = (typeof PLAN_SHARES)[number];
 
 /** The shape of a routing launch that makes a plan, or part of one. */
 export interface PlanGeometry extends LaunchGeometry {
   readonly planShare: PlanShare;
-  /** Tokens whose slots the block sorts at once; 0 where the launch sorts none. */
-  readonly batchTokens: number;
 }
 
 /** Threads of a block that routes every token. */
@@ -25,11 +23,13 @@ const ALONE_THREADS = 512;
 /** Threads of a block where each takes many registers. */
 const FEW_THREADS = 128;
 /** Threads of the blocks of the second launch. */
-export const PLACE_THREADS = 512;
+export const PLACE_THREADS = 256;
+/** Rows of the workspace whose slots a block places at once. */
+export const ROW_GROUP = 4;
 /** The most shared memory that a kernel may declare on every device. */
 const SHARED_BYTES = 48 * 1024;
-/** Counts of a block are bytes. */
-const MOST_TOKENS_COUNTED = 128;
+/** Counts and ranks in a row are bytes. */
+const MOST_ROW_TOKENS = 128;
 /** Up to this many tokens one block is the fastest, as measured on an H100; on AMD, where a second launch costs more. */
 const MOST_TOKENS_ALONE = { nvidia: 128, amd: 128 } as const;
 /** Up to this many slots the last block makes the plan. On NVIDIA a second launch, which overlaps, is the faster. */
@@ -46,7 +46,7 @@ export function choosePlanGeometry(config: ResolvedRouterConfig, target: KernelT
   const alone = launch.tokens <= MOST_TOKENS_ALONE[target.vendor] ? aloneGeometry(config, target, launch) : null;
   if (alone !== null) return alone;
   if (launch.tokens * config.topK <= MOST_SLOTS_OF_LAST_BLOCK[target.vendor]) return lastGeometry(config, launch);
-  return countsGeometry(config, target, launch);
+  return rowsGeometry(config, target, launch);
 }
 
 /** One block with as many lanes for each token as it has; null where they are too few or shared memory is too small. */
@@ -66,11 +66,10 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
     },
     launch,
   );
-  const batchTokens = threadsPerBlock / geometry.lanesPerToken;
-  const needed = sharedBytes(config, batchTokens) + groupBytes(config, geometry);
-  return batchTokens >= launch.tokens && needed <= SHARED_BYTES
-    ? { ...geometry, planShare: 'alone', batchTokens }
-    : null;
+  const tokens = threadsPerBlock / geometry.lanesPerToken;
+  // The number of bits before each word, beside the words.
+  const needed = 1.5 * batchBytes(config, tokens) + positionBytes(config) + groupBytes(config, geometry);
+  return tokens >= launch.tokens && needed <= SHARED_BYTES ? { ...geometry, planShare: 'alone' } : null;
 }
 
 /** Blocks of a few tokens each, the last of which to arrive makes the plan. */
@@ -86,11 +85,11 @@ export function lastGeometry(config: ResolvedRouterConfig, launch: Launch): Plan
     },
     launch,
   );
-  return { ...geometry, planShare: 'last', batchTokens: batchTokensOf(config, groupBytes(config, geometry)) };
+  return { ...withinRow(geometry), planShare: 'last' };
 }
 
-/** Blocks of more tokens than where nothing is counted, so that there are fewer counts to add up. */
-export function countsGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
+/** Blocks of more tokens than where there is no plan, so that there are fewer rows to add up. */
+export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
   const usual = chooseGeometry(config, target, launch);
   const isFew = launch.tokens < 4096;
   const geometry = fitLanes(
@@ -104,29 +103,24 @@ export function countsGeometry(config: ResolvedRouterConfig, target: KernelTarge
     },
     launch,
   );
-  const threads = isHeavy(config) ? FEW_THREADS : Math.max(256, usual.threadsPerBlock);
-  const threadsPerBlock = Math.min(threads, MOST_TOKENS_COUNTED * geometry.lanesPerToken);
-  return { ...geometry, threadsPerBlock, planShare: 'counts', batchTokens: 0 };
+  const threadsPerBlock = isHeavy(config) ? FEW_THREADS : Math.max(256, usual.threadsPerBlock);
+  return { ...withinRow({ ...geometry, threadsPerBlock }), planShare: 'rows' };
 }
 
-/** Tokens whose slots the blocks of the second launch sort at once. */
-export function placeBatchTokens(config: ResolvedRouterConfig): number {
-  // Beside the batch, two sums for each expert.
-  return batchTokensOf(config, 2 * 4 * (config.experts + 3));
+/** The same with no more tokens in a block than a row of the workspace can hold. */
+function withinRow(geometry: LaunchGeometry): LaunchGeometry {
+  const { threadsPerBlock, lanesPerToken } = geometry;
+  return { ...geometry, threadsPerBlock: Math.min(threadsPerBlock, MOST_ROW_TOKENS * lanesPerToken) };
 }
 
-function batchTokensOf(config: ResolvedRouterConfig, otherBytes: number): number {
-  const fitting = [256, 128, 64, 32].find((tokens) => sharedBytes(config, tokens) + otherBytes <= SHARED_BYTES);
-  if (fitting === undefined) throw new RangeError(`A plan of ${config.experts} experts does not fit a block.`);
-  return fitting;
+/** Bytes of `Batch` (parts/plan_batch.hip). */
+function batchBytes({ experts, topK }: ResolvedRouterConfig, tokens: number): number {
+  return experts * (Math.ceil(tokens / 32) | 1) * 4 + tokens * topK * 2;
 }
 
-/** Bytes of `Batch` and `ExpertPositions`, or a few more. */
-function sharedBytes({ experts, topK, expertTiles }: ResolvedRouterConfig, batchTokens: number): number {
-  const rowWords = Math.ceil(batchTokens / 32) | 1;
-  const batch = experts * rowWords * (4 + 2) + batchTokens * topK * (2 + 2);
-  const positions = (expertTiles === null ? 2 : 3) * 4 * (experts + 1);
-  return batch + positions + 256;
+/** Bytes of `ExpertPositions` (parts/plan_outputs.hip), or a few more. */
+function positionBytes({ experts, expertTiles }: ResolvedRouterConfig): number {
+  return (expertTiles === null ? 1 : 2) * 4 * (experts + 1) + 128;
 }
 
 /** Shared memory that the DeepSeek-V3 rule takes where groups do not fit the lanes (parts/expert_groups.hip). */

@@ -22,6 +22,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     ownPart('parts/stores'),
     ownPart('parts/plan_batch'),
     ownPart('parts/plan_outputs'),
+    ownPart('parts/plan_rows'),
     ownPart('parts/plan_in_router'),
     ownPart('topk_gating_softmax'),
   ],
@@ -30,6 +31,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     sharedPart('wave'),
     ownPart('parts/plan_batch'),
     ownPart('parts/plan_outputs'),
+    ownPart('parts/plan_rows'),
     ownPart('dispatch_plan'),
   ],
 };

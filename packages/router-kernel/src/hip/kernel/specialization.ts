@@ -9,7 +9,7 @@ import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
 import { hasRange, idBytes, logitBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
 import { chooseGeometry } from './launch-geometry.ts';
-import { choosePlanGeometry, PLAN_SHARES } from './plan-geometry.ts';
+import { choosePlanGeometry, PLAN_SHARES, ROW_GROUP } from './plan-geometry.ts';
 import type { PlanGeometry, PlanShare } from './plan-geometry.ts';
 
 /** What is known of the launches that a kernel will serve. */
@@ -64,7 +64,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   const launch = { tokens: hint.tokens, loadBytes: mostLoadBytes };
   const geometry: PlanGeometry = config.dispatchPlan
     ? choosePlanGeometry(config, target, launch)
-    : { ...chooseGeometry(config, target, launch), planShare: 'none', batchTokens: 0 };
+    : { ...chooseGeometry(config, target, launch), planShare: 'none' };
   return specializeTo(config, target, geometry, hint.padding === true);
 }
 
@@ -75,11 +75,12 @@ export function specializeTo(
   geometry: PlanGeometry,
   padding: boolean,
 ): KernelSpecialization {
-  const { loadBytes, planShare, batchTokens } = geometry;
+  const { loadBytes, planShare } = geometry;
+  const tokensPerBlock = geometry.threadsPerBlock / geometry.lanesPerToken;
   const isRanged = hasRange(config);
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
-  // Blocks that only count list no tiles.
+  // Blocks that leave a row behind list no tiles.
   const tileRows = planShare === 'alone' || planShare === 'last' ? (config.expertTiles ?? 0) : 0;
 
   const symbol = [
@@ -100,7 +101,6 @@ export function specializeTo(
     ...(geometry.searchesChunks ? ['chunks'] : []),
     ...(geometry.triggersEarly ? ['trigger'] : []),
     ...(planShare === 'none' ? [] : [`plan_${planShare}`]),
-    ...(batchTokens === 0 ? [] : [`batch${batchTokens}`]),
     ...(tileRows === 0 ? [] : [`tiles${tileRows}`]),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
@@ -128,13 +128,13 @@ export function specializeTo(
       ROUTER_EARLY_TRIGGER: Number(geometry.triggersEarly),
       ROUTER_THREADS: geometry.threadsPerBlock,
       ROUTER_PLAN: PLAN_SHARES.indexOf(planShare),
-      // Forms that count sort nothing, but share the text of those that do.
-      ROUTER_BATCH_TOKENS: Math.max(batchTokens, 1),
+      ROUTER_BLOCK_TOKENS: tokensPerBlock,
+      ROUTER_ROW_GROUP: ROW_GROUP,
       ROUTER_EXPERT_TILES: tileRows,
     },
     source: 'topk_gating_softmax',
     lanesPerToken: geometry.lanesPerToken,
-    tokensPerBlock: geometry.threadsPerBlock / geometry.lanesPerToken,
+    tokensPerBlock,
     threadsPerBlock: geometry.threadsPerBlock,
     loadBytes,
     searchesChunks: geometry.searchesChunks,

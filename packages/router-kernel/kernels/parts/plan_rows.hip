@@ -1,0 +1,170 @@
+// The plan of tokens that many blocks have routed. Each of those blocks leaves behind, as a row of the workspace, how many
+// slots of every expert it has, and for each slot how many slots of the same expert are before it in the block. A slot's
+// place follows: where its expert begins, and its expert's slots in the rows before, and in the row before it.
+
+#if ROUTER_PLAN
+namespace ROUTER_NAMESPACE {
+
+// Counts of four experts lie in a word, a byte each.
+constexpr u32 kCountWords = (kPlanExperts + 3) / 4;
+
+// The scratch memory of a plan. The number of arrived blocks is 0 before every launch, and is left so.
+struct Workspace {
+  u32* arrivals;  // [1], in 16 bytes
+  u32* counts;    // u8 [rows, 4 * kCountWords]
+  u8* ranks;      // [slots]
+};
+
+ROUTER_INLINE Workspace workspace_of(u32* workspace, u32 rows) {
+  u32* counts = workspace + 4;
+  return {workspace, counts, reinterpret_cast<u8*>(counts + static_cast<u64>(rows) * kCountWords)};
+}
+
+// The expert of a slot; kPlanExperts or more where it goes to none.
+ROUTER_INLINE u32 expert_of_slot(const void* ids, u64 slot) {
+#if ROUTER_IDS_BYTES == 8
+  return static_cast<u32>(static_cast<const i64*>(ids)[slot]);
+#else
+  return static_cast<const u32*>(ids)[slot];
+#endif
+}
+
+// So many take turns in adding up rows, each with a thread for every word of a row.
+constexpr u32 kAdders = kPlanThreads < kCountWords ? 1 : (kPlanThreads / kCountWords < 32 ? kPlanThreads / kCountWords : 32);
+// Rows whose slots are placed at once.
+constexpr u32 kRowGroup = ROUTER_ROW_GROUP;
+
+struct RowMemory {
+  ExpertPositions positions;
+  // Of expert 4 * word + byte, at byte * kCountWords + word, so that neighbouring threads add in different banks.
+  u32 totals[4 * kCountWords];
+  u32 inRowsBefore[4 * kCountWords];
+  // Where the next slot of an expert goes that a row has.
+  u32 next[kRowGroup][kPlanExperts];
+};
+
+ROUTER_INLINE u32 place_of_count(u32 expert) { return expert % 4 * kCountWords + expert / 4; }
+
+ROUTER_INLINE void clear_rows(RowMemory& memory) {
+  for (u32 i = thread_index(); i < 4 * kCountWords; i += kPlanThreads) {
+    memory.totals[i] = 0;
+    memory.inRowsBefore[i] = 0;
+  }
+}
+
+// Adds up the counts of all rows, and of those before `firstRow`. Both sums are cleared before.
+ROUTER_INLINE void add_up_counts(const u32* counts, u32 rows, u32 firstRow, RowMemory& memory) {
+  for (u32 i = thread_index(); i < kAdders * kCountWords; i += kPlanThreads) {
+    const u32 word = i % kCountWords;
+    const u32 adder = i / kCountWords;
+    u32 totals[4] = {0, 0, 0, 0};
+    u32 before[4] = {0, 0, 0, 0};
+#pragma unroll 8
+    for (u32 row = adder; row < rows; row += kAdders) {
+      const u32 four = counts[static_cast<u64>(row) * kCountWords + word];
+      const bool isBefore = row < firstRow;
+#pragma unroll
+      for (u32 byte = 0; byte < 4; byte++) {
+        const u32 count = four >> 8 * byte & 0xff;
+        totals[byte] += count;
+        before[byte] += isBefore ? count : 0;
+      }
+    }
+    if (adder < rows) {
+#pragma unroll
+      for (u32 byte = 0; byte < 4; byte++) add_to(&memory.totals[byte * kCountWords + word], totals[byte]);
+    }
+    if (adder < firstRow) {
+#pragma unroll
+      for (u32 byte = 0; byte < 4; byte++) add_to(&memory.inRowsBefore[byte * kCountWords + word], before[byte]);
+    }
+  }
+}
+
+// The slots of a group of rows that a thread reads: thread, thread + kPlanThreads, ...
+constexpr u32 kGroupSlots = kRowGroup * kBlockSlots;
+constexpr u32 kSlotsPerThread = (kGroupSlots + kPlanThreads - 1) / kPlanThreads;
+struct GroupSlots {
+  u32 experts[kSlotsPerThread];
+  u32 ranks[kSlotsPerThread];
+};
+
+// Reads the slots of the group that begins at `firstRow`, below `endSlot`.
+ROUTER_INLINE void load_group(const void* ids, const u8* ranks, u32 firstRow, u32 endSlot, GroupSlots& slots) {
+  const u32 first = firstRow * kBlockSlots;
+#pragma unroll
+  for (u32 i = 0; i < kSlotsPerThread; i++) {
+    const u32 inGroup = thread_index() + i * kPlanThreads;
+    const u32 slot = first + inGroup;
+    const bool isThere = inGroup < kGroupSlots && slot < endSlot;
+    slots.experts[i] = isThere ? expert_of_slot(ids, slot) : kPlanExperts;
+    slots.ranks[i] = isThere ? ranks[slot] : 0;
+  }
+}
+
+// Makes the plan of the rows [firstRow, endRow) of `rows`, and what all rows have in common: block `block` of `blocks`
+// its part of that. The first group of these rows is loaded, the counts are added up, and a barrier has passed since.
+ROUTER_INLINE void place_rows(RowMemory& memory, const void* ids, const Workspace& workspace, GroupSlots& slots,
+                              u32 firstRow, u32 endRow, u32 allSlots, const PlanOutputs& outputs, u32 block,
+                              u32 blocks) {
+  ExpertPositions& positions = memory.positions;
+  u32 next[kExpertsPerThread];
+  u32 own = 0;
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    const u32 expert = expert_of_thread(i);
+    next[i] = own;
+    own += expert < kPlanExperts ? memory.totals[place_of_count(expert)] : 0;
+  }
+  u32 used;
+  const u32 offset = sum_of_threads_before(own, positions.sums, &used);
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    const u32 expert = expert_of_thread(i);
+    if (expert >= kPlanExperts) break;
+    const u32 first = offset + next[i];
+    positions.offsets[expert] = first;
+    if (block == 0) outputs.expertOffsets[expert] = static_cast<i32>(first);
+    next[i] = first + memory.inRowsBefore[place_of_count(expert)];
+  }
+  if (thread_index() == 0) {
+    positions.offsets[kPlanExperts] = used;
+    if (block == 0) outputs.expertOffsets[kPlanExperts] = static_cast<i32>(used);
+  }
+
+  const u32 endSlot = smaller(endRow * kBlockSlots, allSlots);
+  for (u32 group = firstRow; group < endRow; group += kRowGroup) {
+    const u32 groupRows = smaller(kRowGroup, endRow - group);
+#pragma unroll
+    for (u32 i = 0; i < kExpertsPerThread; i++) {
+      const u32 expert = expert_of_thread(i);
+      if (expert >= kPlanExperts) break;
+      const u8* counts = reinterpret_cast<const u8*>(workspace.counts) + static_cast<u64>(group) * (4 * kCountWords);
+      for (u32 row = 0; row < groupRows; row++) {
+        memory.next[row][expert] = next[i];
+        // The row after the last asks for no more.
+        if (group + row + 1 < endRow) next[i] += counts[row * (4 * kCountWords) + expert];
+      }
+    }
+    block_barrier();
+    const u32 first = group * kBlockSlots;
+#pragma unroll
+    for (u32 i = 0; i < kSlotsPerThread; i++) {
+      const u32 inGroup = thread_index() + i * kPlanThreads;
+      if (slots.experts[i] >= kPlanExperts) continue;
+      const u32 row = inGroup / kBlockSlots;
+      outputs.sortedSlots[memory.next[row][slots.experts[i]] + slots.ranks[i]] = static_cast<i32>(first + inGroup);
+    }
+    if (group + kRowGroup >= endRow) break;
+    load_group(ids, workspace.ranks, group + kRowGroup, endSlot, slots);
+    block_barrier();
+  }
+  fill_unused(firstRow * kBlockSlots, endSlot, used, outputs.sortedSlots);
+#if ROUTER_EXPERT_TILES
+  block_barrier();
+  write_expert_tiles(positions, outputs, block, blocks);
+#endif
+}
+
+}  // namespace ROUTER_NAMESPACE
+#endif
