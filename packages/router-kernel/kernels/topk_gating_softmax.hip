@@ -133,14 +133,13 @@ ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 toke
     isDropped = isDropped || static_cast<u32>(winners[k]) < rangeStart || static_cast<u32>(winners[k]) >= rangeEnd;
 #endif
     winners[k] = isDropped ? -1 : winners[k];
+    if constexpr (kMakesPlan) {
+      if (!areIdsStored) note_winner(thread / kLanes, k, winners[k]);
+    }
     winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
   }
   store_weights(weights, row, winnerWeights);
-  if (!areIdsStored) {
-    store_ids(ids, row, winners);
-#pragma unroll
-    for (int k = 0; k < kTopK; k++) note_winner(thread / kLanes, k, winners[k]);
-  }
+  if (!areIdsStored) store_ids(ids, row, winners);
 #if ROUTER_TOKEN_EXPERT_INDICES
   store_token_expert_indices(tokenExpertIndices, row, tokens);
 #endif
@@ -166,7 +165,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   const u32 token = block_index() * kTokensPerBlock + thread / kLanes;
   // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the last
   // row again and store nothing.
-  const bool isRouted = kEndsWholeWaves ? token < tokens : !ROUTER_PLAN || tokens > 0;
+  const bool isRouted = kEndsWholeWaves ? token < tokens : !kMakesPlan || tokens > 0;
 #if ROUTER_PLAN
   begin_plan();
   // Whoever routes waits before it reads its row.

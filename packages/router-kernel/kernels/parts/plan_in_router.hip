@@ -7,6 +7,8 @@
 
 namespace ROUTER_NAMESPACE {
 
+constexpr bool kMakesPlan = ROUTER_PLAN != 0;
+
 #if ROUTER_PLAN
 
 struct PlanMemory {
@@ -106,17 +108,14 @@ ROUTER_INLINE void write_row(u32 tokens, const Workspace& workspace) {
     for (u32 word = 0; word + 1 < kRowWords; word++) rank += word < token / 32 ? count_bits(row[word]) : 0;
     workspace.ranks[firstSlot + slot] = static_cast<u8>(rank);
   }
-  for (u32 word = thread_index(); word < kCountWords; word += kPlanThreads) {
-    u32 four = 0;
+  u8* counts = reinterpret_cast<u8*>(workspace.counts) + static_cast<u64>(block_index()) * (4 * kCountWords);
+  for (u32 expert = thread_index(); expert < 4 * kCountWords; expert += kPlanThreads) {
+    u32 count = 0;
+    if (expert < kPlanExperts) {
 #pragma unroll
-    for (u32 byte = 0; byte < 4; byte++) {
-      if (4 * word + byte >= kPlanExperts) break;
-      u32 bits = 0;
-#pragma unroll
-      for (u32 i = 0; i < kRowWords; i++) bits += count_bits(batch.bits[(4 * word + byte) * kRowWords + i]);
-      four |= bits << 8 * byte;
+      for (u32 word = 0; word < kRowWords; word++) count += count_bits(batch.bits[expert * kRowWords + word]);
     }
-    workspace.counts[static_cast<u64>(block_index()) * kCountWords + word] = four;
+    counts[expert] = static_cast<u8>(count);
   }
 }
 
