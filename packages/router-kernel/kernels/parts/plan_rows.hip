@@ -52,31 +52,39 @@ ROUTER_INLINE void clear_rows(RowMemory& memory) {
   }
 }
 
+// Rows that a thread may add up in 16 bits: a row has no more than 128 slots of an expert.
+constexpr u32 kRowsInHalves = 256;
+
+// Adds the sums of four experts, in 16 bits each: of the first and third, and of the second and fourth.
+ROUTER_INLINE void add_halves(u32* sums, u32 word, u32 even, u32 odd) {
+  add_to(&sums[word], even & 0xffff);
+  add_to(&sums[kCountWords + word], odd & 0xffff);
+  add_to(&sums[2 * kCountWords + word], even >> 16);
+  add_to(&sums[3 * kCountWords + word], odd >> 16);
+}
+
 // Adds up the counts of all rows, and of those before `firstRow`. Both sums are cleared before.
 ROUTER_INLINE void add_up_counts(const u32* counts, u32 rows, u32 firstRow, RowMemory& memory) {
   for (u32 i = thread_index(); i < kAdders * kCountWords; i += kPlanThreads) {
     const u32 word = i % kCountWords;
-    const u32 adder = i / kCountWords;
-    u32 totals[4] = {0, 0, 0, 0};
-    u32 before[4] = {0, 0, 0, 0};
+    for (u32 first = i / kCountWords; first < rows; first += kAdders * kRowsInHalves) {
+      const u32 end = smaller(first + kAdders * kRowsInHalves, rows);
+      u32 even = 0;
+      u32 odd = 0;
+      u32 evenBefore = 0;
+      u32 oddBefore = 0;
 #pragma unroll 8
-    for (u32 row = adder; row < rows; row += kAdders) {
-      const u32 four = counts[static_cast<u64>(row) * kCountWords + word];
-      const bool isBefore = row < firstRow;
-#pragma unroll
-      for (u32 byte = 0; byte < 4; byte++) {
-        const u32 count = four >> 8 * byte & 0xff;
-        totals[byte] += count;
-        before[byte] += isBefore ? count : 0;
+      for (u32 row = first; row < end; row += kAdders) {
+        const u32 four = counts[static_cast<u64>(row) * kCountWords + word];
+        const u32 ofEven = four & 0x00ff00ff;
+        const u32 ofOdd = four >> 8 & 0x00ff00ff;
+        even += ofEven;
+        odd += ofOdd;
+        evenBefore += row < firstRow ? ofEven : 0;
+        oddBefore += row < firstRow ? ofOdd : 0;
       }
-    }
-    if (adder < rows) {
-#pragma unroll
-      for (u32 byte = 0; byte < 4; byte++) add_to(&memory.totals[byte * kCountWords + word], totals[byte]);
-    }
-    if (adder < firstRow) {
-#pragma unroll
-      for (u32 byte = 0; byte < 4; byte++) add_to(&memory.inRowsBefore[byte * kCountWords + word], before[byte]);
+      add_halves(memory.totals, word, even, odd);
+      if (first < firstRow) add_halves(memory.inRowsBefore, word, evenBefore, oddBefore);
     }
   }
 }

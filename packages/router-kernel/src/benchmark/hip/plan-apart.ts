@@ -1,4 +1,4 @@
-/** The baseline of the dispatch plan: the router alone, then the plan in launches of its own, none of which overlap. */
+/** The baseline of the dispatch plan: the router alone, then the plan in launches of its own, which do not overlap. */
 
 import { joinParts, loadLaunch, sharedPart } from '@switchyard/gpu';
 import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
@@ -57,7 +57,7 @@ export async function planApartContender(
     const description = { unit, symbol, threadsPerBlock: THREADS, arguments: PLAN_APART_ARGUMENTS };
     launches.set(step, await loadLaunch(driver, library, description));
   }
-  const route = await DeviceRoute.create(driver, library, configOf(shape), 0n, false);
+  const route = await DeviceRoute.create(driver, library, configOf(shape), 0n);
   return {
     name: 'plan_apart',
     planWorkspaceBytes: (tokens) => ARRIVALS_BYTES + blocksOf(tokens * topK).blocks * experts * 4,

@@ -34,7 +34,8 @@ export function placePlan(
   target: KernelTarget,
   { tokensPerBlock }: Pick<KernelSpecialization, 'tokensPerBlock'>,
 ): PlanPlacement {
-  const triggersEarly = target.vendor === 'nvidia';
+  // Small rows are of few tokens, whose launches are short; beside long ones the kernel after would only be in the way.
+  const triggersEarly = target.vendor === 'nvidia' && tokensPerBlock < 32;
   const symbol = [
     'dispatch_plan',
     `e${config.experts}`,

@@ -119,7 +119,7 @@ function measuredForm(
 }
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */
-function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
+export function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
   return hasEnoughChunks(config, lanes, loadBytes) && nextPowerOfTwo(config.topK) % lanes === 0;
 }
 

@@ -2,8 +2,15 @@
 
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
+import { ranksByChoice } from '../../derived-config.ts';
 import type { LaunchGeometry } from './launch-geometry.ts';
-import { chooseGeometry, fitLanes, lanesThatFitGroups, mostPerLane, wholeWaveLoadBytes } from './launch-geometry.ts';
+import {
+  canSearchChunks,
+  fitLanes,
+  lanesThatFitGroups,
+  mostPerLane,
+  wholeWaveLoadBytes,
+} from './launch-geometry.ts';
 
 /**
  * How much of the plan a routing launch makes; the place of each is its ROUTER_PLAN (parts/plan_in_router.hip). `'alone'`:
@@ -18,21 +25,22 @@ export interface PlanGeometry extends LaunchGeometry {
   readonly planShare: PlanShare;
 }
 
-/** Threads of a block that routes every token. */
-const ALONE_THREADS = 512;
 /** Threads of a block where each takes many registers. */
 const FEW_THREADS = 128;
 /** Threads of the blocks of the second launch. */
-export const PLACE_THREADS = 256;
+export const PLACE_THREADS = 512;
 /** Rows of the workspace whose slots a block places at once. */
 export const ROW_GROUP = 4;
 /** The most shared memory that a kernel may declare on every device. */
 const SHARED_BYTES = 48 * 1024;
 /** Counts and ranks in a row are bytes. */
 const MOST_ROW_TOKENS = 128;
-/** Up to this many tokens one block is the fastest, as measured on an H100; on AMD, where a second launch costs more. */
-const MOST_TOKENS_ALONE = { nvidia: 128, amd: 128 } as const;
-/** Up to this many slots the last block makes the plan. On NVIDIA a second launch, which overlaps, is the faster. */
+/**
+ * Up to so many slots and logits one block is the fastest, as measured on an H100; on AMD, where a second launch costs
+ * more, it is taken to be.
+ */
+const MOST_ALONE = { slots: 512, logits: 16384 };
+/** Up to so many slots the last block makes the plan. On NVIDIA a second launch, which overlaps, is the faster. */
 const MOST_SLOTS_OF_LAST_BLOCK = { nvidia: 0, amd: 8192 } as const;
 
 /** What is known of a launch: T, and the most bytes that the rows' alignment lets one load bring. */
@@ -43,68 +51,72 @@ interface Launch {
 
 /** Chooses how the plan of T tokens is made. */
 export function choosePlanGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
-  const alone = launch.tokens <= MOST_TOKENS_ALONE[target.vendor] ? aloneGeometry(config, target, launch) : null;
+  const { tokens } = launch;
+  const isFew = tokens * config.topK <= MOST_ALONE.slots && tokens * config.experts <= MOST_ALONE.logits;
+  const alone = isFew || tokens <= 1 ? aloneGeometry(config, target, launch) : null;
   if (alone !== null) return alone;
-  if (launch.tokens * config.topK <= MOST_SLOTS_OF_LAST_BLOCK[target.vendor]) return lastGeometry(config, launch);
+  if (tokens * config.topK <= MOST_SLOTS_OF_LAST_BLOCK[target.vendor]) return lastGeometry(config, launch);
   return rowsGeometry(config, target, launch);
 }
 
-/** One block with as many lanes for each token as it has; null where they are too few or shared memory is too small. */
+/** The shape of one block that routes every token; null where it would need too many threads or too much shared memory. */
 export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry | null {
   const isNvidia = target.vendor === 'nvidia';
-  const threadsPerBlock = isHeavy(config) ? FEW_THREADS : ALONE_THREADS;
-  const lanes = 2 ** Math.floor(Math.log2(threadsPerBlock / Math.max(launch.tokens, 1)));
-  const lanesPerToken = Math.max(Math.min(isNvidia ? 32 : 16, lanes), config.experts / mostPerLane(config));
-  const geometry = fitLanes(
-    config,
-    {
-      lanesPerToken,
-      threadsPerBlock,
-      loadBytes: isNvidia && lanesPerToken >= 32 ? wholeWaveLoadBytes(config, launch.loadBytes) : launch.loadBytes,
-      searchesChunks: false,
-      triggersEarly: isNvidia,
-    },
-    launch,
-  );
-  const tokens = threadsPerBlock / geometry.lanesPerToken;
+  const tokens = 2 ** Math.ceil(Math.log2(Math.max(launch.tokens, 1)));
+  // As few threads as keep a lane's share of the row small: every one of them costs time at every barrier.
+  const leastThreads = Math.min(isNvidia && (config.experts <= 128 || tokens > 8) ? 128 : 256, mostThreads(config));
+  const mostLanes = isNvidia ? 32 : 16;
+  const leastLanes = config.experts <= 32 || tokens > 64 ? 2 : 4;
+  const lanes = Math.max(Math.min(mostLanes, leastThreads / tokens), leastLanes);
+  const geometry = searchForm(config, launch, isNvidia, Math.min(lanes, mostLanes));
+  const { lanesPerToken } = geometry;
+  const threadsPerBlock = Math.max(leastThreads, lanesPerToken * tokens);
+  const blockTokens = threadsPerBlock / lanesPerToken;
   // The number of bits before each word, beside the words.
-  const needed = 1.5 * batchBytes(config, tokens) + positionBytes(config) + groupBytes(config, geometry);
-  return tokens >= launch.tokens && needed <= SHARED_BYTES ? { ...geometry, planShare: 'alone' } : null;
+  const needed = 1.5 * batchBytes(config, blockTokens) + positionBytes(config);
+  const form = { ...geometry, threadsPerBlock, triggersEarly: isNvidia };
+  const fits = needed + groupBytes(config, form) <= SHARED_BYTES;
+  return fits && threadsPerBlock <= mostThreads(config) ? { ...form, planShare: 'alone' } : null;
 }
 
 /** Blocks of a few tokens each, the last of which to arrive makes the plan. */
 export function lastGeometry(config: ResolvedRouterConfig, launch: Launch): PlanGeometry {
-  const geometry = fitLanes(
-    config,
-    {
-      lanesPerToken: Math.max(16, config.experts / mostPerLane(config)),
-      threadsPerBlock: isHeavy(config) ? FEW_THREADS : 256,
-      loadBytes: launch.loadBytes,
-      searchesChunks: false,
-      triggersEarly: false,
-    },
-    launch,
-  );
-  return { ...withinRow(geometry), planShare: 'last' };
+  const geometry = searchForm(config, launch, false, 16);
+  const threadsPerBlock = Math.min(256, mostThreads(config));
+  return { ...withinRow({ ...geometry, threadsPerBlock }), planShare: 'last' };
 }
 
 /** Blocks of more tokens than where there is no plan, so that there are fewer rows to add up. */
 export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
-  const usual = chooseGeometry(config, target, launch);
-  const isFew = launch.tokens < 4096;
-  const geometry = fitLanes(
+  const { tokens } = launch;
+  const isNvidia = target.vendor === 'nvidia';
+  const geometry = searchForm(config, launch, isNvidia, tokens <= 512 ? 8 : 4);
+  const threads = tokens <= 1024 ? 128 : tokens <= 4096 ? 256 : 512;
+  const threadsPerBlock = Math.min(threads, mostThreads(config));
+  const triggersEarly = isNvidia && tokens < 32768;
+  return { ...withinRow({ ...geometry, threadsPerBlock }), triggersEarly, planShare: 'rows' };
+}
+
+/** How the lanes of a token, `wanted` of them or the nearest number that can, search its row. */
+function searchForm(
+  config: ResolvedRouterConfig,
+  { loadBytes }: Launch,
+  mayUseChunks: boolean,
+  wanted: number,
+): LaunchGeometry {
+  const form = { threadsPerBlock: FEW_THREADS, searchesChunks: false, triggersEarly: false };
+  const ranksByLogit = config.topK <= 8 && !ranksByChoice(config);
+  const isLong = config.experts >= 128 && config.experts <= 64 * wanted;
+  if (mayUseChunks && ranksByLogit && isLong && wanted <= 4 && canSearchChunks(config, wanted, loadBytes)) {
+    return { ...form, lanesPerToken: wanted, loadBytes, searchesChunks: true };
+  }
+  const lanesPerToken = Math.max(wanted, config.experts / mostPerLane(config));
+  const isWholeWave = mayUseChunks && lanesPerToken >= 32;
+  return fitLanes(
     config,
-    {
-      ...usual,
-      lanesPerToken: Math.max(isFew ? 8 : usual.lanesPerToken, config.experts / mostPerLane(config)),
-      loadBytes: isFew ? launch.loadBytes : usual.loadBytes,
-      searchesChunks: usual.searchesChunks && !isFew,
-      triggersEarly: false,
-    },
-    launch,
+    { ...form, lanesPerToken, loadBytes: isWholeWave ? wholeWaveLoadBytes(config, loadBytes) : loadBytes },
+    { loadBytes },
   );
-  const threadsPerBlock = isHeavy(config) ? FEW_THREADS : Math.max(256, usual.threadsPerBlock);
-  return { ...withinRow({ ...geometry, threadsPerBlock }), planShare: 'rows' };
 }
 
 /** The same with no more tokens in a block than a row of the workspace can hold. */
@@ -133,7 +145,8 @@ function isGroupedInSharedMemory(config: ResolvedRouterConfig): boolean {
   return config.groups > 1 && lanesThatFitGroups(config, 16) === null;
 }
 
-/** Whether a thread takes so many registers, or so much shared memory, that blocks have to be small. */
-function isHeavy(config: ResolvedRouterConfig): boolean {
-  return config.topK > 10 || config.experts > 512 || isGroupedInSharedMemory(config);
+/** The most threads of a block: fewer where each takes many registers, or much shared memory. */
+function mostThreads(config: ResolvedRouterConfig): number {
+  const isHeavy = config.topK > 10 || config.experts > 512 || isGroupedInSharedMemory(config);
+  return isHeavy ? FEW_THREADS : 512;
 }
