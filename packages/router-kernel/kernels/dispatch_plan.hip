@@ -21,9 +21,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   const Workspace workspace = workspace_of(scratch, rows);
   GroupSlots group;
   load_group(readable, workspace.ranks, firstRow, smaller(endRow * kBlockSlots, slots), group);
-  add_up_counts(workspace.counts, rows, firstRow, memory);
-  block_barrier();
-  place_rows(memory, readable, workspace, group, firstRow, endRow, slots,
+  const ExpertCounts counted = count_rows(workspace.counts, rows, firstRow, memory);
+  place_rows(memory, readable, workspace, counted, group, firstRow, endRow, slots,
              {expertOffsets, sortedSlots, expertTiles, tileCapacity}, block_index(), blocks);
 }
 

@@ -137,9 +137,8 @@ ROUTER_INLINE void finish_plan(const void* ids, u32 tokens, u32* scratch, u32 bl
   receive_from_device();
   GroupSlots slots;
   load_group(ids, workspace.ranks, 0, tokens * kPlanTopK, slots);
-  add_up_counts(workspace.counts, blocks, 0, memory);
-  block_barrier();
-  place_rows(memory, ids, workspace, slots, 0, blocks, tokens * kPlanTopK, outputs, 0, 1);
+  const ExpertCounts counted = count_rows(workspace.counts, blocks, 0, memory);
+  place_rows(memory, ids, workspace, counted, slots, 0, blocks, tokens * kPlanTopK, outputs, 0, 1);
 }
 
 #else

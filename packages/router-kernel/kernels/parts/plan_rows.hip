@@ -89,6 +89,48 @@ ROUTER_INLINE void add_up_counts(const u32* counts, u32 rows, u32 firstRow, RowM
   }
 }
 
+// The slots of each of a thread's experts, in all rows and in those before.
+struct ExpertCounts {
+  u32 all[kExpertsPerThread];
+  u32 before[kExpertsPerThread];
+};
+
+// Up to so many rows, each thread reads what it needs to know of its own experts, without a detour.
+constexpr u32 kFewRows = 16;
+
+ROUTER_INLINE ExpertCounts count_few_rows(const u32* counts, u32 rows, u32 firstRow) {
+  ExpertCounts sums;
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    const u32 expert = expert_of_thread(i);
+    const u8* count = reinterpret_cast<const u8*>(counts) + expert;
+    sums.all[i] = 0;
+    sums.before[i] = 0;
+#pragma unroll
+    for (u32 row = 0; row < kFewRows; row++) {
+      const u32 found = row < rows && expert < kPlanExperts ? count[row * (4 * kCountWords)] : 0;
+      sums.all[i] += found;
+      sums.before[i] += row < firstRow ? found : 0;
+    }
+  }
+  return sums;
+}
+
+// For any number of rows. The memory is cleared.
+ROUTER_INLINE ExpertCounts count_rows(const u32* counts, u32 rows, u32 firstRow, RowMemory& memory) {
+  if (rows <= kFewRows) return count_few_rows(counts, rows, firstRow);
+  add_up_counts(counts, rows, firstRow, memory);
+  block_barrier();
+  ExpertCounts sums;
+#pragma unroll
+  for (u32 i = 0; i < kExpertsPerThread; i++) {
+    const u32 expert = expert_of_thread(i);
+    sums.all[i] = expert < kPlanExperts ? memory.totals[place_of_count(expert)] : 0;
+    sums.before[i] = expert < kPlanExperts ? memory.inRowsBefore[place_of_count(expert)] : 0;
+  }
+  return sums;
+}
+
 // The slots of a group of rows that a thread reads: thread, thread + kPlanThreads, ...
 constexpr u32 kGroupSlots = kRowGroup * kBlockSlots;
 constexpr u32 kSlotsPerThread = (kGroupSlots + kPlanThreads - 1) / kPlanThreads;
@@ -110,19 +152,18 @@ ROUTER_INLINE void load_group(const void* ids, const u8* ranks, u32 firstRow, u3
   }
 }
 
-// Makes the plan of the rows [firstRow, endRow) of `rows`, and what all rows have in common: block `block` of `blocks`
-// its part of that. The first group of these rows is loaded, the counts are added up, and a barrier has passed since.
-ROUTER_INLINE void place_rows(RowMemory& memory, const void* ids, const Workspace& workspace, GroupSlots& slots,
-                              u32 firstRow, u32 endRow, u32 allSlots, const PlanOutputs& outputs, u32 block,
-                              u32 blocks) {
+// Makes the plan of the rows [firstRow, endRow), whose first group is loaded, and what all rows have in common: block
+// `block` of `blocks` its part of that.
+ROUTER_INLINE void place_rows(RowMemory& memory, const void* ids, const Workspace& workspace,
+                              const ExpertCounts& counted, GroupSlots& slots, u32 firstRow, u32 endRow, u32 allSlots,
+                              const PlanOutputs& outputs, u32 block, u32 blocks) {
   ExpertPositions& positions = memory.positions;
   u32 next[kExpertsPerThread];
   u32 own = 0;
 #pragma unroll
   for (u32 i = 0; i < kExpertsPerThread; i++) {
-    const u32 expert = expert_of_thread(i);
     next[i] = own;
-    own += expert < kPlanExperts ? memory.totals[place_of_count(expert)] : 0;
+    own += counted.all[i];
   }
   u32 used;
   const u32 offset = sum_of_threads_before(own, positions.sums, &used);
@@ -133,7 +174,7 @@ ROUTER_INLINE void place_rows(RowMemory& memory, const void* ids, const Workspac
     const u32 first = offset + next[i];
     positions.offsets[expert] = first;
     if (block == 0) outputs.expertOffsets[expert] = static_cast<i32>(first);
-    next[i] = first + memory.inRowsBefore[place_of_count(expert)];
+    next[i] = first + counted.before[i];
   }
   if (thread_index() == 0) {
     positions.offsets[kPlanExperts] = used;

@@ -66,7 +66,7 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
   // As few threads as keep a lane's share of the row small: every one of them costs time at every barrier.
   const leastThreads = Math.min(isNvidia && (config.experts <= 128 || tokens > 8) ? 128 : 256, mostThreads(config));
   const mostLanes = isNvidia ? 32 : 16;
-  const leastLanes = config.experts <= 32 || tokens > 64 ? 2 : 4;
+  const leastLanes = config.experts <= 32 ? 2 : 4;
   const lanes = Math.max(Math.min(mostLanes, leastThreads / tokens), leastLanes);
   const geometry = searchForm(config, launch, isNvidia, Math.min(lanes, mostLanes));
   const { lanesPerToken } = geometry;
