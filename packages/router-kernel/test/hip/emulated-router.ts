@@ -25,8 +25,13 @@ import type { KernelSpecialization } from '../../src/hip/kernel/specialization.t
 /** Elements after each output that must come out as they went in. */
 const GUARD = 16;
 
-/** Chooses the kernel form of a call. */
-export type ChooseForm = typeof specialize;
+/** How dispatch plans are made. */
+export interface PlanForm {
+  /** Chooses the kernel form of a call. Defaults to what the package chooses. */
+  readonly chooseForm?: typeof specialize;
+  /** The most blocks of a plan's second launch. Defaults to the package's. */
+  readonly mostBlocks?: number;
+}
 
 /** Makes emulated routers for one kind of AMD GPU; objects are kept in a folder until `dispose`. */
 export class Emulator {
@@ -36,11 +41,8 @@ export class Emulator {
     this.#kernels = new KernelEmulator(target);
   }
 
-  /**
-   * @param tokensHint stands in for T when the launch geometry is chosen; of a router with a plan T itself decides, unless
-   * `chooseForm` does
-   */
-  createRouter(config: RouterConfig, tokensHint: number, chooseForm: ChooseForm = specialize): Router {
+  /** @param tokensHint stands in for T when the launch geometry is chosen; where there is a plan, T itself decides */
+  createRouter(config: RouterConfig, tokensHint: number, { chooseForm = specialize, mostBlocks }: PlanForm = {}): Router {
     const resolved = resolveRouterConfig(config);
     const { target } = this.#kernels;
     let isDisposed = false;
@@ -101,7 +103,7 @@ export class Emulator {
           arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
           threadsPerBlock: placement.threadsPerBlock,
         });
-        plan.place(kernel, ids);
+        plan.place(kernel, ids, mostBlocks);
       }
       return { ...output, dispatchPlan: plan.read() };
     };
@@ -153,8 +155,8 @@ class EmulatedPlan {
     return [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#workspace, this.#tileCapacity, blocks];
   }
 
-  place(kernel: EmulatedKernel, ids: ExpertIds): void {
-    const { rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens);
+  place(kernel: EmulatedKernel, ids: ExpertIds, mostBlocks?: number): void {
+    const { rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens, mostBlocks);
     const outputs = [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#tileCapacity];
     const slots = this.#tokens * this.#config.topK;
     kernel(blocks, ids, this.#workspace, ...outputs, slots, rows, rowsPerBlock, blocks);

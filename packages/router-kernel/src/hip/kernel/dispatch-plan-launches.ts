@@ -70,9 +70,13 @@ export function placePlan(
 const MOST_BLOCKS = 128;
 
 /** The launch that follows a routing launch of T tokens. */
-export function placementLaunch({ tokensPerBlock }: KernelSpecialization, tokens: number): PlanPlacementLaunch {
+export function placementLaunch(
+  { tokensPerBlock }: KernelSpecialization,
+  tokens: number,
+  mostBlocks = MOST_BLOCKS,
+): PlanPlacementLaunch {
   const rows = Math.ceil(tokens / tokensPerBlock);
-  const rowsPerBlock = Math.ceil(rows / MOST_BLOCKS);
+  const rowsPerBlock = Math.ceil(rows / mostBlocks);
   return { rows, rowsPerBlock, blocks: Math.ceil(rows / rowsPerBlock) };
 }
 
