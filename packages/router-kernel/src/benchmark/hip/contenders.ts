@@ -26,7 +26,14 @@ export interface ContenderBuffers {
  * `'switchyard_ordinary'` is this package's kernel without launches that overlap the kernel before; `'switchyard_plan'`
  * makes the dispatch plan too, and `'plan_apart'` makes it after routing, in launches of its own.
  */
-export type ContenderName = 'switchyard' | 'switchyard_ordinary' | 'switchyard_plan' | 'plan_apart' | Baseline;
+export type ContenderName = (typeof CONTENDERS)[number];
+export const CONTENDERS = [
+  'switchyard',
+  'switchyard_ordinary',
+  'switchyard_plan',
+  'plan_apart',
+  ...BASELINES,
+] as const;
 
 /** A kernel that can be launched on a shape. */
 export interface Contender {
@@ -38,23 +45,35 @@ export interface Contender {
   enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
 }
 
-/** Every contender that takes a shape; this package's kernel first. */
+/**
+ * The contenders that take a shape, in their order.
+ *
+ * @param names those that are wanted. Defaults to all
+ */
 export async function contendersFor(
   shape: BenchmarkShape,
   driver: GpuDriver,
   library: KernelLibrary,
+  names: readonly ContenderName[] = CONTENDERS,
 ): Promise<readonly Contender[]> {
-  const contenders = [
-    await ownContender('switchyard', shape, driver, library),
-    await ownContender('switchyard_ordinary', shape, driver, library),
-    await plannedContender(shape, driver, library),
-    await planApartContender(shape, driver, library),
-  ];
-  for (const baseline of BASELINES) {
-    const contender = await baselineContender(baseline, shape, driver, library);
+  const contenders: Contender[] = [];
+  for (const name of CONTENDERS.filter((one) => names.includes(one))) {
+    const contender = await contenderOf(name, shape, driver, library);
     if (contender !== null) contenders.push(contender);
   }
   return contenders;
+}
+
+function contenderOf(
+  name: ContenderName,
+  shape: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<Contender | null> {
+  if (name === 'switchyard_plan') return plannedContender(shape, driver, library);
+  if (name === 'plan_apart') return planApartContender(shape, driver, library);
+  if (name === 'switchyard' || name === 'switchyard_ordinary') return ownContender(name, shape, driver, library);
+  return baselineContender(name, shape, driver, library);
 }
 
 /** This package's kernel. */

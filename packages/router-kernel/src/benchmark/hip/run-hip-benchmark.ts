@@ -8,7 +8,7 @@ import { openRouterLibrary } from '../../hip/router-library.ts';
 import { benchmarkLogits } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { contendersFor } from './contenders.ts';
-import type { Contender } from './contenders.ts';
+import type { Contender, ContenderName } from './contenders.ts';
 import { measureCopies, turnsOf } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
 import { readyContender } from './ready-contender.ts';
@@ -44,7 +44,9 @@ export interface HipBenchmarkOptions {
   /** The commit, where git is not to be asked. */
   readonly commit?: string | undefined;
   readonly signal?: AbortSignal;
-  /** Gives the contenders of a shape. Defaults to the router's kernel, the baselines and an empty kernel. */
+  /** Whom to time. Defaults to all. */
+  readonly contenders?: readonly ContenderName[] | undefined;
+  /** Gives the contenders of a shape, whatever `contenders` says. Defaults to those of this package. */
   readonly contendersOf?: (shape: BenchmarkShape) => Promise<readonly Contender[]>;
 }
 
@@ -75,7 +77,8 @@ export async function runHipBenchmark(driver: GpuDriver, options: HipBenchmarkOp
   try {
     await benchmarkCopy(benchmark, driver, stream, copyBytes);
     for (const shape of shapes) {
-      const contenders = await (options.contendersOf?.(shape) ?? contendersFor(shape, driver, library));
+      const contenders = await (options.contendersOf?.(shape) ??
+        contendersFor(shape, driver, library, options.contenders));
       const runs: ReadonlyArray<readonly [number, CacheState]> = [
         ...tokens.map((count) => [count, 'warm'] as const),
         ...tokens
