@@ -9,7 +9,9 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
-static_assert(kTokensPerBlock == ROUTER_BLOCK_TOKENS, "the host counts a block's tokens as the kernel does");
+// A block may take several times as many tokens, one after the other.
+constexpr int kTurns = ROUTER_BLOCK_TOKENS / kTokensPerBlock;
+static_assert(kTurns * kTokensPerBlock == ROUTER_BLOCK_TOKENS, "a block takes its tokens in whole turns");
 static_assert(!kHasChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
                               (kSearchesChunks || kSearchesValues)),
               "chunks need whole loads and a share of the best chunks for each lane");
@@ -87,7 +89,7 @@ ROUTER_INLINE bool store_ids_by_value(const u8* row, const u32* words, u32 lane,
     const i32 expert = expert_held(held, logits[k]);
     if (expert < 0) continue;
     store_id(ids, static_cast<u64>(token) * COUNT + k, isPadding ? -1 : expert);
-    note_winner(thread_index() / kLanes, k, isPadding ? -1 : expert);
+    note_winner(token, k, isPadding ? -1 : expert);
   }
   return true;
 }
@@ -134,7 +136,7 @@ ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 toke
 #endif
     winners[k] = isDropped ? -1 : winners[k];
     if constexpr (kMakesPlan) {
-      if (!areIdsStored) note_winner(thread / kLanes, k, winners[k]);
+      if (!areIdsStored) note_winner(token, k, winners[k]);
     }
     winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
   }
@@ -162,20 +164,28 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   // the wait for the kernel before.
   const u32 thread = thread_index();
   const u32 lane = thread % kLanes;
-  const u32 token = block_index() * kTokensPerBlock + thread / kLanes;
-  // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the last
-  // row again and store nothing.
-  const bool isRouted = kEndsWholeWaves ? token < tokens : !kMakesPlan || tokens > 0;
+  const u32 first = block_index() * (kTurns * kTokensPerBlock) + thread / kLanes;
 #if ROUTER_PLAN
   begin_plan();
-  // Whoever routes waits before it reads its row.
-  if (!isRouted) once_kernel_before_is_done(static_cast<const u8*>(logits));
+#pragma unroll 1
+  for (u32 token = first; token < first + kTurns * kTokensPerBlock; token += kTokensPerBlock)
+#else
+  const u32 token = first;
 #endif
-  if (isRouted) {
-    const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
-    const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<u64>(row) * rowBytes;
-    route_row(rowLogits, thread, lane, token, row, weights, ids, tokens, routedScalingFactor, rangeStart, rangeEnd,
-              tokenExpertIndices, correctionBias, paddingMask, rowCount);
+  {
+    // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the
+    // last row again and store nothing.
+    const bool isRouted = kEndsWholeWaves ? token < tokens : !kMakesPlan || tokens > 0;
+#if ROUTER_PLAN
+    // Whoever routes waits before it reads its row.
+    if (!isRouted) once_kernel_before_is_done(static_cast<const u8*>(logits));
+#endif
+    if (isRouted) {
+      const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
+      const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<u64>(row) * rowBytes;
+      route_row(rowLogits, thread, lane, token, row, weights, ids, tokens, routedScalingFactor, rangeStart, rangeEnd,
+                tokenExpertIndices, correctionBias, paddingMask, rowCount);
+    }
   }
 #if ROUTER_PLAN
   finish_plan(ids, tokens, workspace, blocks, {expertOffsets, sortedSlots, expertTiles, tileCapacity});

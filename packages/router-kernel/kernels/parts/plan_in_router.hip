@@ -35,10 +35,11 @@ ROUTER_INLINE void begin_plan() {
 
 #endif
 
-// Winner k of the block's token number `token`; -1 where the slot belongs to no expert.
+// Winner k of a token of the block; -1 where the slot belongs to no expert.
 ROUTER_INLINE void note_winner(u32 token, u32 k, i32 expert) {
 #if ROUTER_PLAN
-  note_slot(plan_memory().batch, token * kTopK + k, static_cast<u32>(expert));
+  const u32 inBlock = token - block_index() * kBlockTokens;
+  note_slot(plan_memory().batch, inBlock * kTopK + k, static_cast<u32>(expert));
 #endif
 }
 

@@ -23,6 +23,8 @@ export type PlanShare = (typeof PLAN_SHARES)[number];
 /** The shape of a routing launch that makes a plan, or part of one. */
 export interface PlanGeometry extends LaunchGeometry {
   readonly planShare: PlanShare;
+  /** How many times a block takes tokens. */
+  readonly turns: number;
 }
 
 /** Threads of a block where each takes many registers. */
@@ -35,6 +37,8 @@ export const ROW_GROUP = 4;
 const SHARED_BYTES = 48 * 1024;
 /** Counts and ranks in a row are bytes. */
 const MOST_ROW_TOKENS = 128;
+/** More turns would leave multiprocessors without a block. */
+const MOST_TURNS = 4;
 /**
  * Up to so many slots and logits one block is the fastest, as measured on an H100; on AMD, where a second launch costs
  * more, it is taken to be.
@@ -76,14 +80,14 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
   const needed = 1.5 * batchBytes(config, blockTokens) + positionBytes(config);
   const form = { ...geometry, threadsPerBlock, triggersEarly: isNvidia };
   const fits = needed + groupBytes(config, form) <= SHARED_BYTES;
-  return fits && threadsPerBlock <= mostThreads(config) ? { ...form, planShare: 'alone' } : null;
+  return fits && threadsPerBlock <= mostThreads(config) ? { ...form, planShare: 'alone', turns: 1 } : null;
 }
 
 /** Blocks of a few tokens each, the last of which to arrive makes the plan. */
 export function lastGeometry(config: ResolvedRouterConfig, launch: Launch): PlanGeometry {
   const geometry = searchForm(config, launch, false, 16);
   const threadsPerBlock = Math.min(256, mostThreads(config));
-  return { ...withinRow({ ...geometry, threadsPerBlock }), planShare: 'last' };
+  return { ...withinRow({ ...geometry, threadsPerBlock }), planShare: 'last', turns: 1 };
 }
 
 /** Blocks of more tokens than where there is no plan, so that there are fewer rows to add up. */
@@ -93,8 +97,11 @@ export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget,
   const geometry = searchForm(config, launch, isNvidia, tokens <= 512 ? 8 : 4);
   const threads = tokens <= 1024 ? 128 : tokens <= 4096 ? 256 : 512;
   const threadsPerBlock = Math.min(threads, mostThreads(config));
-  const triggersEarly = isNvidia && tokens < 32768;
-  return { ...withinRow({ ...geometry, threadsPerBlock }), triggersEarly, planShare: 'rows' };
+  const form = withinRow({ ...geometry, threadsPerBlock, triggersEarly: isNvidia && tokens < 32768 });
+  // As many tokens in a row of the workspace as those forms have that take few lanes for each.
+  const wanted = tokens <= 512 ? 16 : tokens <= 1024 ? 32 : tokens <= 4096 ? 64 : MOST_ROW_TOKENS;
+  const turns = Math.min(MOST_TURNS, Math.max(1, (wanted * form.lanesPerToken) / form.threadsPerBlock));
+  return { ...form, planShare: 'rows', turns };
 }
 
 /** How the lanes of a token, `wanted` of them or the nearest number that can, search its row. */
@@ -106,7 +113,7 @@ function searchForm(
 ): LaunchGeometry {
   const form = { threadsPerBlock: FEW_THREADS, searchesChunks: false, triggersEarly: false };
   const ranksByLogit = config.topK <= 8 && !ranksByChoice(config);
-  const isLong = config.experts >= 128 && config.experts <= 64 * wanted;
+  const isLong = config.experts >= 128 && config.experts <= 128 * wanted;
   if (mayUseChunks && ranksByLogit && isLong && wanted <= 4 && canSearchChunks(config, wanted, loadBytes)) {
     return { ...form, lanesPerToken: wanted, loadBytes, searchesChunks: true };
   }

@@ -64,7 +64,7 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   const launch = { tokens: hint.tokens, loadBytes: mostLoadBytes };
   const geometry: PlanGeometry = config.dispatchPlan
     ? choosePlanGeometry(config, target, launch)
-    : { ...chooseGeometry(config, target, launch), planShare: 'none' };
+    : { ...chooseGeometry(config, target, launch), planShare: 'none', turns: 1 };
   return specializeTo(config, target, geometry, hint.padding === true);
 }
 
@@ -76,7 +76,7 @@ export function specializeTo(
   padding: boolean,
 ): KernelSpecialization {
   const { loadBytes, planShare } = geometry;
-  const tokensPerBlock = geometry.threadsPerBlock / geometry.lanesPerToken;
+  const tokensPerBlock = (geometry.turns * geometry.threadsPerBlock) / geometry.lanesPerToken;
   const isRanged = hasRange(config);
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
@@ -101,6 +101,7 @@ export function specializeTo(
     ...(geometry.searchesChunks ? ['chunks'] : []),
     ...(geometry.triggersEarly ? ['trigger'] : []),
     ...(planShare === 'none' ? [] : [`plan_${planShare}`]),
+    ...(geometry.turns === 1 ? [] : [`turns${geometry.turns}`]),
     ...(tileRows === 0 ? [] : [`tiles${tileRows}`]),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
