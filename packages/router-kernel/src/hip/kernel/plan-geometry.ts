@@ -80,7 +80,8 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
   const needed = 1.5 * batchBytes(config, blockTokens) + positionBytes(config);
   const form = { ...geometry, threadsPerBlock, triggersEarly: isNvidia };
   const fits = needed + groupBytes(config, form) <= SHARED_BYTES;
-  return fits && threadsPerBlock <= mostThreads(config) ? { ...form, planShare: 'alone', turns: 1 } : null;
+  const most = Math.min(mostThreads(config), geometry.searchesChunks ? 512 : 256);
+  return fits && threadsPerBlock <= most ? { ...form, planShare: 'alone', turns: 1 } : null;
 }
 
 /** Blocks of a few tokens each, the last of which to arrive makes the plan. */
@@ -99,7 +100,7 @@ export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget,
   const threadsPerBlock = Math.min(threads, mostThreads(config));
   const form = withinRow({ ...geometry, threadsPerBlock, triggersEarly: isNvidia && tokens < 32768 });
   // As many tokens in a row of the workspace as those forms have that take few lanes for each.
-  const wanted = tokens <= 512 ? 16 : tokens <= 1024 ? 32 : tokens <= 4096 ? 64 : MOST_ROW_TOKENS;
+  const wanted = tokens <= 128 ? 1 : tokens <= 512 ? 16 : tokens <= 1024 ? 32 : tokens <= 4096 ? 64 : MOST_ROW_TOKENS;
   const turns = Math.min(MOST_TURNS, Math.max(1, (wanted * form.lanesPerToken) / form.threadsPerBlock));
   return { ...form, planShare: 'rows', turns };
 }
