@@ -17,11 +17,7 @@ import { isTypedArray } from './typed-arrays.ts';
  * @param tiles the row tiles to list, whose `experts` are E. Defaults to none
  * @throws InvalidArgumentError for an id that is neither -1 nor in range
  */
-export function buildDispatchPlan(
-  ids: ExpertIds,
-  experts: number,
-  tiles: ExpertTileShape | null = null,
-): DispatchPlan {
+export function buildDispatchPlan(ids: ExpertIds, experts: number, tiles: ExpertTileShape | null = null): DispatchPlan {
   const plan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(ids.length) };
   buildDispatchPlanInto(idsAsI32(ids), ids.length, plan);
   if (tiles === null) return plan;

@@ -248,7 +248,8 @@ function tilesOption({ dispatchPlan, expertTiles }: RouterConfig): ExpertTileRow
     throw new InvalidConfigError('expertTiles', expertTiles, message);
   }
   if (dispatchPlan !== true) {
-    const message = 'expertTiles are part of the dispatch plan, which this configuration does not ask for. Set dispatchPlan to true.';
+    const message =
+      'expertTiles are part of the dispatch plan, which this configuration does not ask for. Set dispatchPlan to true.';
     throw new InvalidConfigError('expertTiles', expertTiles, message);
   }
   return expertTiles;

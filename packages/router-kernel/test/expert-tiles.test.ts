@@ -52,7 +52,10 @@ describe('expert tiles', () => {
         }
         for (const [expert, positions] of covered.entries()) {
           const [first = 0, end = 0] = plan.expertOffsets.subarray(expert, expert + 2);
-          assert.deepEqual(positions, Array.from({ length: end - first }, (_, i) => first + i));
+          assert.deepEqual(
+            positions,
+            Array.from({ length: end - first }, (_, i) => first + i),
+          );
         }
         assert.deepEqual(
           [...activeExperts.subarray(0, active)],
@@ -95,7 +98,9 @@ describe('expert tiles', () => {
 /** The most tiles, by trying how many rows each expert in turn may take. */
 function mostTiles(experts: number, topK: number, tokens: number, height: number): number {
   let best = new Map([[0, 0]]);
-  const choices = [...new Set([0, 1, tokens, ...Array.from({ length: tokens }, (_, i) => i).filter((n) => n % height === 1)])];
+  const choices = [
+    ...new Set([0, 1, tokens, ...Array.from({ length: tokens }, (_, i) => i).filter((n) => n % height === 1)]),
+  ];
   for (let expert = 0; expert < experts; expert++) {
     const next = new Map<number, number>();
     for (const [used, tiles] of best) {

@@ -3,7 +3,15 @@
  * and options that have gone wrong in one of them. Everything is deterministic.
  */
 
-import type { ExpertTileRows, IdsDtype, Logits, LogitsDtype, RouteOptions, RouterConfig, Scoring } from '../contract.ts';
+import type {
+  ExpertTileRows,
+  IdsDtype,
+  Logits,
+  LogitsDtype,
+  RouteOptions,
+  RouterConfig,
+  Scoring,
+} from '../contract.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normalLogits, PATTERN_COUNT, patternedLogits } from './row-patterns.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -403,7 +411,8 @@ function planCases(level: SuiteLevel): ContractCase[] {
         dispatchPlan: true,
         logitsDtype: rotate(DTYPES, turn + i),
         idsDtype: rotate(IDS_DTYPES, turn + Math.floor(i / 2)),
-        ...(turn % 3 === 1 && i % 2 === 1 && { expertRange: [Math.floor(experts / 4), Math.ceil(experts / 2)] as const }),
+        ...(turn % 3 === 1 &&
+          i % 2 === 1 && { expertRange: [Math.floor(experts / 4), Math.ceil(experts / 2)] as const }),
       };
       const most = Math.max(...tokens);
       return makeCase('dispatch plans', config, [

@@ -5,7 +5,14 @@ import type { EmulatedKernel, EmulatedValue } from '@switchyard/gpu/testing';
 import type { KernelTarget } from '@switchyard/gpu';
 import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
 import { expertTileCapacity, expertTilesLength, tileShapeOf, viewExpertTiles } from '../../src/expert-tiles.ts';
-import type { DispatchPlan, ExpertIds, ResolvedRouterConfig, Router, RouterConfig, RouterOutput } from '../../src/contract.ts';
+import type {
+  DispatchPlan,
+  ExpertIds,
+  ResolvedRouterConfig,
+  Router,
+  RouterConfig,
+  RouterOutput,
+} from '../../src/contract.ts';
 import { DisposedError } from '../../src/errors.ts';
 import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
@@ -42,7 +49,11 @@ export class Emulator {
   }
 
   /** @param tokensHint stands in for T when the launch geometry is chosen; where there is a plan, T itself decides */
-  createRouter(config: RouterConfig, tokensHint: number, { chooseForm = specialize, mostBlocks }: PlanForm = {}): Router {
+  createRouter(
+    config: RouterConfig,
+    tokensHint: number,
+    { chooseForm = specialize, mostBlocks }: PlanForm = {},
+  ): Router {
     const resolved = resolveRouterConfig(config);
     const { target } = this.#kernels;
     let isDisposed = false;
@@ -165,7 +176,12 @@ class EmulatedPlan {
   read(): DispatchPlan {
     const guarded = { expertOffsets: this.#expertOffsets, sortedSlots: this.#sortedSlots };
     checkGuards({ ...guarded, expertTiles: this.#expertTiles, workspace: this.#workspace });
-    if (this.#workspace.subarray(0, this.#workspace.length - GUARD).subarray(0, ARRIVALS_BYTES).some(Boolean)) {
+    if (
+      this.#workspace
+        .subarray(0, this.#workspace.length - GUARD)
+        .subarray(0, ARRIVALS_BYTES)
+        .some(Boolean)
+    ) {
       throw new RangeError('The launch leaves arrivals behind.');
     }
     const tiles = tileShapeOf(this.#config);

@@ -20,7 +20,8 @@ describe('the dispatch plan of the HIP kernels, emulated as gfx942', function ()
     it(`is the contract's where ${name} makes it`, async () => {
       // Neither E nor K is a power of two, ids are 64-bit, and there are tiles.
       const cases = contractCases('smoke').filter(
-        ({ section, config }) => section === 'dispatch plans' && config.experts === 60 && config.expertRange === undefined,
+        ({ section, config }) =>
+          section === 'dispatch plans' && config.experts === 60 && config.expertRange === undefined,
       );
       await checkPlanForm(emulator, form, cases);
     });

@@ -53,7 +53,11 @@ function swap(values: { [index: number]: number | bigint }, a: number, b: number
 
 /** A resolved configuration as one to make another router with. */
 function asConfig({ correctionBias, expertTiles, ...config }: ResolvedRouterConfig): RouterConfig {
-  return { ...config, ...(correctionBias !== null && { correctionBias }), ...(expertTiles !== null && { expertTiles }) };
+  return {
+    ...config,
+    ...(correctionBias !== null && { correctionBias }),
+    ...(expertTiles !== null && { expertTiles }),
+  };
 }
 
 function sectionsOf({ failures }: ContractSuiteResult): Set<string> {

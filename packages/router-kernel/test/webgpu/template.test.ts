@@ -8,7 +8,12 @@ import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-s
 
 const PACKAGE = new URL('../../', import.meta.url);
 const STEPS = Object.values(ROUTER_STEPS).flat();
-const PARTS = [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), CAREFUL_SEARCH_WGSL, ...PLAN_PARTS, ...TILES_PARTS];
+const PARTS = [
+  ...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part),
+  CAREFUL_SEARCH_WGSL,
+  ...PLAN_PARTS,
+  ...TILES_PARTS,
+];
 
 describe('WGSL templates', () => {
   it('are embedded as they are in kernels/: else run npm run kernels', () => {

@@ -27,13 +27,7 @@ export interface ContenderBuffers {
  * makes the dispatch plan too, and `'plan_apart'` makes it after routing, in launches of its own.
  */
 export type ContenderName = (typeof CONTENDERS)[number];
-export const CONTENDERS = [
-  'switchyard',
-  'switchyard_ordinary',
-  'switchyard_plan',
-  'plan_apart',
-  ...BASELINES,
-] as const;
+export const CONTENDERS = ['switchyard', 'switchyard_ordinary', 'switchyard_plan', 'plan_apart', ...BASELINES] as const;
 
 /** A kernel that can be launched on a shape. */
 export interface Contender {
@@ -97,11 +91,7 @@ export async function ownContender(
 }
 
 /** This package's kernels with the dispatch plan. */
-async function plannedContender(
-  shape: BenchmarkShape,
-  driver: GpuDriver,
-  library: KernelLibrary,
-): Promise<Contender> {
+async function plannedContender(shape: BenchmarkShape, driver: GpuDriver, library: KernelLibrary): Promise<Contender> {
   const route = await DeviceRoute.create(driver, library, { ...configOf(shape), dispatchPlan: true }, 0n);
   return {
     name: 'switchyard_plan',

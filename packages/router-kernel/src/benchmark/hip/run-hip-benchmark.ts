@@ -15,9 +15,7 @@ import { readyContender } from './ready-contender.ts';
 import type { BufferSet, ReadyContender } from './ready-contender.ts';
 
 /** T of each shape's table. */
-export const BENCHMARK_TOKENS: readonly number[] = [
-  1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 65536,
-];
+export const BENCHMARK_TOKENS: readonly number[] = [1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 65536];
 
 /** gpt-oss-120b first; then f32 logits, DeepSeek-V3, OLMoE, Kimi-K2, gpt-oss-20b, Mixtral and Qwen3. */
 export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [

@@ -4,13 +4,7 @@ import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { ranksByChoice } from '../../derived-config.ts';
 import type { LaunchGeometry } from './launch-geometry.ts';
-import {
-  canSearchChunks,
-  fitLanes,
-  lanesThatFitGroups,
-  mostPerLane,
-  wholeWaveLoadBytes,
-} from './launch-geometry.ts';
+import { canSearchChunks, fitLanes, lanesThatFitGroups, mostPerLane, wholeWaveLoadBytes } from './launch-geometry.ts';
 
 /**
  * How much of the plan a routing launch makes; the place of each is its ROUTER_PLAN (parts/plan_in_router.hip). `'alone'`:
