@@ -23,8 +23,9 @@ function deal(rows: readonly number[], tokens: number, topK: number): Int32Array
   const ids = new Int32Array(tokens * topK).fill(-1);
   const taken = new Uint8Array(tokens);
   let next = 0;
+  if (tokens === 0) return ids;
   for (const [expert, count] of rows.entries()) {
-    for (let i = 0; i < count && tokens > 0; i++) {
+    for (let i = 0; i < count; i++) {
       const token = next++ % tokens;
       const slot = taken[token] ?? 0;
       if (slot === topK) continue;

@@ -160,7 +160,7 @@ describe('the contract suite catches', () => {
       'expertTiles.activeExperts': ({ activeExperts }) => (activeExperts[activeExperts.length - 1] = 0),
       'expertTiles.tileExperts': ({ tileExperts }) => tileExperts.fill(-1, 0, 1),
       'expertTiles.tileStarts': ({ tileStarts }) => (tileStarts[0] = 1),
-      'expertTiles.counts': ({ counts }) => counts.reverse(),
+      'expertTiles.counts': ({ counts }) => (counts[1] = (counts[1] ?? 0) + 1),
     } satisfies Record<string, (tiles: ExpertTiles) => unknown>;
     for (const [name, spoil] of Object.entries(spoilers)) {
       const result = await runSabotaged(({ output }) => {

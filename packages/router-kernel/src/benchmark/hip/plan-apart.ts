@@ -7,7 +7,7 @@ import { ARRIVALS_BYTES } from '../../hip/kernel/dispatch-plan-launches.ts';
 import { kernelUnit, ownPart } from '../../hip/kernel/source.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { configOf } from '../routing-check.ts';
-import type { Contender } from './contenders.ts';
+import type { Contender } from './contender.ts';
 
 const PLAN_APART_ARGUMENTS = [
   { name: 'ids', type: 'pointer', doc: 'i32 [T, K].' },

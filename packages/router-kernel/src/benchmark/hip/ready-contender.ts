@@ -6,7 +6,7 @@ import type { Benchmark, BenchmarkContender } from '@switchyard/gpu/benchmark';
 import type { Logits } from '../../contract.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { PLAN_CHECK, planProblems, POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
-import type { Contender, ContenderBuffers } from './contenders.ts';
+import type { Contender, ContenderBuffers } from './contender.ts';
 import { LaunchTimer, replaysOfTurn } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
 

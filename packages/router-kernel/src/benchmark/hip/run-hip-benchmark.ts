@@ -8,7 +8,7 @@ import { openRouterLibrary } from '../../hip/router-library.ts';
 import { benchmarkLogits } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { contendersFor } from './contenders.ts';
-import type { Contender, ContenderName } from './contenders.ts';
+import type { Contender, ContenderName } from './contender.ts';
 import { measureCopies, turnsOf } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
 import { readyContender } from './ready-contender.ts';
