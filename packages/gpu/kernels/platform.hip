@@ -102,11 +102,26 @@ ROUTER_INLINE void block_barrier() {
 }
 #endif
 
-// Counts in shared memory; the order in which threads add does not matter.
+// Counts and masks in shared memory; the order in which threads change them does not matter.
 #if ROUTER_NVIDIA
-ROUTER_INLINE void add_one(u32* counter) { atomicAdd(counter, 1u); }
+ROUTER_INLINE void add_to(u32* counter, u32 amount) { atomicAdd(counter, amount); }
+ROUTER_INLINE void set_bits(u32* mask, u32 bits) { atomicOr(mask, bits); }
 #else
-ROUTER_INLINE void add_one(u32* counter) { __atomic_fetch_add(counter, 1u, __ATOMIC_RELAXED); }
+ROUTER_INLINE void add_to(u32* counter, u32 amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
+ROUTER_INLINE void set_bits(u32* mask, u32 bits) { __atomic_fetch_or(mask, bits, __ATOMIC_RELAXED); }
+#endif
+
+// Blocks that hand their results to the one that arrives last. Every thread of a block publishes what it wrote to device
+// memory; after a barrier one of them arrives, which tells how many blocks had arrived before; and every thread of the
+// last block reads only after it has received.
+#if ROUTER_NVIDIA
+ROUTER_INLINE void publish_to_device() { __threadfence(); }
+ROUTER_INLINE void receive_from_device() { __threadfence(); }
+ROUTER_INLINE u32 arrive(u32* arrivals) { return atomicAdd(arrivals, 1u); }
+#else
+ROUTER_INLINE void publish_to_device() { __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent"); }
+ROUTER_INLINE void receive_from_device() { __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent"); }
+ROUTER_INLINE u32 arrive(u32* arrivals) { return __atomic_fetch_add(arrivals, 1u, __ATOMIC_RELAXED); }
 #endif
 
 // Part of a row. On NVIDIA the cache brings the rest of its line along, which neighbouring lanes are about to ask for.

@@ -58,6 +58,23 @@ ROUTER_INLINE i32 from_other_half(i32 value) {
 #endif
 }
 
+// The sum of the values of the lanes before this one.
+ROUTER_INLINE u32 sum_of_lanes_before(u32 value) {
+  const u32 lane = thread_index() % kWaveSize;
+  u32 sum = value;
+#pragma unroll
+  for (u32 distance = 1; distance < kWaveSize; distance *= 2) {
+#if ROUTER_NVIDIA
+    const u32 other = __shfl_up_sync(0xffffffffu, sum, distance);
+#else
+    // The address of a lane is 4 times its number; those before the first lane wrap around and are not used.
+    const u32 other = __builtin_amdgcn_ds_bpermute((lane - distance) * 4, sum);
+#endif
+    sum += lane >= distance ? other : 0;
+  }
+  return sum - value;
+}
+
 // Whether the hardware reduces integers over a whole wave in one instruction. There is no wave_min where it does not.
 #if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
 constexpr bool kHasWaveReduction = true;
@@ -71,5 +88,29 @@ ROUTER_INLINE i64 wave_min(i64 value) {
 #else
 constexpr bool kHasWaveReduction = false;
 #endif
+
+// The sum of the first `end` of COUNT numbers in shared memory, and of all.
+template <u32 COUNT>
+ROUTER_INLINE u32 sum_of_first(const u32* numbers, u32 end, u32* all) {
+#if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
+  if constexpr (COUNT > 4 && COUNT <= kWaveSize) {
+    // One load for the wave, where a loop would take one for each number.
+    const u32 lane = thread_index() % kWaveSize;
+    const u32 number = lane < COUNT ? numbers[lane] : 0;
+    *all = __reduce_add_sync(0xffffffffu, number);
+    return __reduce_add_sync(0xffffffffu, lane < end ? number : 0);
+  }
+#endif
+  u32 first = 0;
+  u32 total = 0;
+#pragma unroll
+  for (u32 i = 0; i < COUNT; i++) {
+    const u32 number = numbers[i];
+    first += i < end ? number : 0;
+    total += number;
+  }
+  *all = total;
+  return first;
+}
 
 }  // namespace ROUTER_NAMESPACE

@@ -1,8 +1,9 @@
 // The dispatch plan: slots grouped by expert, in a stable counting sort over blocks of BLOCK slots.
 //
-// Up to one block, plan_single does it all. Beyond: plan_count counts each block's experts, plan_scan turns the counts
-// into where each block's share of an expert begins, and plan_place puts the slots there. A template, as is
-// topk_gating_softmax.wgsl. Ids of -1 (0xFFFFFFFF) are in no plan.
+// Up to one block, plan_single does it all. Beyond: plan_count counts each block's experts, and plan_place puts the slots
+// where each block's share of an expert begins. Up to SUMMED_BLOCKS blocks, each adds up for itself where that is;
+// beyond, plan_scan does it once for all, between the two. A template, as is topk_gating_softmax.wgsl. Ids of -1
+// (0xFFFFFFFF) are in no plan.
 
 struct Call {
   slots: u32,
@@ -17,16 +18,18 @@ struct Call {
 @group(0) @binding(1) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(2) var<storage, read_write> expert_offsets: array<i32>;
 @group(0) @binding(3) var<storage, read_write> sorted_slots: array<i32>;
-// [EXPERTS, blocks]: slots of an expert in a block, then in all blocks before; and [EXPERTS]: its slots in all.
+// [EXPERTS, blocks]: slots of an expert in a block; once scanned, in all blocks before, and [EXPERTS]: its slots in all.
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 
 const EXPERTS = {{EXPERTS}}u;
 const WORDS_PER_ID = {{WORDS_PER_ID}}u;
 const WORKGROUP_SIZE = {{WORKGROUP_SIZE}}u;
 const BLOCK = {{BLOCK}}u;
+const SUMMED_BLOCKS = {{SUMMED_BLOCKS}}u;
 const EXPERTS_PER_INVOCATION = (EXPERTS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
 
 var<workgroup> bins: array<atomic<u32>, EXPERTS>;
+var<workgroup> shares: array<u32, EXPERTS>;
 var<workgroup> sums: array<u32, WORKGROUP_SIZE>;
 var<workgroup> tile: array<u32, WORKGROUP_SIZE>;
 
@@ -166,6 +169,20 @@ fn plan_scan(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   }
 }
 
+// An expert's slots in all blocks, and in those before `block`.
+fn slots_of_expert(expert: u32, block: u32) -> vec2<u32> {
+  let row = expert * call.blocks;
+  if (call.blocks > SUMMED_BLOCKS) {
+    return vec2<u32>(counts[EXPERTS * call.blocks + expert], counts[row + min(block, call.blocks - 1u)]);
+  }
+  var slots = vec2<u32>(0u, 0u);
+  for (var other = 0u; other < call.blocks; other++) {
+    let count = counts[row + other];
+    slots += vec2<u32>(count, select(0u, count, other < block));
+  }
+  return slots;
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn plan_place(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -174,7 +191,9 @@ fn plan_place(
 ) {
   let block = workgroup.y * workgroups.x + workgroup.x;
   for (var expert = local; expert < EXPERTS; expert += WORKGROUP_SIZE) {
-    atomicStore(&bins[expert], counts[EXPERTS * call.blocks + expert]);
+    let slots = slots_of_expert(expert, block);
+    atomicStore(&bins[expert], slots.x);
+    shares[expert] = slots.y;
   }
   workgroupBarrier();
   let total = scan_bins(local);
@@ -182,10 +201,8 @@ fn plan_place(
     write_offsets(local, total);
   }
   workgroupBarrier();
-  if (block < call.blocks) {
-    for (var expert = local; expert < EXPERTS; expert += WORKGROUP_SIZE) {
-      atomicAdd(&bins[expert], counts[expert * call.blocks + block]);
-    }
+  for (var expert = local; expert < EXPERTS; expert += WORKGROUP_SIZE) {
+    atomicAdd(&bins[expert], shares[expert]);
   }
   place_block(block, local, total);
 }

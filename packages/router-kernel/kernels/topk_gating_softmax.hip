@@ -9,6 +9,9 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kTokensPerBlock = ROUTER_THREADS / kLanes;
+// A block may take several times as many tokens, one after the other.
+constexpr int kTurns = ROUTER_BLOCK_TOKENS / kTokensPerBlock;
+static_assert(kTurns * kTokensPerBlock == ROUTER_BLOCK_TOKENS, "a block takes its tokens in whole turns");
 static_assert(!kHasChunks || (!kRanksByChoice && kLoadBytes == 16 && !kHasPartialLoads && kKept <= kLoadsPerRow &&
                               (kSearchesChunks || kSearchesValues)),
               "chunks need whole loads and a share of the best chunks for each lane");
@@ -83,27 +86,19 @@ ROUTER_INLINE bool store_ids_by_value(const u8* row, u32* words, u32 lane, void*
   const bool isPadding = is_padding(paddingMask, rowCount, token);
 #pragma unroll
   for (int k = 0; k < COUNT; k++) {
-    if (experts[k] >= 0) store_id(ids, static_cast<u64>(token) * COUNT + k, isPadding ? -1 : experts[k]);
+    if (experts[k] < 0) continue;
+    const i32 expert = isPadding ? -1 : experts[k];
+    store_id(ids, static_cast<u64>(token) * COUNT + k, expert);
+    note_winner(token, k, expert);
   }
   return true;
 }
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
-    ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
-                  u32 rowBytes, u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
-                  i32* __restrict__ tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
-                  const u32* rowCount) {
-  // The last three are not __restrict__: loads of memory that is known not to change may be moved up past the wait for
-  // the kernel before.
-  const u32 thread = thread_index();
-  const u32 lane = thread % kLanes;
-  const u32 token = block_index() * kTokensPerBlock + thread / kLanes;
-  // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the last
-  // row again and store nothing.
-  if (kEndsWholeWaves && token >= tokens) return;
-  const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
-  const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<u64>(row) * rowBytes;
-
+// Routes one row, of one token, whose results the first of its lanes writes.
+ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 token, u32 row, float* weights, void* ids,
+                             u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
+                             i32* tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
+                             const u32* rowCount) {
   u32 words[kWords];
   load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
   if constexpr (ROUTER_EARLY_TRIGGER == 1) let_kernel_after_begin();
@@ -141,6 +136,9 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     isDropped = isDropped || static_cast<u32>(winners[k]) < rangeStart || static_cast<u32>(winners[k]) >= rangeEnd;
 #endif
     winners[k] = isDropped ? -1 : winners[k];
+    if constexpr (kMakesPlan) {
+      if (!areIdsStored) note_winner(token, k, winners[k]);
+    }
     winnerWeights[k] = isDropped ? 0.0f : winnerWeights[k];
   }
   store_weights(weights, row, winnerWeights);
@@ -149,5 +147,52 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   store_token_expert_indices(tokenExpertIndices, row, tokens);
 #endif
 }
+
+#if ROUTER_PLAN
+#define ROUTER_PLAN_PARAMETERS                                                                           \
+  , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles,       \
+      u32 *__restrict__ workspace, u32 tileCapacity, u32 blocks
+#else
+#define ROUTER_PLAN_PARAMETERS
+#endif
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
+    ROUTER_SYMBOL(const void* __restrict__ logits, float* __restrict__ weights, void* __restrict__ ids,
+                  u32 rowBytes, u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
+                  i32* __restrict__ tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
+                  const u32* rowCount ROUTER_PLAN_PARAMETERS) {
+  // The three before the plan's are not __restrict__: loads of memory that is known not to change may be moved up past
+  // the wait for the kernel before.
+  const u32 thread = thread_index();
+  const u32 lane = thread % kLanes;
+  const u32 first = block_index() * (kTurns * kTokensPerBlock) + thread / kLanes;
+#if ROUTER_PLAN
+  begin_plan();
+#pragma unroll 1
+  for (u32 token = first; token < first + kTurns * kTokensPerBlock; token += kTokensPerBlock)
+#else
+  const u32 token = first;
+#endif
+  {
+    // Every lane of a wave takes part in its exchanges: those past the end, unless they are whole waves, work on the
+    // last row again and store nothing.
+    const bool isRouted = kEndsWholeWaves ? token < tokens : !kMakesPlan || tokens > 0;
+#if ROUTER_PLAN
+    // Whoever routes waits before it reads its row.
+    if (!isRouted) once_kernel_before_is_done(static_cast<const u8*>(logits));
+#endif
+    if (isRouted) {
+      const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
+      const u8* rowLogits = static_cast<const u8*>(logits) + static_cast<u64>(row) * rowBytes;
+      route_row(rowLogits, thread, lane, token, row, weights, ids, tokens, routedScalingFactor, rangeStart, rangeEnd,
+                tokenExpertIndices, correctionBias, paddingMask, rowCount);
+    }
+  }
+#if ROUTER_PLAN
+  finish_plan(ids, tokens, workspace, blocks, {expertOffsets, sortedSlots, expertTiles, tileCapacity});
+#endif
+}
+
+#undef ROUTER_PLAN_PARAMETERS
 
 }  // namespace ROUTER_NAMESPACE

@@ -35,6 +35,9 @@ export type IdsDtype = 'i32' | 'u32' | 'i64';
 export type Scoring = 'softmax' | 'sigmoid' | 'sqrtsoftplus';
 /** How an expert group ranks: by the sum of its two best choice scores (DeepSeek-V3), or by its best one (DeepSeek-V2). */
 export type GroupScore = 'top2-sum' | 'max';
+
+/** Rows of a row tile: what one block of a grouped matrix kernel takes of an expert. */
+export type ExpertTileRows = 16 | 32 | 64 | 128;
 /** Where a router runs. */
 export type RouterBackend = 'cpu' | 'hip' | 'webgpu';
 
@@ -82,9 +85,11 @@ export interface RouterConfig {
   readonly tokenExpertIndices?: boolean;
   /** Also make the dispatch plan. Defaults to `false`. */
   readonly dispatchPlan?: boolean;
+  /** Also list, in the dispatch plan, the experts that have rows and their row tiles of this height. Defaults to none. */
+  readonly expertTiles?: ExpertTileRows;
 }
 
-/** A RouterConfig with every default filled in; `correctionBias` is null where there is none. */
+/** A RouterConfig with every default filled in; `correctionBias` and `expertTiles` are null where there are none. */
 export interface ResolvedRouterConfig {
   readonly experts: number;
   readonly topK: number;
@@ -100,6 +105,7 @@ export interface ResolvedRouterConfig {
   readonly expertRange: readonly [start: number, end: number];
   readonly tokenExpertIndices: boolean;
   readonly dispatchPlan: boolean;
+  readonly expertTiles: ExpertTileRows | null;
 }
 
 /** Per-call options of `Router.route`. */
@@ -120,6 +126,26 @@ export interface DispatchPlan {
   readonly expertOffsets: Int32Array;
   /** i32 [T * K]: slots ordered by expert, then by slot; -1 at and past expertOffsets[E]. */
   readonly sortedSlots: Int32Array;
+  /** Present where the configuration asks for it. */
+  readonly expertTiles?: ExpertTiles;
+}
+
+/**
+ * The work of a grouped matrix kernel: the experts that have rows, and the rows of each in tiles of `expertTiles` rows,
+ * the last of an expert with what is left. A tile i of expert e = tileExperts[i] has the positions of sortedSlots from
+ * tileStarts[i] up to the smaller of tileStarts[i] + `expertTiles` and expertOffsets[e + 1]. Tiles are in the order of
+ * the plan. The lists are as long as they can become for T tokens (`expertTileCapacity`), so that a grid may be launched
+ * without knowing how many tiles there are: a block that finds -1 has nothing to do.
+ */
+export interface ExpertTiles {
+  /** i32 [2]: how many experts have rows, and how many tiles there are. */
+  readonly counts: Int32Array;
+  /** i32 [E]: the experts that have rows, ascending; -1 at and past counts[0]. */
+  readonly activeExperts: Int32Array;
+  /** i32 [expertTileCapacity]: the expert of each tile; -1 at and past counts[1]. */
+  readonly tileExperts: Int32Array;
+  /** i32 [expertTileCapacity]: each tile's first position in sortedSlots; -1 at and past counts[1]. */
+  readonly tileStarts: Int32Array;
 }
 
 /** What a router returns for T tokens. */

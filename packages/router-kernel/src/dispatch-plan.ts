@@ -5,6 +5,8 @@
 
 import type { DispatchPlan, ExpertIds } from './contract.ts';
 import { InvalidArgumentError } from './errors.ts';
+import { createExpertTiles, writeExpertTiles } from './expert-tiles.ts';
+import type { ExpertTileShape } from './expert-tiles.ts';
 import { isTypedArray } from './typed-arrays.ts';
 
 /**
@@ -12,12 +14,16 @@ import { isTypedArray } from './typed-arrays.ts';
  *
  * @param ids expert ids of T * K slots, each -1 (in no plan; 0xFFFFFFFF as u32) or in [0, experts)
  * @param experts E
+ * @param tiles the row tiles to list, whose `experts` are E. Defaults to none
  * @throws InvalidArgumentError for an id that is neither -1 nor in range
  */
-export function buildDispatchPlan(ids: ExpertIds, experts: number): DispatchPlan {
+export function buildDispatchPlan(ids: ExpertIds, experts: number, tiles: ExpertTileShape | null = null): DispatchPlan {
   const plan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(ids.length) };
   buildDispatchPlanInto(idsAsI32(ids), ids.length, plan);
-  return plan;
+  if (tiles === null) return plan;
+  const expertTiles = createExpertTiles(tiles, ids.length / tiles.topK);
+  writeExpertTiles(plan.expertOffsets, tiles.expertTiles, expertTiles);
+  return { ...plan, expertTiles };
 }
 
 /**

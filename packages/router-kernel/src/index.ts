@@ -7,6 +7,8 @@ export type { Logger } from '@switchyard/gpu/logger';
 export { CpuRouter, createCpuRouter } from './cpu/index.ts';
 export type { RouterOutputArrays } from './cpu/index.ts';
 export { buildDispatchPlan, buildDispatchPlanInto } from './dispatch-plan.ts';
+export { expertTileCapacity, expertTilesLength, viewExpertTiles } from './expert-tiles.ts';
+export type { ExpertTileShape } from './expert-tiles.ts';
 export { decodeLogits, encodeLogits } from './number-formats.ts';
 export { referenceRoute } from './reference.ts';
 export { probeBackends } from './probe-backends.ts';

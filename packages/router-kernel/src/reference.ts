@@ -15,6 +15,7 @@ import type {
   RouterOutput,
 } from './contract.ts';
 import { buildDispatchPlan } from './dispatch-plan.ts';
+import { tileShapeOf } from './expert-tiles.ts';
 import { logitDecoder } from './number-formats.ts';
 
 /** One row's logits as f64 [E]. */
@@ -72,7 +73,7 @@ export function referenceRoute(config: RouterConfig, logits: Logits, options?: R
     ids: typedIds,
     weights,
     ...(resolved.tokenExpertIndices && { tokenExpertIndices }),
-    ...(resolved.dispatchPlan && { dispatchPlan: buildDispatchPlan(typedIds, experts) }),
+    ...(resolved.dispatchPlan && { dispatchPlan: buildDispatchPlan(typedIds, experts, tileShapeOf(resolved)) }),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { MAX_EXPERTS, MAX_TOP_K } from './contract.ts';
 import type {
+  ExpertTileRows,
   GroupScore,
   IdsDtype,
   Logits,
@@ -19,6 +20,7 @@ import { isDetached, isTypedArray, lengthOf } from './typed-arrays.ts';
 const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
 const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
+const EXPERT_TILES: readonly ExpertTileRows[] = [16, 32, 64, 128];
 const GROUP_SCORES: readonly GroupScore[] = ['top2-sum', 'max'];
 const CONFIG_OPTIONS = knownOptions<RouterConfig>('router option', InvalidConfigError, {
   experts: true,
@@ -35,6 +37,7 @@ const CONFIG_OPTIONS = knownOptions<RouterConfig>('router option', InvalidConfig
   expertRange: true,
   tokenExpertIndices: true,
   dispatchPlan: true,
+  expertTiles: true,
 });
 const ROUTE_OPTIONS = knownOptions<RouteOptions>('route option', InvalidArgumentError, {
   tokens: true,
@@ -90,6 +93,7 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
     expertRange: rangeOption(config.expertRange ?? [0, experts], experts),
     tokenExpertIndices: booleanOption('tokenExpertIndices', config.tokenExpertIndices ?? false),
     dispatchPlan: booleanOption('dispatchPlan', config.dispatchPlan ?? false),
+    expertTiles: tilesOption(config),
   });
 }
 
@@ -213,6 +217,21 @@ function booleanOption(option: string, value: boolean): boolean {
     throw new InvalidConfigError(option, value, `${option} must be true or false; found ${show(value)}.`);
   }
   return value;
+}
+
+function tilesOption({ dispatchPlan, expertTiles }: RouterConfig): ExpertTileRows | null {
+  if (expertTiles === undefined) return null;
+  if (!EXPERT_TILES.includes(expertTiles)) {
+    const heights = EXPERT_TILES.join(', ');
+    const message = `expertTiles (the rows of a tile) must be one of ${heights}; found ${show(expertTiles)}.`;
+    throw new InvalidConfigError('expertTiles', expertTiles, message);
+  }
+  if (dispatchPlan !== true) {
+    const message =
+      'expertTiles are part of the dispatch plan, which this configuration does not ask for. Set dispatchPlan to true.';
+    throw new InvalidConfigError('expertTiles', expertTiles, message);
+  }
+  return expertTiles;
 }
 
 function scalingOption(value: number): number {

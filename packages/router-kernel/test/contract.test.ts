@@ -20,6 +20,7 @@ describe('resolveRouterConfig', () => {
       expertRange: [0, 128],
       tokenExpertIndices: false,
       dispatchPlan: false,
+      expertTiles: null,
     });
   });
 
@@ -38,8 +39,10 @@ describe('resolveRouterConfig', () => {
       expertRange: [1024, 1024],
       tokenExpertIndices: true,
       dispatchPlan: true,
+      expertTiles: 128,
     });
     assert.equal(config.topK, 32);
+    assert.equal(config.expertTiles, 128);
     assert.equal(config.routedScalingFactor, -2.5);
     assert.equal(config.groupScore, 'max');
     assert.deepEqual(config.expertRange, [1024, 1024]);
@@ -91,6 +94,8 @@ describe('resolveRouterConfig', () => {
     ['expertRange', { ...valid, expertRange: 'all' }, /found 'all'/],
     ['tokenExpertIndices', { ...valid, tokenExpertIndices: 'yes' }, /found 'yes'/],
     ['dispatchPlan', { ...valid, dispatchPlan: {} }, /found an object \(Object\)/],
+    ['expertTiles', { ...valid, dispatchPlan: true, expertTiles: 48 }, /one of 16, 32, 64, 128; found 48/],
+    ['expertTiles', { ...valid, expertTiles: 16 }, /part of the dispatch plan.* Set dispatchPlan to true/],
     ['topk', { ...valid, topk: 8 }, /no router option of this name · found "topk" · use one of experts, topK/],
   ];
   for (const [option, config, text] of faults) {

@@ -89,6 +89,11 @@ inline int permute_other_row(int value, unsigned low, unsigned high) {
   return static_cast<int>(published_by_lane(place, ((lane() & ~15u) ^ 16u) | select));
 }
 
+inline int permute_backwards(int address, int value) {
+  const int place = publish(static_cast<uint32_t>(value));
+  return static_cast<int>(published_by_lane(place, static_cast<unsigned>(address) / 4 % EMULATED_WAVE_SIZE));
+}
+
 inline uint64_t ballot(bool predicate) {
   const int place = publish(predicate);
   uint64_t mask = 0;
@@ -144,6 +149,7 @@ inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void
 #define __builtin_amdgcn_update_dpp(old, value, control, rows, banks, bound) \
   lockstep::data_parallel_primitive(value, control)
 #define __builtin_amdgcn_ds_swizzle(value, pattern) lockstep::swizzle(value, pattern)
+#define __builtin_amdgcn_ds_bpermute(address, value) lockstep::permute_backwards(address, value)
 #define __builtin_amdgcn_permlanex16(old, value, low, high, inactive, bound) \
   lockstep::permute_other_row(value, low, high)
 #define __builtin_amdgcn_ballot_w64(predicate) lockstep::ballot(predicate)

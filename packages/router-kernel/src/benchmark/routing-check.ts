@@ -1,6 +1,7 @@
 /** Compares answers with the reference before they are timed. */
 
-import type { Logits, ResolvedRouterConfig } from '../contract.ts';
+import type { DispatchPlan, Logits, ResolvedRouterConfig } from '../contract.ts';
+import { buildDispatchPlan } from '../dispatch-plan.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { compareOutput } from '../suite/compare-output.ts';
 import type { BenchmarkShape } from './logits.ts';
@@ -50,4 +51,16 @@ export function routingProblems(
   const args = checkRouteArguments(config, picked.logits);
   return compareOutput(config, picked.logits, args, { tokens: rows, ids: picked.ids, weights: picked.weights })
     .problems;
+}
+
+/** What `planProblems` compares, for a report. */
+export const PLAN_CHECK = 'the dispatch plan with that of the ids: exact';
+
+/** What is wrong with the dispatch plan of ids [T, K], in words; empty where it is right. */
+export function planProblems({ experts }: BenchmarkShape, ids: Int32Array, plan: DispatchPlan): readonly string[] {
+  const expected = buildDispatchPlan(ids, experts);
+  return (['expertOffsets', 'sortedSlots'] as const).flatMap((list) => {
+    const at = expected[list].findIndex((value, i) => plan[list][i] !== value);
+    return at === -1 ? [] : [`${list}[${at}] is ${plan[list][at]} where ${expected[list][at]} is due`];
+  });
 }

@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { openGpuDriver } from '@switchyard/gpu';
 import { benchmarkJson, benchmarkTable, isBenchmarkReport } from '@switchyard/gpu/benchmark';
 import type { BenchmarkReport } from '@switchyard/gpu/benchmark';
+import { CONTENDERS } from '../benchmark/hip/contender.ts';
+import type { ContenderName } from '../benchmark/hip/contender.ts';
 import { hipFiguresOf } from '../benchmark/hip/figures.ts';
 import { benchmarkPlot } from '../benchmark/hip/plot.ts';
 import { BENCHMARK_SHAPES, runHipBenchmark } from '../benchmark/hip/run-hip-benchmark.ts';
@@ -21,6 +23,11 @@ const OPTIONS = {
   },
   shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
   tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
+  contenders: {
+    type: 'string',
+    placeholder: 'NAME,NAME,...',
+    description: `With --backend hip: of ${CONTENDERS.join(', ')}; all by default.`,
+  },
   launches: { type: 'string', default: '100', placeholder: 'N', description: 'Launches in a captured graph.' },
   replays: { type: 'string', default: '100', placeholder: 'N', description: 'Timed replays of the graph.' },
   quick: { type: 'boolean', description: 'One shape, few tokens, few repeats: to see that it runs.' },
@@ -64,6 +71,7 @@ function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
       measure: quick ? QUICK.measure : measure,
       ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
       ...(tokens && { tokens }),
+      contenders: contendersOf(values),
       ...(quick && { copyBytes: QUICK.copyBytes }),
       commit: values.commit,
       signal: io.signal,
@@ -121,4 +129,15 @@ function show(stored: unknown, values: BenchValues, io: CliIo): number {
 /** @throws UsageError */
 function tokensOf({ tokens }: BenchValues): readonly number[] | undefined {
   return tokens?.split(',').map((count) => integerOf('tokens', count, 1));
+}
+
+/** @throws UsageError */
+function contendersOf({ contenders }: BenchValues): readonly ContenderName[] | undefined {
+  return contenders?.split(',').map((name) => {
+    const known = CONTENDERS.find((one) => one === name);
+    if (known === undefined) {
+      throw new UsageError(`--contenders must be of ${CONTENDERS.join(', ')}; found '${name}'.`);
+    }
+    return known;
+  });
 }

@@ -13,6 +13,7 @@ import type {
 } from '../contract.ts';
 import { hasRange, ranksByChoice } from '../derived-config.ts';
 import { buildDispatchPlanInto } from '../dispatch-plan.ts';
+import { createExpertTiles, expertTileCapacity, tileShapeOf, writeExpertTiles } from '../expert-tiles.ts';
 import { DisposedError, InvalidArgumentError } from '../errors.ts';
 import { bf16ToF32, f16ToF32 } from '../number-formats.ts';
 import { isTypedArray } from '../typed-arrays.ts';
@@ -103,7 +104,9 @@ export class CpuRouter implements Router {
     };
     if (tokenExpertIndices) output.tokenExpertIndices = new Int32Array(slots);
     if (dispatchPlan) {
-      output.dispatchPlan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(slots) };
+      const plan = { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(slots) };
+      const tiles = tileShapeOf(this.config);
+      output.dispatchPlan = tiles === null ? plan : { ...plan, expertTiles: createExpertTiles(tiles, tokens) };
     }
     return output;
   }
@@ -122,7 +125,14 @@ export class CpuRouter implements Router {
     const slots = tokens * this.config.topK;
     const ids = this.config.idsDtype === 'i32' ? (outputs.ids as Int32Array) : this.#narrowIdsOf(slots);
     this.#routeRows(logits, call, ids, outputs.weights);
-    if (outputs.dispatchPlan !== undefined) buildDispatchPlanInto(ids, slots, outputs.dispatchPlan);
+    const plan = outputs.dispatchPlan;
+    if (plan !== undefined) {
+      buildDispatchPlanInto(ids, slots, plan);
+      const rows = this.config.expertTiles;
+      if (plan.expertTiles !== undefined && rows !== null) {
+        writeExpertTiles(plan.expertOffsets, rows, plan.expertTiles);
+      }
+    }
     if (outputs.tokenExpertIndices !== undefined) {
       writeTokenExpertIndices(outputs.tokenExpertIndices, tokens, this.config.topK);
     }
@@ -231,6 +241,19 @@ export class CpuRouter implements Router {
       throw wrongOutput('dispatchPlan', plan, `expertOffsets of ${experts + 1} elements`);
     }
     if (plan.sortedSlots.length < slots) throw shortOutput('dispatchPlan', plan.sortedSlots.length, slots);
+    const tiles = tileShapeOf(this.config);
+    const lists = plan.expertTiles;
+    if ((lists !== undefined) !== (tiles !== null)) {
+      throw wrongOutput('dispatchPlan', plan, tiles === null ? 'without expertTiles' : 'with expertTiles');
+    }
+    if (lists === undefined || tiles === null) return;
+    const capacity = expertTileCapacity(tiles, tokens);
+    if (lists.counts.length !== 2 || lists.activeExperts.length !== experts) {
+      throw wrongOutput('dispatchPlan', plan, `expertTiles with 2 counts and ${experts} activeExperts`);
+    }
+    for (const list of [lists.tileExperts, lists.tileStarts]) {
+      if (list.length < capacity) throw shortOutput('dispatchPlan.expertTiles', list.length, capacity);
+    }
   }
 }
 

@@ -5,12 +5,21 @@
 
 import { downloadBytes, uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
-import type { Logits, ResolvedRouterConfig, RouteOptions, Router, RouterConfig, RouterOutput } from '../contract.ts';
+import type {
+  ExpertTiles,
+  Logits,
+  ResolvedRouterConfig,
+  RouteOptions,
+  Router,
+  RouterConfig,
+  RouterOutput,
+} from '../contract.ts';
 import { checkRouteArguments } from '../resolve-config.ts';
 import { RouterError } from '../errors.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normal, seededRandom } from '../suite/seeded-random.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
+import { ARRIVALS_BYTES } from './kernel/dispatch-plan-launches.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { createHipRouter, type HipRouter } from './router.ts';
 
@@ -62,7 +71,7 @@ async function checkLaunches(
 ): Promise<void> {
   const { config, driver } = router;
   const { tokens, rowStride, paddingMask, rowCount } = checkRouteArguments(config, logits, options);
-  if (tokens === 0) return;
+  if (tokens === 0 && !config.dispatchPlan) return;
   const padding = paddingMask !== null || rowCount < tokens;
   await router.prepare({ tokens, padding, alignment: logitsAlignment(0n, rowStride, config.logitsDtype) });
   const stream = driver.createStream();
@@ -73,8 +82,8 @@ async function checkLaunches(
     return buffer;
   };
   const upload = async (bytes: Uint8Array): Promise<bigint> => {
-    const buffer = hold(bytes.byteLength);
-    await uploadBytes(driver, stream, buffer.pointer, bytes);
+    const buffer = hold(Math.max(bytes.byteLength, 1));
+    if (bytes.byteLength > 0) await uploadBytes(driver, stream, buffer.pointer, bytes);
     return buffer.pointer;
   };
   try {
@@ -86,7 +95,14 @@ async function checkLaunches(
       return buffer.pointer + BigInt(GUARD_BYTES);
     };
     const plan = output.dispatchPlan;
-    const workspace = router.planWorkspaceBytes(tokens);
+    // Filled once, for the launches after the first find out whether every launch leaves it as it has to be.
+    const workspaceOf = (bytes: number): bigint => {
+      const { pointer } = hold(bytes);
+      driver.fill(pointer, POISON, bytes, stream);
+      driver.fill(pointer, 0, ARRIVALS_BYTES, stream);
+      return pointer;
+    };
+    const workspaceBytes = router.planWorkspaceBytes(tokens);
     const buffers: DeviceRouteBuffers = {
       tokens,
       rowStride,
@@ -104,7 +120,10 @@ async function checkLaunches(
             dispatchPlan: {
               expertOffsets: guarded('expert offsets', plan.expertOffsets),
               sortedSlots: guarded('sorted slots', plan.sortedSlots),
-              ...(workspace > 0 ? { workspace: hold(workspace).pointer } : {}),
+              ...(plan.expertTiles === undefined
+                ? {}
+                : { expertTiles: guarded('expert tiles', inOneRun(plan.expertTiles)) }),
+              ...(workspaceBytes > 0 ? { workspace: workspaceOf(workspaceBytes) } : {}),
             },
           }),
     };
@@ -226,6 +245,11 @@ function randomBlock(config: ResolvedRouterConfig): Logits {
   const values = new Float32Array(BLOCK_ROWS * config.experts);
   for (let i = 0; i < values.length; i += 1) values[i] = 2 * normal(random);
   return encodeLogits(values, config.logitsDtype);
+}
+
+/** The lists one after the other, as they lie on the device. */
+function inOneRun({ counts, activeExperts, tileExperts, tileStarts }: ExpertTiles): Int32Array {
+  return Int32Array.of(...counts, ...activeExperts, ...tileExperts, ...tileStarts);
 }
 
 function bytesOf(array: ArrayBufferView): Uint8Array {

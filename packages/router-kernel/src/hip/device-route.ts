@@ -5,9 +5,14 @@ import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
-import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
-import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
+import { placementLaunch, placePlan, planWorkspaceBytes } from './kernel/dispatch-plan-launches.ts';
+import {
+  DISPATCH_PLAN_KERNEL_ARGUMENTS,
+  PLAN_ROUTER_KERNEL_ARGUMENTS,
+  ROUTER_KERNEL_ARGUMENTS,
+} from './kernel/argument-lists.ts';
 import { PREPARED_CALLS } from './kernel/forms.ts';
 import { kernelUnit } from './kernel/source.ts';
 import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
@@ -40,7 +45,15 @@ export interface DevicePlanBuffers {
   readonly expertOffsets: DevicePointer;
   /** i32 [T * K], written. */
   readonly sortedSlots: DevicePointer;
-  /** `planWorkspaceBytes(T)` bytes of scratch memory; not needed where that is 0. */
+  /**
+   * i32 [`expertTilesLength`], written: counts, activeExperts, tileExperts and tileStarts of ExpertTiles, one after the
+   * other. Required where the configuration asks for tiles.
+   */
+  readonly expertTiles?: DevicePointer;
+  /**
+   * `planWorkspaceBytes(T)` bytes of scratch memory, 16-byte aligned; not needed where that is 0. Its first 16 bytes must
+   * be 0 before the first call, and are left 0 by every call. Calls that may run at the same time need one each.
+   */
   readonly workspace?: DevicePointer;
 }
 
@@ -68,6 +81,7 @@ const ROUTE_BUFFERS = knownOptions<DeviceRouteBuffers>('device buffer', InvalidA
 const PLAN_BUFFERS = knownOptions<DevicePlanBuffers>('dispatch plan buffer', InvalidArgumentError, {
   expertOffsets: true,
   sortedSlots: true,
+  expertTiles: true,
   workspace: true,
 });
 const ROUTE_SHAPE = knownOptions<RouteShape>('route shape option', InvalidArgumentError, {
@@ -78,11 +92,14 @@ const ROUTE_SHAPE = knownOptions<RouteShape>('route shape option', InvalidArgume
 
 interface LoadedForm {
   readonly specialization: KernelSpecialization;
+  /** Takes the plan's arguments, and leaves them out where the form makes no plan. */
   readonly launch: RouterLaunch;
+  /** The launch that makes the plan after it; null where it needs none. */
+  readonly placement: PlacementLaunch | null;
 }
 
-type RouterLaunch = KernelLaunch<(typeof ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
-type PlanLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
+type RouterLaunch = KernelLaunch<(typeof PLAN_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
+type PlacementLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
 
 /** The launches of one router. Holds no memory of the device's but the correction bias, which its owner frees. */
 export class DeviceRoute {
@@ -92,7 +109,6 @@ export class DeviceRoute {
   readonly #bias: DevicePointer;
   readonly #mayOverlap: boolean;
   readonly #forms = new Map<string, LoadedForm>();
-  readonly #planLaunches = new Map<string, PlanLaunch>();
   /** The form of the last call, which decoding repeats for thousands of calls. */
   #last: { readonly tokens: number; readonly padding: boolean; readonly alignment: number; readonly form: LoadedForm };
 
@@ -126,7 +142,8 @@ export class DeviceRoute {
     bias: DevicePointer,
     mayOverlap = true,
   ): Promise<DeviceRoute> {
-    const form = await loadForm(driver, library, specialize(config, library.target, { tokens: 1 }), mayOverlap);
+    const first = specialize(config, library.target, { tokens: 1 });
+    const form = await loadForm(driver, library, config, first, mayOverlap);
     return new DeviceRoute(driver, library, config, bias, form, mayOverlap);
   }
 
@@ -140,27 +157,17 @@ export class DeviceRoute {
     refuseUnknownOptions(ROUTE_SHAPE, shape);
     const specialization = this.#specialize(shape);
     if (!this.#forms.has(specialization.symbol)) {
-      const form = await loadForm(this.#driver, this.#library, specialization, this.#mayOverlap);
+      const form = await loadForm(this.#driver, this.#library, this.#config, specialization, this.#mayOverlap);
       this.#forms.set(specialization.symbol, form);
-    }
-    if (!this.#config.dispatchPlan) return;
-    const plan = planDispatchLaunches(this.#config, this.#library.target, shape.tokens);
-    for (const { symbol, threadsPerBlock } of plan.launches) {
-      if (this.#planLaunches.has(symbol)) continue;
-      const launch = await loadLaunch(this.#driver, this.#library, {
-        unit: kernelUnit(plan),
-        symbol,
-        threadsPerBlock,
-        arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
-      });
-      this.#planLaunches.set(symbol, launch);
     }
   }
 
-  /** Bytes of scratch memory that the dispatch plan of T tokens takes. */
+  /** Bytes of scratch memory that the dispatch plan of T tokens takes, however the rows are aligned. */
   planWorkspaceBytes(tokens: number): number {
     if (!this.#config.dispatchPlan) return 0;
-    return planDispatchLaunches(this.#config, this.#library.target, tokens).workspaceBytes;
+    const alignments = [1, 2, 4, 8, 16];
+    const forms = alignments.map((alignment) => this.#specialize({ tokens, alignment }));
+    return Math.max(...forms.map((form) => planWorkspaceBytes(this.#config, form, tokens)));
   }
 
   /** The kernel form that serves a shape. */
@@ -180,50 +187,54 @@ export class DeviceRoute {
     const config = this.#config;
     const rowStride = buffers.rowStride ?? config.experts;
     checkBuffers(config, buffers, rowStride);
-    if (tokens > 0) {
-      const padding = paddingMask !== 0n || rowCount !== 0n;
-      const form = this.#formFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
-      form.launch.launch(stream, gridSize(form.specialization, tokens), {
-        logits,
-        weights,
-        ids,
-        rowBytes: rowStride * logitBytes(config.logitsDtype),
-        tokens,
-        routedScalingFactor: config.routedScalingFactor,
-        rangeStart: config.expertRange[0],
-        rangeEnd: config.expertRange[1],
-        tokenExpertIndices,
-        correctionBias: this.#bias,
-        paddingMask,
-        rowCount,
-      });
-    }
-    if (buffers.dispatchPlan !== undefined) this.#enqueuePlan(stream, tokens, ids, buffers.dispatchPlan);
+    if (tokens === 0 && !config.dispatchPlan) return;
+    const padding = paddingMask !== 0n || rowCount !== 0n;
+    const form = this.#formFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
+    const plan = this.#planArguments(tokens, form.specialization, buffers.dispatchPlan);
+    const blocks = gridSize(form.specialization, tokens);
+    form.launch.launch(stream, blocks, {
+      logits,
+      weights,
+      ids,
+      rowBytes: rowStride * logitBytes(config.logitsDtype),
+      tokens,
+      routedScalingFactor: config.routedScalingFactor,
+      rangeStart: config.expertRange[0],
+      rangeEnd: config.expertRange[1],
+      tokenExpertIndices,
+      correctionBias: this.#bias,
+      paddingMask,
+      rowCount,
+      ...plan,
+      blocks,
+    });
+    if (form.placement === null) return;
+    const placed = placementLaunch(form.specialization, tokens);
+    form.placement.launch(stream, placed.blocks, { ids, ...plan, slots: tokens * config.topK, ...placed });
   }
 
-  #enqueuePlan(stream: StreamLike, tokens: number, ids: DevicePointer, buffers: DevicePlanBuffers): void {
-    const plan = planDispatchLaunches(this.#config, this.#library.target, tokens);
-    const { expertOffsets, sortedSlots, workspace = 0n } = buffers;
-    if (plan.workspaceBytes > 0 && workspace === 0n) {
+  /** The values of a plan's arguments; null pointers where there is no plan. */
+  #planArguments(tokens: number, form: KernelSpecialization, buffers: DevicePlanBuffers | undefined): PlanArguments {
+    if (buffers === undefined || !this.#config.dispatchPlan) return NO_PLAN;
+    const { expertOffsets, sortedSlots, expertTiles = 0n, workspace = 0n } = buffers;
+    const bytes = planWorkspaceBytes(this.#config, form, tokens);
+    if (bytes > 0 && workspace === 0n) {
       throw new InvalidArgumentError(
         'dispatchPlan.workspace',
         workspace,
-        `A dispatch plan of ${tokens} tokens needs ${plan.workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
+        `A dispatch plan of ${tokens} tokens needs ${bytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
       );
     }
-    for (const { symbol, blocks } of plan.launches) {
-      const launch = this.#planLaunches.get(symbol) ?? refuseUnprepared(symbol, tokens);
-      const { slots, slotsPerBlock, blocks: countBlocks } = plan;
-      launch.launch(stream, blocks, {
-        ids,
-        expertOffsets,
-        sortedSlots,
-        workspace,
-        slots,
-        slotsPerBlock,
-        blocks: countBlocks,
-      });
+    const tiles = tileShapeOf(this.#config);
+    if (tiles !== null && expertTiles === 0n) {
+      throw new InvalidArgumentError(
+        'dispatchPlan.expertTiles',
+        expertTiles,
+        'This router lists expert tiles; pass the buffer that they go to, of expertTilesLength elements.',
+      );
     }
+    const tileCapacity = tiles === null ? 0 : expertTileCapacity(tiles, tokens);
+    return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
   }
 
   #specialize(shape: RouteShape): KernelSpecialization {
@@ -242,20 +253,47 @@ export class DeviceRoute {
   }
 }
 
+/** The values of the kernel arguments of the same names. */
+interface PlanArguments {
+  readonly expertOffsets: DevicePointer;
+  readonly sortedSlots: DevicePointer;
+  readonly expertTiles: DevicePointer;
+  readonly workspace: DevicePointer;
+  readonly tileCapacity: number;
+}
+
+const NO_PLAN: PlanArguments = { expertOffsets: 0n, sortedSlots: 0n, expertTiles: 0n, workspace: 0n, tileCapacity: 0 };
+
 async function loadForm(
   driver: GpuDriver,
   library: KernelLibrary,
+  config: ResolvedRouterConfig,
   specialization: KernelSpecialization,
   mayOverlap: boolean,
 ): Promise<LoadedForm> {
-  const launch = await loadLaunch(driver, library, {
+  const description = {
     unit: kernelUnit(specialization),
     symbol: specialization.symbol,
     threadsPerBlock: specialization.threadsPerBlock,
-    arguments: ROUTER_KERNEL_ARGUMENTS,
     overlapsKernelBefore: mayOverlap,
-  });
-  return { specialization, launch };
+  };
+  const launch =
+    specialization.planShare === 'none'
+      ? await loadLaunch(driver, library, { ...description, arguments: ROUTER_KERNEL_ARGUMENTS })
+      : await loadLaunch(driver, library, { ...description, arguments: PLAN_ROUTER_KERNEL_ARGUMENTS });
+  if (specialization.planShare !== 'rows') return { specialization, launch, placement: null };
+  const placement = placePlan(config, library.target, specialization);
+  return {
+    specialization,
+    launch,
+    placement: await loadLaunch(driver, library, {
+      unit: kernelUnit(placement),
+      symbol: placement.symbol,
+      threadsPerBlock: placement.threadsPerBlock,
+      arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
+      overlapsKernelBefore: mayOverlap,
+    }),
+  };
 }
 
 function refuseUnprepared(symbol: string, tokens: number): never {

@@ -3,8 +3,10 @@
 import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
 import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import { idBytes } from '../derived-config.ts';
+import { expertTilesLength, tileShapeOf, viewExpertTiles } from '../expert-tiles.ts';
 import { bytesOfElements } from '../typed-arrays.ts';
 import type { DeviceRouteBuffers } from './device-route.ts';
+import { ARRIVALS_BYTES } from './kernel/dispatch-plan-launches.ts';
 
 /** Sections start at multiples of this many bytes. */
 const SECTION_ALIGNMENT = 256;
@@ -62,6 +64,8 @@ export class HostStaging {
     const { tokens, rowStride, rowCount } = args;
     const { logits, paddingMask } = inputs;
     const slots = tokens * topK;
+    const tiles = tileShapeOf(this.#config);
+    const tilesLength = tiles === null ? 0 : expertTilesLength(tiles, tokens);
 
     const layout = new SectionLayout();
     const logitsAt = layout.place(logits.byteLength);
@@ -73,6 +77,7 @@ export class HostStaging {
     const indicesAt = layout.place(tokenExpertIndices ? slots * 4 : 0);
     const offsetsAt = layout.place(dispatchPlan ? (experts + 1) * 4 : 0);
     const slotsAt = layout.place(dispatchPlan ? slots * 4 : 0);
+    const tilesAt = layout.place(tilesLength * 4);
     const outputEnd = layout.end;
     const workspaceAt = layout.place(workspaceBytes);
 
@@ -97,6 +102,7 @@ export class HostStaging {
             dispatchPlan: {
               expertOffsets: at(offsetsAt),
               sortedSlots: at(slotsAt),
+              ...(tiles === null ? {} : { expertTiles: at(tilesAt) }),
               ...(workspaceBytes > 0 ? { workspace: at(workspaceAt) } : {}),
             },
           }
@@ -106,7 +112,11 @@ export class HostStaging {
       new Int32Array(memory.slice(offset, offset + length * 4));
     return {
       buffers,
-      upload: (stream) => this.#driver.copyToDevice(device.pointer, pinned.pointer, inputBytes, stream),
+      upload: (stream) => {
+        this.#driver.copyToDevice(device.pointer, pinned.pointer, inputBytes, stream);
+        // Other calls have had other things there.
+        if (workspaceBytes > 0) this.#driver.fill(at(workspaceAt), 0, ARRIVALS_BYTES, stream);
+      },
       download: (stream) =>
         this.#driver.copyToHost(pinned.pointer + BigInt(inputBytes), at(inputBytes), outputEnd - inputBytes, stream),
       read: () => ({
@@ -115,7 +125,13 @@ export class HostStaging {
         weights: new Float32Array(memory.slice(weightsAt, weightsAt + slots * 4)),
         ...(tokenExpertIndices ? { tokenExpertIndices: int32(indicesAt, slots) } : {}),
         ...(dispatchPlan
-          ? { dispatchPlan: { expertOffsets: int32(offsetsAt, experts + 1), sortedSlots: int32(slotsAt, slots) } }
+          ? {
+              dispatchPlan: {
+                expertOffsets: int32(offsetsAt, experts + 1),
+                sortedSlots: int32(slotsAt, slots),
+                ...(tiles === null ? {} : { expertTiles: viewExpertTiles(int32(tilesAt, tilesLength), tiles) }),
+              },
+            }
           : {}),
       }),
     };

@@ -2,6 +2,7 @@
 
 import type { Logits, ResolvedRouterConfig, ResolvedRouteArguments, RouterOutput } from '../contract.ts';
 import { buildDispatchPlan } from '../dispatch-plan.ts';
+import { tileShapeOf } from '../expert-tiles.ts';
 import { rankRow, readRow, weightsOf } from '../reference.ts';
 import type { RankedRow } from '../reference.ts';
 import { acceptsIds } from './rank-tolerance.ts';
@@ -124,6 +125,8 @@ function shapeProblems(config: ResolvedRouterConfig, tokens: number, output: Rou
   expect('the length of weights', output.weights.length, slots);
   expect('the presence of tokenExpertIndices', output.tokenExpertIndices !== undefined, config.tokenExpertIndices);
   expect('the presence of dispatchPlan', output.dispatchPlan !== undefined, config.dispatchPlan);
+  const hasTiles = output.dispatchPlan?.expertTiles !== undefined;
+  expect('the presence of expertTiles', hasTiles, config.expertTiles !== null);
   return problems;
 }
 
@@ -139,9 +142,15 @@ function derivedProblems(config: ResolvedRouterConfig, tokens: number, output: R
     pushDifference(problems, 'tokenExpertIndices', output.tokenExpertIndices, expected);
   }
   if (output.dispatchPlan !== undefined) {
-    const expected = buildDispatchPlan(output.ids, experts);
-    pushDifference(problems, 'expertOffsets', output.dispatchPlan.expertOffsets, expected.expertOffsets);
-    pushDifference(problems, 'sortedSlots', output.dispatchPlan.sortedSlots, expected.sortedSlots);
+    const { expertOffsets, sortedSlots, expertTiles } = output.dispatchPlan;
+    const expected = buildDispatchPlan(output.ids, experts, tileShapeOf(config));
+    pushDifference(problems, 'expertOffsets', expertOffsets, expected.expertOffsets);
+    pushDifference(problems, 'sortedSlots', sortedSlots, expected.sortedSlots);
+    if (expertTiles !== undefined && expected.expertTiles !== undefined) {
+      for (const list of ['counts', 'activeExperts', 'tileExperts', 'tileStarts'] as const) {
+        pushDifference(problems, `expertTiles.${list}`, expertTiles[list], expected.expertTiles[list]);
+      }
+    }
   }
   return problems;
 }

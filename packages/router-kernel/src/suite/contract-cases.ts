@@ -3,7 +3,15 @@
  * and options that have gone wrong in one of them. Everything is deterministic.
  */
 
-import type { IdsDtype, Logits, LogitsDtype, RouteOptions, RouterConfig, Scoring } from '../contract.ts';
+import type {
+  ExpertTileRows,
+  IdsDtype,
+  Logits,
+  LogitsDtype,
+  RouteOptions,
+  RouterConfig,
+  Scoring,
+} from '../contract.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normalLogits, PATTERN_COUNT, patternedLogits, tiedLogits } from './row-patterns.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -37,6 +45,7 @@ const TOP_KS: readonly number[] = [1, 2, 3, 4, 5, 6, 8, 9, 10, 16, 17, 22, 23, 3
 const SMALL_TOKENS: readonly number[] = [1, 2, 5, 7, 8, 16, 17, 33, 64];
 const DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'i64', 'u32'];
+const EXPERT_TILES: readonly ExpertTileRows[] = [16, 32, 64, 128];
 const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
 /** (E, K) of gpt-oss 20b and 120b, Mixtral, OLMoE, Qwen3, DeepSeek-V2, DeepSeek-V3, Kimi-K2, Qwen3-Next. */
 const PUBLISHED: readonly (readonly [experts: number, topK: number])[] = [
@@ -63,6 +72,7 @@ export function contractCases(level: SuiteLevel): ContractCase[] {
     ...tiedCases(level),
     ...layoutCases(level),
     ...rangeCases(level),
+    ...planCases(level),
     ...degenerateCases(),
   ];
 }
@@ -422,6 +432,84 @@ function rangeCases(level: SuiteLevel): ContractCase[] {
   return configs.map((config) => makeCase('expert ranges', config, [patterned(config), plain(config, 64)]));
 }
 
+/**
+ * Dispatch plans with row tiles of every height: of no row, of numbers of tokens on both sides of where a plan takes
+ * another number of launches, of experts that have no rows and experts that have all, with padding and with ranges.
+ */
+function planCases(level: SuiteLevel): ContractCase[] {
+  const shapes: readonly (readonly [experts: number, topK: number])[] = {
+    smoke: [
+      [128, 4],
+      [60, 6],
+    ] as const,
+    quick: [
+      [128, 4],
+      [32, 4],
+      [8, 2],
+      [256, 8],
+      [60, 6],
+      [1, 1],
+    ] as const,
+    full: [...PUBLISHED, [60, 6], [1, 1], [33, 32], [1000, 5], [1024, 32]] as const,
+  }[level];
+  const tokens = {
+    smoke: [0, 1, 70, 600],
+    quick: [0, 1, 16, 17, 33, 64, 65, 129, 300, 1100],
+    full: [0, 1, 15, 16, 17, 32, 33, 64, 65, 127, 128, 129, 255, 257, 511, 512, 513, 1024, 1025],
+  }[level];
+  return shapes.flatMap(([experts, topK], turn) =>
+    EXPERT_TILES.filter((_, i) => i % 2 === turn % 2).map((expertTiles, i) => {
+      const config: RouterConfig = {
+        experts,
+        topK,
+        expertTiles,
+        dispatchPlan: true,
+        logitsDtype: rotate(DTYPES, turn + i),
+        idsDtype: rotate(IDS_DTYPES, turn + Math.floor(i / 2)),
+        ...(turn % 3 === 1 &&
+          i % 2 === 1 && { expertRange: [Math.floor(experts / 4), Math.ceil(experts / 2)] as const }),
+      };
+      const most = Math.max(...tokens);
+      return makeCase('dispatch plans', config, [
+        ...tokens.map((count) => patterned(config, count, count)),
+        ...(level === 'full' && experts === 128 ? [2049, 4097, 20000, 70000] : []).map((count) => plain(config, count)),
+        oneSided(config, 200),
+        ...[0, 1, Math.ceil(most / 2)].map((rowCount) => paddedRows(config, most, rowCount)),
+      ]);
+    }),
+  );
+}
+
+/** Rows that all go to the same experts, the first of all and the last. */
+function oneSided(config: RouterConfig, tokens: number): ContractCall {
+  const { experts, logitsDtype = 'f32' } = config;
+  return {
+    name: `${tokens} rows for the same experts`,
+    makeInput: () => {
+      const values = new Float32Array(tokens * experts);
+      for (let row = 0; row < tokens; row++) {
+        values[row * experts] = 3;
+        values[(row + 1) * experts - 1] = 4;
+      }
+      return { logits: encodeLogits(values, logitsDtype), options: {} };
+    },
+  };
+}
+
+/** Rows of which a mask drops every third, and a row count those at the end. */
+function paddedRows(config: RouterConfig, tokens: number, rowCount: number): ContractCall {
+  const name = `${rowCount} of ${tokens} rows, every third masked`;
+  const dtype = config.logitsDtype ?? 'f32';
+  const paddingMask = Uint8Array.from({ length: tokens }, (_, row) => (row % 3 === 0 ? 1 : 0));
+  return {
+    name,
+    makeInput: () => ({
+      logits: normalLogits(config.experts, dtype, tokens, seededRandom(name + config.experts)),
+      options: { paddingMask, rowCount },
+    }),
+  };
+}
+
 /** Renormalisation whose sum is next to nothing, and a bias that outweighs every score. */
 function degenerateCases(): ContractCase[] {
   const bias = new Float32Array(256).fill(11.2);
@@ -456,6 +544,7 @@ function makeCase(section: string, config: RouterConfig, calls: readonly Contrac
   if (config.expertRange !== undefined) words.push(`experts ${config.expertRange.join(' to ')}`);
   if (config.routedScalingFactor !== undefined) words.push(`scaled by ${config.routedScalingFactor}`);
   if (config.idsDtype !== undefined) words.push(`ids ${config.idsDtype}`);
+  if (config.expertTiles !== undefined) words.push(`tiles of ${config.expertTiles}`);
   return { section, name: words.join(', '), config, calls };
 }
 

@@ -4,6 +4,7 @@ import { CallUniforms, outOfMemory } from '@switchyard/gpu/webgpu';
 import type { GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import { idBytes } from '../derived-config.ts';
+import { expertTilesLength, tileShapeOf, viewExpertTiles } from '../expert-tiles.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
 import { bytesInPlainMemory, bytesOfElements } from '../typed-arrays.ts';
 
@@ -24,6 +25,7 @@ interface OutputLayout {
   readonly tokenExpertIndices: number;
   readonly expertOffsets: number;
   readonly sortedSlots: number;
+  readonly expertTiles: number;
   /** All of it. */
   readonly bytes: number;
 }
@@ -56,7 +58,7 @@ export class CallBuffers implements PlanWorkspace {
 
   /** Makes room for the outputs of T tokens, and uploads the padding mask where there is one. */
   prepare(tokens: number, paddingMask: Uint8Array | null): Omit<RouterGpuBuffers, 'logits'> {
-    const { tokenExpertIndices, dispatchPlan } = this.#config;
+    const { tokenExpertIndices, dispatchPlan, expertTiles } = this.#config;
     const layout = this.#layout(tokens);
     const buffer = this.#buffer('outputs', layout.bytes, STORAGE_COPY_SRC);
     if (paddingMask !== null) {
@@ -70,6 +72,7 @@ export class CallBuffers implements PlanWorkspace {
         dispatchPlan: {
           expertOffsets: { buffer, offset: layout.expertOffsets },
           sortedSlots: { buffer, offset: layout.sortedSlots },
+          ...(expertTiles !== null && { expertTiles: { buffer, offset: layout.expertTiles } }),
         },
       }),
       ...(paddingMask !== null && { paddingMask: { buffer: this.#buffer('mask', tokens, STORAGE_COPY_DST) } }),
@@ -90,6 +93,7 @@ export class CallBuffers implements PlanWorkspace {
   /** Waits for the outputs of T tokens and copies them into fresh arrays. */
   async read(tokens: number): Promise<RouterOutput> {
     const { topK, experts, idsDtype, tokenExpertIndices, dispatchPlan } = this.#config;
+    const tiles = tileShapeOf(this.#config);
     const layout = this.#layout(tokens);
     const readback = this.#buffer('readback', layout.bytes, MAP_READ_COPY_DST);
     await readback.mapAsync(READ, 0, layout.bytes);
@@ -106,6 +110,9 @@ export class CallBuffers implements PlanWorkspace {
         dispatchPlan: {
           expertOffsets: i32(layout.expertOffsets, experts + 1),
           sortedSlots: i32(layout.sortedSlots, slots),
+          ...(tiles !== null && {
+            expertTiles: viewExpertTiles(i32(layout.expertTiles, expertTilesLength(tiles, tokens)), tiles),
+          }),
         },
       }),
     };
@@ -122,6 +129,7 @@ export class CallBuffers implements PlanWorkspace {
   #layout(tokens: number): OutputLayout {
     const { topK, experts, tokenExpertIndices, dispatchPlan } = this.#config;
     const slots = tokens * topK;
+    const tiles = tileShapeOf(this.#config);
     let bytes = 0;
     const place = (size: number, isWanted = true): number => {
       const offset = bytes;
@@ -134,6 +142,7 @@ export class CallBuffers implements PlanWorkspace {
       tokenExpertIndices: place(slots * 4, tokenExpertIndices),
       expertOffsets: place((experts + 1) * 4, dispatchPlan),
       sortedSlots: place(slots * 4, dispatchPlan),
+      expertTiles: place(tiles === null ? 0 : expertTilesLength(tiles, tokens) * 4, tiles !== null),
       bytes,
     };
   }

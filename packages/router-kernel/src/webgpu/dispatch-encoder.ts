@@ -4,12 +4,13 @@ import { bindRange, outOfMemory } from '@switchyard/gpu/webgpu';
 import type { BoundRange, CachedPipeline, GpuRange, UniformSource } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { idBytes, logitBytes } from '../derived-config.ts';
+import { expertTileCapacity, expertTilesLength, tileShapeOf } from '../expert-tiles.ts';
 import type { PlanWorkspace } from './call-buffers.ts';
-import type { RouterGpuBuffers } from './gpu-ranges.ts';
+import type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
 import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './kernel/launch-geometry.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
-import { PLAN_BLOCK } from './kernel/plan-shader.ts';
+import { PLAN_BLOCK, SUMMED_BLOCKS, tileWorkgroups } from './kernel/plan-shader.ts';
 import { wordsPerStore } from './kernel/stores.ts';
 
 /** A call's tokens, with every default filled in. */
@@ -170,11 +171,34 @@ export class DispatchEncoder implements PlanWorkspace {
     ];
     if (blocks === 1) {
       this.#dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
-      return;
+    } else {
+      this.#dispatch(pass, this.#pipelines.plan('plan_count'), entries, blocks);
+      if (blocks > SUMMED_BLOCKS) this.#dispatch(pass, this.#pipelines.plan('plan_scan'), entries, experts);
+      this.#dispatch(pass, this.#pipelines.plan('plan_place'), entries, blocks);
     }
-    this.#dispatch(pass, this.#pipelines.plan('plan_count'), entries, blocks);
-    this.#dispatch(pass, this.#pipelines.plan('plan_scan'), entries, experts);
-    this.#dispatch(pass, this.#pipelines.plan('plan_place'), entries, blocks);
+    this.#encodeTiles(pass, buffers.dispatchPlan, tokens, uniforms);
+  }
+
+  /** Lists the row tiles of a plan that was made before in the pass, where the configuration asks for them. */
+  #encodeTiles(
+    pass: GPUComputePassEncoder,
+    { expertOffsets, expertTiles }: PlanGpuBuffers,
+    tokens: number,
+    uniforms: UniformSource,
+  ): void {
+    const shape = tileShapeOf(this.#config);
+    if (shape === null || expertTiles === undefined) return;
+    const capacity = expertTileCapacity(shape, tokens);
+    const workgroups = tileWorkgroups(capacity);
+    const offsets = this.#bind(expertOffsets, 0, (shape.experts + 1) * 4);
+    const tiles = this.#bind(expertTiles, 0, expertTilesLength(shape, tokens) * 4);
+    const numbers = new Uint32Array([offsets.lead / 4, tiles.lead / 4, capacity, workgroups]);
+    const entries: [number, GPUBufferBinding][] = [
+      [0, uniforms.put(numbers)],
+      [1, offsets.binding],
+      [2, tiles.binding],
+    ];
+    this.#dispatch(pass, this.#pipelines.tiles(shape), entries, workgroups);
   }
 
   /** Frees what the encoder owns. Passes that it wrote into must have been submitted. */

@@ -4,6 +4,7 @@ import { bindRange } from '@switchyard/gpu/webgpu';
 import type { BoundRange, GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { idBytes, logitBytes } from '../derived-config.ts';
+import { expertTilesLength, tileShapeOf } from '../expert-tiles.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 
@@ -35,6 +36,11 @@ export interface PlanGpuBuffers {
   readonly expertOffsets: GpuRange;
   /** i32 [T * K]; usage STORAGE. */
   readonly sortedSlots: GpuRange;
+  /**
+   * i32 [`expertTilesLength`], where the configuration asks for tiles: counts, activeExperts, tileExperts and tileStarts
+   * of ExpertTiles, one after the other; usage STORAGE.
+   */
+  readonly expertTiles?: GpuRange;
 }
 
 const ROUTER_BUFFERS = knownOptions<RouterGpuBuffers>('router buffer', InvalidArgumentError, {
@@ -49,6 +55,7 @@ const ROUTER_BUFFERS = knownOptions<RouterGpuBuffers>('router buffer', InvalidAr
 const PLAN_BUFFERS = knownOptions<PlanGpuBuffers>('dispatch plan buffer', InvalidArgumentError, {
   expertOffsets: true,
   sortedSlots: true,
+  expertTiles: true,
 });
 
 /** GPUBufferUsage.STORAGE, whose global Node does not have. */
@@ -87,6 +94,8 @@ export function checkGpuBuffers(
   if (dispatchPlan !== undefined) refuseUnknownOptions(PLAN_BUFFERS, dispatchPlan);
   checkPresence('dispatchPlan', dispatchPlan, config.dispatchPlan);
   const slots = tokens * topK;
+  const tiles = tileShapeOf(config);
+  const tilesLength = tiles === null ? 0 : expertTilesLength(tiles, tokens);
   const logits = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
   const input = (
     name: 'logits' | 'paddingMask' | 'rowCount',
@@ -109,6 +118,7 @@ export function checkGpuBuffers(
     output('tokenExpertIndices', buffers.tokenExpertIndices, slots * 4, tokenExpertIndices),
     output('dispatchPlan.expertOffsets', dispatchPlan?.expertOffsets, (experts + 1) * 4, config.dispatchPlan),
     output('dispatchPlan.sortedSlots', dispatchPlan?.sortedSlots, slots * 4, config.dispatchPlan),
+    output('dispatchPlan.expertTiles', dispatchPlan?.expertTiles, tilesLength * 4, tiles !== null),
     input('paddingMask', tokens, 1, 'optional'),
     input('rowCount', 4, 4, 'optional'),
   ];

@@ -5,7 +5,8 @@ import type { CachedPipeline, PipelineDescription, SharedDevice } from '@switchy
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { chooseGeometry } from './kernel/launch-geometry.ts';
 import type { ExchangePath, LaunchGeometry, TokenRange } from './kernel/launch-geometry.ts';
-import { planShader } from './kernel/plan-shader.ts';
+import type { ExpertTileShape } from '../expert-tiles.ts';
+import { planShader, tilesShader } from './kernel/plan-shader.ts';
 import { routerShader } from './kernel/router-shader.ts';
 
 /** What tells the pipelines of one router apart. */
@@ -22,7 +23,7 @@ export interface RoutePipeline extends CachedPipeline {
   readonly geometry: LaunchGeometry;
 }
 
-/** The entry points of the dispatch plan: alone for up to one block of slots, else the other three in order. */
+/** The entry points of the dispatch plan: the first for up to one block of slots, else the others in order. */
 export type PlanStep = 'plan_single' | 'plan_count' | 'plan_scan' | 'plan_place';
 
 /** Bindings of kernels/parts/bindings.wgsl. */
@@ -46,6 +47,13 @@ const PLAN_BINDINGS: PipelineDescription['bindings'] = [
   [4, 'storage'],
 ];
 
+/** Bindings of expert_tiles.wgsl: the call, expert_offsets and expert_tiles. */
+const TILE_BINDINGS: PipelineDescription['bindings'] = [
+  [0, 'uniform'],
+  [1, 'storage'],
+  [2, 'storage'],
+];
+
 /** The pipelines that one router uses. */
 export class RouterPipelines {
   readonly #config: ResolvedRouterConfig;
@@ -53,6 +61,7 @@ export class RouterPipelines {
   readonly #path: ExchangePath;
   readonly #routes = new Map<string, RoutePipeline>();
   readonly #plan = new Map<PlanStep, CachedPipeline>();
+  #tiles: CachedPipeline | null = null;
 
   constructor(config: ResolvedRouterConfig, device: SharedDevice, path: ExchangePath) {
     this.#config = config;
@@ -85,6 +94,17 @@ export class RouterPipelines {
     });
     this.#plan.set(step, made);
     return made;
+  }
+
+  /** The pipeline that lists a plan's row tiles; compiled on the spot where the device does not have it. */
+  tiles(shape: ExpertTileShape): CachedPipeline {
+    this.#tiles ??= this.#device.pipelines.get({
+      label: 'list_tiles',
+      code: tilesShader(shape),
+      entryPoint: 'list_tiles',
+      bindings: TILE_BINDINGS,
+    });
+    return this.#tiles;
   }
 
   /**

@@ -13,6 +13,8 @@ import type {
   RouterConfig,
   RouterOutput,
 } from '../contract.ts';
+import { buildDispatchPlan } from '../dispatch-plan.ts';
+import { tileShapeOf } from '../expert-tiles.ts';
 import { DisposedError, InvalidArgumentError, InvalidConfigError } from '../errors.ts';
 import { CallBufferPool, CallBuffers } from './call-buffers.ts';
 import { DispatchEncoder } from './dispatch-encoder.ts';
@@ -219,9 +221,7 @@ export class WebGpuRouter implements Router {
       ids: new IdsArray(0),
       weights: new Float32Array(0),
       ...(tokenExpertIndices && { tokenExpertIndices: new Int32Array(0) }),
-      ...(dispatchPlan && {
-        dispatchPlan: { expertOffsets: new Int32Array(experts + 1), sortedSlots: new Int32Array(0) },
-      }),
+      ...(dispatchPlan && { dispatchPlan: buildDispatchPlan(new Int32Array(0), experts, tileShapeOf(this.config)) }),
     };
   }
 

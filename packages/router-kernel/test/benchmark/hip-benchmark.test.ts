@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { UncheckedBenchmarkError } from '@switchyard/gpu';
 import { formProblems } from '../../../gpu/test/benchmark/report-form.ts';
-import type { Contender, ContenderName } from '../../src/benchmark/hip/contenders.ts';
+import type { Contender, ContenderName } from '../../src/benchmark/hip/contender.ts';
 import { hipFiguresOf } from '../../src/benchmark/hip/figures.ts';
 import { benchmarkPlot } from '../../src/benchmark/hip/plot.ts';
 import { runHipBenchmark } from '../../src/benchmark/hip/run-hip-benchmark.ts';

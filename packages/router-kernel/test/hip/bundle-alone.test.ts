@@ -37,8 +37,8 @@ const GPUS: readonly (readonly [architecture: string, processor: number])[] = [
 const TOKENS = [1, 128, 819, 820, 4095, 4096, 16_383, 16_384, 1_000_000];
 
 /** A configuration as a caller gives it. */
-function configOf({ correctionBias, ...rest }: ResolvedRouterConfig): RouterConfig {
-  return correctionBias === null ? rest : { ...rest, correctionBias };
+function configOf({ correctionBias, expertTiles, ...rest }: ResolvedRouterConfig): RouterConfig {
+  return { ...rest, ...(correctionBias !== null && { correctionBias }), ...(expertTiles !== null && { expertTiles }) };
 }
 
 interface Machine {

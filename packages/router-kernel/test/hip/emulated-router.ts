@@ -2,11 +2,29 @@
 
 import { isTailPoisoned, KernelEmulator, poison } from '@switchyard/gpu/testing';
 import type { KernelTarget, KernelUnit } from '@switchyard/gpu';
+import type { EmulatedKernel, EmulatedValue } from '@switchyard/gpu/testing';
 import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
-import type { ExpertIds, Router, RouterConfig, RouterOutput } from '../../src/contract.ts';
+import { expertTileCapacity, expertTilesLength, tileShapeOf, viewExpertTiles } from '../../src/expert-tiles.ts';
+import type {
+  DispatchPlan,
+  ExpertIds,
+  ResolvedRouterConfig,
+  Router,
+  RouterConfig,
+  RouterOutput,
+} from '../../src/contract.ts';
 import { DisposedError } from '../../src/errors.ts';
-import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../src/hip/kernel/argument-lists.ts';
-import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
+import {
+  DISPATCH_PLAN_KERNEL_ARGUMENTS,
+  PLAN_ROUTER_KERNEL_ARGUMENTS,
+  ROUTER_KERNEL_ARGUMENTS,
+} from '../../src/hip/kernel/argument-lists.ts';
+import {
+  ARRIVALS_BYTES,
+  placementLaunch,
+  placePlan,
+  planWorkspaceBytes,
+} from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelUnit } from '../../src/hip/kernel/source.ts';
 import { gridSize, specialize } from '../../src/hip/kernel/specialization.ts';
 import type { KernelSpecialization } from '../../src/hip/kernel/specialization.ts';
@@ -48,6 +66,14 @@ function withWaveReductions(unit: KernelUnit): KernelUnit {
   };
 }
 
+/** How dispatch plans are made. */
+export interface PlanForm {
+  /** Chooses the kernel form of a call. Defaults to what the package chooses. */
+  readonly chooseForm?: typeof specialize;
+  /** The most blocks of a plan's second launch. Defaults to the package's. */
+  readonly mostBlocks?: number;
+}
+
 /** Makes emulated routers for one kind of AMD GPU; objects are kept in a folder until `dispose`. */
 export class Emulator {
   readonly #kernels: KernelEmulator;
@@ -59,8 +85,12 @@ export class Emulator {
     this.#forms = forms;
   }
 
-  /** @param tokensHint stands in for T when the launch geometry is chosen */
-  createRouter(config: RouterConfig, tokensHint: number): Router {
+  /** @param tokensHint stands in for T when the launch geometry is chosen; where there is a plan, T itself decides */
+  createRouter(
+    config: RouterConfig,
+    tokensHint: number,
+    { chooseForm = specialize, mostBlocks }: PlanForm = {},
+  ): Router {
     const resolved = resolveRouterConfig(config);
     const { target } = this.#kernels;
     let isDisposed = false;
@@ -73,24 +103,24 @@ export class Emulator {
       const indices = poison(new Int32Array(slots + GUARD));
       const elementBytes = logits.BYTES_PER_ELEMENT;
       const hasPadding = call.paddingMask !== null || call.rowCount < call.tokens;
-      const specialization = specialize(resolved, this.#forms, {
-        tokens: tokensHint,
+      const form = chooseForm(resolved, this.#forms, {
+        tokens: resolved.dispatchPlan ? call.tokens : tokensHint,
         padding: hasPadding,
         alignment: lowestBit((call.rowStride * elementBytes) | 16),
       });
-      // An array of its own, so that its address is aligned like a device allocation.
-      const input = logits.slice();
-      const blocks = gridSize(specialization, call.tokens);
+      const plan = new EmulatedPlan(resolved, form, call.tokens);
+      const blocks = gridSize(form, call.tokens);
       if (blocks > 0) {
         const kernel = this.#kernels.load({
-          unit: this.#unitOf(specialization),
-          symbol: `router::${specialization.symbol}`,
-          arguments: ROUTER_KERNEL_ARGUMENTS,
-          threadsPerBlock: specialization.threadsPerBlock,
+          unit: this.#unitOf(form),
+          symbol: `router::${form.symbol}`,
+          arguments: resolved.dispatchPlan ? PLAN_ROUTER_KERNEL_ARGUMENTS : ROUTER_KERNEL_ARGUMENTS,
+          threadsPerBlock: form.threadsPerBlock,
         });
         kernel(
           blocks,
-          input,
+          // An array of its own, so that its address is aligned like a device allocation.
+          logits.slice(),
           weights,
           ids,
           call.rowStride * elementBytes,
@@ -102,6 +132,7 @@ export class Emulator {
           resolved.correctionBias,
           call.paddingMask,
           hasPadding ? Uint32Array.of(call.rowCount) : null,
+          ...(resolved.dispatchPlan ? plan.routerArguments(blocks) : []),
         );
       }
       checkGuards({ weights, ids, ...(resolved.tokenExpertIndices && { indices }) });
@@ -112,26 +143,17 @@ export class Emulator {
         ...(resolved.tokenExpertIndices && { tokenExpertIndices: indices.subarray(0, slots) }),
       };
       if (!resolved.dispatchPlan) return output;
-
-      const expertOffsets = poison(new Int32Array(resolved.experts + 1 + GUARD));
-      const sortedSlots = poison(new Int32Array(slots + GUARD));
-      const plan = planDispatchLaunches(resolved, target, call.tokens);
-      const workspace = poison(new Uint32Array(plan.workspaceBytes / 4 + GUARD));
-      for (const launch of plan.launches) {
+      if (form.planShare === 'rows') {
+        const placement = placePlan(resolved, this.#forms, form);
         const kernel = this.#kernels.load({
-          unit: kernelUnit(plan),
-          symbol: `router::${launch.symbol}`,
+          unit: kernelUnit(placement),
+          symbol: `router::${placement.symbol}`,
           arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
-          threadsPerBlock: launch.threadsPerBlock,
+          threadsPerBlock: placement.threadsPerBlock,
         });
-        kernel(launch.blocks, ids, expertOffsets, sortedSlots, workspace, plan.slots, plan.slotsPerBlock, plan.blocks);
+        plan.place(kernel, ids, mostBlocks);
       }
-      checkGuards({ expertOffsets, sortedSlots, workspace });
-      const dispatchPlan = {
-        expertOffsets: expertOffsets.subarray(0, resolved.experts + 1),
-        sortedSlots: sortedSlots.subarray(0, slots),
-      };
-      return { ...output, dispatchPlan };
+      return { ...output, dispatchPlan: plan.read() };
     };
     const dispose = async (): Promise<void> => {
       isDisposed = true;
@@ -156,12 +178,69 @@ export class Emulator {
   }
 }
 
+/** The memory of one call's dispatch plan. */
+class EmulatedPlan {
+  readonly #config: ResolvedRouterConfig;
+  readonly #form: KernelSpecialization;
+  readonly #tokens: number;
+  readonly #expertOffsets: Int32Array;
+  readonly #sortedSlots: Int32Array;
+  readonly #expertTiles: Int32Array;
+  /** The number of arrived blocks, then counts and ranks. */
+  readonly #workspace: Uint8Array;
+  readonly #tileCapacity: number;
+
+  constructor(config: ResolvedRouterConfig, form: KernelSpecialization, tokens: number) {
+    const tiles = tileShapeOf(config);
+    this.#config = config;
+    this.#form = form;
+    this.#tokens = tokens;
+    this.#expertOffsets = poison(new Int32Array(config.experts + 1 + GUARD));
+    this.#sortedSlots = poison(new Int32Array(tokens * config.topK + GUARD));
+    this.#expertTiles = poison(new Int32Array((tiles === null ? 0 : expertTilesLength(tiles, tokens)) + GUARD));
+    this.#tileCapacity = tiles === null ? 0 : expertTileCapacity(tiles, tokens);
+    this.#workspace = poison(new Uint8Array(planWorkspaceBytes(config, form, tokens) + GUARD));
+    this.#workspace.fill(0, 0, Math.min(ARRIVALS_BYTES, this.#workspace.length - GUARD));
+  }
+
+  /** The last arguments of the routing kernel. */
+  routerArguments(blocks: number): EmulatedValue[] {
+    return [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#workspace, this.#tileCapacity, blocks];
+  }
+
+  place(kernel: EmulatedKernel, ids: ExpertIds, mostBlocks?: number): void {
+    const { rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens, mostBlocks);
+    const outputs = [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#tileCapacity];
+    const slots = this.#tokens * this.#config.topK;
+    kernel(blocks, ids, this.#workspace, ...outputs, slots, rows, rowsPerBlock, blocks);
+  }
+
+  read(): DispatchPlan {
+    const guarded = { expertOffsets: this.#expertOffsets, sortedSlots: this.#sortedSlots };
+    checkGuards({ ...guarded, expertTiles: this.#expertTiles, workspace: this.#workspace });
+    if (
+      this.#workspace
+        .subarray(0, this.#workspace.length - GUARD)
+        .subarray(0, ARRIVALS_BYTES)
+        .some(Boolean)
+    ) {
+      throw new RangeError('The launch leaves arrivals behind.');
+    }
+    const tiles = tileShapeOf(this.#config);
+    return {
+      expertOffsets: this.#expertOffsets.subarray(0, -GUARD),
+      sortedSlots: this.#sortedSlots.subarray(0, -GUARD),
+      ...(tiles !== null && { expertTiles: viewExpertTiles(this.#expertTiles.subarray(0, -GUARD), tiles) }),
+    };
+  }
+}
+
 function idsArray(dtype: 'i32' | 'u32' | 'i64', length: number): ExpertIds {
   if (dtype === 'i64') return new BigInt64Array(length);
   return dtype === 'u32' ? new Uint32Array(length) : new Int32Array(length);
 }
 
-function checkGuards(outputs: Readonly<Record<string, ExpertIds | Float32Array>>): void {
+function checkGuards(outputs: Readonly<Record<string, ExpertIds | Float32Array | Uint8Array>>): void {
   for (const [name, elements] of Object.entries(outputs)) {
     if (!isTailPoisoned(elements, GUARD * elements.BYTES_PER_ELEMENT)) {
       throw new RangeError(`The kernel wrote past the end of ${name}.`);

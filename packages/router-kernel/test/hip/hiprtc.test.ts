@@ -6,7 +6,7 @@ import type { KernelCompiler, KernelTarget } from '@switchyard/gpu';
 import type { RouterConfig } from '../../src/contract.ts';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import { KernelCompileError } from '../../src/errors.ts';
-import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
+import { placePlan } from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelSource } from '../../src/hip/kernel/source.ts';
 import { specialize } from '../../src/hip/kernel/specialization.ts';
 
@@ -52,10 +52,16 @@ describe('hipRTC without a GPU', function () {
     }
 
     it(`compiles the dispatch plan for ${target.architecture}`, () => {
-      const config = resolveRouterConfig({ experts: 128, topK: 4, dispatchPlan: true });
-      const plan = planDispatchLaunches(config, target, 65_536);
-      const code = compile(compiler, target, plan);
-      for (const { symbol } of plan.launches) assert.ok(holds(code, symbol), `the code object names ${symbol}`);
+      const config = resolveRouterConfig({ experts: 128, topK: 4, dispatchPlan: true, expertTiles: 32 });
+      const shares = new Set<string>();
+      for (const tokens of [1, 600, 65_536]) {
+        const form = specialize(config, target, { tokens });
+        shares.add(form.planShare);
+        assert.ok(holds(compile(compiler, target, form), form.symbol), `the code object names ${form.symbol}`);
+      }
+      assert.deepEqual([...shares], ['alone', 'last', 'rows']);
+      const placement = placePlan(config, target, specialize(config, target, { tokens: 65_536 }));
+      assert.ok(holds(compile(compiler, target, placement), placement.symbol), placement.symbol);
     });
   }
 

@@ -54,7 +54,8 @@ describe('the shipped code objects', function () {
       for (const { symbol, unit, scratch, vgprSpills, sgprSpills, lds, instructions } of kernels) {
         const taken = { scratch, vgprSpills, sgprSpills };
         assert.deepEqual(taken, { scratch: 0, vgprSpills: 0, sgprSpills: 0 }, `${symbol} for ${architecture}`);
-        if (unit === 'topk_gating_softmax') assert.equal(lds, 0, `${symbol} for ${architecture}`);
+        if (unit === 'topk_gating_softmax' && !symbol.includes('_plan_'))
+          assert.equal(lds, 0, `${symbol} for ${architecture}`);
         assert.ok(lds <= 32_768 && instructions > 0, `${symbol} for ${architecture}`);
       }
     }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type {
   ExpertIds,
+  ExpertTiles,
   Logits,
   ResolvedRouterConfig,
   RouteOptions,
@@ -51,8 +52,16 @@ function swap(values: { [index: number]: number | bigint }, a: number, b: number
 }
 
 /** A resolved configuration as one to make another router with. */
-function asConfig({ correctionBias, ...config }: ResolvedRouterConfig): RouterConfig {
-  return correctionBias === null ? config : { ...config, correctionBias };
+function asConfig({ correctionBias, expertTiles, ...config }: ResolvedRouterConfig): RouterConfig {
+  return {
+    ...config,
+    ...(correctionBias !== null && { correctionBias }),
+    ...(expertTiles !== null && { expertTiles }),
+  };
+}
+
+function sectionsOf({ failures }: ContractSuiteResult): Set<string> {
+  return new Set(failures.map(({ section }) => section));
 }
 
 describe('the contract suite catches', () => {
@@ -127,16 +136,14 @@ describe('the contract suite catches', () => {
       const { paddingMask: _, ...rest } = options;
       return createCpuRouter(asConfig(config)).routeSync(logits, rest);
     });
-    assert.ok(result.failures.length > 0);
-    assert.ok(result.failures.every((failure) => failure.section === 'layout'));
+    assert.deepEqual(sectionsOf(result), new Set(['layout', 'dispatch plans']));
   });
 
   it('an expert range that is ignored', async () => {
     const result = await runSabotaged(({ config, logits, options }) =>
       createCpuRouter({ ...asConfig(config), expertRange: [0, config.experts] }).routeSync(logits, options),
     );
-    assert.ok(result.failures.length > 0);
-    assert.ok(result.failures.every((failure) => failure.section === 'expert ranges'));
+    assert.deepEqual(sectionsOf(result), new Set(['expert ranges', 'dispatch plans']));
   });
 
   it('slots of the plan in the wrong order', async () => {
@@ -146,6 +153,24 @@ describe('the contract suite catches', () => {
     });
     assert.equal(result.mismatchedIds, 0);
     assert.ok(result.failures.some((failure) => failure.problems.some((problem) => problem.includes('sortedSlots'))));
+  });
+
+  it('an expert without rows that is listed, a tile that is missing, and one that begins elsewhere', async () => {
+    const spoilers = {
+      'expertTiles.activeExperts': ({ activeExperts }) => (activeExperts[activeExperts.length - 1] = 0),
+      'expertTiles.tileExperts': ({ tileExperts }) => tileExperts.fill(-1, 0, 1),
+      'expertTiles.tileStarts': ({ tileStarts }) => (tileStarts[0] = 1),
+      'expertTiles.counts': ({ counts }) => (counts[1] = (counts[1] ?? 0) + 1),
+    } satisfies Record<string, (tiles: ExpertTiles) => unknown>;
+    for (const [name, spoil] of Object.entries(spoilers)) {
+      const result = await runSabotaged(({ output }) => {
+        const tiles = output.dispatchPlan?.expertTiles;
+        if (tiles !== undefined && tiles.tileExperts.length > 0) spoil(tiles);
+        return output;
+      });
+      assert.deepEqual(sectionsOf(result), new Set(['dispatch plans']));
+      assert.ok(result.failures.every(({ problems }) => problems.every((problem) => problem.includes(name))));
+    }
   });
 
   it('token_expert_indices off by one', async () => {

@@ -20,6 +20,7 @@ const EVERYTHING: RouterConfig = {
   topK: 4,
   logitsDtype: 'bf16',
   dispatchPlan: true,
+  expertTiles: 16,
   tokenExpertIndices: true,
 };
 const CONFIGS: readonly RouterConfig[] = [
@@ -59,6 +60,7 @@ describe('WebGPU encode', function () {
         tokenExpertIndices: offset(4),
         expertOffsets: offset(4),
         sortedSlots: offset(4),
+        expertTiles: offset(4),
         paddingMask: offset(1),
         rowCount: offset(4),
       });

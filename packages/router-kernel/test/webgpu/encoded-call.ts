@@ -2,6 +2,7 @@
 
 import { checkRouteArguments } from '../../src/resolve-config.ts';
 import type { Logits, ResolvedRouterConfig, RouterOutput } from '../../src/contract.ts';
+import { expertTilesLength, tileShapeOf, viewExpertTiles } from '../../src/expert-tiles.ts';
 import { compareOutput } from '../../src/suite/index.ts';
 import type {
   EncodeOptions,
@@ -42,6 +43,8 @@ export function rangeBytes(config: ResolvedRouterConfig, input: CallInput): Map<
   ]);
   if (config.tokenExpertIndices) bytes.set('tokenExpertIndices', slots * 4);
   if (config.dispatchPlan) bytes.set('expertOffsets', (config.experts + 1) * 4).set('sortedSlots', slots * 4);
+  const tiles = tileShapeOf(config);
+  if (tiles !== null) bytes.set('expertTiles', expertTilesLength(tiles, input.options.tokens) * 4);
   if (input.paddingMask !== undefined) bytes.set('paddingMask', input.paddingMask.byteLength);
   if (input.deviceRowCount !== undefined) bytes.set('rowCount', 4);
   return bytes;
@@ -78,8 +81,10 @@ export class PlacedCall {
     this.#write('logits', input.logits);
     if (input.paddingMask !== undefined) this.#write('paddingMask', input.paddingMask);
     if (input.deviceRowCount !== undefined) this.#write('rowCount', Uint32Array.of(input.deviceRowCount));
-    const { expertOffsets, sortedSlots, ...rest } = Object.fromEntries(this.#ranges);
-    const plan = expertOffsets !== undefined && { dispatchPlan: { expertOffsets, sortedSlots } };
+    const { expertOffsets, sortedSlots, expertTiles, ...rest } = Object.fromEntries(this.#ranges);
+    const plan = expertOffsets !== undefined && {
+      dispatchPlan: { expertOffsets, sortedSlots, ...(expertTiles !== undefined && { expertTiles }) },
+    };
     this.buffers = { ...rest, ...plan } as unknown as RouterGpuBuffers;
   }
 
@@ -105,6 +110,7 @@ export class PlacedCall {
       return (contents.get(buffer) as Uint8Array<ArrayBuffer>).slice(offset, offset + this.#size(name)).buffer;
     };
     const { idsDtype, tokenExpertIndices, dispatchPlan } = router.config;
+    const tiles = tileShapeOf(router.config);
     const IdsArray = { i32: Int32Array, u32: Uint32Array, i64: BigInt64Array }[idsDtype];
     const output: RouterOutput = {
       tokens: input.options.tokens,
@@ -115,6 +121,7 @@ export class PlacedCall {
         dispatchPlan: {
           expertOffsets: new Int32Array(part('expertOffsets')),
           sortedSlots: new Int32Array(part('sortedSlots')),
+          ...(tiles !== null && { expertTiles: viewExpertTiles(new Int32Array(part('expertTiles')), tiles) }),
         },
       }),
     };

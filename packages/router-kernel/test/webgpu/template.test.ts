@@ -3,12 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import { chooseGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
 import { flagsOf, textsOf } from '../../src/webgpu/kernel/router-values.ts';
-import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS } from '../../src/webgpu/kernel/source.ts';
+import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS, TILES_PARTS } from '../../src/webgpu/kernel/source.ts';
 import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-search.ts';
 
 const PACKAGE = new URL('../../', import.meta.url);
 const STEPS = Object.values(ROUTER_STEPS).flat();
-const PARTS = [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), CAREFUL_SEARCH_WGSL, ...PLAN_PARTS];
+const PARTS = [
+  ...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part),
+  CAREFUL_SEARCH_WGSL,
+  ...PLAN_PARTS,
+  ...TILES_PARTS,
+];
 
 describe('WGSL templates', () => {
   it('are embedded as they are in kernels/: else run npm run kernels', () => {

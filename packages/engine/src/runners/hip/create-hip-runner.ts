@@ -148,7 +148,11 @@ async function startRunner(
       ),
       (part) => part.dispose(),
     );
-    const workspace = own(new Workspace(driver, config, router.planWorkspaceBytes(MOST_ROWS)), (part) => part.free());
+    // Forms change with the number of rows: no number of them may take more than the largest.
+    const planBytes = Math.max(...Array.from({ length: MOST_ROWS }, (_, row) => router.planWorkspaceBytes(row + 1)));
+    const workspace = own(new Workspace(driver, config, planBytes), (part) => part.free());
+    // What counts arrived blocks is 0 before the first call, and left so by every call.
+    driver.fill(workspace.at.planWorkspace, 0, planBytes, stream);
     const rotary = own(new RotaryRows(driver, config), (part) => part.free());
     const kvBlocks = own(driver.allocate(blocks * blockBytes), (part) => part.free());
     const staging = own(new Staging(driver, config), (part) => part.free());

@@ -1,46 +1,45 @@
 /** What the benchmark times: this package's kernel, the baselines after published ones, and an empty kernel. */
 
 import { loadLaunch } from '@switchyard/gpu';
-import type { DevicePointer, GpuDriver, GpuStream, KernelLibrary, KernelResources } from '@switchyard/gpu';
+import type { GpuDriver, KernelLibrary } from '@switchyard/gpu';
 import { DeviceRoute } from '../../hip/device-route.ts';
 import { kernelUnit } from '../../hip/kernel/source.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { configOf } from '../routing-check.ts';
-import { BASELINE_ARGUMENTS, type Baseline, BASELINES, baselineKernel } from './baselines.ts';
+import { planApartContender } from './plan-apart.ts';
+import { BASELINE_ARGUMENTS, type Baseline, baselineKernel } from './baselines.ts';
+import { CONTENDERS } from './contender.ts';
+import type { Contender, ContenderName } from './contender.ts';
 
-/** Where a launch reads and writes. */
-export interface ContenderBuffers {
-  readonly logits: DevicePointer;
-  readonly weights: DevicePointer;
-  readonly ids: DevicePointer;
-}
-
-/** `'switchyard_ordinary'` is this package's kernel without launches that overlap the kernel before. */
-export type ContenderName = 'switchyard' | 'switchyard_ordinary' | Baseline;
-
-/** A kernel that can be launched on a shape. */
-export interface Contender {
-  readonly name: ContenderName;
-  /** Loads what T tokens need. */
-  prepare(tokens: number): Promise<KernelResources>;
-  enqueue(stream: GpuStream, tokens: number, buffers: ContenderBuffers): void;
-}
-
-/** Every contender that takes a shape; this package's kernel first. */
+/**
+ * The contenders that take a shape, in their order.
+ *
+ * @param names those that are wanted. Defaults to all
+ */
 export async function contendersFor(
   shape: BenchmarkShape,
   driver: GpuDriver,
   library: KernelLibrary,
+  names: readonly ContenderName[] = CONTENDERS,
 ): Promise<readonly Contender[]> {
-  const contenders = [
-    await ownContender('switchyard', shape, driver, library),
-    await ownContender('switchyard_ordinary', shape, driver, library),
-  ];
-  for (const baseline of BASELINES) {
-    const contender = await baselineContender(baseline, shape, driver, library);
+  const contenders: Contender[] = [];
+  for (const name of CONTENDERS.filter((one) => names.includes(one))) {
+    const contender = await contenderOf(name, shape, driver, library);
     if (contender !== null) contenders.push(contender);
   }
   return contenders;
+}
+
+function contenderOf(
+  name: ContenderName,
+  shape: BenchmarkShape,
+  driver: GpuDriver,
+  library: KernelLibrary,
+): Promise<Contender | null> {
+  if (name === 'switchyard_plan') return plannedContender(shape, driver, library);
+  if (name === 'plan_apart') return planApartContender(shape, driver, library);
+  if (name === 'switchyard' || name === 'switchyard_ordinary') return ownContender(name, shape, driver, library);
+  return baselineContender(name, shape, driver, library);
 }
 
 /** This package's kernel. */
@@ -59,7 +58,24 @@ export async function ownContender(
       const form = route.describe({ tokens });
       return (await library.load(kernelUnit(form), form.symbol)).resources();
     },
-    enqueue: (stream, tokens, buffers) => route.enqueue(stream, { tokens, ...buffers }),
+    enqueue: (stream, tokens, { logits, weights, ids }) => route.enqueue(stream, { tokens, logits, weights, ids }),
+  };
+}
+
+/** This package's kernels with the dispatch plan. */
+async function plannedContender(shape: BenchmarkShape, driver: GpuDriver, library: KernelLibrary): Promise<Contender> {
+  const route = await DeviceRoute.create(driver, library, { ...configOf(shape), dispatchPlan: true }, 0n);
+  return {
+    name: 'switchyard_plan',
+    planWorkspaceBytes: (tokens) => route.planWorkspaceBytes(tokens),
+    prepare: async (tokens) => {
+      await route.prepare({ tokens });
+      const form = route.describe({ tokens });
+      return (await library.load(kernelUnit(form), form.symbol)).resources();
+    },
+    enqueue: (stream, tokens, { plan, ...buffers }) => {
+      route.enqueue(stream, { tokens, ...buffers, ...(plan !== undefined && { dispatchPlan: plan }) });
+    },
   };
 }
 

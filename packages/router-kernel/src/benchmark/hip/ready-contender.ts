@@ -6,8 +6,8 @@ import type { Benchmark, BenchmarkContender } from '@switchyard/gpu/benchmark';
 import type { Logits } from '../../contract.ts';
 import { describeShape } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
-import { POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
-import type { Contender, ContenderBuffers } from './contenders.ts';
+import { PLAN_CHECK, planProblems, POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
+import type { Contender, ContenderBuffers } from './contender.ts';
 import { LaunchTimer, replaysOfTurn } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
 
@@ -30,6 +30,13 @@ export interface BufferSet {
   readonly logits: DeviceBuffer;
   readonly weights: DeviceBuffer;
   readonly ids: DeviceBuffer;
+  /** Where contenders that make a dispatch plan write it; needed where there are such. */
+  readonly plan?: {
+    readonly expertOffsets: DeviceBuffer;
+    readonly sortedSlots: DeviceBuffer;
+    /** Its first bytes are 0. */
+    readonly workspace: DeviceBuffer;
+  };
 }
 
 /** A contender that can take its turns. Its graph is the caller's to dispose of. */
@@ -51,7 +58,9 @@ export async function readyContender(
   const resources = await contender.prepare(tokens);
   const subject = `${name} ${describeShape(shape)} T = ${tokens}`;
   const isEmpty = contender.name === 'empty';
-  const what = isEmpty ? 'outputs with what was in them before: it writes nothing' : ROUTING_CHECK;
+  const makesPlan = contender.planWorkspaceBytes !== undefined;
+  const routing = makesPlan ? `${ROUTING_CHECK}; ${PLAN_CHECK}` : ROUTING_CHECK;
+  const what = isEmpty ? 'outputs with what was in them before: it writes nothing' : routing;
   const check = await benchmark.check(subject, what, () => problemsOf(problem, contender, isEmpty));
   if (check === null) return null;
   const timer = new LaunchTimer(driver, stream, measure.launches, (index) =>
@@ -72,8 +81,9 @@ async function problemsOf(
   contender: Contender,
   isEmpty: boolean,
 ): Promise<readonly string[]> {
-  driver.fill(set.weights.pointer, POISON, set.weights.bytes, stream);
-  driver.fill(set.ids.pointer, POISON, set.ids.bytes, stream);
+  const { plan } = set;
+  const written = [set.weights, set.ids, ...(plan === undefined ? [] : [plan.expertOffsets, plan.sortedSlots])];
+  for (const { pointer, bytes } of written) driver.fill(pointer, POISON, bytes, stream);
   contender.enqueue(stream, tokens, pointersOf(set));
   const weights = await downloadBytes(driver, stream, set.weights.pointer, set.weights.bytes);
   const ids = await downloadBytes(driver, stream, set.ids.pointer, set.ids.bytes);
@@ -81,9 +91,29 @@ async function problemsOf(
     const isUntouched = [weights, ids].every((bytes) => new Uint8Array(bytes).every((byte) => byte === POISON));
     return isUntouched ? [] : ['it wrote into its outputs'];
   }
-  return routingProblems(shape, logits, { weights: new Float32Array(weights), ids: new Int32Array(ids) });
+  const output = { weights: new Float32Array(weights), ids: new Int32Array(ids) };
+  const problems = routingProblems(shape, logits, output);
+  if (problems.length > 0 || contender.planWorkspaceBytes === undefined) return problems;
+  if (plan === undefined) throw new RangeError(`${contender.name} makes a plan, and has no buffers for one.`);
+  const read = async ({ pointer, bytes }: DeviceBuffer): Promise<Int32Array> =>
+    new Int32Array(await downloadBytes(driver, stream, pointer, bytes));
+  return planProblems(shape, output.ids, {
+    expertOffsets: await read(plan.expertOffsets),
+    sortedSlots: await read(plan.sortedSlots),
+  });
 }
 
-function pointersOf({ logits, weights, ids }: BufferSet): ContenderBuffers {
-  return { logits: logits.pointer, weights: weights.pointer, ids: ids.pointer };
+function pointersOf({ logits, weights, ids, plan }: BufferSet): ContenderBuffers {
+  return {
+    logits: logits.pointer,
+    weights: weights.pointer,
+    ids: ids.pointer,
+    ...(plan !== undefined && {
+      plan: {
+        expertOffsets: plan.expertOffsets.pointer,
+        sortedSlots: plan.sortedSlots.pointer,
+        workspace: plan.workspace.pointer,
+      },
+    }),
+  };
 }

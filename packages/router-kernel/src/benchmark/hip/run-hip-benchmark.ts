@@ -8,14 +8,14 @@ import { openRouterLibrary } from '../../hip/router-library.ts';
 import { benchmarkLogits } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { contendersFor } from './contenders.ts';
-import type { Contender } from './contenders.ts';
+import type { Contender, ContenderName } from './contender.ts';
 import { measureCopies, turnsOf } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
 import { readyContender } from './ready-contender.ts';
 import type { BufferSet, ReadyContender } from './ready-contender.ts';
 
 /** T of each shape's table. */
-export const BENCHMARK_TOKENS: readonly number[] = [1, 16, 32, 64, 128, 1024, 4096, 16384, 65536];
+export const BENCHMARK_TOKENS: readonly number[] = [1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 65536];
 
 /** gpt-oss-120b first; then f32 logits, DeepSeek-V3, OLMoE, Kimi-K2, gpt-oss-20b, Mixtral and Qwen3; and f32 with ties. */
 export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
@@ -48,7 +48,9 @@ export interface HipBenchmarkOptions {
   /** The commit, where git is not to be asked. */
   readonly commit?: string | undefined;
   readonly signal?: AbortSignal;
-  /** Gives the contenders of a shape. Defaults to the router's kernel, the baselines and an empty kernel. */
+  /** Whom to time. Defaults to all. */
+  readonly contenders?: readonly ContenderName[] | undefined;
+  /** Gives the contenders of a shape, whatever `contenders` says. Defaults to those of this package. */
   readonly contendersOf?: (shape: BenchmarkShape) => Promise<readonly Contender[]>;
 }
 
@@ -79,7 +81,8 @@ export async function runHipBenchmark(driver: GpuDriver, options: HipBenchmarkOp
   try {
     await benchmarkCopy(benchmark, driver, stream, copyBytes);
     for (const shape of shapes) {
-      const contenders = await (options.contendersOf?.(shape) ?? contendersFor(shape, driver, library));
+      const contenders = await (options.contendersOf?.(shape) ??
+        contendersFor(shape, driver, library, options.contenders));
       const runs: ReadonlyArray<readonly [number, CacheState]> = [
         ...tokens.map((count) => [count, 'warm'] as const),
         ...tokens
@@ -131,6 +134,7 @@ async function benchmarkShape(benchmark: Benchmark, run: Run): Promise<void> {
   const logits = benchmarkLogits(shape, tokens);
   const bytes = logits.byteLength + slots * 8;
   const more = cache === 'warm' ? 0 : Math.ceil((COLD_CACHE_MULTIPLE * driver.info.l2CacheBytes) / bytes);
+  const workspaceBytes = Math.max(16, ...contenders.map((one) => one.planWorkspaceBytes?.(tokens) ?? 0));
   const buffers: DeviceBuffer[] = [];
   const ready: ReadyContender[] = [];
   const allocate = (size: number): DeviceBuffer => {
@@ -139,7 +143,17 @@ async function benchmarkShape(benchmark: Benchmark, run: Run): Promise<void> {
     return buffer;
   };
   const loadSet = async (): Promise<BufferSet> => {
-    const set = { logits: allocate(logits.byteLength), weights: allocate(slots * 4), ids: allocate(slots * 4) };
+    const set = {
+      logits: allocate(logits.byteLength),
+      weights: allocate(slots * 4),
+      ids: allocate(slots * 4),
+      plan: {
+        expertOffsets: allocate((shape.experts + 1) * 4),
+        sortedSlots: allocate(slots * 4),
+        workspace: allocate(workspaceBytes),
+      },
+    };
+    driver.fill(set.plan.workspace.pointer, 0, workspaceBytes, stream);
     const host = new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
     await uploadBytes(driver, stream, set.logits.pointer, host);
     return set;

@@ -32,9 +32,32 @@ export function benchmarkTables(report: HipFigures): string {
     lines.push(head.map((cell) => cell.padStart(13)).join(''));
     const tokens = [...new Set(results.map((result) => result.tokens))];
     for (const count of tokens) lines.push(tableRow(report, results, count));
+    if (results.some(({ contender }) => contender === 'switchyard_plan')) lines.push(...planTable(results, tokens));
   }
   for (const problem of report.wrong) lines.push(`WRONG, not timed: ${problem}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** The router with its dispatch plan, beside the router alone and the plan in launches of its own. */
+function planTable(results: readonly LaunchFigure[], tokens: readonly number[]): string[] {
+  const head = ['T', 'router alone', 'with plan', 'p99', 'plan apart', 'p99', 'x apart'];
+  const rows = tokens.map((count) => {
+    const of = (contender: string): LaunchFigure | undefined =>
+      results.find((result) => result.tokens === count && result.contender === contender);
+    const [alone, planned, apart] = [of('switchyard'), of('switchyard_plan'), of('plan_apart')];
+    const times = [
+      alone?.medianMicroseconds,
+      planned?.medianMicroseconds,
+      planned?.p99Microseconds,
+      apart?.medianMicroseconds,
+      apart?.p99Microseconds,
+      (apart?.medianMicroseconds ?? Number.NaN) / (planned?.medianMicroseconds ?? Number.NaN),
+    ];
+    return [String(count), ...times.map((time) => (time ?? Number.NaN).toFixed(2))];
+  });
+  const line = (cells: readonly string[]): string =>
+    cells.map((cell) => (cell === 'NaN' ? '-' : cell).padStart(13)).join('');
+  return ['', line(head), ...rows.map(line)];
 }
 
 function tableRow(report: HipFigures, results: readonly LaunchFigure[], tokens: number): string {

@@ -6,7 +6,7 @@ import type { Benchmark } from '@switchyard/gpu/benchmark';
 import type { Logits } from '../../contract.ts';
 import { openRouterLibrary } from '../../hip/router-library.ts';
 import { baselineContender, ownContender } from '../hip/contenders.ts';
-import type { Contender } from '../hip/contenders.ts';
+import type { Contender } from '../hip/contender.ts';
 import type { MeasureOptions } from '../hip/launch-timer.ts';
 import { readyContender } from '../hip/ready-contender.ts';
 import type { ReadyContender } from '../hip/ready-contender.ts';

@@ -23,17 +23,38 @@ export const ROUTER_KERNEL_ARGUMENTS = [
   { name: 'rowCount', type: 'pointer', doc: 'u32 [1]; null for T. Read only with the padding option.' },
 ] as const satisfies readonly KernelArgument[];
 
-/** The arguments that every dispatch-plan kernel takes. */
-export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
-  { name: 'ids', type: 'pointer', doc: 'The ids that the routing kernel wrote, [T, K].' },
+/** Where a dispatch plan goes. */
+const PLAN_OUTPUT_ARGUMENTS = [
   { name: 'expertOffsets', type: 'pointer', doc: 'i32 [E + 1], written.' },
   { name: 'sortedSlots', type: 'pointer', doc: 'i32 [T * K], written; -1 at and past expertOffsets[E].' },
   {
+    name: 'expertTiles',
+    type: 'pointer',
+    doc: 'i32 [2 + E + 2 * tileCapacity], written: the lists of ExpertTiles one after the other; null unless configured.',
+  },
+] as const satisfies readonly KernelArgument[];
+
+/** The arguments of the routing kernels that make a dispatch plan, or the first part of one. */
+export const PLAN_ROUTER_KERNEL_ARGUMENTS = [
+  ...ROUTER_KERNEL_ARGUMENTS,
+  ...PLAN_OUTPUT_ARGUMENTS,
+  {
     name: 'workspace',
     type: 'pointer',
-    doc: 'workspaceBytes of scratch memory, 4-byte aligned; null where that is 0.',
+    doc: 'Scratch memory, 16-byte aligned: the number of arrived blocks, u32 [1] in 16 bytes, 0 before and after; counts, u8 [blocks, E to the next multiple of 4]; ranks, u8 [T * K]. Null where one block does it all.',
   },
+  { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
+  { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The arguments of the kernel that makes the dispatch plan of many tokens from the rows of the workspace. */
+export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
+  { name: 'ids', type: 'pointer', doc: 'The ids that the routing kernel wrote, [T, K].' },
+  { name: 'workspace', type: 'pointer', doc: 'As the routing kernel left it.' },
+  ...PLAN_OUTPUT_ARGUMENTS,
+  { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
   { name: 'slots', type: 'u32', doc: 'T * K.' },
-  { name: 'slotsPerBlock', type: 'u32', doc: 'From DispatchPlanLaunches.' },
-  { name: 'blocks', type: 'u32', doc: 'Blocks of the counting launch, from DispatchPlanLaunches.' },
+  { name: 'rows', type: 'u32', doc: 'Blocks of the routing launch: rows of the workspace.' },
+  { name: 'rowsPerBlock', type: 'u32', doc: 'Rows whose tokens one block of this launch places.' },
+  { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
 ] as const satisfies readonly KernelArgument[];

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { packBundle, placeKernelArguments } from '@switchyard/gpu';
+import type { KernelTarget } from '@switchyard/gpu';
 import {
   compileAllOffline,
   disassemble,
@@ -15,18 +16,25 @@ import { PREBUILT_BUNDLE, PREBUILT_TARGETS, prebuiltKernels, sourceOfForms } fro
 import type { PrebuiltKernel, PrebuiltManifest } from './prebuilt-kernels.ts';
 import { KernelCompileError } from '../../errors.ts';
 
+/** Objects by architecture, and what the manifest says of each. */
+export interface BuiltObjects {
+  readonly compiler: string;
+  readonly objects: ReadonlyMap<string, Uint8Array>;
+  readonly architectures: PrebuiltManifest['architectures'];
+}
+
 /**
- * Compiles every kernel for every architecture: minutes of processor time, over as many cores as there are.
+ * Compiles every kernel for some architectures: a minute of processor time for each, over as many cores as there are.
  *
  * @throws KernelCompileError, also where LLVM is not installed
  */
-export async function buildPrebuilt(): Promise<{ readonly bundle: Uint8Array; readonly manifest: PrebuiltManifest }> {
+export async function buildObjects(targets: readonly KernelTarget[]): Promise<BuiltObjects> {
   const compiler = findLlvm();
   if (compiler === null) {
     const message = `LLVM ${LLVM_VERSION} was not found · install clang-${LLVM_VERSION}, lld-${LLVM_VERSION} and llvm-${LLVM_VERSION}`;
     throw new KernelCompileError('amdgcn', '', message);
   }
-  const requests = PREBUILT_TARGETS.map((target) => {
+  const requests = targets.map((target) => {
     const kernels = prebuiltKernels(target);
     return { target, kernels, source: sourceOfForms(kernels.map(({ form }) => form)) };
   });
@@ -46,6 +54,12 @@ export async function buildPrebuilt(): Promise<{ readonly bundle: Uint8Array; re
       kernels: describeKernels(architecture, object, kernels),
     };
   });
+  return { compiler, objects, architectures };
+}
+
+/** The bundle of every architecture, and its manifest. @throws as buildObjects */
+export async function buildPrebuilt(): Promise<{ readonly bundle: Uint8Array; readonly manifest: PrebuiltManifest }> {
+  const { compiler, objects, architectures } = await buildObjects(PREBUILT_TARGETS);
   const bundle = packBundle(objects);
   const { placed } = placeKernelArguments(ROUTER_KERNEL_ARGUMENTS);
   return {

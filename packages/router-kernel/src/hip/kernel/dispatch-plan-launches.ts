@@ -1,76 +1,91 @@
 /**
- * The launches that make the dispatch plan from the ids on the device. All of them take DISPATCH_PLAN_KERNEL_ARGUMENTS,
- * run one after the other on one stream, allocate nothing and synchronise with nothing, so that a graph can hold them.
- * Slots come out in ascending order within an expert, whatever the timing.
+ * The second launch of a dispatch plan, where the routing launch leaves rows behind (plan-geometry.ts). It runs after it on the
+ * same stream, allocates nothing and synchronises with nothing, so that a graph can hold it. Slots come out in
+ * ascending order within an expert, whatever the timing.
  */
 
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { idBytes } from '../../derived-config.ts';
+import { PLACE_THREADS, ROW_GROUP } from './plan-geometry.ts';
 import type { KernelSourceName } from './source.ts';
+import { gridSize } from './specialization.ts';
+import type { KernelSpecialization } from './specialization.ts';
 
-/** One launch. */
-export interface DispatchPlanLaunch {
+/** One compiled form of the kernel that places slots. */
+export interface PlanPlacement {
+  readonly source: KernelSourceName;
   readonly symbol: string;
-  /** Blocks, one dimension. */
-  readonly blocks: number;
+  /** Pass each as -Dname=value. */
+  readonly defines: Readonly<Record<string, string | number>>;
   readonly threadsPerBlock: number;
 }
 
-/** What it takes to make the plan for T tokens. */
-export interface DispatchPlanLaunches {
-  /** The translation unit; all launches are in the one module compiled with `defines`. */
-  readonly source: KernelSourceName;
-  readonly defines: Readonly<Record<string, string | number>>;
-  /** In order. */
-  readonly launches: readonly DispatchPlanLaunch[];
-  /** Bytes of scratch memory; 0 for small T. */
-  readonly workspaceBytes: number;
-  /** The values of the kernel arguments of the same names. */
-  readonly slots: number;
-  readonly slotsPerBlock: number;
+/** A launch of it: the values of the kernel arguments of the same names. */
+export interface PlanPlacementLaunch {
+  readonly rows: number;
+  readonly rowsPerBlock: number;
   readonly blocks: number;
 }
 
-const THREADS = 256;
-/** Up to this many slots one block does everything in one launch. */
-const SINGLE_LAUNCH_SLOTS = 8192;
-const SLOTS_PER_BLOCK = 4096;
-const MOST_BLOCKS = 1024;
-
-/** Plans the launches for T tokens. `tokens * topK` must be below 2^31. */
-export function planDispatchLaunches(
+/** The kernel form that places the slots which a form of the routing kernel leaves. */
+export function placePlan(
   config: ResolvedRouterConfig,
   target: KernelTarget,
-  tokens: number,
-): DispatchPlanLaunches {
-  const slots = tokens * config.topK;
-  const suffix = `e${config.experts}_${config.idsDtype === 'i64' ? 'i64' : 'i32'}`;
-  const base = {
-    source: 'dispatch_plan' as const,
-    defines: {
-      ROUTER_PLAN_SUFFIX: suffix,
-      ROUTER_EXPERTS: config.experts,
-      ROUTER_WAVE_SIZE: target.waveSize,
-      ROUTER_IDS_BYTES: idBytes(config.idsDtype),
-    },
-    slots,
-  };
-  if (slots <= SINGLE_LAUNCH_SLOTS) {
-    const launches = [{ symbol: `dispatch_plan_single_${suffix}`, blocks: 1, threadsPerBlock: THREADS }];
-    return { ...base, launches, workspaceBytes: 0, slotsPerBlock: Math.max(slots, 1), blocks: 1 };
-  }
-  const slotsPerBlock = Math.ceil(Math.max(SLOTS_PER_BLOCK, slots / MOST_BLOCKS) / THREADS) * THREADS;
-  const blocks = Math.ceil(slots / slotsPerBlock);
+  { tokensPerBlock }: Pick<KernelSpecialization, 'tokensPerBlock'>,
+): PlanPlacement {
+  // Small rows are of few tokens, whose launches are short; beside long ones the kernel after would only be in the way.
+  const triggersEarly = target.vendor === 'nvidia' && tokensPerBlock < 32;
+  const symbol = [
+    'dispatch_plan',
+    `e${config.experts}`,
+    `k${config.topK}`,
+    config.idsDtype === 'i64' ? 'i64' : 'i32',
+    `rows${tokensPerBlock}`,
+    ...(config.expertTiles === null ? [] : [`tiles${config.expertTiles}`]),
+    ...(triggersEarly ? ['trigger'] : []),
+    `threads${PLACE_THREADS}`,
+  ].join('_');
   return {
-    ...base,
-    launches: [
-      { symbol: `dispatch_plan_count_${suffix}`, blocks, threadsPerBlock: THREADS },
-      { symbol: `dispatch_plan_scan_${suffix}`, blocks: 1, threadsPerBlock: THREADS },
-      { symbol: `dispatch_plan_scatter_${suffix}`, blocks, threadsPerBlock: THREADS },
-    ],
-    workspaceBytes: blocks * config.experts * 4,
-    slotsPerBlock,
-    blocks,
+    source: 'dispatch_plan',
+    symbol,
+    defines: {
+      ROUTER_SYMBOL: symbol,
+      ROUTER_WAVE_SIZE: target.waveSize,
+      ROUTER_EXPERTS: config.experts,
+      ROUTER_TOP_K: config.topK,
+      ROUTER_IDS_BYTES: idBytes(config.idsDtype),
+      ROUTER_PLAN: 3,
+      ROUTER_BLOCK_TOKENS: tokensPerBlock,
+      ROUTER_ROW_GROUP: ROW_GROUP,
+      ROUTER_EXPERT_TILES: config.expertTiles ?? 0,
+      ROUTER_EARLY_TRIGGER: Number(triggersEarly),
+      ROUTER_THREADS: PLACE_THREADS,
+    },
+    threadsPerBlock: PLACE_THREADS,
   };
+}
+
+/** A block takes one row, or as many as keep the blocks to this number: every block adds up all rows. */
+const MOST_BLOCKS = 128;
+
+/** The launch that follows a routing launch of T tokens. */
+export function placementLaunch(
+  { tokensPerBlock }: KernelSpecialization,
+  tokens: number,
+  mostBlocks = MOST_BLOCKS,
+): PlanPlacementLaunch {
+  const rows = Math.ceil(tokens / tokensPerBlock);
+  const rowsPerBlock = Math.ceil(rows / mostBlocks);
+  return { rows, rowsPerBlock, blocks: Math.ceil(rows / rowsPerBlock) };
+}
+
+/** Bytes at the start of the scratch memory that count arrived blocks: 0 before the first call, and left 0 by every call. */
+export const ARRIVALS_BYTES = 16;
+
+/** Bytes of scratch memory that a routing launch of T tokens takes for its plan: arrivals, counts and ranks. */
+export function planWorkspaceBytes(config: ResolvedRouterConfig, form: KernelSpecialization, tokens: number): number {
+  if (form.planShare === 'none' || form.planShare === 'alone') return 0;
+  const rows = gridSize(form, tokens);
+  return ARRIVALS_BYTES + rows * Math.ceil(config.experts / 4) * 4 + tokens * config.topK;
 }

@@ -5,7 +5,7 @@
 
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
-import { planDispatchLaunches } from './dispatch-plan-launches.ts';
+import { placePlan } from './dispatch-plan-launches.ts';
 import type { KernelSourceName } from './source.ts';
 import { specialize } from './specialization.ts';
 import type { LaunchHint } from './specialization.ts';
@@ -30,7 +30,7 @@ export interface FormGeometry {
 type FormsOfKind = (config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint) => readonly KernelForm[];
 
 /** The kinds of launch. A kind that is added here is shipped compiled as well. */
-const KINDS: readonly FormsOfKind[] = [routerForms, planForms];
+const KINDS: readonly FormsOfKind[] = [routerForms, placementForms];
 
 function routerForms(config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint): readonly KernelForm[] {
   const form = specialize(config, target, call);
@@ -39,15 +39,11 @@ function routerForms(config: ResolvedRouterConfig, target: KernelTarget, call: L
   return [{ source, defines, symbol, geometry }];
 }
 
-function planForms(config: ResolvedRouterConfig, target: KernelTarget, { tokens }: LaunchHint): readonly KernelForm[] {
-  if (!config.dispatchPlan) return [];
-  const { source, defines, launches } = planDispatchLaunches(config, target, tokens);
-  return launches.map(({ symbol, threadsPerBlock }) => ({
-    source,
-    defines,
-    symbol,
-    geometry: { threadsPerBlock },
-  }));
+function placementForms(config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint): readonly KernelForm[] {
+  const form = specialize(config, target, call);
+  if (form.planShare !== 'rows') return [];
+  const { source, defines, symbol, threadsPerBlock } = placePlan(config, target, form);
+  return [{ source, defines, symbol, geometry: { threadsPerBlock } }];
 }
 
 /** The largest T whose forms are loaded ahead of time is 2 to this power; larger T have the same. */

@@ -27,6 +27,15 @@ export function chooseGeometry(
   launch: { readonly tokens: number; readonly loadBytes: number },
 ): LaunchGeometry {
   const wanted = target.vendor === 'nvidia' ? measuredForm(config, launch) : amdForm(config, target, launch);
+  return fitLanes(config, wanted, launch);
+}
+
+/** The geometry nearest to `wanted` whose lanes all have loads, and hold whole groups where there are any. */
+export function fitLanes(
+  config: ResolvedRouterConfig,
+  wanted: LaunchGeometry,
+  launch: { readonly loadBytes: number },
+): LaunchGeometry {
   const bytes = logitBytes(config.logitsDtype);
   const loadsPerRow = (config.experts * bytes) / wanted.loadBytes;
   const lanesPerToken = Math.min(MOST_LANES, nextPowerOfTwo(loadsPerRow), nextPowerOfTwo(wanted.lanesPerToken));
@@ -41,7 +50,7 @@ export function chooseGeometry(
 const MOST_LANES = 32;
 
 /** Experts that a lane can hold without running short of registers, with 32-bit and with 64-bit keys. */
-function mostPerLane(config: ResolvedRouterConfig): number {
+export function mostPerLane(config: ResolvedRouterConfig): number {
   return hasWideKeys(config) ? 16 : 32;
 }
 
@@ -121,7 +130,7 @@ function nextBegins(config: ResolvedRouterConfig, tokens: number): LaunchGeometr
 }
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */
-function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
+export function canSearchChunks(config: ResolvedRouterConfig, lanes: number, loadBytes: number): boolean {
   return hasEnoughChunks(config, lanes, loadBytes) && nextPowerOfTwo(config.topK) % lanes === 0;
 }
 
@@ -145,7 +154,7 @@ function hasEnoughChunks(config: ResolvedRouterConfig, lanes: number, loadBytes:
 }
 
 /** A load small enough that every lane of a wave of 32 has one, where the row is long enough. */
-function wholeWaveLoadBytes(config: ResolvedRouterConfig, most: number): number {
+export function wholeWaveLoadBytes(config: ResolvedRouterConfig, most: number): number {
   const bytes = logitBytes(config.logitsDtype);
   const perLane = nextPowerOfTwo(Math.ceil((config.experts * bytes) / 32));
   return Math.min(most, Math.max(4, perLane));
@@ -155,7 +164,7 @@ function wholeWaveLoadBytes(config: ResolvedRouterConfig, most: number): number 
  * The number of lanes nearest to `wanted` with which each lane holds a whole number of expert groups or an equal part
  * of one, in at most 32 experts; null where there is none.
  */
-function lanesThatFitGroups({ experts, groups }: ResolvedRouterConfig, wanted: number): number | null {
+export function lanesThatFitGroups({ experts, groups }: ResolvedRouterConfig, wanted: number): number | null {
   const groupSize = experts / groups;
   const fits = (lanes: number): boolean => {
     const run = experts / lanes;

@@ -20,9 +20,20 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     ownPart('parts/chunks'),
     ownPart('parts/by_value'),
     ownPart('parts/stores'),
+    ownPart('parts/plan_batch'),
+    ownPart('parts/plan_outputs'),
+    ownPart('parts/plan_rows'),
+    ownPart('parts/plan_in_router'),
     ownPart('topk_gating_softmax'),
   ],
-  dispatch_plan: [sharedPart('platform'), sharedPart('wave'), ownPart('dispatch_plan')],
+  dispatch_plan: [
+    sharedPart('platform'),
+    sharedPart('wave'),
+    ownPart('parts/plan_batch'),
+    ownPart('parts/plan_outputs'),
+    ownPart('parts/plan_rows'),
+    ownPart('dispatch_plan'),
+  ],
 };
 
 /** A part under this package's kernels/. */

@@ -9,6 +9,8 @@ import type { LogitsDtype, ResolvedRouterConfig } from '../../contract.ts';
 import { hasRange, idBytes, logitBytes } from '../../derived-config.ts';
 import type { KernelSourceName } from './source.ts';
 import { chooseGeometry } from './launch-geometry.ts';
+import { choosePlanGeometry, PLAN_SHARES, ROW_GROUP } from './plan-geometry.ts';
+import type { PlanGeometry, PlanShare } from './plan-geometry.ts';
 
 /** What is known of the launches that a kernel will serve. */
 export interface LaunchHint {
@@ -39,6 +41,8 @@ export interface KernelSpecialization {
   readonly loadBytes: number;
   /** Whether chunks of one load are ranked first, and the experts of the best ones read again. */
   readonly searchesChunks: boolean;
+  /** How much of the dispatch plan a launch makes; `'none'` where the configuration asks for no plan. */
+  readonly planShare: PlanShare;
 }
 
 /**
@@ -57,12 +61,27 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
   const bytes = logitBytes(config.logitsDtype);
   const contiguous = logitsAlignment(0n, config.experts, config.logitsDtype);
   const mostLoadBytes = Math.max(bytes, Math.min(contiguous, hint.alignment ?? 16));
-  const geometry = chooseGeometry(config, target, { tokens: hint.tokens, loadBytes: mostLoadBytes });
-  const { loadBytes } = geometry;
-  const padding = hint.padding === true;
+  const launch = { tokens: hint.tokens, loadBytes: mostLoadBytes };
+  const geometry: PlanGeometry = config.dispatchPlan
+    ? choosePlanGeometry(config, target, launch)
+    : { ...chooseGeometry(config, target, launch), planShare: 'none', turns: 1 };
+  return specializeTo(config, target, geometry, hint.padding === true);
+}
+
+/** The kernel form of a configuration with this geometry. */
+export function specializeTo(
+  config: ResolvedRouterConfig,
+  target: KernelTarget,
+  geometry: PlanGeometry,
+  padding: boolean,
+): KernelSpecialization {
+  const { loadBytes, planShare } = geometry;
+  const tokensPerBlock = (geometry.turns * geometry.threadsPerBlock) / geometry.lanesPerToken;
   const isRanged = hasRange(config);
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
+  // Blocks that leave a row behind list no tiles.
+  const tileRows = planShare === 'alone' || planShare === 'last' ? (config.expertTiles ?? 0) : 0;
 
   const symbol = [
     'topk_gating_softmax',
@@ -81,6 +100,9 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
     `lanes${geometry.lanesPerToken}`,
     ...(geometry.searchesChunks ? ['chunks'] : []),
     ...{ 'at the end': [], 'after rows': ['trigger'], 'after winners': ['latetrigger'] }[geometry.nextBegins],
+    ...(planShare === 'none' ? [] : [`plan_${planShare}`]),
+    ...(geometry.turns === 1 ? [] : [`turns${geometry.turns}`]),
+    ...(tileRows === 0 ? [] : [`tiles${tileRows}`]),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -107,17 +129,26 @@ export function specialize(config: ResolvedRouterConfig, target: KernelTarget, h
       ROUTER_CHUNKS: Number(geometry.searchesChunks),
       ROUTER_EARLY_TRIGGER: { 'at the end': 0, 'after rows': 1, 'after winners': 2 }[geometry.nextBegins],
       ROUTER_THREADS: geometry.threadsPerBlock,
+      ROUTER_PLAN: PLAN_SHARES.indexOf(planShare),
+      ROUTER_BLOCK_TOKENS: tokensPerBlock,
+      ROUTER_ROW_GROUP: ROW_GROUP,
+      ROUTER_EXPERT_TILES: tileRows,
     },
     source: 'topk_gating_softmax',
     lanesPerToken: geometry.lanesPerToken,
-    tokensPerBlock: geometry.threadsPerBlock / geometry.lanesPerToken,
+    tokensPerBlock,
     threadsPerBlock: geometry.threadsPerBlock,
     loadBytes,
     searchesChunks: geometry.searchesChunks,
+    planShare,
   };
 }
 
-/** Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. */
+/**
+ * Blocks (one dimension) that a launch over T tokens takes; 0 means that there is nothing to launch. The plan of no tokens
+ * has to be written.
+ */
 export function gridSize(specialization: KernelSpecialization, tokens: number): number {
-  return Math.ceil(tokens / specialization.tokensPerBlock);
+  const blocks = Math.ceil(tokens / specialization.tokensPerBlock);
+  return specialization.planShare === 'none' ? blocks : Math.max(blocks, 1);
 }

@@ -5,6 +5,7 @@
 
 import type { TemplatePart } from '@switchyard/gpu/webgpu';
 import { DISPATCH_PLAN_WGSL } from '../wgsl/dispatch-plan.ts';
+import { EXPERT_TILES_WGSL } from '../wgsl/expert-tiles.ts';
 import { BINDINGS_WGSL } from '../wgsl/parts/bindings.ts';
 import { CHECKED_KEYS_WGSL } from '../wgsl/parts/checked-keys.ts';
 import { CHUNKS_WGSL } from '../wgsl/parts/chunks.ts';
@@ -64,3 +65,6 @@ export const ROUTER_STEPS: Readonly<Record<string, readonly ConditionalPart[]>> 
 
 /** The kernels of the dispatch plan. */
 export const PLAN_PARTS: readonly TemplatePart[] = [DISPATCH_PLAN_WGSL];
+
+/** The kernel that lists a plan's row tiles. */
+export const TILES_PARTS: readonly TemplatePart[] = [EXPERT_TILES_WGSL];
