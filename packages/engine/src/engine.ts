@@ -217,7 +217,7 @@ export class Engine implements AsyncDisposable {
   tokenize(request: PromptRequest, { maxTokens = Number.POSITIVE_INFINITY }: TokenizeOptions = {}): number[] {
     this.#checkOpen();
     checkRequest(request);
-    return [...buildPrompt(request, this.#snapshot, [], maxTokens).ids];
+    return [...buildPrompt(request, this.#snapshot, { texts: [], included: false }, maxTokens).ids];
   }
 
   /** The text of token ids, special tokens included. Throws InvalidRequestError for ids that have no token. */

@@ -70,18 +70,29 @@ export interface QueuedEvent {
   readonly promptTokens: number;
 }
 
-/** More text of the analysis channel. */
-export interface AnalysisEvent {
-  readonly type: 'analysis';
+/** What pieces of text tell of the message that they belong to. */
+export interface MessagePiece {
+  /**
+   * The text, with `separator` at its start: the texts of all events of a type, one behind the other, are the whole. Never
+   * empty.
+   */
   readonly text: string;
+  /** The message's place in the answer, counted from 0: calls count, and messages without text. */
+  readonly message: number;
+  /** The line break between this message and the one before it of the same event type: in its first piece only. */
+  readonly separator?: '\n';
+}
+
+/** More text of the analysis channel, or of a message that is no content and no call. */
+export interface AnalysisEvent extends MessagePiece {
+  readonly type: 'analysis';
   /** The tokens that `text` was made of, where `logprobs` was asked for. */
   readonly logprobs?: readonly SampledTokenLogprob[];
 }
 
 /** More text for the user: the final channel, or commentary without a recipient. */
-export interface ContentEvent {
+export interface ContentEvent extends MessagePiece {
   readonly type: 'content';
-  readonly text: string;
   /** `'commentary'` for a preamble before tool calls; `'final'` otherwise. */
   readonly channel: 'final' | 'commentary';
   readonly logprobs?: readonly SampledTokenLogprob[];
@@ -100,6 +111,7 @@ export interface ToolCallStartEvent {
 export interface ToolCallDeltaEvent {
   readonly type: 'tool-call-delta';
   readonly index: number;
+  readonly name: string;
   /** A piece of the arguments' JSON text. */
   readonly text: string;
 }
@@ -155,7 +167,7 @@ export interface GenerateResult {
   /** All generated tokens as text, special tokens included. */
   readonly text: string;
   readonly analysis: string;
-  /** The content: final channel, after any preamble. */
+  /** The content: preambles and final messages in their order, each on a new line. */
   readonly final: string;
   readonly toolCalls: readonly HarmonyToolCall[];
   readonly finishReason: FinishReason;

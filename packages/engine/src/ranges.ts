@@ -36,6 +36,9 @@ export const MOST_TOP_LOGPROBS = 20;
 /** Texts that end one answer, at most. */
 export const MOST_STOP_STRINGS = 16;
 
+/** Words that one answer may not have, at most. */
+export const MOST_BAD_WORDS = 128;
+
 /** Of the fields of EngineOptions that are numbers of things. */
 export const ENGINE_RANGES = {
   threads: { minimum: 1, maximum: 1024 },

@@ -108,6 +108,12 @@ export type GenerateRequest = PromptRequest &
     readonly maxTokens?: number;
     /** The answer ends before the first of these appears in the content; the text is not given out. 1 to 16 strings, none empty. Defaults to none. */
     readonly stop?: string | readonly string[];
+    /** Whether the stop string that ended the answer is given out with it. Defaults to `false`. */
+    readonly includeStop?: boolean;
+    /** The only tokens that may come, end tokens and markers among them if they may. At least one; not beside a response format or demanded or strict tools. Defaults to all. */
+    readonly allowedTokenIds?: readonly number[];
+    /** Words that message bodies may not have, as they are at the start of a text and behind a space. At most 128. Where a grammar leaves nothing else, it wins. Defaults to none. */
+    readonly badWords?: readonly string[];
     /** Token ids that end the answer, beside the model's own. Defaults to none. */
     readonly stopTokenIds?: readonly number[];
     /** Goes on past the model's end tokens until `maxTokens` (benchmarks). Defaults to `false`. */

@@ -217,11 +217,12 @@ function joinTexts(first: GenerateEvent, second: GenerateEvent): GenerateEvent |
   if (first.type === 'tool-call-delta' && second.type === 'tool-call-delta') {
     return first.index === second.index ? { ...first, text: first.text + second.text } : null;
   }
-  const sameText =
+  const areText =
     (first.type === 'analysis' && second.type === 'analysis') ||
-    (first.type === 'content' && second.type === 'content' && first.channel === second.channel);
+    (first.type === 'content' && second.type === 'content');
+  if (!areText || first.message !== second.message) return null;
   // Log-probabilities stay with their own piece: copying them again for every token would be quadratic.
-  if (!sameText || first.logprobs !== undefined || second.logprobs !== undefined) return null;
+  if (first.logprobs !== undefined || second.logprobs !== undefined) return null;
   return { ...first, text: first.text + second.text };
 }
 

@@ -3,25 +3,26 @@
  *
  * @module
  */
-import { type HarmonyEvent, type HarmonyMessageKind, HarmonyParser, type Tokenizer } from '@switchyard/models';
+import { type HarmonyEvent, HarmonyParser, type Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob } from '../events.ts';
 import type { AnswerEvent, AnswerReader } from './reader.ts';
-import { StopStringFilter } from './stop-strings.ts';
+import { StopStringFilter, type StopStrings } from './stop-strings.ts';
 
 /**
- * Turns the parser's events into the engine's. Markup never becomes text, a message that cannot be delivered is left
- * out, and stop strings act on what the user reads: final messages and preambles.
+ * Turns the parser's events into the engine's. Markup never becomes text, and stop strings act on what the user reads:
+ * final messages and preambles.
  */
 export class HarmonyReader implements AnswerReader {
   readonly #tokenizer: Tokenizer;
   readonly #parser: HarmonyParser;
-  readonly #stops: readonly string[];
+  readonly #stops: StopStrings;
   readonly #calls = new Map<
     number,
     { readonly index: number; readonly id: string; readonly name: string; text: string }
   >();
-  /** Kinds of which a message with text has ended: the next one starts on a new line. */
-  readonly #ended = new Set<HarmonyMessageKind>();
+  /** Types of events of which a message with text has ended: the next one starts on a new line. */
+  readonly #ended = new Set<'analysis' | 'content'>();
+  #message = 0;
   #filter: StopStringFilter;
   #hasText = false;
   #logprobs: SampledTokenLogprob[] = [];
@@ -29,12 +30,19 @@ export class HarmonyReader implements AnswerReader {
   #hasToolCall = false;
   #reasoningTokens = 0;
 
-  /** `header`: the prompt's last tokens from `<|start|>` on, which the answer continues; empty for a plain `<|start|>assistant`. */
-  constructor(tokenizer: Tokenizer, stops: readonly string[], header: Int32Array) {
+  /**
+   * @param header The prompt's last tokens from `<|start|>` on, which the answer continues; empty for a plain
+   * `<|start|>assistant`.
+   * @param tools The names that can be called; null where they are not known: any.
+   */
+  constructor(tokenizer: Tokenizer, stops: StopStrings, header: Int32Array, tools: ReadonlySet<string> | null) {
     this.#tokenizer = tokenizer;
     this.#stops = stops;
     this.#filter = new StopStringFilter(stops);
-    this.#parser = new HarmonyParser(tokenizer, { role: header.length === 0 ? 'assistant' : null });
+    this.#parser = new HarmonyParser(tokenizer, {
+      role: header.length === 0 ? 'assistant' : null,
+      ...(tools === null ? {} : { tools }),
+    });
     for (const token of header) for (const event of this.#parser.push(token)) this.#prefix.push(event);
   }
 
@@ -79,6 +87,7 @@ export class HarmonyReader implements AnswerReader {
 
   #start(event: HarmonyEvent & { type: 'message-start' }, out: AnswerEvent[]): void {
     this.#filter = new StopStringFilter(this.#stops);
+    this.#message = event.index;
     this.#hasText = false;
     this.#logprobs = [];
     const { header, callId } = event;
@@ -93,7 +102,7 @@ export class HarmonyReader implements AnswerReader {
       const call = this.#calls.get(event.index);
       if (call === undefined) return;
       call.text += event.text;
-      out.push({ type: 'tool-call-delta', index: call.index, text: event.text });
+      out.push({ type: 'tool-call-delta', index: call.index, name: call.name, text: event.text });
     } else if (event.kind === 'analysis') {
       this.#emit(event.kind, event.text, out);
     } else if (event.kind === 'final' || event.kind === 'preamble') {
@@ -114,17 +123,22 @@ export class HarmonyReader implements AnswerReader {
       return;
     }
     if (event.kind === 'final' || event.kind === 'preamble') this.#emit(event.kind, this.#filter.flush(), out);
-    if (this.#hasText) this.#ended.add(event.kind);
+    if (this.#hasText) this.#ended.add(event.kind === 'analysis' ? 'analysis' : 'content');
   }
 
   #emit(kind: 'analysis' | 'final' | 'preamble', text: string, out: AnswerEvent[]): void {
     if (text === '') return;
-    const separated = !this.#hasText && this.#ended.has(kind) ? `\n${text}` : text;
+    const type = kind === 'analysis' ? kind : 'content';
+    const separated = !this.#hasText && this.#ended.has(type);
     this.#hasText = true;
-    const logprobs = this.#logprobs.length > 0 ? { logprobs: this.#logprobs } : {};
+    const piece = {
+      text: separated ? `\n${text}` : text,
+      message: this.#message,
+      ...(separated ? { separator: '\n' as const } : {}),
+      ...(this.#logprobs.length > 0 ? { logprobs: this.#logprobs } : {}),
+    };
     this.#logprobs = [];
-    if (kind === 'analysis') out.push({ type: 'analysis', text: separated, ...logprobs });
-    else
-      out.push({ type: 'content', text: separated, channel: kind === 'final' ? 'final' : 'commentary', ...logprobs });
+    if (type === 'analysis') out.push({ type, ...piece });
+    else out.push({ type, channel: kind === 'final' ? 'final' : 'commentary', ...piece });
   }
 }

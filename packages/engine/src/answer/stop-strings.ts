@@ -4,6 +4,14 @@
  * @module
  */
 
+/** Texts that end an answer. */
+export interface StopStrings {
+  /** None empty. */
+  readonly texts: readonly string[];
+  /** Whether the one that comes is given out. */
+  readonly included: boolean;
+}
+
 /** What may be given out now, and the stop string that ended the stream, if one did. */
 export interface StopStringResult {
   readonly text: string;
@@ -13,11 +21,12 @@ export interface StopStringResult {
 /** Holds back the end of the text as long as it could be the beginning of a stop string. */
 export class StopStringFilter {
   readonly #stops: readonly string[];
+  readonly #included: boolean;
   #held = '';
 
-  /** `stops`: none empty. */
-  constructor(stops: readonly string[]) {
-    this.#stops = stops;
+  constructor({ texts, included }: StopStrings) {
+    this.#stops = texts;
+    this.#included = included;
   }
 
   /** Takes more text. The earliest stop string wins; of two at the same place, the first in the list. */
@@ -35,7 +44,7 @@ export class StopStringFilter {
     }
     if (stoppedBy !== null) {
       this.#held = '';
-      return { text: all.slice(0, position), stoppedBy };
+      return { text: all.slice(0, position + (this.#included ? stoppedBy.length : 0)), stoppedBy };
     }
     const keep = Math.max(...this.#stops.map((stop) => overlap(all, stop)));
     this.#held = all.slice(all.length - keep);

@@ -6,7 +6,7 @@
 import type { Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob } from '../events.ts';
 import type { AnswerEvent, AnswerReader } from './reader.ts';
-import { StopStringFilter } from './stop-strings.ts';
+import { StopStringFilter, type StopStrings } from './stop-strings.ts';
 
 /** Everything is content. Special tokens are left out, and half characters wait for the rest of their bytes. */
 export class TextReader implements AnswerReader {
@@ -18,7 +18,7 @@ export class TextReader implements AnswerReader {
   #logprobs: SampledTokenLogprob[] = [];
   #stoppedBy: string | null = null;
 
-  constructor(tokenizer: Tokenizer, stops: readonly string[]) {
+  constructor(tokenizer: Tokenizer, stops: StopStrings) {
     this.#tokenizer = tokenizer;
     this.#filter = new StopStringFilter(stops);
   }
@@ -49,6 +49,6 @@ export class TextReader implements AnswerReader {
     if (text === '') return [];
     const logprobs = this.#logprobs;
     this.#logprobs = [];
-    return [{ type: 'content', text, channel: 'final', ...(logprobs.length > 0 ? { logprobs } : {}) }];
+    return [{ type: 'content', text, message: 0, channel: 'final', ...(logprobs.length > 0 ? { logprobs } : {}) }];
   }
 }

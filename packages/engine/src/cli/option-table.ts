@@ -22,6 +22,8 @@ export interface OptionRow {
   readonly help: string;
   /** What happens without the option, as words for the help. */
   readonly default?: string;
+  /** The environment variable that stands for the option where it is left out; a blank one is not set. */
+  readonly variable?: string;
 }
 
 /** The numbers that an option takes, such as `from 0 to 100`; null where any will do. */
@@ -35,6 +37,8 @@ export function rangeOf({ minimum, aboveMinimum, maximum }: OptionRow): string |
 export interface CommandRow {
   readonly name: string;
   readonly summary: string;
+  /** What words beside the options are, such as `PROMPT`. Without it there may be none. */
+  readonly words?: string;
   readonly options: readonly OptionRow[];
 }
 
@@ -45,6 +49,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     value: 'DIR',
     help: 'Checkpoint folder in the Hugging Face layout',
     default: 'the embedded pocket-dictionary',
+    variable: 'SWITCHYARD_MODEL',
   },
   {
     name: 'runner',
@@ -79,8 +84,8 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     ...ENGINE_RANGES.threads,
-    help: 'Threads to compute with',
-    default: "the runtime's choice",
+    help: 'Threads to compute with, no more than the process may run at once',
+    default: 'one a core that it may use',
   },
   {
     name: 'memory-mib',
@@ -161,6 +166,7 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     value: 'ADDRESS',
     help: 'Address to listen on; 0.0.0.0 for every one of this machine',
     default: '127.0.0.1',
+    variable: 'SWITCHYARD_HOST',
   },
   {
     name: 'port',
@@ -170,13 +176,15 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     maximum: 65_535,
     help: 'Port; 0 takes a free one',
     default: '8000',
+    variable: 'SWITCHYARD_PORT',
   },
   {
     name: 'api-key',
     type: 'text',
     value: 'KEY',
     help: 'Key that clients must send',
-    default: 'the environment variable SWITCHYARD_API_KEY, else none',
+    default: 'none',
+    variable: 'SWITCHYARD_API_KEY',
   },
   {
     name: 'model-id',
@@ -230,11 +238,30 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
     default: '90',
   },
   {
+    name: 'idle-seconds',
+    type: 'number',
+    value: 'S',
+    minimum: 0,
+    maximum: 2_000_000,
+    help: 'How long a connection may stand idle between requests',
+    default: '75',
+  },
+  {
+    name: 'stored-responses',
+    type: 'integer',
+    value: 'N',
+    minimum: 0,
+    maximum: 1_000_000,
+    help: 'How many responses are kept in memory for previous_response_id and /v1/responses/ID',
+    default: '512',
+  },
+  {
     name: 'log-level',
     type: 'choice',
     choices: ['debug', 'info', 'warn', 'error', 'silent'],
-    help: 'What is logged, as JSON lines on standard error',
+    help: 'What is logged on standard error: lines to read on a terminal, else JSON',
     default: 'info',
+    variable: 'SWITCHYARD_LOG_LEVEL',
   },
   {
     name: 'runner-module',
@@ -246,15 +273,20 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
 ];
 
 const JSON_OPTION: OptionRow = { name: 'json', type: 'flag', help: 'Print JSON instead of text' };
-const HELP_OPTION: OptionRow = { name: 'help', type: 'flag', help: 'Print this help' };
+/** What every command takes. */
+const PROGRAM_OPTIONS: readonly OptionRow[] = [
+  { name: 'help', type: 'flag', help: 'Print this help' },
+  { name: 'version', type: 'flag', help: 'Print the version' },
+];
 
 /** The commands, in the order of the help. */
 export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'generate',
-    summary: 'Answer one prompt',
+    summary: 'Answer one prompt: the words given, or what comes through a pipe',
+    words: 'PROMPT',
     options: [
-      { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message" },
+      { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message, as the words are" },
       { name: 'prompt-ids', type: 'text', value: '1,2,3', help: 'Token ids to continue as they are' },
       {
         name: 'messages',
@@ -272,14 +304,20 @@ export const COMMANDS: readonly CommandRow[] = [
         help: 'Write [{layer, experts, weights}] over the prompt and then the generated tokens',
       },
       JSON_OPTION,
-      HELP_OPTION,
+      ...PROGRAM_OPTIONS,
     ],
   },
   {
     name: 'chat',
     summary:
-      'Talk to the model; Ctrl-C stops the answer, Ctrl-D ends the chat. Where the model calls a tool, you give the result',
-    options: [...MODEL_OPTIONS, ...CONVERSATION_OPTIONS, ...SAMPLING_OPTIONS, HELP_OPTION],
+      'Talk to the model; /help tells what else can be typed, Ctrl-C stops the answer, Ctrl-D ends the chat. Where the model calls a tool, you give the result',
+    options: [
+      { name: 'system', type: 'text', value: 'TEXT', help: 'Instructions to the model before the conversation' },
+      ...MODEL_OPTIONS,
+      ...CONVERSATION_OPTIONS,
+      ...SAMPLING_OPTIONS,
+      ...PROGRAM_OPTIONS,
+    ],
   },
   {
     name: 'score',
@@ -293,18 +331,18 @@ export const COMMANDS: readonly CommandRow[] = [
       },
       ...MODEL_OPTIONS,
       { ...JSON_OPTION, help: 'Print one {nll, tokens} object a line' },
-      HELP_OPTION,
+      ...PROGRAM_OPTIONS,
     ],
   },
   {
     name: 'inspect',
     summary: 'Configuration, tensors and devices, and what loading would take in each precision; loads nothing',
-    options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
+    options: [...MODEL_OPTIONS, JSON_OPTION, ...PROGRAM_OPTIONS],
   },
   {
     name: 'serve',
     summary: 'Put the OpenAI HTTP API in front of the model',
-    options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, HELP_OPTION],
+    options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, ...PROGRAM_OPTIONS],
   },
   {
     name: 'verify',
@@ -328,7 +366,7 @@ export const COMMANDS: readonly CommandRow[] = [
         default: '1024',
       },
       JSON_OPTION,
-      HELP_OPTION,
+      ...PROGRAM_OPTIONS,
     ],
   },
 ];

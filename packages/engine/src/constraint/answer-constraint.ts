@@ -8,11 +8,11 @@
  *
  * @module
  */
-import type { HarmonyTokens } from '@switchyard/models';
+import { calledTool, type HarmonyTokens } from '@switchyard/models';
 import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
-import type { JsonBody, JsonBodySource } from './json-grammar.ts';
+import type { JsonBody, JsonBodySource } from './grammar/json-grammar.ts';
 
 /** What the answer has to be. Survives a structured clone. */
 export interface AnswerConstraintSpec {
@@ -66,11 +66,10 @@ interface Message {
 
 /** The longest header in which a recipient is looked for, in tokens. */
 const LONGEST_HEADER = 128;
-const RECIPIENT = /\bto=(?:functions\.)?([\w-]+)/;
 
 type State =
-  /** Anything goes; `header` has the tokens of the header in progress, null inside bodies. */
-  | { readonly at: 'free'; readonly header: readonly number[] | null }
+  /** Anything goes; `header` has the tokens of the header in progress, null inside bodies; `role` where it need not name it. */
+  | { readonly at: 'free'; readonly header: readonly number[] | null; readonly role: 'assistant' | null }
   | { readonly at: 'header'; readonly position: number; readonly candidates: readonly Message[] }
   | { readonly at: 'body'; readonly message: Message; readonly json: JsonBody | null }
   | { readonly at: 'done' };
@@ -85,6 +84,7 @@ export class AnswerConstraint implements TokenConstraint {
   readonly #targets: readonly Message[];
   /** Tools whose arguments follow their schema although no call is demanded. */
   readonly #strictTools: ReadonlyMap<string, string | null>;
+  readonly #toolNames: ReadonlySet<string>;
   #state: State;
   #mask: TokenMask | null = null;
   #ready: Promise<void> = Promise.resolve();
@@ -104,10 +104,11 @@ export class AnswerConstraint implements TokenConstraint {
     this.#control = control;
     this.#grammars = grammars;
     this.#words = tokenMaskWords(vocabularySize);
+    this.#toolNames = new Set(spec.tools.map(({ name }) => name));
     this.#strictTools = new Map(spec.tools.flatMap(({ name, schema, strict }) => (strict ? [[name, schema]] : [])));
     if (!demandsMessages(spec)) {
       this.#targets = [];
-      this.#state = { at: 'free', header: [] };
+      this.#state = { at: 'free', header: [], role: 'assistant' };
       return;
     }
     this.#targets = this.#targetsOf(spec);
@@ -134,7 +135,7 @@ export class AnswerConstraint implements TokenConstraint {
     const state = this.#state;
     if (state.at === 'header') this.#followHeader(state, token);
     else if (state.at === 'body') this.#followBody(state, token);
-    else if (state.at === 'free') this.#watch(state.header, token);
+    else if (state.at === 'free') this.#watch(state, token);
   }
 
   [Symbol.dispose](): void {
@@ -173,20 +174,22 @@ export class AnswerConstraint implements TokenConstraint {
   }
 
   /** Looks for the call of a strict tool in an answer that is free otherwise. */
-  #watch(header: readonly number[] | null, token: number): void {
+  #watch({ header, role }: Extract<State, { at: 'free' }>, token: number): void {
     const { start, channel, message, call } = this.#control;
-    if (token === start || (header === null && token === channel)) {
-      this.#state = { at: 'free', header: [] };
+    if (token === start) {
+      this.#state = { at: 'free', header: [], role: null };
+    } else if (header === null && token === channel) {
+      this.#state = { at: 'free', header: [channel], role: 'assistant' };
     } else if (token === message && header !== null) {
-      const name = RECIPIENT.exec(this.#tokenizer.decode(header))?.[1];
-      const schema = name === undefined ? undefined : this.#strictTools.get(name);
-      this.#state = { at: 'free', header: null };
+      const name = calledTool(this.#tokenizer.decode(header), role, this.#toolNames);
+      const schema = name === null ? undefined : this.#strictTools.get(name);
+      this.#state = { at: 'free', header: null, role: null };
       if (schema === undefined) return;
       const body: Message = { header: [], kind: 'json', endToken: call, schema };
       this.#state = { at: 'body', message: body, json: null };
       this.#settle(this.#startJson(body));
     } else if (header !== null) {
-      this.#state = { at: 'free', header: header.length < LONGEST_HEADER ? [...header, token] : null };
+      this.#state = { at: 'free', header: header.length < LONGEST_HEADER ? [...header, token] : null, role };
     }
   }
 

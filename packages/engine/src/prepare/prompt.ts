@@ -14,6 +14,7 @@ import {
 } from '@switchyard/models';
 import { HarmonyReader } from '../answer/harmony-reader.ts';
 import type { AnswerReader } from '../answer/reader.ts';
+import type { StopStrings } from '../answer/stop-strings.ts';
 import { TextReader } from '../answer/text-reader.ts';
 import { checkIds } from './check-request.ts';
 import { EmptyPromptError, InvalidRequestError } from '../errors.ts';
@@ -32,18 +33,14 @@ export interface BuiltPrompt {
  * @param most The most tokens that it may have: a text of many more is not read to its end.
  * @throws InvalidRequestError, EmptyPromptError, TooManyTokensError, or what the harmony renderer throws
  */
-export function buildPrompt(
-  request: PromptRequest,
-  snapshot: Snapshot,
-  stops: readonly string[],
-  most: number,
-): BuiltPrompt {
+export function buildPrompt(request: PromptRequest, snapshot: Snapshot, stops: StopStrings, most: number): BuiltPrompt {
   const { tokenizer } = snapshot;
   const ids = promptIds(request, snapshot, most);
   if (ids.length === 0) throw new EmptyPromptError();
   if (readsHarmony(request, ids, tokenizer)) {
     const header = openHeader(ids, tokenizer);
-    return { ids, createReader: () => new HarmonyReader(tokenizer, stops, header) };
+    const tools = callableTools(request);
+    return { ids, createReader: () => new HarmonyReader(tokenizer, stops, header, tools) };
   }
   return { ids, createReader: () => new TextReader(tokenizer, stops) };
 }
@@ -91,6 +88,12 @@ function harmonyResponseFormat({
   schema,
 }: ResponseFormat & { type: 'json-schema' }): HarmonyResponseFormat {
   return { name, schema, ...(description === undefined ? {} : { description }) };
+}
+
+/** The functions that the answer may call; null for a raw prompt, which declares its tools itself. */
+function callableTools({ messages, tools = [], toolChoice }: PromptRequest): ReadonlySet<string> | null {
+  if (messages === undefined) return null;
+  return new Set(toolChoice === 'none' ? [] : tools.map(({ name }) => name));
 }
 
 function readsHarmony(request: PromptRequest, ids: Int32Array, tokenizer: Tokenizer): boolean {

@@ -8,10 +8,13 @@ import type { Snapshot } from '@switchyard/models';
 import { checkNumber } from '../check-values.ts';
 import { MOST_TOP_LOGPROBS } from '../ranges.ts';
 import type { GenerateRequest } from '../request.ts';
+import type { JobConstraintSpec } from '../constraint/job-constraint.ts';
 import type { GenerateJob } from '../scheduler/job.ts';
 import { answerConstraintOf } from './answer-constraint-of.ts';
+import type { StopStrings } from '../answer/stop-strings.ts';
 import { checkIds, checkStops } from './check-request.ts';
 import { resolveSampling } from './resolve-sampling.ts';
+import { tokenLimitsOf } from './token-limits-of.ts';
 
 /** Random seeds stay below 2^48, the most that randomInt gives. */
 const RANDOM_SEED_LIMIT = 2 ** 48 - 1;
@@ -21,7 +24,7 @@ export interface CheckedAnswer {
   /** What the job takes over. `maxTokens` knows nothing of the room yet. */
   readonly options: Omit<GenerateJob, 'kind' | 'id' | 'prompt' | 'arrival'>;
   /** Texts that end the answer. */
-  readonly stops: readonly string[];
+  readonly stops: StopStrings;
   /** Tokens that end it because the request says so, not the model. */
   readonly askedStopTokenIds: readonly number[];
 }
@@ -32,7 +35,7 @@ export function checkAnswer(
   { generation, tokenizer, chatTemplate }: Snapshot,
 ): CheckedAnswer {
   const tokens = tokenizer.vocabularySize;
-  const stops = checkStops(request.stop);
+  const stops = { texts: checkStops(request.stop), included: request.includeStop === true };
   const askedStopTokenIds = [...checkIds('stopTokenIds', request.stopTokenIds ?? [], tokens)];
   const sampling = resolveSampling(request, tokens, () => randomInt(RANDOM_SEED_LIMIT));
   const most = Number.MAX_SAFE_INTEGER;
@@ -50,9 +53,18 @@ export function checkAnswer(
       traceRouting: request.traceRouting === true,
       reusePrefix: request.reusePrefix !== false,
       reproducible: request.seed !== undefined,
-      constraint: answerConstraintOf(request, chatTemplate),
+      constraint: constraintOf(request, { tokenizer, chatTemplate }),
     },
   };
+}
+
+function constraintOf(
+  request: GenerateRequest,
+  { tokenizer, chatTemplate }: Pick<Snapshot, 'tokenizer' | 'chatTemplate'>,
+): JobConstraintSpec | null {
+  const answer = answerConstraintOf(request, chatTemplate);
+  const tokens = tokenLimitsOf(request, tokenizer, answer !== null);
+  return answer === null && tokens === null ? null : { answer, tokens };
 }
 
 /**

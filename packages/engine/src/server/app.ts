@@ -5,14 +5,19 @@
  */
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { type Context, type Handler, Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import type { Logger } from '../logger.ts';
+import { anthropicMessages } from './anthropic-messages.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
+import { ENCODINGS } from './content-encoding.ts';
 import { outgoingOf } from './event-stream.ts';
+import { anthropicErrorBody } from './errors/anthropic-error.ts';
 import { OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import { responses } from './responses.ts';
+import { storedResponses } from './stored-responses.ts';
 import { logFailure, REQUEST_ID, requireModel, type Serving } from './serving.ts';
 import { detokenize, score, tokenize } from './text-routes.ts';
 
@@ -22,6 +27,11 @@ export interface AppOptions {
   readonly corsOrigin: string | null;
   readonly logger: Required<Logger>;
 }
+
+type Method = 'GET' | 'POST' | 'DELETE';
+
+/** The package's own, for `/version`. */
+const VERSION = (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version;
 
 const PAGE = new URL('../../assets/chat.html', import.meta.url);
 /** The page loads nothing from elsewhere. */
@@ -38,7 +48,9 @@ function answerError(serving: Serving, context: Context, thrown: unknown): Respo
   logFailure(serving, context, error);
   if (error.retryAfter !== null) context.header('retry-after', String(error.retryAfter));
   if (error.status === 401) context.header('www-authenticate', 'Bearer');
-  return new Response(JSON.stringify(error.body), {
+  if (error.code === 'unsupported_encoding') context.header('accept-encoding', ENCODINGS);
+  const body = context.req.path.startsWith('/v1/messages') ? anthropicErrorBody(error) : error.body;
+  return new Response(JSON.stringify(body), {
     status: error.status,
     headers: { ...Object.fromEntries(context.res.headers), 'content-type': 'application/json' },
   });
@@ -48,7 +60,9 @@ function requireApiKey(apiKey: string): MiddlewareHandler {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   const expected = digest(apiKey);
   return async (context, next) => {
-    const given = /^Bearer\s+(.+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
+    // Anthropic's clients send the second.
+    const bearer = /^Bearer\s+(.+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
+    const given = bearer ?? context.req.header('x-api-key');
     if (given === undefined || !timingSafeEqual(digest(given), expected)) {
       const found = given === undefined ? 'no key' : 'another key';
       throw new OpenAiError(401, `The API key is not valid · found ${found} · send "Authorization: Bearer KEY"`, {
@@ -113,11 +127,12 @@ function metrics(serving: Serving) {
     context.body(await serving.metrics.text(), 200, { 'content-type': serving.metrics.registry.contentType });
 }
 
-function refuseMethod(allowed: 'GET' | 'POST') {
+function refuseMethod(allowed: readonly Method[]) {
+  const names = allowed.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
   return (context: Context): never => {
     const { method, path } = context.req;
-    context.header('allow', allowed === 'GET' ? 'GET, HEAD' : allowed);
-    throw new OpenAiError(405, `${path} has no ${method} · found ${method} · send ${allowed}`, {
+    context.header('allow', names);
+    throw new OpenAiError(405, `${path} has no ${method} · found ${method} · send ${allowed.join(' or ')}`, {
       code: 'method_not_allowed',
     });
   };
@@ -138,7 +153,7 @@ function expertLoad(serving: Serving) {
 
 /** The whole HTTP interface. */
 export function createApp(serving: Serving, options: AppOptions): Hono {
-  const app = new Hono();
+  const app = new Hono({ strict: false });
   app.onError((error, context) => answerError(serving, context, error));
   app.notFound((context) =>
     answerError(
@@ -154,29 +169,39 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
     app.use(cors({ origin: options.corsOrigin, exposeHeaders: ['x-request-id', 'retry-after'] }));
   }
   app.get('/health', health(serving));
+  app.on(['GET', 'POST'], '/ping', health(serving));
   app.get('/', async (context) => {
     context.header('content-security-policy', PAGE_POLICY);
     return context.html(await readFile(PAGE, 'utf8'));
   });
 
-  const guarded = new Hono();
+  const guarded = new Hono({ strict: false });
   guarded.onError((error, context) => answerError(serving, context, error));
   if (options.apiKey !== null) guarded.use(requireApiKey(options.apiKey));
-  const routes: readonly (readonly [method: 'GET' | 'POST', path: string, handler: Handler])[] = [
-    ['GET', '/metrics', metrics(serving)],
-    ['POST', '/v1/chat/completions', chatCompletions(serving)],
-    ['POST', '/v1/responses', responses(serving)],
-    ['POST', '/v1/completions', completions(serving)],
-    ['POST', '/v1/score', score(serving)],
-    ['POST', '/tokenize', tokenize(serving)],
-    ['POST', '/detokenize', detokenize(serving)],
-    ['GET', '/v1/models', models(serving).list],
-    ['GET', '/v1/models/:id', models(serving).one],
-    ['GET', '/expert-load', expertLoad(serving)],
+  const stored = storedResponses(serving);
+  const anthropic = anthropicMessages(serving);
+  const routes: readonly (readonly [path: string, handlers: Partial<Record<Method, Handler>>])[] = [
+    ['/metrics', { GET: metrics(serving) }],
+    ['/version', { GET: (context) => context.json({ version: VERSION }) }],
+    ['/v1/chat/completions', { POST: chatCompletions(serving) }],
+    ['/v1/responses', { POST: responses(serving) }],
+    ['/v1/responses/:id', { GET: stored.retrieve, DELETE: stored.remove }],
+    ['/v1/responses/:id/cancel', { POST: stored.cancel }],
+    ['/v1/responses/:id/input_items', { GET: stored.inputItems }],
+    ['/v1/messages', { POST: anthropic.create }],
+    ['/v1/messages/count_tokens', { POST: anthropic.count }],
+    ['/v1/completions', { POST: completions(serving) }],
+    ['/v1/score', { POST: score(serving) }],
+    ['/tokenize', { POST: tokenize(serving) }],
+    ['/detokenize', { POST: detokenize(serving) }],
+    ['/v1/models', { GET: models(serving).list }],
+    // A model's id may have slashes, as openai/gpt-oss-20b.
+    ['/v1/models/:id{.+}', { GET: models(serving).one }],
+    ['/expert-load', { GET: expertLoad(serving) }],
   ];
-  for (const [method, path, handler] of routes) {
-    guarded.on(method, path, handler);
-    guarded.all(path, refuseMethod(method));
+  for (const [path, handlers] of routes) {
+    for (const [method, handler] of Object.entries(handlers)) guarded.on(method, path, handler);
+    guarded.all(path, refuseMethod(Object.keys(handlers) as Method[]));
   }
   app.route('/', guarded);
   return app;

@@ -8,8 +8,9 @@ import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, Token
 import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
-import { chatRequest, toGenerateRequest } from './schemas/chat.ts';
-import { type Serving, type StartedGeneration, withOneCall } from './serving.ts';
+import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
+import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
+import { type Serving, type StartedGeneration, withOneCall, withoutReasoning } from './serving.ts';
 
 /** Where chat completions keep the schemas of formats and tools. */
 const FIELDS: FieldNames = [
@@ -40,13 +41,26 @@ function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object {
   };
 }
 
+/** What a request says of its choices. */
+interface ChoiceOptions {
+  readonly wantsLogprobs: boolean;
+  readonly showsReasoning: boolean;
+  readonly calls: ChatCalls;
+}
+
 /** One choice as it grows. */
 class Choice {
   reasoning = '';
   content = '';
-  readonly toolCalls: { id: string; type: 'function'; function: { name: string; arguments: string } }[] = [];
+  readonly toolCalls: ChatToolCall[] = [];
   readonly logprobs: SampledTokenLogprob[] = [];
   done: DoneEvent | null = null;
+
+  readonly #options: ChoiceOptions;
+
+  constructor(options: ChoiceOptions) {
+    this.#options = options;
+  }
 
   add(event: GenerateEvent): void {
     switch (event.type) {
@@ -58,11 +72,7 @@ class Choice {
         this.logprobs.push(...(event.logprobs ?? []));
         break;
       case 'tool-call-end':
-        this.toolCalls.push({
-          id: event.call.id,
-          type: 'function',
-          function: { name: event.call.name, arguments: event.call.arguments },
-        });
+        this.toolCalls.push(this.#options.calls.whole(event.call));
         break;
       case 'done':
         this.done = event;
@@ -77,16 +87,16 @@ class Choice {
     }
   }
 
-  toJson(index: number, wantsLogprobs: boolean): object {
+  toJson(index: number): object {
+    const { wantsLogprobs, showsReasoning } = this.#options;
     const reasoning = this.reasoning === '' ? null : this.reasoning;
     return {
       index,
       message: {
         role: 'assistant',
         content: this.content === '' && this.toolCalls.length > 0 ? null : this.content,
-        reasoning,
-        // DeepSeek's and llama.cpp's clients read this name.
-        reasoning_content: reasoning,
+        // DeepSeek's and llama.cpp's clients read the second name.
+        ...(showsReasoning ? { reasoning, reasoning_content: reasoning } : {}),
         refusal: null,
         ...(this.toolCalls.length > 0 ? { tool_calls: this.toolCalls } : {}),
       },
@@ -97,23 +107,18 @@ class Choice {
 }
 
 /** An event as the delta of a chunk; null where the event has none. */
-function toDelta(event: GenerateEvent): object | null {
+function toDelta(event: GenerateEvent, { calls }: ChoiceOptions): object | null {
   switch (event.type) {
     case 'analysis':
       return { reasoning: event.text, reasoning_content: event.text };
     case 'content':
       return { content: event.text };
     case 'tool-call-start':
-      return {
-        tool_calls: [
-          { index: event.index, id: event.id, type: 'function', function: { name: event.name, arguments: '' } },
-        ],
-      };
     case 'tool-call-delta':
-      return { tool_calls: [{ index: event.index, function: { arguments: event.text } }] };
+    case 'tool-call-end':
+      return calls.delta(event);
     case 'queued':
     case 'routing':
-    case 'tool-call-end':
     case 'done':
       return null;
     default:
@@ -124,7 +129,7 @@ function toDelta(event: GenerateEvent): object | null {
 async function streamChoice(
   generation: StartedGeneration,
   index: number,
-  wantsLogprobs: boolean,
+  options: ChoiceOptions,
   send: (choice: object) => Promise<void>,
 ): Promise<DoneEvent | null> {
   await send({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null });
@@ -133,16 +138,16 @@ async function streamChoice(
       await send({ index, delta: {}, logprobs: null, finish_reason: FINISH[event.finishReason] });
       return event;
     }
-    const delta = toDelta(event);
+    const delta = toDelta(event, options);
     if (delta === null) continue;
-    const tokens = event.type === 'content' && wantsLogprobs ? event.logprobs : undefined;
+    const tokens = event.type === 'content' && options.wantsLogprobs ? event.logprobs : undefined;
     await send({ index, delta, logprobs: tokens === undefined ? null : openAiLogprobs(tokens), finish_reason: null });
   }
   return null;
 }
 
-async function collectChoice(generation: StartedGeneration): Promise<Choice> {
-  const choice = new Choice();
+async function collectChoice(generation: StartedGeneration, options: ChoiceOptions): Promise<Choice> {
+  const choice = new Choice(options);
   for await (const event of generation.events) choice.add(event);
   return choice;
 }
@@ -151,10 +156,16 @@ async function collectChoice(generation: StartedGeneration): Promise<Choice> {
 export function chatCompletions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, chatRequest);
-    const wantsLogprobs = body.logprobs === true;
+    const options: ChoiceOptions = {
+      wantsLogprobs: body.logprobs === true,
+      showsReasoning: body.include_reasoning !== false,
+      calls: new ChatCalls(toolsOf(body).custom),
+    };
     const choices = body.n ?? 1;
-    const calls = (generation: StartedGeneration): StartedGeneration =>
-      body.parallel_tool_calls === false ? withOneCall(generation) : generation;
+    const shown = (generation: StartedGeneration): StartedGeneration => {
+      const single = body.parallel_tool_calls === false ? withOneCall(generation) : generation;
+      return options.showsReasoning ? single : withoutReasoning(single);
+    };
     return await answerChoices(context, serving, {
       idPrefix: 'chatcmpl-',
       object: 'chat.completion',
@@ -164,10 +175,10 @@ export function chatCompletions(serving: Serving) {
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,
       requests: (signal) => Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, choice, signal)),
-      sendChoice: (generation, index, send) => streamChoice(calls(generation), index, wantsLogprobs, send),
+      sendChoice: (generation, index, send) => streamChoice(shown(generation), index, options, send),
       collectChoice: async (generation, index) => {
-        const choice = await collectChoice(calls(generation));
-        return { json: choice.toJson(index, wantsLogprobs), done: choice.done };
+        const choice = await collectChoice(shown(generation), options);
+        return { json: choice.toJson(index), done: choice.done };
       },
     });
   };

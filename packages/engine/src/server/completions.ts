@@ -9,16 +9,16 @@ import type { DoneEvent, SampledTokenLogprob } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
 import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, type FieldNames } from './errors/openai-error.ts';
+import { badRequest, type FieldNames, toOpenAiError } from './errors/openai-error.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
+import { refusedFields } from './schemas/refused.ts';
 import {
   choiceCount,
   MAX_CHOICES,
-  refusedFields,
   samplingFields,
   toSamplingOptions,
-  toStopOptions,
   topLogprobs,
+  toTokenOptions,
 } from './schemas/sampling.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
@@ -36,9 +36,8 @@ const completionRequest = z.object({
   max_tokens: z.number().int().min(1).nullish(),
   n: choiceCount.nullish(),
   logprobs: topLogprobs.nullish(),
-  echo: z.literal(false, 'echo is not supported: use /v1/score for the log-probabilities of a prompt').nullish(),
+  echo: z.boolean().nullish(),
   suffix: z.literal('', 'suffix is not supported: the model continues a prompt, it fills no gaps').nullish(),
-  best_of: z.literal(1, 'best_of is not supported: ask for n choices with logprobs and choose').nullish(),
   response_format: z.null('not supported here: send messages to /v1/chat/completions').optional(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
@@ -56,11 +55,27 @@ function toRequest(body: CompletionRequest, prompt: PromptInput, choice: number,
     ...prompt,
     output: 'text',
     ...toSamplingOptions(body, choice),
-    ...toStopOptions(body),
+    ...toTokenOptions(body),
     maxTokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
     ...(body.logprobs != null ? { logprobs: body.logprobs } : {}),
     signal,
   };
+}
+
+/** What each choice's text begins with: the prompt where `echo` asks for it. @throws OpenAiError 400 */
+function echoes(serving: Serving, body: CompletionRequest, inputs: readonly PromptInput[]): string[] {
+  if (body.echo !== true) return inputs.map(() => '');
+  if (body.logprobs != null) {
+    throw badRequest('echo', 'echo has no log-probabilities of the prompt · found logprobs beside it · use /v1/score');
+  }
+  const { engine } = serving.holder;
+  return inputs.map(({ prompt, promptIds }) => {
+    try {
+      return prompt ?? engine.detokenize(promptIds ?? []);
+    } catch (error) {
+      throw toOpenAiError(error, [[/^ids/, 'prompt']]);
+    }
+  });
 }
 
 /** The old completions format: parallel arrays. */
@@ -105,6 +120,8 @@ export function completions(serving: Serving) {
       throw badRequest('prompt', `Too many choices · found ${total} · ask for at most ${MAX_CHOICES}`);
     }
     const wantsLogprobs = body.logprobs != null;
+    const beginnings = echoes(serving, body, inputs);
+    const beginningOf = (index: number): string => beginnings[Math.floor(index / choices)] ?? '';
     return await answerChoices(context, serving, {
       idPrefix: 'cmpl-',
       object: 'text_completion',
@@ -119,6 +136,8 @@ export function completions(serving: Serving) {
         ),
       sendChoice: async (generation, index, send) => {
         let offset = 0;
+        const beginning = beginningOf(index);
+        if (beginning !== '') await send({ index, text: beginning, logprobs: null, finish_reason: null });
         const done = await readText(generation, async (text, tokens) => {
           const logprobs = wantsLogprobs ? openAiLogprobs(tokens, offset) : null;
           offset += text.length;
@@ -129,7 +148,7 @@ export function completions(serving: Serving) {
       },
       collectChoice: async (generation, index) => {
         const tokens: SampledTokenLogprob[] = [];
-        let text = '';
+        let text = beginningOf(index);
         const done = await readText(generation, (piece, logprobs) => {
           text += piece;
           tokens.push(...logprobs);

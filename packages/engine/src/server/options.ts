@@ -10,7 +10,7 @@ export interface ServerOptions {
   readonly host?: string;
   /** 0 to 65535; 0 takes a free one. Defaults to 8000. */
   readonly port?: number;
-  /** Clients must send it as `Authorization: Bearer KEY`, except to `/health` and for the page. Defaults to none. */
+  /** Clients must send it as `Authorization: Bearer KEY` or `x-api-key: KEY`, except to `/health` and for the page. Defaults to none. */
   readonly apiKey?: string;
   /** The model's name in answers. Defaults to the checkpoint folder's name. */
   readonly modelId?: string;
@@ -24,6 +24,10 @@ export interface ServerOptions {
   readonly stalledReaderMs?: number;
   /** Silence after which a stream gets a comment, in milliseconds. Defaults to 10,000. */
   readonly keepAliveMs?: number;
+  /** How long a connection may stand idle between requests, in milliseconds; 0 closes it at once. Defaults to 75,000: longer than clients' pools keep theirs. */
+  readonly idleConnectionMs?: number;
+  /** How many responses are kept for `previous_response_id` and `/v1/responses/ID`, in 64 Mi characters at most; 0 keeps none. Defaults to 512. */
+  readonly storedResponses?: number;
   /** How long `close` waits for requests under way, in milliseconds; after it they are ended with an error. Defaults to 90,000. */
   readonly drainMs?: number;
   /** Defaults to silence. */
@@ -37,8 +41,13 @@ export const SERVER_DEFAULTS = {
   requestTimeoutMs: 60_000,
   stalledReaderMs: 60_000,
   keepAliveMs: 10_000,
+  idleConnectionMs: 75_000,
+  storedResponses: 512,
   drainMs: 90_000,
 } as const;
+
+/** Characters of kept responses' JSON, all together. */
+export const MAX_STORED_CHARACTERS = 64 * 1024 * 1024;
 
 /** Bytes of headers that Node reads before it answers 431. */
 export const MAX_HEADER_BYTES = 16 * 1024;

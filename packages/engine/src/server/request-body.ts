@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
+import { decodeBody, encodingsOf } from './content-encoding.ts';
 import { OpenAiError } from './errors/openai-error.ts';
 
 /** Node's own request, which the HTTP server passes through the app. */
@@ -19,12 +20,14 @@ function tooLarge(maxBytes: number): OpenAiError {
 }
 
 /**
- * The body as text; bytes that are no UTF-8 become U+FFFD.
+ * The body as text, decoded where it is compressed; bytes that are no UTF-8 become U+FFFD.
  *
- * @throws OpenAiError 413 as soon as the body is known to be larger than `maxBytes`, 499 where it ends early.
+ * @throws OpenAiError 413 as soon as the body, as sent or decoded, is known to be larger than `maxBytes`, 415 for an
+ * unknown encoding, 499 where it ends early.
  */
 export async function readBody(context: Context, maxBytes: number): Promise<string> {
   const incoming = incomingOf(context);
+  const encodings = encodingsOf(incoming.headers['content-encoding']);
   if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -42,5 +45,6 @@ export async function readBody(context: Context, maxBytes: number): Promise<stri
     });
   }
   if (size > maxBytes) throw tooLarge(maxBytes);
-  return new TextDecoder().decode(Buffer.concat(chunks));
+  const body = await decodeBody(Buffer.concat(chunks), encodings, maxBytes, () => tooLarge(maxBytes));
+  return new TextDecoder().decode(body);
 }

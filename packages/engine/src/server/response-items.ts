@@ -3,7 +3,18 @@
  *
  * @module
  */
-import type { GenerateEvent, SampledTokenLogprob } from '../events.ts';
+import type { GenerateEvent } from '../events.ts';
+import {
+  type CallItem,
+  itemJson,
+  type ItemStatus,
+  logprobsJson,
+  type OutputItem,
+  reasoningPart,
+  summaryPart,
+  textPart,
+} from './response-item-json.ts';
+import { freeTextOf, type RequestTools } from './schemas/request-tools.ts';
 import { newId } from './serving.ts';
 
 /** A stream event, without its sequence number. */
@@ -12,85 +23,30 @@ export interface ResponseEvent {
   readonly [field: string]: unknown;
 }
 
-type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
-
-type OutputItem =
-  | { readonly type: 'reasoning'; readonly id: string; text: string; status: ItemStatus }
-  | {
-      readonly type: 'message';
-      readonly id: string;
-      text: string;
-      readonly logprobs: SampledTokenLogprob[];
-      status: ItemStatus;
-    }
-  | {
-      readonly type: 'function_call';
-      readonly id: string;
-      readonly callId: string;
-      readonly name: string;
-      text: string;
-      status: ItemStatus;
-    };
-
-function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object[] {
-  return tokens.map(({ token, logprob, bytes, top }) => ({
-    token,
-    logprob,
-    bytes,
-    top_logprobs: top.map((rival) => ({ token: rival.token, logprob: rival.logprob, bytes: rival.bytes })),
-  }));
+/** What a request says of its items. */
+export interface ItemOptions {
+  readonly tools: RequestTools;
+  /** Whether reasoning items have a summary. */
+  readonly summarized: boolean;
+  /** Seals the text of reasoning items; null where nobody asked for it. */
+  readonly seal: ((text: string) => string) | null;
 }
 
-function reasoningPart(text: string): object {
-  return { type: 'reasoning_text', text };
-}
-
-function textPart(text: string, logprobs: readonly SampledTokenLogprob[]): object {
-  return { type: 'output_text', text, annotations: [], logprobs: openAiLogprobs(logprobs) };
-}
-
-/** An item as the API shows it; `empty` leaves the text out, for `output_item.added`. */
-function toJson(item: OutputItem, empty = false): object {
-  const text = empty ? '' : item.text;
-  switch (item.type) {
-    case 'reasoning':
-      return {
-        type: item.type,
-        id: item.id,
-        summary: [],
-        content: text === '' ? [] : [reasoningPart(text)],
-        status: item.status,
-      };
-    case 'message':
-      return {
-        type: item.type,
-        id: item.id,
-        role: 'assistant',
-        status: item.status,
-        content: empty ? [] : [textPart(text, item.logprobs)],
-      };
-    case 'function_call':
-      return {
-        type: item.type,
-        id: item.id,
-        call_id: item.callId,
-        name: item.name,
-        arguments: text,
-        status: item.status,
-      };
-    default:
-      return item satisfies never;
-  }
-}
-
-/** Turns generation events into output items. Feed it every event; `finish` closes what is open. */
+/** Turns generation events into output items, one for each message of the model. Feed it every event; `finish` closes what is open. */
 export class ResponseItems {
+  readonly #options: ItemOptions;
   readonly #items: OutputItem[] = [];
   #open: OutputItem | null = null;
+  /** The message that the open item is made of; null for calls. */
+  #message: number | null = null;
+
+  constructor(options: ItemOptions) {
+    this.#options = options;
+  }
 
   /** The items so far. */
   toJson(): object[] {
-    return this.#items.map((item) => toJson(item));
+    return this.#items.map((item) => itemJson(item));
   }
 
   /** The text of all messages. */
@@ -101,44 +57,15 @@ export class ResponseItems {
   /** Takes one event in and tells what to stream for it. */
   push(event: GenerateEvent): ResponseEvent[] {
     switch (event.type) {
-      case 'analysis': {
-        const { opened, item } = this.#continue('reasoning');
-        item.text += event.text;
-        return [
-          ...opened,
-          { type: 'response.reasoning_text.delta', ...this.#place(item), content_index: 0, delta: event.text },
-        ];
-      }
-      case 'content': {
-        const { opened, item } = this.#continue('message');
-        item.text += event.text;
-        if (item.type === 'message') item.logprobs.push(...(event.logprobs ?? []));
-        return [
-          ...opened,
-          {
-            type: 'response.output_text.delta',
-            ...this.#place(item),
-            content_index: 0,
-            delta: event.text,
-            logprobs: openAiLogprobs(event.logprobs ?? []),
-          },
-        ];
-      }
+      case 'analysis':
+        return this.#reasoning(event);
+      case 'content':
+        return this.#text(event);
       case 'tool-call-start':
-        return this.#start({
-          type: 'function_call',
-          id: newId('fc_'),
-          callId: event.id,
-          name: event.name,
-          text: '',
-          status: 'in_progress',
-        });
-      case 'tool-call-delta': {
-        const item = this.#open;
-        if (item?.type !== 'function_call') return [];
-        item.text += event.text;
-        return [{ type: 'response.function_call_arguments.delta', ...this.#place(item), delta: event.text }];
-      }
+        this.#message = null;
+        return this.#start(this.#callItem(event.id, event.name));
+      case 'tool-call-delta':
+        return this.#argumentsDelta(event.text);
       case 'tool-call-end':
         return this.finish(event.complete ? 'completed' : 'incomplete');
       case 'queued':
@@ -157,43 +84,126 @@ export class ResponseItems {
     this.#open = null;
     item.status = status;
     const place = this.#place(item);
-    const done: ResponseEvent[] = [];
-    if (item.type === 'reasoning') {
-      done.push({ type: 'response.reasoning_text.done', ...place, content_index: 0, text: item.text });
-      done.push({
-        type: 'response.content_part.done',
-        ...place,
-        content_index: 0,
-        part: reasoningPart(item.text),
-      });
-    } else if (item.type === 'message') {
-      const logprobs = openAiLogprobs(item.logprobs);
-      done.push({ type: 'response.output_text.done', ...place, content_index: 0, text: item.text, logprobs });
-      done.push({
-        type: 'response.content_part.done',
-        ...place,
-        content_index: 0,
-        part: textPart(item.text, item.logprobs),
-      });
-    } else {
-      done.push({ type: 'response.function_call_arguments.done', ...place, name: item.name, arguments: item.text });
+    const itemDone = (): ResponseEvent => ({
+      type: 'response.output_item.done',
+      output_index: place.output_index,
+      item: itemJson(item),
+    });
+    switch (item.type) {
+      case 'reasoning': {
+        item.sealed = this.#options.seal?.(item.text) ?? null;
+        const { text } = item;
+        const summary = { ...place, summary_index: 0 };
+        return [
+          { type: 'response.reasoning_text.done', ...place, content_index: 0, text },
+          { type: 'response.content_part.done', ...place, content_index: 0, part: reasoningPart(text) },
+          ...(item.summarized
+            ? [
+                { type: 'response.reasoning_summary_text.done', ...summary, text },
+                { type: 'response.reasoning_summary_part.done', ...summary, part: summaryPart(text) },
+              ]
+            : []),
+          itemDone(),
+        ];
+      }
+      case 'message': {
+        const { text, logprobs } = item;
+        const part = { ...place, content_index: 0 };
+        return [
+          { type: 'response.output_text.done', ...part, text, logprobs: logprobsJson(logprobs) },
+          { type: 'response.content_part.done', ...part, part: textPart(text, logprobs) },
+          itemDone(),
+        ];
+      }
+      case 'function_call':
+        return [
+          { type: 'response.function_call_arguments.done', ...place, name: item.name, arguments: item.text },
+          itemDone(),
+        ];
+      case 'custom_tool_call':
+        // Free text comes out of the JSON that the model writes only when it is whole.
+        item.text = freeTextOf(item.text);
+        return [
+          { type: 'response.custom_tool_call_input.delta', ...place, delta: item.text },
+          { type: 'response.custom_tool_call_input.done', ...place, input: item.text },
+          itemDone(),
+        ];
+      default:
+        return item satisfies never;
     }
-    done.push({ type: 'response.output_item.done', output_index: place.output_index, item: toJson(item) });
-    return done;
+  }
+
+  #reasoning({ text, message, separator }: GenerateEvent & { type: 'analysis' }): ResponseEvent[] {
+    const { summarized } = this.#options;
+    const opened = this.#continues('reasoning', message)
+      ? []
+      : this.#start({ type: 'reasoning', id: newId('rs_'), text: '', summarized, sealed: null, status: 'in_progress' });
+    this.#message = message;
+    const item = this.#open;
+    if (item === null) return opened;
+    const delta = text.slice(separator?.length ?? 0);
+    item.text += delta;
+    const place = this.#place(item);
+    return [
+      ...opened,
+      { type: 'response.reasoning_text.delta', ...place, content_index: 0, delta },
+      ...(summarized ? [{ type: 'response.reasoning_summary_text.delta', ...place, summary_index: 0, delta }] : []),
+    ];
+  }
+
+  #text(event: GenerateEvent & { type: 'content' }): ResponseEvent[] {
+    const { text, message, separator, channel, logprobs = [] } = event;
+    const phase = channel === 'final' ? 'final_answer' : 'commentary';
+    const opened = this.#continues('message', message)
+      ? []
+      : this.#start({ type: 'message', id: newId('msg_'), phase, text: '', logprobs: [], status: 'in_progress' });
+    this.#message = message;
+    const item = this.#open;
+    if (item?.type !== 'message') return opened;
+    const delta = text.slice(separator?.length ?? 0);
+    item.text += delta;
+    item.logprobs.push(...logprobs);
+    return [
+      ...opened,
+      {
+        type: 'response.output_text.delta',
+        ...this.#place(item),
+        content_index: 0,
+        delta,
+        logprobs: logprobsJson(logprobs),
+      },
+    ];
+  }
+
+  #argumentsDelta(delta: string): ResponseEvent[] {
+    const item = this.#open;
+    if (item?.type !== 'function_call' && item?.type !== 'custom_tool_call') return [];
+    item.text += delta;
+    if (item.type === 'custom_tool_call') return [];
+    return [{ type: 'response.function_call_arguments.delta', ...this.#place(item), delta }];
+  }
+
+  #callItem(callId: string, harmonyName: string): CallItem {
+    const { custom, namespaced } = this.#options.tools;
+    const { namespace, name } = namespaced.get(harmonyName) ?? { namespace: null, name: harmonyName };
+    const isCustom = custom.has(harmonyName);
+    return {
+      type: isCustom ? 'custom_tool_call' : 'function_call',
+      id: newId(isCustom ? 'ctc_' : 'fc_'),
+      callId,
+      name,
+      namespace,
+      text: '',
+      status: 'in_progress',
+    };
+  }
+
+  #continues(type: OutputItem['type'], message: number): boolean {
+    return this.#open?.type === type && this.#message === message;
   }
 
   #place(item: OutputItem): { item_id: string; output_index: number } {
     return { item_id: item.id, output_index: this.#items.indexOf(item) };
-  }
-
-  /** The open item if it is of this type, or a new one. */
-  #continue(type: 'reasoning' | 'message'): { opened: ResponseEvent[]; item: OutputItem } {
-    if (this.#open?.type === type) return { opened: [], item: this.#open };
-    const item: OutputItem =
-      type === 'reasoning'
-        ? { type, id: newId('rs_'), text: '', status: 'in_progress' }
-        : { type, id: newId('msg_'), text: '', logprobs: [], status: 'in_progress' };
-    return { opened: this.#start(item), item };
   }
 
   #start(item: OutputItem): ResponseEvent[] {
@@ -201,10 +211,13 @@ export class ResponseItems {
     this.#items.push(item);
     this.#open = item;
     const place = this.#place(item);
-    events.push({ type: 'response.output_item.added', output_index: place.output_index, item: toJson(item, true) });
-    if (item.type !== 'function_call') {
+    events.push({ type: 'response.output_item.added', output_index: place.output_index, item: itemJson(item, true) });
+    if (item.type === 'message' || item.type === 'reasoning') {
       const part = item.type === 'message' ? textPart('', []) : reasoningPart('');
       events.push({ type: 'response.content_part.added', ...place, content_index: 0, part });
+    }
+    if (item.type === 'reasoning' && item.summarized) {
+      events.push({ type: 'response.reasoning_summary_part.added', ...place, summary_index: 0, part: summaryPart('') });
     }
     return events;
   }

@@ -9,8 +9,11 @@ import type { Context } from 'hono';
 import type { DoneEvent, GenerateEvent, Usage } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { Logger } from '../logger.ts';
+import type { BackgroundResponses } from './background-responses.ts';
 import type { EngineHolder } from './engine-holder.ts';
 import type { ServerMetrics } from './metrics.ts';
+import type { ReasoningSeal } from './reasoning-seal.ts';
+import type { ResponseStore } from './response-store.ts';
 import { type FieldNames, OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 
 /** What every route needs. */
@@ -23,6 +26,10 @@ export interface Serving {
   readonly keepAliveMs: number;
   /** The largest request body in bytes. */
   readonly maxBodyBytes: number;
+  /** Responses that later requests may name. */
+  readonly responses: ResponseStore;
+  readonly background: BackgroundResponses;
+  readonly seal: ReasoningSeal;
   /** When the model was loaded, in Unix seconds. */
   readonly created: number;
   readonly logger: Required<Logger>;
@@ -102,6 +109,14 @@ export function withOneCall({ promptTokens, events }: StartedGeneration): Starte
     for await (const event of events) if (!('index' in event) || event.index === 0) yield event;
   }
   return { promptTokens, events: first() };
+}
+
+/** A generation without what the model thinks: `include_reasoning: false`. */
+export function withoutReasoning({ promptTokens, events }: StartedGeneration): StartedGeneration {
+  async function* spoken(): AsyncGenerator<GenerateEvent, void, undefined> {
+    for await (const event of events) if (event.type !== 'analysis') yield event;
+  }
+  return { promptTokens, events: spoken() };
 }
 
 /**

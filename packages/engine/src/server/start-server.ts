@@ -4,6 +4,7 @@
  * @module
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
@@ -13,7 +14,16 @@ import { containedLogger, type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
 import { EngineHolder, type LoadEngine, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
-import { MAX_HEADER_BYTES, REQUEST_CHECK_MS, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
+import { BackgroundResponses } from './background-responses.ts';
+import { ReasoningSeal } from './reasoning-seal.ts';
+import { ResponseStore } from './response-store.ts';
+import {
+  MAX_HEADER_BYTES,
+  MAX_STORED_CHARACTERS,
+  REQUEST_CHECK_MS,
+  SERVER_DEFAULTS,
+  type ServerOptions,
+} from './options.ts';
 import { type Serving, unixSeconds } from './serving.ts';
 
 /** A server that listens. */
@@ -110,14 +120,37 @@ function listen(server: Server, host: string, port: number): Promise<number> {
   });
 }
 
+/**
+ * The connections of a server that have said nothing yet. Clients open some ahead of their requests, and Node counts
+ * those among the busy ones.
+ */
+class SilentConnections {
+  readonly #open = new Set<Socket>();
+
+  constructor(server: Server) {
+    server.on('connection', (socket) => {
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
+    });
+  }
+
+  close(): void {
+    for (const socket of this.#open) if (socket.bytesRead === 0) socket.destroy();
+  }
+}
+
 /** Stops accepting and resolves when every connection is closed, or after `drainMs`. */
-async function drain(server: Server, drainMs: number): Promise<void> {
+async function drain(server: Server, silent: SilentConnections, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
-  server.closeIdleConnections();
+  const closeIdle = (): void => {
+    server.closeIdleConnections();
+    silent.close();
+  };
+  closeIdle();
   // A keep-alive connection turns idle only when its last answer ends.
-  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  const sweep = setInterval(closeIdle, IDLE_SWEEP_MS);
   const deadline = new Promise<void>((resolve) => {
     setTimeout(resolve, drainMs).unref();
   });
@@ -146,6 +179,10 @@ export async function startServer(
   const requestTimeout = options.requestTimeoutMs ?? SERVER_DEFAULTS.requestTimeoutMs;
   server.requestTimeout = requestTimeout;
   server.headersTimeout = requestTimeout;
+  const idleMs = options.idleConnectionMs ?? SERVER_DEFAULTS.idleConnectionMs;
+  // Node takes 0 for no end at all.
+  server.keepAliveTimeout = Math.max(1, idleMs);
+  const silent = new SilentConnections(server);
   const port = await listen(server, host, options.port ?? SERVER_DEFAULTS.port);
   answerBrokenRequests(server);
   server.on('error', (error) => logger.error('server error', { reason: String(error) }));
@@ -182,6 +219,12 @@ export async function startServer(
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
     maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     created: unixSeconds(),
+    responses: new ResponseStore({
+      responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
+      characters: MAX_STORED_CHARACTERS,
+    }),
+    background: new BackgroundResponses(),
+    seal: new ReasoningSeal(),
     logger,
   };
   const app = createApp(serving, {
@@ -199,7 +242,7 @@ export async function startServer(
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
     holder.drain();
-    await drain(server, drainMs);
+    await drain(server, silent, drainMs);
     // What is still open now gets an error from the engine's disposal, then the socket goes.
     await holder.dispose();
     settleReady?.reject(new DisposedError());

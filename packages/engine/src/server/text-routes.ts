@@ -9,10 +9,11 @@ import { z } from 'zod';
 import type { PromptRequest, ScoreInput } from '../request.ts';
 import { readJsonBody } from './json-body.ts';
 import { badRequest, type FieldNames, toOpenAiError } from './errors/openai-error.ts';
-import { chatRequest, toHarmonyMessages } from './schemas/chat.ts';
+import { chatRequest, toHarmonyMessages, toolsOf } from './schemas/chat.ts';
 import { listOf, upTo } from './schemas/first-fault.ts';
 import { inputsOf, promptInput } from './schemas/prompt-input.ts';
-import { chatTool, MAX_TOOLS, reasoningEffort, toHarmonyTools, toReasoningEffort } from './schemas/tools.ts';
+import { chatTool } from './schemas/chat-tools.ts';
+import { MAX_TOOLS, reasoningEffort, toReasoningEffort } from './schemas/tools.ts';
 import type { Serving } from './serving.ts';
 
 /** Where `/tokenize` keeps a plain text. */
@@ -47,7 +48,7 @@ function toPromptRequest({
   if (messages === undefined) return prompt === undefined || prompt === '' ? null : { prompt };
   return {
     messages: toHarmonyMessages(messages),
-    tools: toHarmonyTools((tools ?? []).map((tool) => tool.function)),
+    tools: toolsOf({ tools }).declarations,
     ...(effort != null ? { reasoningEffort: toReasoningEffort(effort) } : {}),
   };
 }

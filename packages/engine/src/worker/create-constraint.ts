@@ -5,8 +5,10 @@
  */
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
-import { AnswerConstraint, type AnswerConstraintSpec, enforcedSchemas } from '../constraint/answer-constraint.ts';
-import { GrammarThread } from '../constraint/grammar-thread.ts';
+import { AnswerConstraint, enforcedSchemas } from '../constraint/answer-constraint.ts';
+import { GrammarThread } from '../constraint/grammar/grammar-thread.ts';
+import type { JobConstraintSpec } from '../constraint/job-constraint.ts';
+import { LimitedTokens } from '../constraint/token-limits.ts';
 
 /** Makes the constraints of one model's jobs. */
 export class ConstraintFactory implements Disposable {
@@ -28,7 +30,8 @@ export class ConstraintFactory implements Disposable {
    * @throws InvalidRequestError for a schema that cannot be compiled
    */
   async prepare(specification: unknown, isWanted: () => boolean): Promise<void> {
-    for (const [field, schema] of enforcedSchemas(specification as AnswerConstraintSpec)) {
+    const { answer } = specification as JobConstraintSpec;
+    for (const [field, schema] of answer === null ? [] : enforcedSchemas(answer)) {
       if (!isWanted()) return;
       await this.#grammars.compile(field, schema);
     }
@@ -39,8 +42,10 @@ export class ConstraintFactory implements Disposable {
     if (specification === null) return null;
     const { tokenizer } = this.#snapshot;
     this.#control ??= harmonyTokens(tokenizer);
-    const spec = specification as AnswerConstraintSpec;
-    return new AnswerConstraint(spec, tokenizer, this.#control, this.#vocabularySize, this.#grammars);
+    const { answer, tokens } = specification as JobConstraintSpec;
+    const size = this.#vocabularySize;
+    const held = answer === null ? null : new AnswerConstraint(answer, tokenizer, this.#control, size, this.#grammars);
+    return tokens === null ? held : new LimitedTokens(held, tokens, this.#control, size, tokenizer.vocabularySize);
   }
 
   [Symbol.dispose](): void {

@@ -10,7 +10,7 @@ describe('StopStringFilter', () => {
     });
     fc.assert(
       fc.property(letters, stops, (text, stops) => {
-        const filter = new StopStringFilter(stops);
+        const filter = new StopStringFilter({ texts: stops, included: false });
         let out = '';
         let stopped = false;
         for (const letter of text) {
@@ -30,6 +30,9 @@ describe('StopStringFilter', () => {
   });
 
   it('cuts at the earliest stop string of a piece', () => {
-    assert.deepEqual(new StopStringFilter(['END', 'ST']).push('a STEND'), { text: 'a ', stoppedBy: 'ST' });
+    assert.deepEqual(new StopStringFilter({ texts: ['END', 'ST'], included: false }).push('a STEND'), {
+      text: 'a ',
+      stoppedBy: 'ST',
+    });
   });
 });

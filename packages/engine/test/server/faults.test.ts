@@ -125,7 +125,7 @@ describe('faults of clients', () => {
       ],
       ['/v1/responses', { input: 'x', previous_response_id: 'resp_1' }, 'previous_response_id'],
       ['/v1/responses', { input: [{ type: 'function_call_output', call_id: 'c', output: '' }] }, 'input[0].call_id'],
-      ['/v1/completions', { prompt: 'x', echo: true }, 'echo'],
+      ['/v1/completions', { prompt: 'x', echo: true, logprobs: 1 }, 'echo'],
       ['/detokenize', { tokens: [1, -1] }, 'tokens[1]'],
     ];
     for (const [path, body, param] of cases) {

@@ -10,6 +10,20 @@ const TOOLS: OpenAI.ChatCompletionTool[] = [
   { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: {} } } },
 ];
 
+const RESPONSES_TOOLS = [
+  { type: 'function' as const, name: 'get_weather', strict: false, parameters: { type: 'object', properties: {} } },
+];
+
+/** What chat completions would call the content: the messages, each on a new line. */
+function textOf({ output }: OpenAI.Responses.Response): string {
+  const texts = output.flatMap((item) =>
+    item.type === 'message'
+      ? [item.content.map((part) => (part.type === 'output_text' ? part.text : '')).join('')]
+      : [],
+  );
+  return texts.join('\n');
+}
+
 interface Read {
   readonly content: string;
   readonly reasoning: string;
@@ -41,8 +55,13 @@ const BROKEN: readonly (readonly [answer: string, read: Read])[] = [
   [`<|channel|>analysis<|message|>thought${NEXT}<|channel|>final<|message|>answer`, says('answer', 'thought')],
   [`${CALL} <|constrain|>json<|message|>{"location":<|call|>`, calls(['get_weather', '{"location":'])],
   [`${CALL}<|channel|>json<|message|>{}<|call|>`, calls(['get_weather', '{}'])],
-  ['<|channel|>commentary to=<|constrain|>json<|message|>{}<|call|>', says('')],
-  ['<|channel|>commentary to=functions.two words <|message|>{}<|call|>', calls(['two', '{}'])],
+  ['<|channel|>commentary to=<|constrain|>json<|message|>{}<|call|>', says('', '{}')],
+  ['<|channel|>commentary to=functions.two words <|message|>{}<|call|>', says('', '{}')],
+  ['<|channel|>analysis to=python code<|message|>print(1)<|call|>', says('', 'print(1)')],
+  ['<|channel|>commentary to=browser.get_weather code<|message|>{}<|call|>', says('', '{}')],
+  [`${CALL} code<|message|><|call|>`, calls(['get_weather', '{}'])],
+  [`<|start|>get_weather<|channel|>commentary<|message|>{"a":1}<|call|>`, calls(['get_weather', '{"a":1}'])],
+  [`<|start|>bash<|channel|>commentary<|message|>{"cmd":"ls"}<|call|>`, says('', '{"cmd":"ls"}')],
   [` ${WEATHER}<|channel|>commentary json<|message|>{}<|call|>`, calls(['get_weather', '{}'])],
   [
     `${CALL}<|message|>{}<|end|>${NEXT}${CALL}<|message|>{}<|call|>`,
@@ -135,7 +154,8 @@ describe('malformed answers', () => {
       assert.ok(read.calls.length <= 1);
       for (const { name, arguments: made } of read.calls) {
         assert.equal(name, 'get_weather');
-        assert.ok('{"location":"Paris"}'.startsWith(made), made);
+        // One that ends before its first argument has none.
+        assert.ok(made === '{}' || '{"location":"Paris"}'.startsWith(made), made);
       }
     }
   });
@@ -157,6 +177,7 @@ describe('malformed answers', () => {
       input: scripted(answer),
       temperature: 0,
       max_output_tokens,
+      tools: RESPONSES_TOOLS,
     });
     for (let most = 1; most < length; most += 1) {
       const response = await client.responses.create(ask(most));
@@ -179,9 +200,10 @@ describe('malformed answers', () => {
 
   it('leave responses well-formed as well', async () => {
     for (const [answer, { content, calls: made }] of BROKEN) {
-      const response = await client.responses.create({ model: 'scripted', input: scripted(answer), temperature: 0 });
+      const request = { model: 'scripted', input: scripted(answer), temperature: 0, tools: RESPONSES_TOOLS };
+      const response = await client.responses.create(request);
       assert.equal(response.status, 'completed');
-      assert.equal(response.output_text, content);
+      assert.equal(textOf(response), content);
       assert.deepEqual(
         response.output.flatMap((item) =>
           item.type === 'function_call' ? [{ name: item.name, arguments: item.arguments }] : [],
@@ -189,12 +211,7 @@ describe('malformed answers', () => {
         made,
       );
       const types: string[] = [];
-      const stream = await client.responses.create({
-        model: 'scripted',
-        input: scripted(answer),
-        temperature: 0,
-        stream: true,
-      });
+      const stream = await client.responses.create({ ...request, stream: true });
       for await (const event of stream) types.push(event.type);
       assert.equal(types[0], 'response.created');
       assert.equal(types.at(-1), 'response.completed');

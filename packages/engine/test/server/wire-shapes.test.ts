@@ -210,6 +210,7 @@ describe('what goes over the wire', () => {
       id: message?.id,
       role: 'assistant',
       status: 'completed',
+      phase: 'final_answer',
       content: [{ type: 'output_text', text: 'so', annotations: [], logprobs: [] }],
     });
   });

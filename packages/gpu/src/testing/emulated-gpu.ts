@@ -3,6 +3,7 @@
  * runs on it as it is, slowly. Work is done when it is enqueued, or when the graph that recorded it is launched.
  */
 
+import { DeviceError } from '../errors.ts';
 import { addressOf, viewOf } from '../driver/native-memory.ts';
 import type { DeviceBuffer, GpuDriver, GpuEvent, GpuStream, PreparedLaunch } from '../driver/gpu-driver.ts';
 import type { KernelCompiler } from '../kernels/kernel-compiler.ts';
@@ -11,7 +12,7 @@ import { KernelEmulator, type PackedEmulatedKernel, poison } from './kernel-emul
 
 /** What is emulated. */
 export interface EmulatedGpuOptions {
-  /** An AMD target; of an architecture that no object is shipped for, since objects cannot be emulated. */
+  /** An AMD target. Objects of its architecture do not load: kernels are compiled from their text. */
   readonly target: KernelTarget;
   /** Bytes of memory. Defaults to 4 GiB */
   readonly memoryBytes?: number;
@@ -107,7 +108,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       destroy() {},
     }),
     loadModule(bytes) {
-      const image: Image = JSON.parse(new TextDecoder().decode(bytes));
+      const image = imageOf(bytes, target.architecture);
       return {
         kernel: (name) => {
           const kernel = {
@@ -184,6 +185,16 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
     },
     dispose: () => emulator.dispose(),
   };
+}
+
+/** What the emulation's own compiler made. Throws DeviceError for anything else. */
+function imageOf(bytes: Uint8Array, architecture: string): Image {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as Image;
+  } catch (cause) {
+    const message = `An object cannot be emulated · found one for ${architecture} · compile the kernel from its text`;
+    throw new DeviceError('hip', 'hipModuleLoadData', 'hipErrorNoBinaryForGpu (209)', message, { cause });
+  }
 }
 
 /** Arrays that stay in place while somebody holds their address. */

@@ -60,9 +60,11 @@ export const tools: fc.Arbitrary<HarmonyTool[]> = fc.uniqueArray(
 /** Turns of a user and an assistant, with tool loops, that every renderer has words for. */
 export function turns(text: fc.Arbitrary<string>): fc.Arbitrary<HarmonyMessage[]> {
   const filled = text.filter((value) => value !== '');
+  // Blank arguments are rendered as {}.
+  const args = text.filter((value) => value.trim() !== '');
   const loop = fc.record({
     analysis: filled,
-    calls: fc.array(fc.tuple(toolName, text, text), { minLength: 1, maxLength: 2 }),
+    calls: fc.array(fc.tuple(toolName, args, text), { minLength: 1, maxLength: 2 }),
   });
   const turn = fc.record({
     question: text,

@@ -131,7 +131,7 @@ const MALFORMED: readonly (readonly [name: string, text: string, expected: Harmo
   [
     'missing message token, call, no content',
     '<|channel|>commentary to=functions.f json<|call|>',
-    answer(call('f', '')),
+    answer(call('f', '{}')),
   ],
   [
     'missing message token, then a whole message',
@@ -234,14 +234,38 @@ const MALFORMED: readonly (readonly [name: string, text: string, expected: Harmo
     '<|channel|>commentary to=repo.open_file json<|message|>{}<|call|>',
     answer(call('open_file', '{}')),
   ],
-  ['recipient that is no name', '<|channel|>commentary to=functions.f() json<|message|>{"a":1}<|call|>', answer()],
-  ['recipient that is empty', '<|channel|>commentary to= <|constrain|>json<|message|>{"a":1}<|call|>', answer()],
+  [
+    'recipient that is no name',
+    '<|channel|>commentary to=functions.f() json<|message|>{"a":1}<|call|>',
+    answer({ analysis: '{"a":1}' }),
+  ],
+  [
+    'recipient that is empty',
+    '<|channel|>commentary to= <|constrain|>json<|message|>{"a":1}<|call|>',
+    answer({ analysis: '{"a":1}' }),
+  ],
   [
     'recipient that is too long',
     `<|channel|>commentary to=functions.${'x'.repeat(65)} json<|message|>{}<|call|>`,
-    answer(),
+    answer({ analysis: '{}' }),
   ],
-  ['arguments for nobody', '<|channel|>commentary <|constrain|>json<|message|>{"a":1}<|call|>', answer()],
+  [
+    'recipient among the built-in tools',
+    '<|channel|>analysis to=browser.search code<|message|>{"q":1}<|call|>',
+    answer({ analysis: '{"q":1}' }),
+  ],
+  [
+    'recipient in the place of the channel',
+    '<|channel|>to=functions.f <|constrain|>json<|message|>{}<|call|>',
+    answer(call('f', '{}')),
+  ],
+  [
+    'arguments for nobody',
+    '<|channel|>commentary <|constrain|>json<|message|>{"a":1}<|call|>',
+    answer({ analysis: '{"a":1}' }),
+  ],
+  ['arguments under no header', '<|message|>{"a":1}<|call|>', answer({ analysis: '{"a":1}' })],
+  ['a call that ends at once', '<|channel|>commentary to=functions.f json<|message|><|call|>', answer(call('f', '{}'))],
   ['call token behind a final message', '<|channel|>final<|message|>a<|call|>', answer({ final: 'a' })],
   ['end of the stream inside a recipient', '<|channel|>commentary to=functions.get_wea', answer()],
   ['end of the stream behind a recipient', '<|channel|>commentary to=functions.f <|constrain|>js', answer()],
@@ -393,13 +417,32 @@ describe('parsing an answer', () => {
     }
   });
 
-  it('a header without end becomes content that streams', () => {
-    const parser = new HarmonyParser(tokenizer);
+  it('a header without end becomes content: of an answer at its end, of anything else as it streams', () => {
     const text = 'é'.repeat(1000);
-    const early = tokenizer.encode(`x${text}`).flatMap((id) => parser.push(id));
-    assert.ok(early.some((event) => event.type === 'content'));
-    parser.finish();
-    assert.equal(parser.answer().final, `x${text}`);
+    const read = (header: string): { early: string; whole: HarmonyAnswer } => {
+      const parser = new HarmonyParser(tokenizer, { newCallId });
+      const ids = [...tokenizer.encodeWithSpecialTokens(header), ...tokenizer.encode(text)];
+      const early = ids.flatMap((id) => parser.push(id));
+      parser.finish();
+      return {
+        early: early.map((event) => (event.type === 'content' ? event.text : '')).join(''),
+        whole: parser.answer(),
+      };
+    };
+    for (const header of ['', '<|channel|>final ']) {
+      const { early, whole } = read(header);
+      assert.equal(early, '');
+      assert.deepEqual(withoutUnfinished(whole), withoutUnfinished(answer({ final: text })));
+    }
+    for (const header of ['<|channel|>analysis ', '<|channel|>commentary ']) {
+      const { early, whole } = read(header);
+      assert.ok(early.length > 100);
+      assert.deepEqual(withoutUnfinished(whole), withoutUnfinished(answer({ analysis: text })));
+    }
+    assert.deepEqual(
+      withoutUnfinished(read('<|channel|>commentary to=functions.f ').whole),
+      withoutUnfinished(answer(call('f', text))),
+    );
   });
 
   it('tells headers from content, and the message in progress', () => {

@@ -77,9 +77,9 @@ describe('a rendered conversation, parsed', () => {
       },
       { role: 'tool', name: 'f', toolCallId: '1', content: 'A' },
       { role: 'tool', name: 'f', toolCallId: '2', content: 'B' },
-      { role: 'assistant', analysis: 'x', preamble: 'y', toolCalls: [{ id: '3', name: 'g', arguments: '' }] },
+      { role: 'assistant', analysis: 'x', preamble: 'y', toolCalls: [{ id: '3', name: 'g', arguments: '{}' }] },
     ];
-    const ids = renderConversation({ messages }, tokenizer);
+    const ids = renderConversation({ messages }, tokenizer, { addGenerationPrompt: false });
     let calls = 0;
     const parsed = parseMessages(ids, tokenizer, { newCallId: () => String((calls += 1)) });
     assert.deepEqual(toConversationMessages(parsed).slice(1), messages);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ExpertTensor, GptOssConfig, GptOssWeights, Tensor } from '@switchyard/models';
-import { tensorByteLength } from '@switchyard/models';
+import { elementCount, tensorByteLength } from '@switchyard/models';
 import type { WeightKind } from '../load-plan.ts';
 import { UnsupportedWeightsError } from './errors.ts';
 
@@ -124,12 +124,7 @@ function matrix(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
 }
 
 function vectors(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
-  for (const { name, dtype } of tensors) {
-    if (dtype !== 'BF16' && dtype !== 'F32') {
-      throw new UnsupportedWeightsError(`${name} in ${dtype}`, 'vectors in BF16 or F32');
-    }
-  }
-  return { kind, tensors, form: 'f32', bytes: 4 * sum(tensors, elements) };
+  return { kind, tensors, form: 'f32', bytes: 4 * sum(tensors, elementCount) };
 }
 
 function experts(weight: ExpertTensor): readonly [codes: WeightPart, scales: WeightPart] {
@@ -142,8 +137,6 @@ function experts(weight: ExpertTensor): readonly [codes: WeightPart, scales: Wei
   });
   return [raw(weight.blocks), raw(weight.scales)];
 }
-
-const elements = ({ shape }: Tensor): number => shape.reduce((product, dimension) => product * dimension, 1);
 
 function sum(tensors: readonly Tensor[], of: (tensor: Tensor) => number): number {
   return tensors.reduce((total, tensor) => total + of(tensor), 0);

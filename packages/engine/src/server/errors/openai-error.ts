@@ -54,21 +54,24 @@ export class OpenAiError extends EngineError {
   readonly param: string | null;
   /** Seconds for the Retry-After header, or null. */
   readonly retryAfter: number | null;
+  readonly #type: string;
 
+  /** `details.type`: where OpenAI has another than the status's own. */
   constructor(
     status: ErrorStatus,
     message: string,
-    details: { param?: string | null; code?: string; retryAfter?: number; cause?: unknown } = {},
+    details: { param?: string | null; code?: string; type?: string; retryAfter?: number; cause?: unknown } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.status = status;
     this.code = details.code ?? TYPES[status];
     this.param = details.param ?? null;
     this.retryAfter = details.retryAfter ?? null;
+    this.#type = details.type ?? TYPES[status];
   }
 
   get body(): OpenAiErrorBody {
-    return { error: { message: this.message, type: TYPES[this.status], param: this.param, code: this.code } };
+    return { error: { message: this.message, type: this.#type, param: this.param, code: this.code } };
   }
 }
 
@@ -82,6 +85,7 @@ const CONVERSATION_FAULTS: Readonly<Record<string, string>> = {
   INVALID_TOOL_NAME: 'tools',
   DUPLICATE_TOOL: 'tools',
   UNKNOWN_TOOL_RESULT: 'messages',
+  MISSING_TOOL_RESULT: 'messages',
 };
 
 /** The engine's fields that an API keeps elsewhere: the start of the engine's name by the start of the request's. */

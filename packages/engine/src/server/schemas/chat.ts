@@ -8,34 +8,28 @@ import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
 import { badRequest } from '../errors/openai-error.ts';
-import { content, plainText } from './content.ts';
-import { listOf, someOf, upTo } from './first-fault.ts';
 import {
-  choiceCount,
-  refusedFields,
-  samplingFields,
-  toSamplingOptions,
-  toStopOptions,
-  topLogprobs,
-} from './sampling.ts';
+  chatTool,
+  chatToolCall,
+  chatToolChoice,
+  toHarmonyCall,
+  toRequestedChoice,
+  toRequestTools,
+} from './chat-tools.ts';
+import { assistantContent, content, plainText } from './content.ts';
+import { listOf, someOf, upTo } from './first-fault.ts';
+import { chatTemplateArguments, refusedFields } from './refused.ts';
+import type { RequestTools } from './request-tools.ts';
+import { choiceCount, samplingFields, toSamplingOptions, topLogprobs, toTokenOptions } from './sampling.ts';
 import {
   chatResponseFormat,
-  chatTool,
-  chatToolChoice,
+  chooseTools,
   MAX_TOOLS,
   reasoningEffort,
-  toHarmonyTools,
   toReasoningEffort,
   toResponseFormat,
   toolName,
-  toToolChoice,
 } from './tools.ts';
-
-const toolCall = z.object({
-  id: z.string(),
-  type: z.literal('function').nullish(),
-  function: z.object({ name: toolName, arguments: z.string() }),
-});
 
 const message = z.discriminatedUnion('role', [
   z.object({ role: z.literal('system'), content }),
@@ -43,10 +37,11 @@ const message = z.discriminatedUnion('role', [
   z.object({ role: z.literal('user'), content }),
   z.object({
     role: z.literal('assistant'),
-    content: content.nullish(),
+    content: assistantContent.nullish(),
+    refusal: z.string().nullish(),
     reasoning: z.string().nullish(),
     reasoning_content: z.string().nullish(),
-    tool_calls: listOf(toolCall).nullish(),
+    tool_calls: listOf(chatToolCall).nullish(),
   }),
   z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: toolName.nullish() }),
 ]);
@@ -68,6 +63,8 @@ export const chatRequest = z.object({
   parallel_tool_calls: z.boolean().nullish(),
   response_format: chatResponseFormat.nullish(),
   reasoning_effort: reasoningEffort.nullish(),
+  include_reasoning: z.boolean().nullish(),
+  chat_template_kwargs: chatTemplateArguments.nullish(),
   functions: z.null('functions were replaced by tools: send them there').optional(),
   function_call: z.null('function_call was replaced by tool_choice: send that').optional(),
 });
@@ -76,26 +73,23 @@ export type ChatRequest = z.output<typeof chatRequest>;
 
 function toAssistant(source: Extract<ChatRequest['messages'][number], { role: 'assistant' }>): HarmonyAssistantMessage {
   const analysis = source.reasoning ?? source.reasoning_content;
-  const text = source.content == null ? '' : plainText(source.content);
+  const said = source.content == null ? '' : plainText(source.content);
+  const text = said === '' ? (source.refusal ?? '') : said;
   return {
     role: 'assistant',
     ...(analysis != null && analysis !== '' ? { analysis } : {}),
     ...(source.tool_calls != null && source.tool_calls.length > 0
       ? {
-          toolCalls: source.tool_calls.map((call) => ({
-            id: call.id,
-            name: call.function.name,
-            arguments: call.function.arguments,
-          })),
+          toolCalls: source.tool_calls.map(toHarmonyCall),
         }
       : {}),
     ...(text !== '' || source.tool_calls == null || source.tool_calls.length === 0 ? { content: text } : {}),
   };
 }
 
-/** OpenAI's messages as harmony's. A tool's result gets the name of the call that its id belongs to. */
+/** OpenAI's messages as harmony's. @throws OpenAiError 400 for a result whose call does not go before it */
 export function toHarmonyMessages(messages: ChatRequest['messages']): HarmonyMessage[] {
-  const names = new Map<string, string>();
+  const calls = new Set<string>();
   return messages.map((source, index) => {
     switch (source.role) {
       case 'system':
@@ -103,17 +97,16 @@ export function toHarmonyMessages(messages: ChatRequest['messages']): HarmonyMes
       case 'user':
         return { role: source.role, content: plainText(source.content) };
       case 'assistant':
-        for (const call of source.tool_calls ?? []) names.set(call.id, call.function.name);
+        for (const { id } of source.tool_calls ?? []) calls.add(id);
         return toAssistant(source);
       case 'tool': {
-        const name = names.get(source.tool_call_id) ?? source.name;
-        if (name == null) {
+        if (!calls.has(source.tool_call_id)) {
           throw badRequest(
             `messages[${index}].tool_call_id`,
             `The tool result belongs to no call · found the id ${JSON.stringify(source.tool_call_id)} · put the assistant message with that call before it`,
           );
         }
-        return { role: 'tool', name, toolCallId: source.tool_call_id, content: plainText(source.content) };
+        return { role: 'tool', toolCallId: source.tool_call_id, content: plainText(source.content) };
       }
       default:
         return source satisfies never;
@@ -121,10 +114,16 @@ export function toHarmonyMessages(messages: ChatRequest['messages']): HarmonyMes
   });
 }
 
+/** The tools of a request. @throws OpenAiError 400 for two of one name */
+export function toolsOf(body: Pick<ChatRequest, 'tools'>): RequestTools {
+  return toRequestTools(body.tools ?? []);
+}
+
 /** The engine's request for one choice. @throws OpenAiError 400 */
 export function toGenerateRequest(body: ChatRequest, choice: number, signal: AbortSignal): GenerateRequest {
-  const tools = toHarmonyTools((body.tools ?? []).map((tool) => tool.function));
-  const choiceOfTool = body.tool_choice ?? 'auto';
+  const { declarations } = toolsOf(body);
+  const template = body.chat_template_kwargs;
+  const effort = body.reasoning_effort ?? template?.reasoning_effort;
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   if (body.top_logprobs != null && body.logprobs !== true) {
     throw badRequest('top_logprobs', 'top_logprobs needs logprobs · found logprobs not set · set it to true');
@@ -132,9 +131,9 @@ export function toGenerateRequest(body: ChatRequest, choice: number, signal: Abo
   const format = body.response_format;
   return {
     messages: toHarmonyMessages(body.messages),
-    ...(tools.length > 0 ? { tools } : {}),
-    toolChoice: toToolChoice(typeof choiceOfTool === 'object' ? choiceOfTool.function : choiceOfTool, tools),
-    ...(body.reasoning_effort != null ? { reasoningEffort: toReasoningEffort(body.reasoning_effort) } : {}),
+    ...chooseTools(toRequestedChoice(body.tool_choice), declarations),
+    ...(effort != null ? { reasoningEffort: toReasoningEffort(effort) } : {}),
+    ...(template?.model_identity != null ? { modelIdentity: template.model_identity } : {}),
     ...(format != null
       ? {
           responseFormat: toResponseFormat(
@@ -143,7 +142,7 @@ export function toGenerateRequest(body: ChatRequest, choice: number, signal: Abo
         }
       : {}),
     ...toSamplingOptions(body, choice),
-    ...toStopOptions(body),
+    ...toTokenOptions(body),
     ...(maxTokens != null ? { maxTokens } : {}),
     ...(body.logprobs === true ? { logprobs: body.top_logprobs ?? 0 } : {}),
     signal,

@@ -13,7 +13,13 @@ const textPart = z.object({
 
 export const content = z.union([z.string(), listOf(textPart)]);
 
+const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
+
+/** What an assistant said: its refusals, which the model takes for what they are, are text. */
+export const assistantContent = z.union([z.string(), listOf(z.union([textPart, refusalPart]))]);
+
 /** Text parts as one text. */
-export function plainText(value: z.output<typeof content>): string {
-  return typeof value === 'string' ? value : value.map((part) => part.text).join('');
+export function plainText(value: z.output<typeof content> | z.output<typeof assistantContent>): string {
+  if (typeof value === 'string') return value;
+  return value.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('');
 }

@@ -4,9 +4,15 @@
  * @module
  */
 import { z } from 'zod';
-import { MOST_STOP_STRINGS, MOST_TOP_LOGPROBS, type NumberRange, SAMPLING_RANGES } from '../../ranges.ts';
-import type { SamplingOptions } from '../../request.ts';
-import { mapOf, upTo } from './first-fault.ts';
+import {
+  MOST_BAD_WORDS,
+  MOST_STOP_STRINGS,
+  MOST_TOP_LOGPROBS,
+  type NumberRange,
+  SAMPLING_RANGES,
+} from '../../ranges.ts';
+import type { GenerateRequest, SamplingOptions } from '../../request.ts';
+import { mapOf, someOf, upTo } from './first-fault.ts';
 
 /** OpenAI's default. The engine's own default is greedy. */
 export const DEFAULT_TEMPERATURE = 1;
@@ -39,6 +45,10 @@ export const samplingFields = {
   stop: z.union([z.string().min(1), upTo(MOST_STOP_STRINGS, z.string().min(1))]).nullish(),
   stop_token_ids: upTo(64, z.number().int().min(0)).nullish(),
   ignore_eos: z.boolean().nullish(),
+  // vLLM's.
+  allowed_token_ids: someOf(z.number().int().min(0)).nullish(),
+  bad_words: upTo(MOST_BAD_WORDS, z.string().regex(/\S/, 'give a word')).nullish(),
+  include_stop_str_in_output: z.boolean().nullish(),
 };
 
 /** Choices of one request, at most. */
@@ -46,21 +56,6 @@ export const MAX_CHOICES = 16;
 
 /** `n` of chat completions and completions. */
 export const choiceCount = z.number().int().min(1).max(MAX_CHOICES);
-
-const refused = (advice: string) => z.null(advice).optional();
-const SCHEMA_ADVICE = 'not supported: send a JSON schema as response_format to /v1/chat/completions instead';
-
-/** What vLLM's users send and what would change the answer, were it not left out here: refused, not ignored. */
-export const refusedFields = {
-  guided_json: refused(SCHEMA_ADVICE),
-  guided_regex: refused(SCHEMA_ADVICE),
-  guided_choice: refused(SCHEMA_ADVICE),
-  guided_grammar: refused(SCHEMA_ADVICE),
-  structured_outputs: refused(SCHEMA_ADVICE),
-  min_tokens: z.literal(0, 'not supported: ignore_eos goes on until max_tokens').nullish(),
-  prompt_logprobs: refused('not supported: use /v1/score for the log-probabilities of a prompt'),
-  use_beam_search: z.literal(false, 'not supported: ask for n choices with logprobs and choose').nullish(),
-};
 
 const samplingSchema = z.object(samplingFields);
 type SamplingFields = z.output<typeof samplingSchema>;
@@ -90,15 +85,16 @@ export function toSamplingOptions(fields: SamplingFields, choice = 0): SamplingO
   };
 }
 
-/** The engine's stop options for a request's fields. */
-export function toStopOptions(fields: SamplingFields): {
-  stop?: string | readonly string[];
-  stopTokenIds?: readonly number[];
-  ignoreEndTokens?: boolean;
-} {
+/** The engine's options for when the answer ends and which tokens it may have. */
+export function toTokenOptions(
+  fields: SamplingFields,
+): Pick<GenerateRequest, 'stop' | 'stopTokenIds' | 'ignoreEndTokens' | 'includeStop' | 'allowedTokenIds' | 'badWords'> {
   return {
     ...(fields.stop != null && fields.stop.length > 0 ? { stop: fields.stop } : {}),
     ...(fields.stop_token_ids != null ? { stopTokenIds: fields.stop_token_ids } : {}),
     ...(fields.ignore_eos != null ? { ignoreEndTokens: fields.ignore_eos } : {}),
+    ...(fields.include_stop_str_in_output != null ? { includeStop: fields.include_stop_str_in_output } : {}),
+    ...(fields.allowed_token_ids != null ? { allowedTokenIds: fields.allowed_token_ids } : {}),
+    ...(fields.bad_words != null && fields.bad_words.length > 0 ? { badWords: fields.bad_words } : {}),
   };
 }

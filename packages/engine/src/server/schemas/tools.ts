@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HarmonyTool, JsonValue, ReasoningEffort } from '@switchyard/models';
+import type { JsonValue, ReasoningEffort } from '@switchyard/models';
 import { z } from 'zod';
 import type { ResponseFormat, ToolChoice, ToolDeclaration } from '../../request.ts';
 import { badRequest } from '../errors/openai-error.ts';
@@ -28,19 +28,6 @@ export const functionDeclaration = z.object({
   strict: z.boolean().nullish(),
 });
 
-const functionType = z.literal('function', 'only tools of type "function" are supported');
-export const chatTool = z.object({ type: functionType, function: functionDeclaration });
-export const responsesTool = z.object({ type: functionType, ...functionDeclaration.shape });
-
-export const chatToolChoice = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.object({ type: z.literal('function'), function: z.object({ name: toolName }) }),
-]);
-export const responsesToolChoice = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.object({ type: z.literal('function'), name: toolName }),
-]);
-
 /** Every spelling that clients use; GPT-OSS itself knows three. */
 export const reasoningEffort = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
@@ -53,43 +40,77 @@ const schemaFormat = z.object({
 
 export const chatResponseFormat = z.union([
   z.object({ type: z.literal('text') }),
-  z.object({ type: z.literal('json_object') }),
+  // vLLM takes a schema beside it.
+  z.object({ type: z.literal('json_object'), schema: jsonObject.nullish() }),
   z.object({ type: z.literal('json_schema'), json_schema: schemaFormat }),
 ]);
 export const responsesTextFormat = z.union([
   z.object({ type: z.literal('text') }),
-  z.object({ type: z.literal('json_object') }),
+  z.object({ type: z.literal('json_object'), schema: jsonObject.nullish() }),
   schemaFormat.extend({ type: z.literal('json_schema') }),
 ]);
 
-/** Tools as harmony declares them. Two tools of one name would be one to the model. */
-export function toHarmonyTools(declarations: readonly z.output<typeof functionDeclaration>[]): ToolDeclaration[] {
-  const seen = new Set<string>();
-  return declarations.map(({ name, description, parameters, strict }, index) => {
-    if (seen.has(name)) throw badRequest(`tools[${index}]`, `Two tools are called ${name} · give each its own name`);
-    seen.add(name);
-    return {
-      name,
-      ...(description != null ? { description } : {}),
-      ...(parameters != null ? { parameters } : {}),
-      ...(strict === true ? { strict } : {}),
-    };
-  });
+/** A function as harmony declares it. */
+export function functionToDeclaration({
+  name,
+  description,
+  parameters,
+  strict,
+}: z.output<typeof functionDeclaration>): ToolDeclaration {
+  return {
+    name,
+    ...(description != null ? { description } : {}),
+    ...(parameters != null ? { parameters } : {}),
+    ...(strict === true ? { strict } : {}),
+  };
 }
 
-/** @throws OpenAiError 400 where a tool is demanded that is not there. */
-export function toToolChoice(
-  choice: 'none' | 'auto' | 'required' | { name: string },
-  tools: readonly HarmonyTool[],
-): ToolChoice {
-  if (choice === 'required' && tools.length === 0) {
+/** Two tools of one name would be one to the model. @throws OpenAiError 400 */
+export function checkDistinct(declarations: readonly ToolDeclaration[]): void {
+  const seen = new Set<string>();
+  for (const [index, { name }] of declarations.entries()) {
+    if (seen.has(name)) throw badRequest(`tools[${index}]`, `Two tools are called ${name} · give each its own name`);
+    seen.add(name);
+  }
+}
+
+/** Any API's choice: a mode, one tool, or a mode for some of the tools. */
+export type RequestedChoice =
+  | 'none'
+  | 'auto'
+  | 'required'
+  | { readonly name: string }
+  | { readonly allowed: readonly string[]; readonly mode: 'auto' | 'required' };
+
+/**
+ * The tools that the model is told of, and which of them it may or must call. Tools that are not allowed are left out of
+ * the prompt.
+ *
+ * @throws OpenAiError 400 where a tool is demanded or allowed that is not there.
+ */
+export function chooseTools(
+  choice: RequestedChoice,
+  declarations: readonly ToolDeclaration[],
+): { readonly tools?: readonly ToolDeclaration[]; readonly toolChoice: ToolChoice } {
+  const check = (name: string, verb: string): void => {
+    if (declarations.some((tool) => tool.name === name)) return;
+    const names = declarations.map((tool) => tool.name).join(', ') || 'none';
+    throw badRequest('tool_choice', `tool_choice ${verb} ${name} · found the tools ${names} · name one of them`);
+  };
+  let tools = declarations;
+  let toolChoice: ToolChoice;
+  if (typeof choice === 'object' && 'allowed' in choice) {
+    for (const name of choice.allowed) check(name, 'allows');
+    tools = declarations.filter(({ name }) => choice.allowed.includes(name));
+    toolChoice = choice.mode;
+  } else {
+    if (typeof choice === 'object') check(choice.name, 'names');
+    toolChoice = choice;
+  }
+  if (toolChoice === 'required' && tools.length === 0) {
     throw badRequest('tool_choice', 'tool_choice is "required" · found no tools · give at least one, or choose "auto"');
   }
-  if (typeof choice === 'object' && !tools.some((tool) => tool.name === choice.name)) {
-    const names = tools.map((tool) => tool.name).join(', ') || 'none';
-    throw badRequest('tool_choice', `tool_choice names ${choice.name} · found the tools ${names} · name one of them`);
-  }
-  return choice;
+  return { ...(tools.length > 0 ? { tools } : {}), toolChoice };
 }
 
 /** GPT-OSS cannot switch reasoning off: the lowest effort is `low`. */
@@ -101,7 +122,10 @@ export function toReasoningEffort(effort: z.output<typeof reasoningEffort>): Rea
 
 /** The engine's format for either API's. */
 export function toResponseFormat(
-  format: { type: 'text' } | { type: 'json_object' } | ({ type: 'json_schema' } & z.output<typeof schemaFormat>),
+  format:
+    | { type: 'text' }
+    | { type: 'json_object'; schema?: z.output<typeof jsonObject> | null | undefined }
+    | ({ type: 'json_schema' } & z.output<typeof schemaFormat>),
 ): ResponseFormat {
   if (format.type === 'json_schema') {
     const { name, description, schema } = format;
@@ -112,5 +136,6 @@ export function toResponseFormat(
       ...(description != null ? { description } : {}),
     };
   }
-  return format.type === 'json_object' ? { type: 'json-object' } : { type: 'text' };
+  if (format.type === 'text') return { type: 'text' };
+  return format.schema == null ? { type: 'json-object' } : { type: 'json-schema', schema: format.schema };
 }

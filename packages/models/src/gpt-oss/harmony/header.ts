@@ -18,6 +18,8 @@ export interface HeaderSection {
 export interface ReadHeader {
   readonly header: HarmonyHeader;
   readonly kind: HarmonyMessageKind;
+  /** Whether it names a recipient, be it one that can be called or not. */
+  readonly addressed: boolean;
   /** Text that belongs to no field: the message's content if the header never ended with `<|message|>`. */
   readonly rest: string;
   readonly faults: readonly { readonly fault: HarmonyFault; readonly found: string }[];
@@ -31,6 +33,8 @@ const NO_TOOLS: ReadonlySet<string> = new Set(['assistant', 'user', 'all']);
 const FIRST_WORD = /^\s*([^\s<]+)/;
 const ASSISTANT_AGAIN = /^\s*assistant\s*(?=$|to=)/;
 const LETTERS = /^\s*([A-Za-z]+)/;
+/** What may touch the name of a channel. */
+const AFTER_CHANNEL = /^(?:$|\s|<|to=|functions\.|(?:json|code|text)\b)/;
 const RECIPIENT = /^\s*to=\s*([^\s<{]*)/;
 const BARE_RECIPIENT = /^\s*(functions\.[^\s<{]*)/;
 const CONTENT_TYPE = /^\s*([A-Za-z][\w+/-]*)(?=\s|$|\{)/;
@@ -42,13 +46,15 @@ const SPELLED_MARKER = /<\|\w*\|>/g;
  *
  * @param role The role if something else than the header gave it (the generation prompt), or null: it is the first word.
  * @param complete Whether `<|message|>` ended the header. If not, whatever does not look like a field is content.
+ * @param tools The names that can be called, or null: any.
  */
 export function readHeader(
   sections: readonly HeaderSection[],
   role: 'assistant' | null,
   complete: boolean,
+  tools: ReadonlySet<string> | null,
 ): ReadHeader {
-  const reader = new HeaderReader(complete);
+  const reader = new HeaderReader(complete, tools);
   for (const [index, { marker, text }] of sections.entries()) {
     if (marker === 'channel') reader.readChannel(text);
     else if (marker === 'constrain') reader.readConstrain(text);
@@ -58,11 +64,29 @@ export function readHeader(
   return reader.finish();
 }
 
+/**
+ * The tool that a whole header calls, or null.
+ *
+ * @param header Its text with markers as words, `<|message|>` excluded.
+ * @param role As in readHeader.
+ * @param tools The names that can be called.
+ */
+export function calledTool(header: string, role: 'assistant' | null, tools: ReadonlySet<string>): string | null {
+  const [first = '', ...pieces] = header.split(/(<\|channel\|>|<\|constrain\|>)/);
+  const sections: HeaderSection[] = [{ marker: 'role', text: first }];
+  for (let i = 0; i + 1 < pieces.length; i += 2) {
+    sections.push({ marker: pieces[i] === '<|channel|>' ? 'channel' : 'constrain', text: pieces[i + 1] ?? '' });
+  }
+  const { kind, header: read } = readHeader(sections, role, true, tools);
+  return kind === 'tool-call' ? read.recipient : null;
+}
+
 /** What is left of `to=functions.name` where a stream ends too early: no words for the user. */
 const CUT_RECIPIENT = /^to?$/;
 
 class HeaderReader {
   readonly #complete: boolean;
+  readonly #tools: ReadonlySet<string> | null;
   readonly #faults: { fault: HarmonyFault; found: string }[] = [];
   #role: HarmonyHeader['role'] = 'assistant';
   #toolName: string | null = null;
@@ -72,8 +96,9 @@ class HeaderReader {
   #contentType: string | null = null;
   #rest = '';
 
-  constructor(complete: boolean) {
+  constructor(complete: boolean, tools: ReadonlySet<string> | null) {
     this.#complete = complete;
+    this.#tools = tools;
   }
 
   readRole(text: string): void {
@@ -81,15 +106,20 @@ class HeaderReader {
     const name = word?.[1] ?? '';
     // The format allows a person's name behind the role, as in user:alice.
     const role = PLAIN_ROLES.find((plain) => plain === name || name.startsWith(`${plain}:`));
+    // Only a tool's result is addressed to the assistant.
+    const isResult = /\sto=assistant\b/.test(text);
     if (role !== undefined) this.#role = role;
-    else if (name.startsWith(`${FUNCTIONS_NAMESPACE}.`)) {
+    else if (!isResult && this.#tools !== null && toolNameOfRecipient(name, this.#tools) !== null) {
+      // The callee in the caller's place.
+      this.#fault('unknown-role', name);
+      this.#readRecipient(name);
+    } else if (name.startsWith(`${FUNCTIONS_NAMESPACE}.`) && (isResult || this.#tools === null)) {
       this.#role = 'tool';
       this.#toolName = toolNameOfRecipient(name);
       if (this.#toolName === null) this.#fault('unknown-role', name);
     } else {
       this.#fault('unknown-role', name);
-      // Only a tool's result is addressed to the assistant.
-      if (/\sto=assistant\b/.test(text)) this.#role = 'tool';
+      if (isResult) this.#role = 'tool';
       else if (name.startsWith('to=') || !this.#complete) {
         this.readFields(text);
         return;
@@ -100,14 +130,19 @@ class HeaderReader {
 
   readChannel(text: string): void {
     const [matched, word] = LETTERS.exec(text) ?? ['', ''];
-    // A marker or a recipient may be missing its space ("commentaryto=…"): the known name is cut off the front.
-    const channel = CHANNELS.find((known) => word.toLowerCase().startsWith(known));
-    if (word === '') this.#fault('missing-channel', text);
-    else if (channel === undefined) this.#unknownChannel = true;
-    if (word !== '' && channel !== word) this.#fault('unknown-channel', word);
+    const channel = CHANNELS.find((known) => this.#startsWith(text.trimStart(), known));
+    if (text.trim() === '' || RECIPIENT.test(text)) {
+      this.#fault('missing-channel', text);
+      this.readFields(text);
+      return;
+    }
+    if (channel === undefined) this.#unknownChannel = true;
+    if (channel !== word) this.#fault('unknown-channel', word);
     if (this.#channel !== null) this.#fault('unexpected-header-text', text);
     this.#channel ??= channel ?? null;
-    this.readFields((channel === undefined ? '' : word.slice(channel.length)) + text.slice(matched.length));
+    if (channel !== undefined) this.readFields(word.slice(channel.length) + text.slice(matched.length));
+    // What is no channel may be the first word of a thought.
+    else this.readFields(this.#complete ? text.slice(matched.length) : text);
   }
 
   readConstrain(text: string): void {
@@ -140,7 +175,9 @@ class HeaderReader {
 
   finish(): ReadHeader {
     const toAssistant = this.#role === 'assistant';
-    const recipient = toAssistant && this.#recipient !== null ? toolNameOfRecipient(this.#recipient) : null;
+    const addressed = this.#recipient !== null;
+    const recipient =
+      toAssistant && this.#recipient !== null ? toolNameOfRecipient(this.#recipient, this.#tools) : null;
     if (toAssistant && this.#recipient !== null && this.#recipient !== `${FUNCTIONS_NAMESPACE}.${recipient}`) {
       this.#fault('invalid-recipient', this.#recipient);
     }
@@ -153,19 +190,27 @@ class HeaderReader {
       contentType: this.#contentType,
     };
     const text = this.#rest.replaceAll(SPELLED_MARKER, '').trimStart();
-    const rest = this.#channel === 'commentary' && CUT_RECIPIENT.test(text) ? '' : text;
-    return { header, kind: this.#kind(recipient), rest, faults: this.#faults };
+    const cut =
+      this.#channel === 'commentary'
+        ? CUT_RECIPIENT.test(text)
+        : this.#unknownChannel && CHANNELS.some((channel) => channel.startsWith(text));
+    return { header, kind: this.#kind(recipient), addressed, rest: cut ? '' : text, faults: this.#faults };
   }
 
   #kind(recipient: string | null): HarmonyMessageKind {
     if (this.#role !== 'assistant') return 'prompt';
-    if (this.#recipient !== null) return recipient === null ? 'undeliverable' : 'tool-call';
+    if (this.#recipient !== null) return recipient === null ? 'analysis' : 'tool-call';
     if (this.#channel === null) return this.#unknownChannel ? 'analysis' : 'final';
     if (this.#channel !== 'commentary') return this.#channel;
-    if (this.#contentType === null) return 'preamble';
-    // Arguments for nobody: no words for the user.
-    this.#fault('call-without-recipient', this.#contentType);
-    return 'undeliverable';
+    // Arguments for nobody.
+    if (this.#contentType !== null) this.#fault('call-without-recipient', this.#contentType);
+    return this.#faults.length > 0 ? 'analysis' : 'preamble';
+  }
+
+  /** Whether a section begins with a channel's name. A marker or a recipient may be missing its space ("commentaryto=…"). */
+  #startsWith(text: string, channel: HarmonyChannel): boolean {
+    if (!text.toLowerCase().startsWith(channel)) return false;
+    return !this.#complete || AFTER_CHANNEL.test(text.slice(channel.length));
   }
 
   #readRecipient(name: string): void {

@@ -4,6 +4,7 @@
  * @module
  */
 export { type HarmonyFormat, harmonyFormatOf, POCKET_DICTIONARY_FORMAT, PUBLISHED_HARMONY_FORMAT } from './format.ts';
+export { calledTool } from './header.ts';
 export {
   type HarmonyEvent,
   type HarmonyMessageEnd,

@@ -13,6 +13,7 @@ import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HeaderSection, readHeader } from './header.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
+import { NO_ARGUMENTS } from './tool-name.ts';
 import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';
 
 export interface HarmonyParserOptions {
@@ -21,6 +22,8 @@ export interface HarmonyParserOptions {
    * `<|start|>` of its own, as a prompt does.
    */
   readonly role?: 'assistant' | null;
+  /** The names of the functions that can be called: a call of anything else is analysis. Default: any name. */
+  readonly tools?: ReadonlySet<string>;
   /** Throw HarmonyParseError at the first fault. Default false. The parser cannot be used after that. */
   readonly strict?: boolean;
   /** Makes the id of a tool call. Default: `call_` and a random UUID without hyphens. */
@@ -64,6 +67,9 @@ export type HarmonyEvent =
 /** Bytes and markers of a header after which a missing `<|message|>` is taken for granted. Valid headers have about 100. */
 const LONGEST_HEADER = 512;
 
+/** What ends the last message of an answer. `<|call|>` ends one too, but nobody is shown what was meant for a tool. */
+const ENDS_OF_ANSWERS: ReadonlySet<HarmonyMessageEnd> = new Set(['return', 'end-of-text', 'stream']);
+
 interface OpenHeader {
   /** The role, where the header need not name it. */
   readonly role: 'assistant' | null;
@@ -72,7 +78,9 @@ interface OpenHeader {
 }
 
 interface OpenMessage {
-  readonly kind: HarmonyMessageKind;
+  kind: HarmonyMessageKind;
+  /** Whether its events come as it grows. Of an answer under a faulty header, only the end tells whether it is one. */
+  readonly told: boolean;
   readonly header: HarmonyHeader;
   readonly callId: string | null;
   content: string;
@@ -85,6 +93,7 @@ export class HarmonyParser {
   readonly #tokens: HarmonyTokens;
   readonly #strict: boolean;
   readonly #newCallId: () => string;
+  readonly #tools: ReadonlySet<string> | null;
   readonly #messages: OpenMessage[] = [];
   #header: OpenHeader | null;
   #message: OpenMessage | null = null;
@@ -97,6 +106,7 @@ export class HarmonyParser {
     this.#tokenizer = tokenizer;
     this.#tokens = harmonyTokens(tokenizer);
     this.#strict = options.strict ?? false;
+    this.#tools = options.tools ?? null;
     this.#newCallId = options.newCallId ?? (() => `call_${randomUUID().replaceAll('-', '')}`);
     this.#header = options.role === null ? null : newHeader('assistant');
   }
@@ -106,9 +116,9 @@ export class HarmonyParser {
     return this.#messages;
   }
 
-  /** The message whose content is being read, or null inside headers and between messages. */
+  /** The message whose content is being read, or null inside headers, between messages, and while its kind is not known. */
   get current(): ParsedHarmonyMessage | null {
-    return this.#message;
+    return this.#message?.told === true ? this.#message : null;
   }
 
   /** Whether the next token is part of a header: the only place where a header's grammar may constrain sampling. */
@@ -175,16 +185,16 @@ export class HarmonyParser {
     const { start, channel, constrain, message } = this.#tokens;
     const end = this.#endOf(id);
     if (id === message) {
-      const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true);
+      const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true, this.#tools);
       for (const { fault, found } of faults) this.#fault(fault, found);
-      this.#startMessage(kind, fields);
+      this.#startMessage(kind, fields, kind !== 'final' || faults.length === 0);
     } else if (id === channel || id === constrain) {
       header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
       header.length += 1;
       if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
     } else if (id === start) {
-      // Nothing of it can be told from the next header's words, so it is dropped.
       this.#fault('missing-message-token', id);
+      this.#endUnfinishedHeader(header, 'next-message');
       this.#header = newHeader(null);
     } else if (end !== null) {
       this.#fault('missing-message-token', id);
@@ -238,15 +248,14 @@ export class HarmonyParser {
     if (header.length === 0) return;
     // A prompt ends in the middle of a header: <|start|>assistant.
     if (end === 'stream' && header.role === null && header.sections.length === 1) return;
-    const { kind, header: fields, rest, faults } = readHeader(textOf(header), header.role, false);
+    const read = readHeader(textOf(header), header.role, false, this.#tools);
+    const { kind, header: fields, addressed, rest, faults } = read;
     if (end === 'stream') this.#fault('unfinished-header', rest);
     for (const { fault, found } of faults) this.#fault(fault, found);
-    const call = kind === 'tool-call' || kind === 'undeliverable';
     // At the end of the stream the header itself may be cut short: `js` may be no argument but half of `json`.
-    if (call ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
-    // Text with no header that more messages follow is a thought: an answer is the last message.
-    const thought = kind === 'final' && fields.channel === null && end === 'end';
-    const message = this.#startMessage(thought ? 'analysis' : kind, fields);
+    if (addressed ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
+    const lost = kind === 'preamble' || (kind === 'tool-call' && end === 'next-message');
+    const message = this.#startMessage(lost ? 'analysis' : kind, fields, kind !== 'final');
     this.#appendContent(message, rest);
     this.#endMessage(message, end);
   }
@@ -258,38 +267,52 @@ export class HarmonyParser {
     // The character that the limit may have cut goes on in the content.
     const text = decoder.decode(Uint8Array.from(last?.bytes ?? []), { stream: true });
     sections.splice(-1, 1, { marker: last?.marker ?? 'role', text });
-    const { kind, header: fields, rest } = readHeader(sections, header.role, false);
+    const { kind, header: fields, rest } = readHeader(sections, header.role, false, this.#tools);
     this.#fault('missing-message-token', rest.slice(0, 40));
-    const message = this.#startMessage(kind, fields);
+    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, kind !== 'final');
     this.#decoder = decoder;
     this.#appendContent(message, rest);
   }
 
-  #startMessage(kind: HarmonyMessageKind, header: HarmonyHeader): OpenMessage {
+  #startMessage(kind: HarmonyMessageKind, header: HarmonyHeader, told: boolean): OpenMessage {
     const callId = kind === 'tool-call' ? this.#newCallId() : null;
-    const message: OpenMessage = { kind, header, callId, content: '', end: null };
+    const message: OpenMessage = { kind, told, header, callId, content: '', end: null };
     this.#header = null;
     this.#message = message;
-    this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
-    this.#messages.push(message);
+    if (told) this.#announce(message);
     return message;
   }
 
+  #announce(message: OpenMessage): void {
+    const { kind, header, callId } = message;
+    this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
+    this.#messages.push(message);
+  }
+
   #appendContent(message: OpenMessage, text: string): void {
-    if (text === '') return;
     message.content += text;
-    this.#events.push({ type: 'content', index: this.#messages.length - 1, kind: message.kind, text });
+    if (message.told) this.#tellContent(message, text);
+  }
+
+  #tellContent({ kind }: OpenMessage, text: string): void {
+    if (text !== '') this.#events.push({ type: 'content', index: this.#messages.length - 1, kind, text });
   }
 
   #endMessage(message: OpenMessage, end: HarmonyMessageEnd): void {
     // Bytes that never became a character come out as U+FFFD.
     this.#appendContent(message, this.#decoder.decode());
+    if (!message.told) {
+      if (!ENDS_OF_ANSWERS.has(end)) message.kind = 'analysis';
+      this.#announce(message);
+      this.#tellContent(message, message.content);
+    }
+    const { kind } = message;
+    const isCall = kind === 'tool-call';
+    if (isCall && end !== 'stream' && message.content.trim() === '') this.#appendContent(message, NO_ARGUMENTS);
     message.end = end;
     this.#message = null;
-    if (end === 'call' && message.kind !== 'tool-call' && message.kind !== 'undeliverable') {
-      this.#fault('call-without-recipient', '<|call|>');
-    }
-    this.#events.push({ type: 'message-end', index: this.#messages.length - 1, kind: message.kind, end });
+    if (end === 'call' && !isCall) this.#fault('call-without-recipient', '<|call|>');
+    this.#events.push({ type: 'message-end', index: this.#messages.length - 1, kind, end });
   }
 
   #fault(fault: HarmonyFault, found: string | number): void {

@@ -29,8 +29,7 @@ export function parseMessages(
 /**
  * Puts parsed messages together to a conversation's: what renderConversation would make of the result are the same
  * messages again. System and developer messages keep their whole text (harmony's own system message is one of them), and
- * results are tied to the earliest open call of their tool. Messages that only the parser knows (`undeliverable`) are
- * left out.
+ * results are tied to the earliest open call of their tool.
  */
 export function toConversationMessages(parsed: readonly ParsedHarmonyMessage[]): HarmonyMessage[] {
   const messages: HarmonyMessage[] = [];

@@ -4,20 +4,20 @@
  *
  * @module
  */
-import { TooManyTokensError, UnknownToolResultError } from '../../errors.ts';
+import { TooManyTokensError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HarmonyFormat, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 import { commentLines } from './json-schema.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 import { declareTools } from './tool-declarations.ts';
-import { FUNCTIONS_NAMESPACE, qualifiedToolName } from './tool-name.ts';
+import { withResultsInOrder } from './tool-results.ts';
+import { FUNCTIONS_NAMESPACE, NO_ARGUMENTS, qualifiedToolName } from './tool-name.ts';
 import type {
   HarmonyAssistantMessage,
   HarmonyChannel,
   HarmonyConversation,
   HarmonyMessage,
   HarmonyResponseFormat,
-  HarmonyToolMessage,
 } from './types.ts';
 
 export interface RenderOptions {
@@ -45,10 +45,11 @@ export interface RenderOptions {
  * Renders a conversation to the ids of its prompt.
  *
  * Leading system and developer messages, the tools and the response format make one developer message; later ones stand
- * where they are. Empty instructions are left out.
+ * where they are. Empty instructions are left out. Results stand behind the calls that they belong to, in the order of
+ * the calls: see `withResultsInOrder`.
  *
- * @throws InvalidToolNameError, DuplicateToolError, UnknownToolResultError, MissingSpecialTokenError, and
- * TooManyTokensError where there are more ids than `maxTokens`
+ * @throws InvalidToolNameError, DuplicateToolError, UnknownToolResultError, MissingToolResultError,
+ * MissingSpecialTokenError, and TooManyTokensError where there are more ids than `maxTokens`
  */
 export function renderConversation(
   conversation: HarmonyConversation,
@@ -58,7 +59,7 @@ export function renderConversation(
   const format = options.format ?? PUBLISHED_HARMONY_FORMAT;
   const addGenerationPrompt = options.addGenerationPrompt ?? true;
   const prompt = new Prompt(tokenizer, options.maxTokens);
-  const { messages } = conversation;
+  const messages = withResultsInOrder(conversation.messages, addGenerationPrompt);
 
   prompt.message('system', systemText(conversation, format, options.clock ?? (() => new Date())), 'end');
   let first = messages.findIndex((message) => !isInstructions(message));
@@ -68,7 +69,6 @@ export function renderConversation(
 
   const lastUser = messages.findLastIndex((message) => message.role === 'user');
   const analysis = options.analysis ?? 'current-turn';
-  const toolNames = new ToolNames();
   for (const [index, message] of messages.entries()) {
     if (index < first) continue;
     switch (message.role) {
@@ -80,11 +80,10 @@ export function renderConversation(
         prompt.message('user', message.content, 'end');
         break;
       case 'tool':
-        prompt.start(`${qualifiedToolName(toolNames.of(message, index))} to=assistant`).channel('commentary');
+        prompt.start(`${qualifiedToolName(message.name)} to=assistant`).channel('commentary');
         prompt.body(message.content, 'end');
         break;
       case 'assistant': {
-        toolNames.record(message);
         const withAnalysis = analysis === 'all' || (analysis === 'current-turn' && index > lastUser);
         const last = index === messages.length - 1 && !addGenerationPrompt;
         const finalEnd = last ? (options.lastFinalEnd ?? 'return') : 'end';
@@ -133,7 +132,7 @@ function renderAssistantMessage(
   for (const call of calls) {
     prompt.start('assistant');
     callHeader(call.name, prompt, format);
-    prompt.body(call.arguments, 'call');
+    prompt.body(call.arguments.trim() === '' ? NO_ARGUMENTS : call.arguments, 'call');
   }
   if (calls.length === 0 && message.content !== undefined) {
     prompt.start('assistant').channel('final').body(message.content, finalEnd);
@@ -186,26 +185,6 @@ function instructionsOf(messages: readonly HarmonyMessage[]): string {
     .map((message) => ('content' in message ? (message.content ?? '') : ''))
     .filter((content) => content !== '')
     .join('\n\n');
-}
-
-/** Finds the tool that a result belongs to. */
-class ToolNames {
-  readonly #byCallId = new Map<string, string>();
-  #last: string | null = null;
-
-  record(message: HarmonyAssistantMessage): void {
-    for (const call of message.toolCalls ?? []) {
-      this.#byCallId.set(call.id, call.name);
-      this.#last = call.name;
-    }
-  }
-
-  of(message: HarmonyToolMessage, index: number): string {
-    if (message.name !== undefined && message.name !== '') return message.name;
-    const name = message.toolCallId === undefined ? this.#last : (this.#byCallId.get(message.toolCallId) ?? null);
-    if (name === null) throw new UnknownToolResultError(index, message.toolCallId ?? null);
-    return name;
-  }
 }
 
 /**

@@ -31,7 +31,7 @@ export interface HarmonyToolCall {
   readonly id: string;
   /** The tool's name without the namespace. */
   readonly name: string;
-  /** The arguments as the model wrote them: JSON if the model did well, and not checked here. */
+  /** The arguments as the model wrote them: JSON if the model did well, and not checked here. `{}` where it wrote none. */
   readonly arguments: string;
 }
 
@@ -114,14 +114,14 @@ export interface HarmonyHeader {
 
 /**
  * What a parsed message is for:
- * - `analysis`: the chain of thought, and messages in a channel that nobody knows;
- * - `preamble`: commentary for the user;
- * - `tool-call`: arguments for the header's recipient;
- * - `undeliverable`: a call whose recipient is no valid tool name: it is neither shown nor called;
- * - `final`: the answer, and assistant messages without a channel;
- * - `prompt`: anything that is not the assistant's: system, developer, user and tool messages.
+ * - `preamble`: commentary for the user, under a header without a fault;
+ * - `tool-call`: arguments for the header's recipient, which can be called;
+ * - `final`: the answer. A message whose header is faulty or missing is one if nothing follows it;
+ * - `prompt`: anything that is not the assistant's: system, developer, user and tool messages;
+ * - `analysis`: the chain of thought, and whatever is none of the others: calls of what cannot be called, messages in a
+ *   channel that nobody knows, arguments for nobody.
  */
-export type HarmonyMessageKind = 'analysis' | 'preamble' | 'tool-call' | 'undeliverable' | 'final' | 'prompt';
+export type HarmonyMessageKind = 'analysis' | 'preamble' | 'tool-call' | 'final' | 'prompt';
 
 /** What the parser read out of one answer of the model. */
 export interface HarmonyAnswer {

@@ -1,0 +1,54 @@
+/**
+ * Responses that nobody waits for: they go on without their client, which asks for them later or cancels them.
+ *
+ * @module
+ */
+import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
+import type { ResponseStatus } from './response-json.ts';
+
+/** A response that can be read to its end. */
+export interface BackgroundRun {
+  collect(): Promise<object>;
+  state(status: ResponseStatus, done?: null, error?: object | null): object;
+  keep(response: object): void;
+}
+
+/** The responses under way in the background. */
+export class BackgroundResponses {
+  readonly #running = new Map<string, { readonly abort: AbortController; readonly settled: Promise<void> }>();
+
+  /** Runs a response to its end and keeps every state of it. Returns the first. */
+  start(id: string, run: BackgroundRun, abort: AbortController, onFailure: (failure: OpenAiError) => void): object {
+    const first = run.state('in_progress');
+    run.keep(first);
+    const keepLast = async (): Promise<void> => {
+      let last: object;
+      try {
+        last = await run.collect();
+      } catch (error) {
+        const failure = toOpenAiError(error);
+        if (!abort.signal.aborted) onFailure(failure);
+        const { message, code } = failure;
+        last = abort.signal.aborted ? run.state('cancelled') : run.state('failed', null, { code, message });
+      }
+      // One that was deleted meanwhile is gone.
+      if (this.#running.delete(id)) run.keep(last);
+    };
+    this.#running.set(id, { abort, settled: keepLast() });
+    return first;
+  }
+
+  /** Ends a response and waits until its last state is kept. Does nothing for one that is over. */
+  async cancel(id: string): Promise<void> {
+    const running = this.#running.get(id);
+    running?.abort.abort();
+    await running?.settled;
+  }
+
+  /** Ends a response, and keeps nothing more of it. */
+  drop(id: string): void {
+    const running = this.#running.get(id);
+    this.#running.delete(id);
+    running?.abort.abort();
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The latest responses, kept in memory so that later requests can name them and their items.
+ *
+ * @module
+ */
+
+/** An item with its id, in the API's own shape. */
+export interface StoredItem {
+  readonly id: string;
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** A response and the conversation that it ends. */
+export interface StoredResponse {
+  readonly id: string;
+  /** As the API shows it. */
+  readonly response: object;
+  /** The whole conversation before the output: what the request resolved to. */
+  readonly input: readonly StoredItem[];
+  readonly output: readonly StoredItem[];
+}
+
+/** How much is kept. */
+export interface StoreBounds {
+  /** Responses. */
+  readonly responses: number;
+  /** Characters of their JSON, all together. A response that has more by itself is not kept. */
+  readonly characters: number;
+}
+
+/** Keeps responses as JSON, so that what they take is known. The oldest go first; one that is stored again is new. */
+export class ResponseStore {
+  readonly #bounds: StoreBounds;
+  readonly #texts = new Map<string, { readonly json: string; readonly items: readonly string[] }>();
+  /** Which responses have an item. */
+  readonly #owners = new Map<string, Set<string>>();
+  #characters = 0;
+
+  constructor(bounds: StoreBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** How many responses are kept. */
+  get size(): number {
+    return this.#texts.size;
+  }
+
+  put(stored: StoredResponse): void {
+    this.delete(stored.id);
+    const json = JSON.stringify(stored);
+    if (json.length > this.#bounds.characters) return;
+    const items = [...stored.input, ...stored.output].map(({ id }) => id);
+    this.#texts.set(stored.id, { json, items });
+    for (const id of items) this.#owners.set(id, (this.#owners.get(id) ?? new Set()).add(stored.id));
+    this.#characters += json.length;
+    for (const id of this.#texts.keys()) {
+      if (this.#texts.size <= this.#bounds.responses && this.#characters <= this.#bounds.characters) break;
+      this.delete(id);
+    }
+  }
+
+  get(id: string): StoredResponse | null {
+    const found = this.#texts.get(id);
+    return found === undefined ? null : (JSON.parse(found.json) as StoredResponse);
+  }
+
+  /** Those of these items that are in a conversation that is kept, by their ids. Each conversation is read once. */
+  items(ids: readonly string[]): ReadonlyMap<string, StoredItem> {
+    const found = new Map<string, StoredItem>();
+    for (const id of ids) {
+      const [owner] = this.#owners.get(id) ?? [];
+      if (owner === undefined || found.has(id)) continue;
+      const stored = this.get(owner);
+      for (const item of [...(stored?.input ?? []), ...(stored?.output ?? [])]) found.set(item.id, item);
+    }
+    return found;
+  }
+
+  /** Returns whether there was one. */
+  delete(id: string): boolean {
+    const found = this.#texts.get(id);
+    if (found === undefined) return false;
+    this.#texts.delete(id);
+    this.#characters -= found.json.length;
+    for (const item of found.items) {
+      const owners = this.#owners.get(item);
+      owners?.delete(id);
+      if (owners?.size === 0) this.#owners.delete(item);
+    }
+    return true;
+  }
+}
