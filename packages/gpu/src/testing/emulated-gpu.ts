@@ -12,7 +12,7 @@ import { KernelEmulator, type PackedEmulatedKernel, poison } from './kernel-emul
 
 /** What is emulated. */
 export interface EmulatedGpuOptions {
-  /** An AMD target. Objects that were compiled for it are refused as an older runtime refuses them: only source is emulated. */
+  /** An AMD target. Objects of its architecture do not load: kernels are compiled from their text. */
   readonly target: KernelTarget;
   /** Bytes of memory. Defaults to 4 GiB */
   readonly memoryBytes?: number;
@@ -37,20 +37,6 @@ const DEFAULT_MEMORY_BYTES = 4 * 2 ** 30;
 interface Image {
   readonly source: string;
   readonly defines: Readonly<Record<string, string | number>>;
-}
-
-/** What the compiler made. @throws DeviceError for an object of another */
-function readImage(bytes: Uint8Array): Image {
-  // As every code object begins.
-  if (bytes[0] === 0x7f) {
-    throw new DeviceError(
-      'hip',
-      'hipModuleLoadData',
-      'hipErrorNoBinaryForGpu',
-      'The emulated GPU did not load a code object · found an ELF file · give its own compiler the source',
-    );
-  }
-  return JSON.parse(new TextDecoder().decode(bytes)) as Image;
 }
 
 /** Makes a device. */
@@ -122,7 +108,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       destroy() {},
     }),
     loadModule(bytes) {
-      const image = readImage(bytes);
+      const image = imageOf(bytes, target.architecture);
       return {
         kernel: (name) => {
           const kernel = {
@@ -199,6 +185,16 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
     },
     dispose: () => emulator.dispose(),
   };
+}
+
+/** What the emulation's own compiler made. Throws DeviceError for anything else. */
+function imageOf(bytes: Uint8Array, architecture: string): Image {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as Image;
+  } catch (cause) {
+    const message = `An object cannot be emulated · found one for ${architecture} · compile the kernel from its text`;
+    throw new DeviceError('hip', 'hipModuleLoadData', 'hipErrorNoBinaryForGpu (209)', message, { cause });
+  }
 }
 
 /** Arrays that stay in place while somebody holds their address. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ExpertTensor, GptOssConfig, GptOssWeights, Tensor } from '@switchyard/models';
-import { elementCount, FLOAT_DTYPES, tensorByteLength } from '@switchyard/models';
+import { elementCount, tensorByteLength } from '@switchyard/models';
 import type { WeightKind } from '../load-plan.ts';
 import { UnsupportedWeightsError } from './errors.ts';
 
@@ -124,11 +124,6 @@ function matrix(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
 }
 
 function vectors(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
-  for (const { name, dtype } of tensors) {
-    if (!FLOAT_DTYPES.some((known) => known === dtype)) {
-      throw new UnsupportedWeightsError(`${name} in ${dtype}`, `vectors in ${FLOAT_DTYPES.join(', ')}`);
-    }
-  }
   return { kind, tensors, form: 'f32', bytes: 4 * sum(tensors, elementCount) };
 }
 

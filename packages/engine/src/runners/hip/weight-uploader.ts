@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DevicePointer, GpuDriver, GpuEvent, GpuStream, PinnedBuffer } from '@switchyard/gpu';
-import { decodeFloats, readTensorBytes, tensorByteLength } from '@switchyard/models';
+import { elementCount, readFloats, readTensorBytes, tensorByteLength } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
 import type { WeightPart } from './weight-layout.ts';
 
@@ -70,24 +70,21 @@ export class WeightUploader {
     return length;
   }
 
-  /** bf16, f16 or f32 as f32. */
+  /** Numbers of any kind as f32. */
   async #writeVector(tensor: Tensor, destination: DevicePointer): Promise<number> {
-    const width = tensor.dtype === 'F32' ? 4 : 2;
-    const length = tensorByteLength(tensor);
-    const most = (PIECE_BYTES / 4) * width;
-    for (let begin = 0; begin < length; begin += most) {
-      const end = Math.min(length, begin + most);
-      const bytes = readTensorBytes(tensor, begin, end);
+    const elements = elementCount(tensor);
+    const most = PIECE_BYTES / 4;
+    for (let first = 0; first < elements; first += most) {
+      const count = Math.min(most, elements - first);
       const piece = await this.#piece();
-      const count = (end - begin) / width;
       const started = performance.now();
-      decodeFloats(bytes, tensor.dtype, new Float32Array(piece.buffer.memory, 0, count));
+      new Float32Array(piece.buffer.memory, 0, count).set(readFloats(tensor, first, count));
       this.convertMs += performance.now() - started;
-      this.#send(piece, destination + BigInt((begin / width) * 4), count * 4);
-      this.doneBytes += end - begin;
+      this.#send(piece, destination + BigInt(4 * first), 4 * count);
+      this.doneBytes += (tensorByteLength(tensor) / elements) * count;
       this.#afterPiece();
     }
-    return (length / width) * 4;
+    return 4 * elements;
   }
 
   /** The piece that was sent longest ago, once it is free. */

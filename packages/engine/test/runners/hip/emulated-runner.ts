@@ -8,7 +8,7 @@ import type { Snapshot } from '@switchyard/models';
 import { type HipRunnerOptions, createHipRunner } from '../../../src/runners/hip/index.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 
-/** Targets of both wave sizes; no object is shipped for either, so that every kernel comes from its source. */
+/** Targets of both wave sizes. */
 export const EMULATED_TARGETS = [
   { vendor: 'amd', architecture: 'gfx1101', waveSize: 32 },
   { vendor: 'amd', architecture: 'gfx908', waveSize: 64 },
