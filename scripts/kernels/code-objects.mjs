@@ -1,4 +1,4 @@
-/** The router's kernels as code objects for AMD GPUs, in one bundle with its manifest: about a minute. */
+/** The router's kernels as code objects for AMD GPUs, in one bundle with its manifest: minutes, over all cores. */
 import { join } from 'node:path';
 import { inRoot } from './artefacts.mjs';
 import { missingOf } from './tools.mjs';
@@ -13,13 +13,13 @@ export const CODE_OBJECTS = {
   name: 'AMD code objects',
   missing: () => missingOf(TOOLS),
   build: async () => {
-    const { buildPrebuilt } = await import(BUILD.href);
-    const { bundle, manifest } = buildPrebuilt();
+    const { buildPrebuilt, manifestText } = await import(BUILD.href);
+    const { bundle, manifest } = await buildPrebuilt();
     return [
       { path: join(inRoot(FOLDER), manifest.bundle.file), bytes: bundle },
       {
         path: join(inRoot(FOLDER), 'manifest.json'),
-        bytes: Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`),
+        bytes: Buffer.from(manifestText(manifest)),
       },
     ];
   },

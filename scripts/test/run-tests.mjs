@@ -1,5 +1,5 @@
 /**
- * `npm test`: the checks and every package's tests, as many files side by side as there are cores.
+ * `npm test`: the checks and every package's tests, one file more side by side than there are cores.
  *
  *   npm test                      what is quick
  *   npm test -- --full            everything: files named *.full.test.ts too, and the long form of those that have one
@@ -7,9 +7,9 @@
  *   npm test -- --grep "a title"  tests by their title
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { usableProcessors } from '../../packages/gpu/dist/environment.js';
 import { CHECKS } from '../checks.mjs';
 import { ROOT, StepFailed } from '../commands.mjs';
 import { PACKAGES } from '../packages.mjs';
@@ -31,7 +31,8 @@ export async function runTests(args) {
   const lastTime = ({ name }) => times[name] ?? Number.MAX_SAFE_INTEGER;
   files.sort((a, b) => lastTime(b) - lastTime(a));
   const checks = positionals.length === 0 && values.grep === undefined ? CHECKS : [];
-  const jobs = Math.max(1, availableParallelism());
+  // One more than there are cores: many files wait for servers and timers.
+  const jobs = usableProcessors().threads + 1;
   const what = `${checks.length} checks and ${files.length} files of tests`;
   process.stdout.write(`${what}, level ${level}, ${jobs} at a time\n`);
 

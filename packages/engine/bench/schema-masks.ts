@@ -10,7 +10,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { openSnapshot } from '@switchyard/models';
-import { JsonGrammars } from '../src/constraint/json-grammar.ts';
+import { JsonGrammars } from '../src/constraint/grammar/json-grammar.ts';
 import type { TokenVocabulary } from '../src/constraint/matcher/token-trie.ts';
 /** To four significant digits. */
 const rounded = (value: number): number => Number(value.toPrecision(4));

@@ -2,6 +2,7 @@
 
 import { decodeMxfp4 } from '@switchyard/models';
 import type { Benchmark } from '@switchyard/gpu/benchmark';
+import { usableProcessors } from '@switchyard/gpu/environment';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import { buildDispatchPlan } from '@switchyard/router-kernel';
 import type { ExpertForm } from '../src/runners/ort/expert-form.ts';
@@ -85,7 +86,7 @@ async function loadLayer(
     swigluLimit: 7,
   } as GptOssConfig;
   const sessions = new SessionExperts(config, form);
-  await sessions.addLayer(layer, { threads: undefined, clock: { compute: 0, experts: 0, router: 0 } });
+  await sessions.addLayer(layer, { threads: usableProcessors().cores, clock: { compute: 0, experts: 0, router: 0 } });
   return {
     run: async (tokens, round) => {
       const ids = Int32Array.from({ length: tokens * topK }, (_, slot) => {

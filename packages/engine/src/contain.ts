@@ -4,6 +4,8 @@
  * @module
  */
 
+export { reasonOf } from '@switchyard/gpu/errors';
+
 /**
  * Calls `call` and gives whatever it throws, at once or through a promise that it returns, to `onFailure`, which must not
  * throw. An exception that left an event handler would end the process, and with it everybody else's requests.
@@ -14,15 +16,5 @@ export function contain(call: () => unknown, onFailure: (error: unknown) => void
     if (result instanceof Promise) result.catch(onFailure);
   } catch (error) {
     onFailure(error);
-  }
-}
-
-/** What was thrown, in words: anything can be. */
-export function reasonOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message;
-  try {
-    return String(thrown);
-  } catch {
-    return `a value of type ${typeof thrown}`;
   }
 }

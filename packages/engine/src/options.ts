@@ -35,7 +35,11 @@ export interface LoadProgress {
 export interface EngineOptions {
   /** How MXFP4 experts are computed with. Defaults to `'exact'`. */
   readonly expertPrecision?: ExpertPrecision;
-  /** Threads to compute with, 1 to 1024. Defaults to the runner's choice. */
+  /**
+   * Threads to compute with, 1 to 1024. Defaults to the runner's choice. On the CPU that is one a core, of those that the
+   * process's affinity and quota leave it; more than it may run at once are not made. All engines of a process share one
+   * pool, whose size the first load decides; an engine of one thread has no pool.
+   */
   readonly threads?: number;
   /**
    * What runs the model. `'auto'` takes the first that starts and holds it, and logs why others were passed over, unless the

@@ -5,6 +5,11 @@
 
 import { homedir } from 'node:os';
 
+export { controlGroups, textOf } from './control-groups.ts';
+export type { ControlGroup, GroupController, ReadText } from './control-groups.ts';
+export { usableProcessors } from './processors.ts';
+export type { ProcessorSources, UsableProcessors } from './processors.ts';
+
 /** The environment's variables, as they are now; none where they may not be read. */
 export function environmentVariables(): NodeJS.ProcessEnv {
   try {

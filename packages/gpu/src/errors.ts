@@ -3,6 +3,8 @@
  * `code` is stable and meant for programs.
  */
 
+export { reasonOf } from './reason-of.ts';
+
 /** The base of every error of this package. */
 export class GpuError extends Error {
   /** A stable identifier of the failure, such as `'DEVICE_ERROR'`. */

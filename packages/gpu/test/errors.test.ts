@@ -13,8 +13,8 @@ describe('the errors of a GPU', () => {
   ];
 
   it('are every class that the module exports, GpuError itself aside', () => {
-    const classes = Object.entries(errors).filter(([name]) => name !== 'GpuError');
-    assert.deepEqual(new Set(classes.map(([, type]) => type)), new Set(examples.map(([error]) => error.constructor)));
+    const classes = Object.values(errors).filter((value) => value.prototype instanceof errors.GpuError);
+    assert.deepEqual(new Set<unknown>(classes), new Set(examples.map(([error]) => error.constructor)));
   });
 
   for (const [error, code] of examples) {
@@ -24,4 +24,11 @@ describe('the errors of a GPU', () => {
       assert.equal(error.code, code);
     });
   }
+
+  it('and whatever else is thrown are put into words', () => {
+    assert.equal(errors.reasonOf(new errors.GpuError('X', 'words')), 'words');
+    assert.equal(errors.reasonOf('words'), 'words');
+    assert.equal(errors.reasonOf(undefined), 'undefined');
+    assert.equal(errors.reasonOf(Object.create(null)), 'a value of type object');
+  });
 });

@@ -85,7 +85,9 @@ export class InvalidSafetensorsError extends ModelsError {
     super(
       `${path} is not a valid safetensors file (${fault})`,
       tensor === null ? found : `tensor ${JSON.stringify(tensor)}: ${found}`,
-      'the file is damaged or cut short: download it again',
+      fault === 'dtype'
+        ? 'save the tensor with one of these dtypes, or take a version of Switchyard that knows it'
+        : 'the file is damaged or cut short: download it again',
     );
     this.path = path;
     this.fault = fault;
@@ -93,7 +95,22 @@ export class InvalidSafetensorsError extends ModelsError {
   }
 }
 
-/** model.safetensors.index.json contradicts itself or the shards. */
+/** A file is something else than its name says: a pointer of Git LFS, an archive, a model of another format, a web page. */
+export class ForeignFileError extends ModelsError {
+  readonly code = 'FOREIGN_FILE';
+  readonly path: string;
+  /** What it is, such as 'a GGUF model'. */
+  readonly found: string;
+
+  /** @param expected what it should be, such as 'a safetensors file'. */
+  constructor(path: string, expected: string, found: string, advice: string) {
+    super(`${path} is not ${expected}`, `it is ${found}`, advice);
+    this.path = path;
+    this.found = found;
+  }
+}
+
+/** model.safetensors.index.json is no list of shards, or a tensor is in two of the files. */
 export class InvalidShardIndexError extends ModelsError {
   readonly code = 'INVALID_SHARD_INDEX';
   readonly path: string;
@@ -189,24 +206,34 @@ export class UnexpectedTensorsError extends ModelsError {
   }
 }
 
+interface ErrorTensorForm {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
 /** A tensor has another dtype or shape than the configuration calls for. */
 export class TensorMismatchError extends ModelsError {
   readonly code = 'TENSOR_MISMATCH';
   readonly path: string;
   readonly tensor: string;
-  readonly expected: { readonly dtype: string; readonly shape: readonly number[] };
-  readonly found: { readonly dtype: string; readonly shape: readonly number[] };
+  /** The form that the published checkpoints have. */
+  readonly expected: ErrorTensorForm;
+  readonly found: ErrorTensorForm;
 
+  /** @param forms every form that is read, the published one first. */
   constructor(
     path: string,
     tensor: string,
-    expected: { readonly dtype: string; readonly shape: readonly number[] },
-    found: { readonly dtype: string; readonly shape: readonly number[] },
+    forms: readonly [ErrorTensorForm, ...ErrorTensorForm[]],
+    found: ErrorTensorForm,
   ) {
+    const [expected] = forms;
+    // Of the right dtype it is the shape that is wrong.
+    const isShape = forms.some(({ dtype }) => dtype === found.dtype);
     super(
       `${path} holds a tensor of another form than its config.json calls for`,
-      `found ${tensor} as ${found.dtype} [${found.shape.join(', ')}], config.json calls for ${expected.dtype} [${expected.shape.join(', ')}]`,
-      'use the config.json that belongs to these weights',
+      `found ${tensor} as ${describeForm(found)}, config.json calls for ${forms.map(describeForm).join(' or ')}`,
+      isShape ? 'use the config.json that belongs to these weights' : 'save the tensor with one of these dtypes',
     );
     this.path = path;
     this.tensor = tensor;
@@ -277,6 +304,10 @@ export class DisposedError extends ModelsError {
   constructor(what: string) {
     super(`${what} was used after dispose()`, 'it holds nothing any more', 'open it again, or dispose of it later');
   }
+}
+
+function describeForm({ dtype, shape }: ErrorTensorForm): string {
+  return `${dtype} [${shape.join(', ')}]`;
 }
 
 function describeValue(value: unknown): string {

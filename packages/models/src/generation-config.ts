@@ -14,12 +14,12 @@ export interface GenerationConfig {
   readonly temperature: number | null;
   /** Above 0, at most 1. */
   readonly topP: number | null;
-  /** Whole, 1 or more; the file's 0 (no limit) is given as null. */
+  /** Whole, 1 or more; the file's 0 or -1 (no limit) is given as null. */
   readonly topK: number | null;
 }
 
 /**
- * Reads the JSON of a generation_config.json. Token ids must be below `vocabularySize`.
+ * Reads the JSON of a generation_config.json. Ids that are not below `vocabularySize` name no token.
  *
  * @param json the parsed file.
  * @param path names the file in errors.
@@ -28,11 +28,11 @@ export interface GenerationConfig {
 export function parseGenerationConfig(json: unknown, path: string, vocabularySize: number): GenerationConfig {
   if (!isJsonObject(json)) throw new InvalidConfigError(path, 'document', json, 'an object');
   const fields = new ConfigFields(json, path);
-  const tokenId = (name: string): number | null =>
-    fields.has(name) ? fields.size(name, undefined, 0, vocabularySize - 1) : null;
+  const tokenId = (name: string): number | null => fields.tokenIds(name, vocabularySize)[0] ?? null;
   const topP = fields.has('top_p') ? fields.positive('top_p') : null;
   if (topP !== null && topP > 1) fields.fail('top_p', 'a number above 0 and at most 1');
-  const topK = fields.has('top_k') ? fields.size('top_k', undefined, 0) : null;
+  // -1 is vLLM's word for no limit, as 0 is transformers'.
+  const topK = fields.has('top_k') ? fields.size('top_k', undefined, -1) : null;
   return {
     eosTokenIds: fields.tokenIds('eos_token_id', vocabularySize),
     padTokenId: tokenId('pad_token_id'),
@@ -40,7 +40,7 @@ export function parseGenerationConfig(json: unknown, path: string, vocabularySiz
     doSample: fields.has('do_sample') ? fields.boolean('do_sample', false) : null,
     temperature: fields.has('temperature') ? fields.notNegative('temperature') : null,
     topP,
-    topK: topK === 0 ? null : topK,
+    topK: topK === null || topK <= 0 ? null : topK,
   };
 }
 

@@ -11,6 +11,7 @@ export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGpt
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
 export * from './gpt-oss/harmony/index.ts';
 export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
+export { decodeFloats, elementCount, readFloats } from './tensors/floats.ts';
 export { decodeBf16, decodeF16 } from './tensors/half-precision.ts';
 export {
   decodeMxfp4,

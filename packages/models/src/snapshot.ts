@@ -10,7 +10,7 @@ import {
   withEndTokens,
 } from './generation-config.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
-import { assignGptOssWeights, originalExpertFormat } from './gpt-oss/tensors.ts';
+import { assignGptOssWeights, storedExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
 import { readFileBytes, readJsonFile } from './files/json-file.ts';
 import { MXFP4_BLOCK } from './tensors/mxfp4.ts';
@@ -79,10 +79,8 @@ export async function openSnapshot(
   const checkpoint = openCheckpointTensors(folder, options);
   let tokenizer: Tokenizer | null = null;
   try {
-    const config: GptOssConfig =
-      layout === 'original'
-        ? { ...parsed.config, expertFormat: originalExpertFormat(checkpoint.tensors) }
-        : parsed.config;
+    const expertFormat = storedExpertFormat(checkpoint.tensors, layout) ?? parsed.config.expertFormat;
+    const config: GptOssConfig = { ...parsed.config, expertFormat };
     checkBlockSizes(config, configPath);
     const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
     const tokenizerPath = beside('tokenizer.json');

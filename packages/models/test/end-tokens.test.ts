@@ -115,7 +115,7 @@ describe('The tokens that end an answer', () => {
     );
   });
 
-  for (const eos of [272, -1, 1.5, '<|return|>', [RETURN, 'x'], {}, true]) {
+  for (const eos of [1.5, '<|return|>', [RETURN, 'x'], {}, true]) {
     it(`refuses ${JSON.stringify(eos)} as config.json's eos_token_id`, () => {
       assert.throws(
         () => parseGptOssConfig({ ...syntheticConfig(HUGGING_FACE), eos_token_id: eos }, 'x'),

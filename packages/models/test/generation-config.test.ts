@@ -23,18 +23,25 @@ describe('generation_config.json', () => {
     assert.equal(parsed.bosTokenId, null);
   });
 
+  it('reads numbers that no token has as none, and -1 for top_k as no limit', () => {
+    for (const none of [-1, 4, 2 ** 40]) {
+      const json = { eos_token_id: [1, none], pad_token_id: none, bos_token_id: none, top_k: -1 };
+      const { eosTokenIds, padTokenId, bosTokenId, topK } = parseGenerationConfig(json, 'x', 4);
+      assert.deepEqual([eosTokenIds, padTokenId, bosTokenId, topK], [[1], null, null, null]);
+    }
+  });
+
   const invalid: readonly [string, unknown][] = [
-    ['eos_token_id', 4],
-    ['eos_token_id', [1, -1]],
     ['eos_token_id', 'end'],
-    ['pad_token_id', 9],
+    ['eos_token_id', [1, 1.5]],
+    ['pad_token_id', 'pad'],
     ['bos_token_id', 0.5],
     ['do_sample', 'yes'],
     ['temperature', '1'],
     ['temperature', -1],
     ['top_p', 1.01],
     ['top_p', 0],
-    ['top_k', -1],
+    ['top_k', -2],
     ['top_k', 2.5],
   ];
   for (const [field, value] of invalid) {

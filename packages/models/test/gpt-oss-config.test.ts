@@ -12,6 +12,10 @@ const original = (changes: Record<string, unknown> = {}): Record<string, unknown
   ...changes,
 });
 
+/** With YaRN by 2. */
+const yarn = (changes: Record<string, unknown>): Record<string, unknown> =>
+  huggingFace({ rope_scaling: { rope_type: 'yarn', factor: 2, ...changes } });
+
 /** original/config.json of openai/gpt-oss-20b. */
 const PUBLISHED_ORIGINAL = {
   num_hidden_layers: 24,
@@ -68,6 +72,53 @@ describe('GPT-OSS configuration', () => {
     assert.equal(parseGptOssConfig(original({ rope_scaling_factor: 1 }), 'x').config.rope.yarn, null);
   });
 
+  /** Fields that tools write at values with which they change nothing. */
+  const neutral: readonly [string, Record<string, unknown>, Record<string, unknown>][] = [
+    ['another name of SiLU', huggingFace(), huggingFace({ hidden_act: 'swish' })],
+    ['no architectures', huggingFace(), huggingFace({ architectures: [] })],
+    ['null architectures', huggingFace(), huggingFace({ architectures: null })],
+    ['a whole rotary embedding', huggingFace(), huggingFace({ partial_rotary_factor: 1 })],
+    ['no scaling, by an empty object', huggingFace({ rope_scaling: null }), huggingFace({ rope_scaling: {} })],
+    [
+      'no scaling, by a factor of 1',
+      huggingFace({ rope_scaling: null }),
+      huggingFace({ rope_scaling: { type: 'linear', factor: 1 } }),
+    ],
+    [
+      'no scaling, by a dynamic factor of 1',
+      huggingFace({ rope_scaling: null }),
+      huggingFace({ rope_scaling: { rope_type: 'dynamic', factor: 1 } }),
+    ],
+    ["YaRN's own attention factor", yarn({}), yarn({ attention_factor: 0.1 * Math.log(2) + 1 })],
+    ['the same in fewer digits', yarn({}), yarn({ attention_factor: 1.069315 })],
+    ['no attention factor', yarn({}), yarn({ attention_factor: null })],
+    ['mscale alone', yarn({}), yarn({ mscale: 1 })],
+    ['mscale beside none', yarn({}), yarn({ mscale: 0.7, mscale_all_dim: 0 })],
+    ['mscale_all_dim alone', yarn({}), yarn({ mscale_all_dim: 1 })],
+    [
+      'an attention factor that goes before mscale',
+      yarn({}),
+      yarn({ attention_factor: 1.0693147, mscale: 1, mscale_all_dim: 2 }),
+    ],
+    [
+      'no window where no layer slides',
+      huggingFace({ layer_types: ['full_attention', 'full_attention'], sliding_window: 0 }),
+      huggingFace({ layer_types: ['full_attention', 'full_attention'], sliding_window: null }),
+    ],
+    ['an end token that is none', huggingFace(), huggingFace({ eos_token_id: [-1, 272, 1e9] })],
+    [
+      'what training is for',
+      huggingFace(),
+      huggingFace({ attention_dropout: 0.1, router_aux_loss_coef: 0.9, torch_dtype: 'float32' }),
+    ],
+  ];
+  for (const [what, plain, written] of neutral) {
+    it(`reads the same with ${what}`, () => {
+      const { config, eosTokenIds } = parseGptOssConfig(written, 'x');
+      assert.deepEqual({ config, eosTokenIds }, { config: parseGptOssConfig(plain, 'x').config, eosTokenIds: [] });
+    });
+  }
+
   it('takes bf16 experts where nothing is quantised', () => {
     const config = huggingFace({ quantization_config: null });
     assert.equal(parseGptOssConfig(config, 'x').config.expertFormat, 'bf16');
@@ -122,7 +173,15 @@ describe('GPT-OSS configuration', () => {
     [huggingFace({ rope_scaling: 'yarn' }), 'rope_scaling'],
     [huggingFace({ rope_scaling: { rope_type: 'llama3' } }), 'rope_scaling.rope_type'],
     [huggingFace({ rope_scaling: { rope_type: 'yarn' } }), 'rope_scaling.factor'],
-    [huggingFace({ rope_scaling: { rope_type: 'yarn', factor: 2, mscale: 1 } }), 'rope_scaling.mscale'],
+    [yarn({ mscale: 1, mscale_all_dim: 2 }), 'rope_scaling.mscale'],
+    [yarn({ mscale: 'x' }), 'rope_scaling.mscale'],
+    [yarn({ attention_factor: 1 }), 'rope_scaling.attention_factor'],
+    [yarn({ attention_factor: 0 }), 'rope_scaling.attention_factor'],
+    [yarn({ partial_rotary_factor: 0.5 }), 'rope_scaling.partial_rotary_factor'],
+    [huggingFace({ partial_rotary_factor: 0.5 }), 'partial_rotary_factor'],
+    [huggingFace({ rope_scaling: { factor: 2 } }), 'rope_scaling.type'],
+    [huggingFace({ rope_scaling: { rope_type: 'linear', factor: 2 } }), 'rope_scaling.rope_type'],
+    [huggingFace({ sliding_window: null }), 'sliding_window'],
     [huggingFace({ rope_scaling: { rope_type: 'yarn', factor: 2, beta_fast: 1 } }), 'rope_scaling.beta_fast'],
     [huggingFace({ quantization_config: { quant_method: 'gptq' } }), 'quantization_config.quant_method'],
     [original({ rope_scaling_factor: 1e12 }), 'rope_scaling_factor'],

@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { ModelsError } from '../src/errors.ts';
-import { DTYPE_BYTES } from '../src/tensors/tensor.ts';
+import { tensorByteLength } from '../src/tensors/tensor-bytes.ts';
 import { embeddedCheckpointPath, openSnapshot } from '../src/snapshot.ts';
 import { allTensors } from './fixtures/all-tensors.ts';
 import { writeSyntheticCheckpoint } from './fixtures/synthetic-checkpoint.ts';
@@ -75,7 +75,7 @@ async function openOrTypedError(folder: string): Promise<string> {
   try {
     using snapshot = await openSnapshot(folder);
     for (const { name, dtype, shape, bytes } of allTensors(snapshot.weights)) {
-      const expected = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+      const expected = tensorByteLength({ dtype, shape });
       assert.equal(bytes.length, expected, name);
       // Touches the first and the last page of the mapping.
       assert.ok(Number.isInteger(bytes[0]) && Number.isInteger(bytes.at(-1)), name);

@@ -2,8 +2,8 @@
 //
 // ROUTER_LANES lanes share a token. Each sorts the keys of its part of the row, keeps the best, and a butterfly merges
 // the sorted lists; every lane then knows the winners' logits and experts, and the first one stores weights and ids.
-// Some forms search by value first: every lane learns the winners' logits alone, and the lanes that hold the winners
-// store their ids; keys decide where that is not certain. No shared memory and no barrier, but for expert groups that do
+// Some forms search by value: every lane learns the winners' logits alone, and the lanes that hold the winners store
+// their ids; keys decide where numbers do not. No shared memory and no barrier, but for expert groups that do
 // not fit the lanes. Blocks hold whole tokens, one after the other.
 
 namespace ROUTER_NAMESPACE {
@@ -73,18 +73,17 @@ ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* 
 }
 
 // By value: finds the COUNT best logits of a row, the best first, in every lane, and lets the lanes that hold them store
-// their ids. False, and nothing stored, where that does not tell which experts they are. Needs every lane of the wave.
+// their ids. False, and nothing stored, where keys have to decide. Needs every lane of the wave.
 template <int COUNT>
-ROUTER_INLINE bool store_ids_by_value(const u8* row, const u32* words, u32 lane, void* ids, u32 token, u32 tokens,
+ROUTER_INLINE bool store_ids_by_value(const u8* row, u32* words, u32 lane, void* ids, u32 token, u32 tokens,
                                       const u8* paddingMask, const u32* rowCount, float* logits) {
-  Held held;
-  if (!best_by_value<COUNT>(row, words, lane, logits, held)) return false;
+  i32 experts[COUNT];
+  if (!best_by_value<COUNT>(row, words, lane, logits, experts)) return false;
   if (token >= tokens) return true;
   const bool isPadding = is_padding(paddingMask, rowCount, token);
 #pragma unroll
   for (int k = 0; k < COUNT; k++) {
-    const i32 expert = expert_held(held, logits[k]);
-    if (expert >= 0) store_id(ids, static_cast<u64>(token) * COUNT + k, isPadding ? -1 : expert);
+    if (experts[k] >= 0) store_id(ids, static_cast<u64>(token) * COUNT + k, isPadding ? -1 : experts[k]);
   }
   return true;
 }
@@ -107,7 +106,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
 
   u32 words[kWords];
   load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
-  if constexpr (ROUTER_EARLY_TRIGGER) let_kernel_after_begin();
+  if constexpr (ROUTER_EARLY_TRIGGER == 1) let_kernel_after_begin();
 
   i32 winners[kTopK];
   float winnerLogits[kTopK];
@@ -122,6 +121,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     if constexpr (kSearchesValues && kHasChunks) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
     sums = best_by_key(rowLogits, words, correctionBias, lane, thread / kLanes, winnerLogits, winners);
   }
+  if constexpr (ROUTER_EARLY_TRIGGER == 2) let_kernel_after_begin();
   float bestLogit = winnerLogits[0];
   if constexpr (kRanksByChoice) {
 #pragma unroll

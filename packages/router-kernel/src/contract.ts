@@ -33,6 +33,8 @@ export type LogitsDtype = 'bf16' | 'f16' | 'f32';
 export type IdsDtype = 'i32' | 'u32' | 'i64';
 /** The function from a router logit to a score. */
 export type Scoring = 'softmax' | 'sigmoid' | 'sqrtsoftplus';
+/** How an expert group ranks: by the sum of its two best choice scores (DeepSeek-V3), or by its best one (DeepSeek-V2). */
+export type GroupScore = 'top2-sum' | 'max';
 /** Where a router runs. */
 export type RouterBackend = 'cpu' | 'hip' | 'webgpu';
 
@@ -72,6 +74,8 @@ export interface RouterConfig {
   readonly groups?: number;
   /** Groups that stay: 1 to `groups`, with K <= topKGroups * E / groups. Defaults to `groups`. */
   readonly topKGroups?: number;
+  /** How a group ranks among the others. Defaults to `'top2-sum'`. */
+  readonly groupScore?: GroupScore;
   /** Experts [start, end) that this rank owns; ids outside are written as -1 with weight 0. Defaults to [0, E). */
   readonly expertRange?: readonly [start: number, end: number];
   /** Also write token_expert_indices, i32 [T, K], k * T + t (vLLM's convention). Defaults to `false`. */
@@ -92,6 +96,7 @@ export interface ResolvedRouterConfig {
   readonly correctionBias: Float32Array | null;
   readonly groups: number;
   readonly topKGroups: number;
+  readonly groupScore: GroupScore;
   readonly expertRange: readonly [start: number, end: number];
   readonly tokenExpertIndices: boolean;
   readonly dispatchPlan: boolean;

@@ -113,13 +113,14 @@ export function groupOf(config: ResolvedRouterConfig, expert: number): number {
   return Math.floor(expert / (config.experts / config.groups));
 }
 
-/** Each group's rank, f64 [groups]: the sum of its two best choice scores, or its only one. */
+/** Each group's rank, f64 [groups]: the sum of its two best choice scores, or its only one; or its best one. */
 export function groupRanks(config: ResolvedRouterConfig, choice: Float64Array): Float64Array {
   const size = config.experts / config.groups;
   return Float64Array.from({ length: config.groups }, (_, group) => {
     const members = choice.slice(group * size, (group + 1) * size).sort();
     const best = members[size - 1] as number;
-    return size === 1 ? best : Math.fround(best + (members[size - 2] as number));
+    const ranksByBest = size === 1 || config.groupScore === 'max';
+    return ranksByBest ? best : Math.fround(best + (members[size - 2] as number));
   });
 }
 

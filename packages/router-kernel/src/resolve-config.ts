@@ -2,6 +2,7 @@
 
 import { MAX_EXPERTS, MAX_TOP_K } from './contract.ts';
 import type {
+  GroupScore,
   IdsDtype,
   Logits,
   LogitsDtype,
@@ -12,32 +13,35 @@ import type {
   Scoring,
 } from './contract.ts';
 import { InvalidArgumentError, InvalidConfigError } from './errors.ts';
+import { knownOptions, refuseUnknownOptions } from './known-options.ts';
 import { isDetached, isTypedArray, lengthOf } from './typed-arrays.ts';
 
 const LOGITS_DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 const IDS_DTYPES: readonly IdsDtype[] = ['i32', 'u32', 'i64'];
 const SCORINGS: readonly Scoring[] = ['softmax', 'sigmoid', 'sqrtsoftplus'];
-const CONFIG_OPTIONS: ReadonlySet<string> = new Set<keyof RouterConfig>([
-  'experts',
-  'topK',
-  'logitsDtype',
-  'idsDtype',
-  'scoring',
-  'renormalize',
-  'routedScalingFactor',
-  'correctionBias',
-  'groups',
-  'topKGroups',
-  'expertRange',
-  'tokenExpertIndices',
-  'dispatchPlan',
-]);
-const ROUTE_OPTIONS: ReadonlySet<string> = new Set<keyof RouteOptions>([
-  'tokens',
-  'rowStride',
-  'paddingMask',
-  'rowCount',
-]);
+const GROUP_SCORES: readonly GroupScore[] = ['top2-sum', 'max'];
+const CONFIG_OPTIONS = knownOptions<RouterConfig>('router option', InvalidConfigError, {
+  experts: true,
+  topK: true,
+  logitsDtype: true,
+  idsDtype: true,
+  scoring: true,
+  renormalize: true,
+  routedScalingFactor: true,
+  correctionBias: true,
+  groups: true,
+  topKGroups: true,
+  groupScore: true,
+  expertRange: true,
+  tokenExpertIndices: true,
+  dispatchPlan: true,
+});
+const ROUTE_OPTIONS = knownOptions<RouteOptions>('route option', InvalidArgumentError, {
+  tokens: true,
+  rowStride: true,
+  paddingMask: true,
+  rowCount: true,
+});
 /** Slots are i32, so T * K may not pass this. */
 const MAX_SLOTS = 2 ** 31 - 1;
 
@@ -51,16 +55,7 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
   if (typeof config !== 'object' || config === null) {
     throw new InvalidConfigError('config', config, `A router needs a configuration object; found ${show(config)}.`);
   }
-  for (const option of Object.keys(config)) {
-    if (!CONFIG_OPTIONS.has(option)) {
-      const known = [...CONFIG_OPTIONS].join(', ');
-      throw new InvalidConfigError(
-        option,
-        Reflect.get(config, option),
-        `Unknown router option "${option}". The options are ${known}.`,
-      );
-    }
-  }
+  refuseUnknownOptions(CONFIG_OPTIONS, config);
   const experts = integerOption('experts', config.experts, 1, MAX_EXPERTS, 'the number of experts, E');
   const topK = integerOption('topK', config.topK, 1, Math.min(experts, MAX_TOP_K), 'the experts a token takes, K');
   const groups = integerOption('groups', config.groups ?? 1, 1, experts, 'the number of expert groups');
@@ -91,11 +86,15 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
     correctionBias: biasOption(config.correctionBias ?? null, experts),
     groups,
     topKGroups,
+    groupScore: choiceOption('groupScore', config.groupScore ?? 'top2-sum', GROUP_SCORES),
     expertRange: rangeOption(config.expertRange ?? [0, experts], experts),
     tokenExpertIndices: booleanOption('tokenExpertIndices', config.tokenExpertIndices ?? false),
     dispatchPlan: booleanOption('dispatchPlan', config.dispatchPlan ?? false),
   });
 }
+
+/** Made once: a decode step routes without options, thousands of times a second. */
+const NO_OPTIONS: RouteOptions = {};
 
 /**
  * Checks the arguments of one `route` call against the configuration and fills in their defaults.
@@ -105,10 +104,10 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
 export function checkRouteArguments(
   config: ResolvedRouterConfig,
   logits: Logits,
-  options: RouteOptions = {},
+  options: RouteOptions = NO_OPTIONS,
 ): ResolvedRouteArguments {
   const { experts, topK, logitsDtype } = config;
-  refuseUnknownOptions('route option', options, ROUTE_OPTIONS);
+  if (options !== NO_OPTIONS) refuseUnknownOptions(ROUTE_OPTIONS, options);
   if (!isTypedArray(logits, logitsDtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
     const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
     throw new InvalidArgumentError(
@@ -163,26 +162,6 @@ export function checkRouteArguments(
     );
   }
   return { tokens, rowStride, paddingMask, rowCount };
-}
-
-/**
- * Refuses names that nothing reads.
- *
- * @param kind what they are, for the message: 'route option'
- * @throws InvalidArgumentError naming the first
- */
-export function refuseUnknownOptions(kind: string, options: object, known: ReadonlySet<string>): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new InvalidArgumentError('options', options, `${kind}s are an object; found ${show(options)}.`);
-  }
-  for (const name in options) {
-    if (known.has(name) || !Object.hasOwn(options, name)) continue;
-    throw new InvalidArgumentError(
-      name,
-      Reflect.get(options, name),
-      `Unknown ${kind} "${name}". The ${kind}s are ${[...known].join(', ')}.`,
-    );
-  }
 }
 
 function refuseDetached(argument: string, array: ArrayBufferView): void {

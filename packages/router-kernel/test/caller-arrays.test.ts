@@ -232,7 +232,7 @@ for (const [backend, create] of Object.entries(BACKENDS)) {
         );
         assert.equal(
           error.message,
-          'Unknown route option "token". The route options are tokens, rowStride, paddingMask, rowCount.',
+          'There is no route option of this name · found "token" · use one of tokens, rowStride, paddingMask, rowCount',
         );
         return true;
       });

@@ -16,6 +16,7 @@ describe('resolveRouterConfig', () => {
       correctionBias: null,
       groups: 1,
       topKGroups: 1,
+      groupScore: 'top2-sum',
       expertRange: [0, 128],
       tokenExpertIndices: false,
       dispatchPlan: false,
@@ -33,12 +34,14 @@ describe('resolveRouterConfig', () => {
       routedScalingFactor: -2.5,
       groups: 32,
       topKGroups: 1,
+      groupScore: 'max',
       expertRange: [1024, 1024],
       tokenExpertIndices: true,
       dispatchPlan: true,
     });
     assert.equal(config.topK, 32);
     assert.equal(config.routedScalingFactor, -2.5);
+    assert.equal(config.groupScore, 'max');
     assert.deepEqual(config.expertRange, [1024, 1024]);
     assert.equal(resolveRouterConfig({ experts: 64, topK: 2, groups: 8 }).topKGroups, 8);
   });
@@ -77,6 +80,7 @@ describe('resolveRouterConfig', () => {
     ['correctionBias', { ...valid, correctionBias: new Float32Array(64).fill(NaN, 7, 8) }, /NaN for expert 7/],
     ['groups', { ...valid, groups: 5 }, /5 groups for 64 experts/],
     ['groups', { ...valid, groups: 0 }, /found 0/],
+    ['groupScore', { ...valid, groups: 8, groupScore: 'sum' }, /'top2-sum', 'max'; found 'sum'/],
     ['topKGroups', { ...valid, groups: 8, topKGroups: 9 }, /from 1 to 8; found 9/],
     ['topKGroups', { ...valid, groups: 16, topKGroups: 1 }, /1 of 16 groups hold 4, and topK is 8/],
     ['expertRange', { ...valid, expertRange: [8, 4] }, /found \[8, 4\]/],
@@ -87,7 +91,7 @@ describe('resolveRouterConfig', () => {
     ['expertRange', { ...valid, expertRange: 'all' }, /found 'all'/],
     ['tokenExpertIndices', { ...valid, tokenExpertIndices: 'yes' }, /found 'yes'/],
     ['dispatchPlan', { ...valid, dispatchPlan: {} }, /found an object \(Object\)/],
-    ['topk', { ...valid, topk: 8 }, /Unknown router option "topk"\. The options are experts, topK/],
+    ['topk', { ...valid, topk: 8 }, /no router option of this name · found "topk" · use one of experts, topK/],
   ];
   for (const [option, config, text] of faults) {
     it(`refuses ${option}: ${text.source}`, () => {

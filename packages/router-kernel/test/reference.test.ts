@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
 import { MAX_F32 } from '../src/contract.ts';
 import type { RouteOptions, RouterConfig } from '../src/contract.ts';
 import { referenceRoute } from '../src/reference.ts';
@@ -17,6 +18,34 @@ function assertClose(actual: readonly number[], expected: readonly number[]): vo
       `${actual.join()} where ${expected.join()} is due`,
     );
   }
+}
+
+/**
+ * The gate of DeepSeek-V2 with `topk_method` "group_limited_greedy", in the order of its own code.
+ *
+ * @see MoEGate of modeling_deepseek.py in https://huggingface.co/deepseek-ai/DeepSeek-V2
+ */
+function groupLimitedGreedy(
+  row: readonly number[],
+  { topK, groups, topKGroups }: { readonly topK: number; readonly groups: number; readonly topKGroups: number },
+): [ids: number[], shares: number[]] {
+  const largest = Math.max(...row);
+  const exponentials = row.map((logit) => Math.exp(logit - largest));
+  const sum = exponentials.reduce((total, value) => total + value, 0);
+  const scores = exponentials.map((value) => value / sum);
+  const size = row.length / groups;
+  const best = (values: readonly number[], count: number): number[] =>
+    [...values.keys()]
+      // As f32, in which equal scores are equal.
+      .sort((a, b) => Math.fround(values[b] ?? 0) - Math.fround(values[a] ?? 0) || a - b)
+      .slice(0, count);
+  const groupScores = Array.from({ length: groups }, (_, group) =>
+    Math.max(...scores.slice(group * size, (group + 1) * size)),
+  );
+  const kept = new Set(best(groupScores, topKGroups));
+  const masked = scores.map((score, expert) => (kept.has(Math.floor(expert / size)) ? score : 0));
+  const ids = best(masked, topK);
+  return [ids, ids.map((id) => masked[id] ?? 0)];
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -80,6 +109,31 @@ describe('the oracle, rule by rule', () => {
     const sums = [sqrtSoftplus(2) + sqrtSoftplus(0.2), 2 * sqrtSoftplus(1.2)];
     assert.ok((sums[0] ?? 0) < (sums[1] ?? 0));
     assert.deepEqual(routeRow(row, config).ids, [3, 4]);
+  });
+
+  it('groups rank by their best alone where that is asked for', () => {
+    const row = [2, 0.2, 0.1, 1.2, 1.2, 0];
+    const config = { topK: 2, groups: 2, topKGroups: 1, scoring: 'sqrtsoftplus' } as const;
+    assert.deepEqual(routeRow(row, { ...config, groupScore: 'max' }).ids, [0, 1]);
+    assert.deepEqual(routeRow(row, { ...config, groupScore: 'top2-sum' }).ids, [3, 4]);
+    // Of equal bests the lower group stays, and a NaN is the best of none.
+    assert.deepEqual(routeRow([1, 2, 2, 1.5], { topK: 2, groups: 2, topKGroups: 1, groupScore: 'max' }).ids, [1, 0]);
+    assert.deepEqual(routeRow([NaN, -9, -8, NaN], { topK: 1, groups: 2, topKGroups: 1, groupScore: 'max' }).ids, [2]);
+  });
+
+  it('DeepSeek-V2 is softmax, the best of each group, and the shares of the whole row', () => {
+    const shape = { topK: 6, groups: 8, topKGroups: 3, renormalize: false, routedScalingFactor: 16 } as const;
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 160, maxLength: 160 }), (row) => {
+        const { ids, weights } = routeRow(row, { ...shape, groupScore: 'max' });
+        const [expected, shares] = groupLimitedGreedy(row, shape);
+        assert.deepEqual(ids, expected);
+        assertClose(
+          weights,
+          shares.map((share) => 16 * share),
+        );
+      }),
+    );
   });
 
   it('equal groups keep the lower one; groups of one rank by their only expert', () => {

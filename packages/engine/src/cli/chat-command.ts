@@ -1,18 +1,21 @@
 /** `switchyard chat`. */
 import { createInterface } from 'node:readline/promises';
-import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
+import type { HarmonyAssistantMessage, HarmonyToolCall } from '@switchyard/models';
 import type { Engine } from '../engine.ts';
 import { AbortedError, ContextLengthError, ForwardError } from '../errors.ts';
 import type { GenerateRequest } from '../request.ts';
+import { type ChatState, runChatCommand } from './chat-commands.ts';
 import { loadEngine } from './loading-line.ts';
 import type { OptionValues } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { dim, type Terminal } from './terminal.ts';
 
 export async function chatCommand(values: OptionValues, terminal: Terminal): Promise<void> {
-  const options = { ...(await conversationOptions(values)), ...samplingOptions(values) };
+  const { reasoningEffort, ...conversation } = await conversationOptions(values);
+  const options = { ...conversation, ...samplingOptions(values) };
+  const state: ChatState = { messages: [], reasoningEffort, instructions: values.text('system') ?? '' };
   await using engine = await loadEngine(values.text('model'), engineOptions(values), terminal);
-  const chat = new Chat(engine, options, terminal);
+  const chat = new Chat(engine, state, options, terminal);
   const lines = createInterface({ input: terminal.input, output: terminal.output, terminal: terminal.color });
   // Ctrl-C stops the answer; at the prompt it ends the chat.
   const interrupt = (): void => {
@@ -37,18 +40,22 @@ export async function chatCommand(values: OptionValues, terminal: Terminal): Pro
   }
 }
 
+/** What holds for every answer. */
+type ChatOptions = Omit<GenerateRequest, 'messages' | 'prompt' | 'promptIds' | 'reasoningEffort'>;
+
 /** A conversation, line by line. */
 class Chat {
   readonly #engine: Engine;
-  readonly #options: Omit<GenerateRequest, 'messages' | 'prompt' | 'promptIds'>;
+  readonly #state: ChatState;
+  readonly #options: ChatOptions;
   readonly #terminal: Terminal;
-  readonly #messages: HarmonyMessage[] = [];
   /** Calls whose results are still to be given. */
   #calls: HarmonyToolCall[] = [];
   #answering: AbortController | null = null;
 
-  constructor(engine: Engine, options: Omit<GenerateRequest, 'messages' | 'prompt' | 'promptIds'>, terminal: Terminal) {
+  constructor(engine: Engine, state: ChatState, options: ChatOptions, terminal: Terminal) {
     this.#engine = engine;
+    this.#state = state;
     this.#options = options;
     this.#terminal = terminal;
   }
@@ -69,15 +76,22 @@ class Chat {
   async say(line: string): Promise<void> {
     const call = this.#calls.shift();
     if (call !== undefined) {
-      this.#messages.push({ role: 'tool', name: call.name, toolCallId: call.id, content: line });
+      this.#state.messages.push({ role: 'tool', name: call.name, toolCallId: call.id, content: line });
       if (this.#calls.length > 0) return;
     } else if (line.trim() === '') return;
-    else this.#messages.push({ role: 'user', content: line });
+    else {
+      const told = await runChatCommand(this.#state, line);
+      if (told !== null) {
+        this.#terminal.output.write(`${dim(this.#terminal, told)}\n`);
+        return;
+      }
+      this.#state.messages.push({ role: 'user', content: line.replace(/^\s*\/\//u, '/') });
+    }
     try {
       await this.#answer();
     } catch (error) {
       if (!(error instanceof ContextLengthError || error instanceof ForwardError)) throw error;
-      this.#messages.length = 0;
+      this.#state.messages = [];
       this.#calls = [];
       this.#terminal.error.write(`switchyard: ${error.message} [${error.code}]\nThe conversation starts anew.\n`);
     }
@@ -86,6 +100,7 @@ class Chat {
   /** Streams one answer and keeps it, cut short where it was stopped. */
   async #answer(): Promise<void> {
     const { output } = this.#terminal;
+    const { messages, reasoningEffort, instructions } = this.#state;
     this.#answering = new AbortController();
     const parts = { analysis: '', content: '' };
     const calls: HarmonyToolCall[] = [];
@@ -98,7 +113,12 @@ class Chat {
       return goesOn;
     };
     try {
-      const request = { ...this.#options, messages: this.#messages, signal: this.#answering.signal };
+      const request = {
+        ...this.#options,
+        ...(reasoningEffort !== undefined && { reasoningEffort }),
+        messages: instructions === '' ? messages : [{ role: 'system' as const, content: instructions }, ...messages],
+        signal: this.#answering.signal,
+      };
       for await (const event of this.#engine.generate(request)) {
         if (event.type === 'analysis' || event.type === 'content') {
           const text = begin(event.type) ? event.text : event.text.slice(event.separator?.length ?? 0);
@@ -119,7 +139,7 @@ class Chat {
     }
     output.write('\n');
     this.#calls = [...calls];
-    this.#messages.push(assistantMessage(parts, calls));
+    messages.push(assistantMessage(parts, calls));
   }
 }
 

@@ -2,23 +2,29 @@
 import { collect } from '../answer/collect.ts';
 import type { GenerateEvent } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
-import { parseIds, readMessages } from './input-files.ts';
+import { parseIds, readMessages, readPrompt } from './input-files.ts';
 import { loadEngine } from './loading-line.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { RoutingTrace, TraceFile } from './routing-trace.ts';
 import { dim, type Terminal } from './terminal.ts';
 
-async function promptInput(values: OptionValues): Promise<PromptInput> {
-  const prompt = values.text('prompt');
+async function promptInput(values: OptionValues, terminal: Terminal): Promise<PromptInput> {
   const ids = values.text('prompt-ids');
   const messages = values.text('messages');
-  if ([prompt, ids, messages].filter((value) => value !== undefined).length !== 1) {
-    throw new UsageError('No prompt, or more than one · give exactly one of --prompt, --prompt-ids and --messages');
+  const given = [values.words, values.text('prompt'), ids, messages].filter((value) => value !== undefined);
+  if (given.length > 1) {
+    throw new UsageError('More than one prompt · give one: words, --prompt, --prompt-ids or --messages');
   }
   if (ids !== undefined) return { promptIds: parseIds(ids) };
   if (messages !== undefined) return { messages: await readMessages(messages) };
-  return { messages: [{ role: 'user', content: prompt ?? '' }] };
+  const prompt = given[0] ?? (terminal.piped === true ? await readPrompt(terminal.input) : '');
+  if (prompt.trim() === '') {
+    throw new UsageError(
+      'No prompt · found neither words nor text from a pipe · give words, --prompt, --prompt-ids or --messages',
+    );
+  }
+  return { messages: [{ role: 'user', content: prompt }] };
 }
 
 /** Writes text as it comes, the analysis dimmed, and passes every event on. */
@@ -49,7 +55,7 @@ async function* tap(events: AsyncIterable<GenerateEvent>, trace: RoutingTrace): 
 export async function generateCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const traceFile = values.text('trace-routing');
   const request: GenerateRequest = {
-    ...(await promptInput(values)),
+    ...(await promptInput(values, terminal)),
     ...(await conversationOptions(values)),
     ...samplingOptions(values),
     traceRouting: traceFile !== undefined,

@@ -18,8 +18,19 @@ function meaning(row: OptionRow): string {
   return range === null ? row.help : `${row.help} (${range})`;
 }
 
-const description = (row: OptionRow): string =>
-  row.default === undefined ? meaning(row) : `${meaning(row)}. Default: ${row.default}`;
+/** What stands for an option that is left out. */
+function defaultOf({ default: usual, variable }: OptionRow): string | undefined {
+  return variable === undefined ? usual : [`$${variable}`, usual].filter(Boolean).join(', else ');
+}
+
+function description(row: OptionRow): string {
+  const usual = defaultOf(row);
+  return usual === undefined ? meaning(row) : `${meaning(row)}. Default: ${usual}`;
+}
+
+/** How a command is called. */
+const usage = ({ name, words }: CommandRow): string =>
+  `switchyard ${name}${words === undefined ? '' : ` [${words}]`} [options]`;
 
 /** The help of the program. */
 export function programHelp(): string {
@@ -32,7 +43,7 @@ export function programHelp(): string {
 export function commandHelp(command: CommandRow): string {
   const width = Math.max(...command.options.map((row) => signature(row).length));
   const options = command.options.map((row) => `  ${signature(row).padEnd(width)}  ${description(row)}`).join('\n');
-  return `Usage: switchyard ${command.name} [options]\n\n${command.summary}.\n\nOptions:\n${options}\n\n${EXIT_CODES}\n`;
+  return `Usage: ${usage(command)}\n\n${command.summary}.\n\nOptions:\n${options}\n\n${EXIT_CODES}\n`;
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
@@ -41,9 +52,9 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 export function commandLineDocument(): string {
   const sections = COMMANDS.map((command) => {
     const rows = command.options.map(
-      (row) => `| \`${cell(signature(row))}\` | ${cell(meaning(row))} | ${cell(row.default ?? '')} |`,
+      (row) => `| \`${cell(signature(row))}\` | ${cell(meaning(row))} | ${cell(defaultOf(row) ?? '')} |`,
     );
-    return `## switchyard ${command.name}\n\n${command.summary}.\n\n| option | meaning | default |\n|---|---|---|\n${rows.join('\n')}\n`;
+    return `## switchyard ${command.name}\n\n\`${usage(command)}\`\n\n${command.summary}.\n\n| option | meaning | default |\n|---|---|---|\n${rows.join('\n')}\n`;
   });
   return [
     '# The switchyard command\n',

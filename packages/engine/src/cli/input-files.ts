@@ -30,6 +30,18 @@ async function readText(path: string): Promise<string> {
   }
 }
 
+/** A prompt that comes through a pipe, to its end. */
+export async function readPrompt(input: NodeJS.ReadableStream): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of input) pieces.push(Buffer.from(piece));
+  const bytes = Buffer.concat(pieces);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).trimEnd();
+  } catch (cause) {
+    throw new InputFileError('standard input', 'bytes that are no UTF-8 text', 'pipe the prompt as text', cause);
+  }
+}
+
 function parseJson(path: string, text: string, place: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -24,9 +24,9 @@ const RUN: Readonly<Record<string, (values: OptionValues, terminal: Terminal) =>
   serve: async (values, terminal) => (await import('./serve-command.ts')).serveCommand(values, terminal),
 };
 
-async function version(): Promise<string> {
+async function writeVersion(terminal: Terminal): Promise<void> {
   const manifest = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
+  terminal.output.write(`${(JSON.parse(manifest) as { version: string }).version}\n`);
 }
 
 async function dispatch(words: readonly string[], terminal: Terminal): Promise<void> {
@@ -35,10 +35,7 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<v
     terminal.output.write(programHelp());
     return;
   }
-  if (name === '--version') {
-    terminal.output.write(`${await version()}\n`);
-    return;
-  }
+  if (name === '--version') return writeVersion(terminal);
   const command = COMMANDS.find((row) => row.name === name);
   const run = command === undefined ? undefined : RUN[command.name];
   if (command === undefined || run === undefined) {
@@ -47,6 +44,7 @@ async function dispatch(words: readonly string[], terminal: Terminal): Promise<v
   }
   const values = parseOptions(command, rest);
   if (values.flag('help')) terminal.output.write(commandHelp(command));
+  else if (values.flag('version')) await writeVersion(terminal);
   else await run(values, terminal);
 }
 

@@ -19,6 +19,8 @@ export interface OptionRow {
   readonly help: string;
   /** What happens without the option, as words for the help. */
   readonly default?: string;
+  /** The environment variable that stands for the option where it is left out; a blank one is not set. */
+  readonly variable?: string;
 }
 
 /** The numbers that an option takes, such as `from 0 to 100`; null where any will do. */

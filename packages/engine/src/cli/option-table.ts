@@ -12,6 +12,8 @@ import { SERVER_OPTIONS } from './server-option-table.ts';
 export interface CommandRow {
   readonly name: string;
   readonly summary: string;
+  /** What words beside the options are, such as `PROMPT`. Without it there may be none. */
+  readonly words?: string;
   readonly options: readonly OptionRow[];
 }
 
@@ -22,6 +24,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     value: 'DIR',
     help: 'Checkpoint folder in the Hugging Face layout',
     default: 'the embedded pocket-dictionary',
+    variable: 'SWITCHYARD_MODEL',
   },
   {
     name: 'runner',
@@ -56,8 +59,8 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     type: 'integer',
     value: 'N',
     ...ENGINE_RANGES.threads,
-    help: 'Threads to compute with',
-    default: "the runtime's choice",
+    help: 'Threads to compute with, no more than the process may run at once',
+    default: 'one a core that it may use',
   },
   {
     name: 'memory-mib',
@@ -132,15 +135,20 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
 ];
 
 const JSON_OPTION: OptionRow = { name: 'json', type: 'flag', help: 'Print JSON instead of text' };
-const HELP_OPTION: OptionRow = { name: 'help', type: 'flag', help: 'Print this help' };
+/** What every command takes. */
+const PROGRAM_OPTIONS: readonly OptionRow[] = [
+  { name: 'help', type: 'flag', help: 'Print this help' },
+  { name: 'version', type: 'flag', help: 'Print the version' },
+];
 
 /** The commands, in the order of the help. */
 export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'generate',
-    summary: 'Answer one prompt',
+    summary: 'Answer one prompt: the words given, or what comes through a pipe',
+    words: 'PROMPT',
     options: [
-      { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message" },
+      { name: 'prompt', type: 'text', value: 'TEXT', help: "A user's message, as the words are" },
       { name: 'prompt-ids', type: 'text', value: '1,2,3', help: 'Token ids to continue as they are' },
       {
         name: 'messages',
@@ -158,14 +166,20 @@ export const COMMANDS: readonly CommandRow[] = [
         help: 'Write [{layer, experts, weights}] over the prompt and then the generated tokens',
       },
       JSON_OPTION,
-      HELP_OPTION,
+      ...PROGRAM_OPTIONS,
     ],
   },
   {
     name: 'chat',
     summary:
-      'Talk to the model; Ctrl-C stops the answer, Ctrl-D ends the chat. Where the model calls a tool, you give the result',
-    options: [...MODEL_OPTIONS, ...CONVERSATION_OPTIONS, ...SAMPLING_OPTIONS, HELP_OPTION],
+      'Talk to the model; /help tells what else can be typed, Ctrl-C stops the answer, Ctrl-D ends the chat. Where the model calls a tool, you give the result',
+    options: [
+      { name: 'system', type: 'text', value: 'TEXT', help: 'Instructions to the model before the conversation' },
+      ...MODEL_OPTIONS,
+      ...CONVERSATION_OPTIONS,
+      ...SAMPLING_OPTIONS,
+      ...PROGRAM_OPTIONS,
+    ],
   },
   {
     name: 'score',
@@ -179,17 +193,17 @@ export const COMMANDS: readonly CommandRow[] = [
       },
       ...MODEL_OPTIONS,
       { ...JSON_OPTION, help: 'Print one {nll, tokens} object a line' },
-      HELP_OPTION,
+      ...PROGRAM_OPTIONS,
     ],
   },
   {
     name: 'inspect',
     summary: 'Configuration, tensors and devices, and what loading would take in each precision; loads nothing',
-    options: [...MODEL_OPTIONS, JSON_OPTION, HELP_OPTION],
+    options: [...MODEL_OPTIONS, JSON_OPTION, ...PROGRAM_OPTIONS],
   },
   {
     name: 'serve',
     summary: 'Put the OpenAI HTTP API in front of the model',
-    options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, HELP_OPTION],
+    options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, ...PROGRAM_OPTIONS],
   },
 ];

@@ -16,10 +16,13 @@ export class UsageError extends Error {
 
 /** Checked option values. */
 export class OptionValues {
+  /** The words beside the options as one text; undefined where there are none. */
+  readonly words: string | undefined;
   readonly #values: ReadonlyMap<string, string | number | boolean>;
 
-  constructor(values: ReadonlyMap<string, string | number | boolean>) {
+  constructor(values: ReadonlyMap<string, string | number | boolean>, words?: string) {
     this.#values = values;
+    this.words = words;
   }
 
   flag(name: string): boolean {
@@ -43,32 +46,50 @@ export class OptionValues {
   }
 }
 
-/** Throws UsageError for unknown options, stray words and values that do not fit. */
-export function parseOptions(command: CommandRow, words: readonly string[]): OptionValues {
-  let parsed: Record<string, string | boolean | undefined>;
+/**
+ * @param environment where options that are left out are looked for by their `variable`
+ * @throws UsageError for unknown options, stray words and values that do not fit
+ */
+export function parseOptions(
+  command: CommandRow,
+  words: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+): OptionValues {
+  const { values: given, positionals } = parseWords(command, words);
+  const values = new Map<string, string | number | boolean>();
+  for (const row of command.options) {
+    const value = given[row.name];
+    const standIn = row.variable === undefined ? '' : (environment[row.variable] ?? '').trim();
+    if (value !== undefined) values.set(row.name, typeof value === 'string' ? convert(row, value) : value);
+    else if (standIn !== '') values.set(row.name, convert(row, standIn, row.variable));
+  }
+  return new OptionValues(values, positionals.length === 0 ? undefined : positionals.join(' '));
+}
+
+interface GivenWords {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly positionals: readonly string[];
+}
+
+function parseWords(command: CommandRow, words: readonly string[]): GivenWords {
+  const options = Object.fromEntries(
+    command.options.map(({ name, type }) => [
+      name,
+      { type: type === 'flag' ? ('boolean' as const) : ('string' as const) },
+    ]),
+  );
   try {
-    const options = Object.fromEntries(
-      command.options.map(({ name, type }) => [
-        name,
-        { type: type === 'flag' ? ('boolean' as const) : ('string' as const) },
-      ]),
-    );
-    parsed = parseArgs({ args: [...words], options, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...words], options, strict: true, allowPositionals: command.words !== undefined });
   } catch (error) {
     const found = reasonOf(error);
     throw new UsageError(`The command line is not valid · ${found} · see switchyard ${command.name} --help`, {
       cause: error,
     });
   }
-  const values = new Map<string, string | number | boolean>();
-  for (const row of command.options) {
-    const value = parsed[row.name];
-    if (value !== undefined) values.set(row.name, typeof value === 'string' ? convert(row, value) : value);
-  }
-  return new OptionValues(values);
 }
 
-function convert(row: OptionRow, value: string): string | number {
+/** @param name what the value was given by */
+function convert(row: OptionRow, value: string, name = `--${row.name}`): string | number {
   if (row.type === 'number' || row.type === 'integer') {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = row;
@@ -80,19 +101,19 @@ function convert(row: OptionRow, value: string): string | number {
       (row.type === 'integer' && !Number.isSafeInteger(number))
     ) {
       const kind = row.type === 'integer' ? 'an integer' : 'a number';
-      throw notValid(row, JSON.stringify(value), `give ${kind} ${rangeOf(row) ?? ''}`);
+      throw notValid(name, JSON.stringify(value), `give ${kind} ${rangeOf(row) ?? ''}`);
     }
     return number;
   }
-  if (value === '') throw notValid(row, 'an empty text', 'give one or leave it out');
+  if (value === '') throw notValid(name, 'an empty text', 'give one or leave it out');
   if (row.type === 'date' && !/^\d{4}-\d{2}-\d{2}$/.test(value)) {
-    throw notValid(row, JSON.stringify(value), 'give a date as YYYY-MM-DD');
+    throw notValid(name, JSON.stringify(value), 'give a date as YYYY-MM-DD');
   }
   if (row.type === 'choice' && row.choices?.includes(value) !== true) {
-    throw notValid(row, JSON.stringify(value), `give one of ${row.choices?.join(', ') ?? ''}`);
+    throw notValid(name, JSON.stringify(value), `give one of ${row.choices?.join(', ') ?? ''}`);
   }
   return value;
 }
 
-const notValid = ({ name }: OptionRow, found: string, advice: string): UsageError =>
-  new UsageError(`--${name} is not valid · found ${found} · ${advice}`);
+const notValid = (name: string, found: string, advice: string): UsageError =>
+  new UsageError(`${name} is not valid · found ${found} · ${advice}`);

@@ -1,34 +1,20 @@
 /** `switchyard serve`. */
 import { basename } from 'node:path';
 import { embeddedCheckpointPath } from '@switchyard/models';
-import { pino } from 'pino';
 import { Engine } from '../engine.ts';
-import type { Logger } from '../logger.ts';
 import type { EngineOptions } from '../options.ts';
 import type { LoadEngine } from '../server/engine-holder.ts';
 import type { ServerOptions } from '../server/options.ts';
 import { startServer } from '../server/start-server.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
+import { commandLogger } from './command-logger.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import type { Terminal } from './terminal.ts';
 
-/** The environment variable that `--api-key` overrides. */
-const API_KEY_VARIABLE = 'SWITCHYARD_API_KEY';
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
 const LOOPBACK = /^(?:127\.|localhost$|::1$)/;
-
-/** JSON lines on the terminal's error stream: standard output stays for the plan and the URL. */
-function jsonLogger(level: string, terminal: Terminal): Required<Logger> {
-  const sink = pino({ level }, { write: (line: string) => terminal.error.write(line) });
-  return {
-    debug: (message, fields) => sink.debug(fields ?? {}, message),
-    info: (message, fields) => sink.info(fields ?? {}, message),
-    warn: (message, fields) => sink.warn(fields ?? {}, message),
-    error: (message, fields) => sink.error(fields ?? {}, message),
-  };
-}
 
 /** Options that are set: absent ones take the defaults of engine and server. */
 function present<T extends object>(options: { [Name in keyof T]: T[Name] | undefined }): T {
@@ -60,8 +46,7 @@ function serverOptions(values: OptionValues): ServerOptions {
   return present<ServerOptions>({
     host: filledText(values, 'host'),
     port: values.number('port'),
-    // An empty variable is one that is not set.
-    apiKey: filledText(values, 'api-key') ?? (process.env[API_KEY_VARIABLE] || undefined),
+    apiKey: filledText(values, 'api-key'),
     modelId: filledText(values, 'model-id'),
     corsOrigin: filledText(values, 'cors-origin'),
     drainMs: drainSeconds === undefined ? undefined : drainSeconds * MS_PER_SECOND,
@@ -113,7 +98,7 @@ function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly st
 /** Serves until SIGINT or SIGTERM, then finishes the requests under way. Throws where the model cannot be loaded. */
 export async function serveCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const path = values.text('model') ?? embeddedCheckpointPath();
-  const logger = jsonLogger(values.text('log-level') ?? 'info', terminal);
+  const logger = commandLogger(values.text('log-level') ?? 'info', terminal);
   const load: LoadEngine = (signal, onProgress) =>
     Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger, signal, onProgress });
   const options = serverOptions(values);

@@ -9,6 +9,7 @@ export const SERVER_OPTIONS: readonly OptionRow[] = [
     value: 'ADDRESS',
     help: 'Address to listen on; 0.0.0.0 for every one of this machine',
     default: '127.0.0.1',
+    variable: 'SWITCHYARD_HOST',
   },
   {
     name: 'port',
@@ -18,13 +19,15 @@ export const SERVER_OPTIONS: readonly OptionRow[] = [
     maximum: 65_535,
     help: 'Port; 0 takes a free one',
     default: '8000',
+    variable: 'SWITCHYARD_PORT',
   },
   {
     name: 'api-key',
     type: 'text',
     value: 'KEY',
     help: 'Key that clients must send',
-    default: 'the environment variable SWITCHYARD_API_KEY, else none',
+    default: 'none',
+    variable: 'SWITCHYARD_API_KEY',
   },
   {
     name: 'model-id',
@@ -99,8 +102,9 @@ export const SERVER_OPTIONS: readonly OptionRow[] = [
     name: 'log-level',
     type: 'choice',
     choices: ['debug', 'info', 'warn', 'error', 'silent'],
-    help: 'What is logged, as JSON lines on standard error',
+    help: 'What is logged on standard error: lines to read on a terminal, else JSON',
     default: 'info',
+    variable: 'SWITCHYARD_LOG_LEVEL',
   },
   {
     name: 'runner-module',

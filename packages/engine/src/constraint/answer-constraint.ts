@@ -12,7 +12,7 @@ import { calledTool, type HarmonyTokens } from '@switchyard/models';
 import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
-import type { JsonBody, JsonBodySource } from './json-grammar.ts';
+import type { JsonBody, JsonBodySource } from './grammar/json-grammar.ts';
 
 /** What the answer has to be. Survives a structured clone. */
 export interface AnswerConstraintSpec {

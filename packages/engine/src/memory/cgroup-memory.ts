@@ -1,10 +1,11 @@
 /**
- * What Linux control groups leave a process: containers are limited by them, and so are services and batch jobs.
+ * What the memory controllers of Linux control groups leave a process.
  *
  * @see https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
  * @see https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
  * @module
  */
+import { type ControlGroup, controlGroups, type ReadText, textOf } from '@switchyard/gpu/environment';
 
 /** One group's limit. The groups above have limits of their own: the tightest counts. */
 export interface MemoryLimit {
@@ -13,12 +14,8 @@ export interface MemoryLimit {
   readonly usedBytes: number | null;
 }
 
-/** Reads a small text file. Throws where there is none. */
-export type ReadText = (path: string) => string;
-
 /** Where one version of control groups keeps its numbers. */
 interface GroupFiles {
-  readonly root: string;
   readonly limits: readonly string[];
   readonly usage: string;
   /** Names in memory.stat of what is in use and can be taken back: the page cache. */
@@ -26,14 +23,12 @@ interface GroupFiles {
 }
 
 const VERSION_1: GroupFiles = {
-  root: '/sys/fs/cgroup/memory',
   limits: ['memory.limit_in_bytes'],
   usage: 'memory.usage_in_bytes',
   reclaimable: ['total_inactive_file', 'total_active_file'],
 };
 
 const VERSION_2: GroupFiles = {
-  root: '/sys/fs/cgroup',
   // From `high` on the kernel slows the group down until it has given memory back.
   limits: ['memory.max', 'memory.high'],
   usage: 'memory.current',
@@ -42,25 +37,11 @@ const VERSION_2: GroupFiles = {
 
 /** The limits of this process's memory group and of those above it; empty where there are none. Never throws. */
 export function memoryLimits(readText: ReadText): MemoryLimit[] {
-  const groups = textOf(readText, '/proc/self/cgroup') ?? '';
-  return groups.split('\n').flatMap((line) => {
-    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (controllers === undefined || path === undefined) return [];
-    if (controllers === '') return limitsUpwards(readText, VERSION_2, path);
-    return controllers.split(',').includes('memory') ? limitsUpwards(readText, VERSION_1, path) : [];
-  });
+  return controlGroups(readText, 'memory').flatMap((group) => limitOf(readText, group) ?? []);
 }
 
-/** In a container the path may be the host's while the files are the container's own: the root is always looked at. */
-function limitsUpwards(readText: ReadText, files: GroupFiles, path: string): MemoryLimit[] {
-  const names = path.split('/').filter((name) => name !== '');
-  const depth = names.includes('..') ? 0 : names.length;
-  return Array.from({ length: depth + 1 }, (_, level) => [files.root, ...names.slice(0, level)].join('/')).flatMap(
-    (folder) => limitOf(readText, files, folder) ?? [],
-  );
-}
-
-function limitOf(readText: ReadText, files: GroupFiles, folder: string): MemoryLimit | null {
+function limitOf(readText: ReadText, { version, folder }: ControlGroup): MemoryLimit | null {
+  const files = version === 2 ? VERSION_2 : VERSION_1;
   // The word `max` is no number: no limit.
   const limits = files.limits
     .map((name) => numberOf(textOf(readText, `${folder}/${name}`)))
@@ -73,14 +54,6 @@ function limitOf(readText: ReadText, files: GroupFiles, folder: string): MemoryL
     0,
   );
   return { limitBytes: Math.min(...limits), usedBytes: usage === null ? null : Math.max(0, usage - reclaimable) };
-}
-
-function textOf(readText: ReadText, path: string): string | null {
-  try {
-    return readText(path);
-  } catch {
-    return null;
-  }
 }
 
 function numberOf(text: string | null): number | null {

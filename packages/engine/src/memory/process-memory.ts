@@ -7,7 +7,8 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { promisify } from 'node:util';
-import { type MemoryLimit, memoryLimits, type ReadText } from './cgroup-memory.ts';
+import type { ReadText } from '@switchyard/gpu/environment';
+import { type MemoryLimit, memoryLimits } from './cgroup-memory.ts';
 
 /** Memory in bytes. Survives a structured clone. */
 export interface ProcessMemory {

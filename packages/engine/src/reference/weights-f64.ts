@@ -1,23 +1,11 @@
 /** A checkpoint's weights as f64, read where they lie and only as far as they are needed. */
 
-import {
-  MXFP4_BLOCK,
-  MXFP4_BLOCK_BYTES,
-  decodeBf16,
-  decodeF16,
-  decodeMxfp4,
-  readTensorBytes,
-} from '@switchyard/models';
+import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, decodeMxfp4, readFloats, readTensorBytes } from '@switchyard/models';
 import type { ExpertTensor, Tensor } from '@switchyard/models';
 
 /** `count` values of a bf16, f16 or f32 tensor from element `first` on; default all. */
-export function readValues(tensor: Tensor, first = 0, count = elements(tensor) - first): Float64Array {
-  const width = tensor.dtype === 'F32' ? 4 : 2;
-  const bytes = readTensorBytes(tensor, first * width, (first + count) * width);
-  if (tensor.dtype === 'F32') {
-    return new Float64Array(new Float32Array(bytes.buffer, bytes.byteOffset, count));
-  }
-  return new Float64Array(tensor.dtype === 'F16' ? decodeF16(bytes) : decodeBf16(bytes));
+export function readValues(tensor: Tensor, first?: number, count?: number): Float64Array {
+  return new Float64Array(readFloats(tensor, first, count));
 }
 
 /** One expert's matrix, f64 [rows, columns], whatever the checkpoint's form. */
@@ -37,8 +25,4 @@ export function readExpert(weight: ExpertTensor, expert: number): Float64Array {
   const stored = readValues(weight.tensor, expert * size, size);
   if (!weight.transposed) return stored;
   return stored.map((_, index) => stored[(index % columns) * rows + Math.floor(index / columns)] as number);
-}
-
-function elements({ shape }: Tensor): number {
-  return shape.reduce((product, dimension) => product * dimension, 1);
 }

@@ -6,7 +6,7 @@
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { AnswerConstraint, enforcedSchemas } from '../constraint/answer-constraint.ts';
-import { GrammarThread } from '../constraint/grammar-thread.ts';
+import { GrammarThread } from '../constraint/grammar/grammar-thread.ts';
 import type { JobConstraintSpec } from '../constraint/job-constraint.ts';
 import { LimitedTokens } from '../constraint/token-limits.ts';
 

@@ -6,7 +6,7 @@ import { commandLineDocument } from '../../src/cli/help.ts';
 import { COMMANDS } from '../../src/cli/option-table.ts';
 import { reference } from '../golden/reference.ts';
 import { CAN_MAKE_HOLES, limitBetweenPrecisions, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
-import { BIN, cutOff, runNode, switchyard } from './switchyard.ts';
+import { BIN, cutOff, runNode, runWithInput, switchyard } from './switchyard.ts';
 
 describe('switchyard', () => {
   let folder: string;
@@ -49,6 +49,24 @@ describe('switchyard', () => {
       assert.equal(experts.length, answer.usage.promptTokens + answer.ids.length);
       assert.equal(weights.length, experts.length);
     }
+  });
+
+  it('takes its prompt from words, from a pipe, or from an option, and says so where there is none or two', async () => {
+    const question = 'What is 17 + 25?';
+    const answerOf = (
+      words: readonly string[],
+      piped = '',
+    ): Promise<{ code: number; stdout: string; stderr: string }> => runWithInput([BIN, 'generate', ...words], piped);
+    assert.match((await answerOf(['What', 'is', '17 + 25?'])).stdout, /\n42\n$/);
+    assert.match((await answerOf([], `${question}\n`)).stdout, /\n42\n$/);
+    for (const words of [[], ['  ']]) {
+      const { code, stderr } = await answerOf(words);
+      assert.deepEqual([code, stderr.startsWith('switchyard: No prompt · ')], [2, true], stderr);
+    }
+    const two = await answerOf(['a', '--prompt', 'b']);
+    assert.deepEqual([two.code, /More than one prompt/.test(two.stderr)], [2, true], two.stderr);
+    const binary = await runWithInput([BIN, 'generate'], Buffer.of(0xff, 0xfe));
+    assert.deepEqual([binary.code, /no UTF-8 text/.test(binary.stderr)], [1, true], binary.stderr);
   });
 
   it('goes on from token ids as transformers does, and traces the experts that transformers names', async () => {
@@ -296,12 +314,12 @@ describe('switchyard', () => {
       ['generate', '--prompt', ''],
       ['generate', '--prompt', 'a', '--top-p', '2'],
       ['generate', '--prompt', 'a', '--stop', ''],
-      ['generate', 'stray'],
+      ['inspect', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
     ];
     for (const words of wrong) {
-      const { code, stderr, stdout } = await switchyard(...words);
+      const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');
       assert.equal(code, 2, words.join(' '));
       assert.match(stderr, /^switchyard: .+\n$/);
       assert.equal(stdout, '');
@@ -332,6 +350,7 @@ describe('switchyard', () => {
     assert.equal((await switchyard('--help')).code, 0);
     assert.match((await switchyard('--version')).stdout, /^\d+\.\d+\.\d+\n$/);
     for (const { name, options } of COMMANDS) {
+      assert.match((await switchyard(name, '--version')).stdout, /^\d+\.\d+\.\d+\n$/);
       const { code, stdout } = await switchyard(name, '--help');
       assert.equal(code, 0);
       for (const option of options) assert.ok(stdout.includes(`--${option.name}`));

@@ -55,6 +55,40 @@ describe('options of the command line', () => {
     assert.deepEqual([engineOptions(none), await conversationOptions(none), samplingOptions(none)], [{}, {}, {}]);
   });
 
+  it('that are left out are looked for in the environment, checked like those that are given', () => {
+    const named = COMMANDS.flatMap(({ options }) => options).filter(({ variable }) => variable !== undefined);
+    assert.deepEqual(
+      [...new Set(named.map(({ variable = '' }) => variable))].sort((a, b) => a.localeCompare(b)),
+      ['API_KEY', 'HOST', 'LOG_LEVEL', 'MODEL', 'PORT'].map((name) => `SWITCHYARD_${name}`),
+    );
+    const serve = commandOf('serve');
+    const environment = { SWITCHYARD_MODEL: '/models/a', SWITCHYARD_PORT: '81', SWITCHYARD_HOST: ' ' };
+    const values = parseOptions(serve, ['--model', '/models/b'], environment);
+    assert.deepEqual([values.text('model'), values.number('port'), values.text('host')], ['/models/b', 81, undefined]);
+    assert.equal(parseOptions(serve, [], environment).text('model'), '/models/a');
+    for (const [variable, value] of [
+      ['SWITCHYARD_PORT', '65536'],
+      ['SWITCHYARD_PORT', 'http'],
+      ['SWITCHYARD_LOG_LEVEL', 'loud'],
+    ] as const) {
+      assert.throws(
+        () => parseOptions(serve, [], { [variable]: value }),
+        (error) =>
+          error instanceof UsageError && error.message.startsWith(`${variable} is not valid · found "${value}"`),
+      );
+    }
+  });
+
+  it('stand beside words where a command takes some, and nowhere else', () => {
+    for (const command of COMMANDS) {
+      const words = ['What', '--model', 'm', 'is', 'it?'];
+      if (command.words === undefined) assert.throws(() => parseOptions(command, words, {}), UsageError, command.name);
+      else assert.equal(parseOptions(command, words, {}).words, 'What is it?');
+    }
+    assert.equal(parseOptions(commandOf('generate'), ['--', '--model'], {}).words, '--model');
+    assert.equal(parseOptions(commandOf('generate'), [], {}).words, undefined);
+  });
+
   it('are held to the ranges that the help tells', () => {
     for (const command of COMMANDS) {
       for (const { name, type, minimum, aboveMinimum, maximum, choices } of command.options) {

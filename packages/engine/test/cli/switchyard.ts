@@ -19,6 +19,16 @@ export function runNode(words: readonly string[], variables: NodeJS.ProcessEnv =
   });
 }
 
+/** Runs Node with these words, and this on its standard input. */
+export function runWithInput(words: readonly string[], input: string | Buffer): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, words, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+    child.stdin?.end(input);
+  });
+}
+
 /** Runs the built command. */
 export function switchyard(...words: string[]): Promise<Outcome> {
   return runNode([BIN, ...words]);

@@ -6,7 +6,7 @@ import {
   type AnswerConstraintSpec,
   needsConstraint,
 } from '../../src/constraint/answer-constraint.ts';
-import { JsonGrammars } from '../../src/constraint/json-grammar.ts';
+import { JsonGrammars } from '../../src/constraint/grammar/json-grammar.ts';
 import { allowsToken } from '../../src/sampling/token-mask.ts';
 
 const WEATHER_SCHEMA = JSON.stringify({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { embeddedCheckpointPath, openSnapshot, type Snapshot } from '@switchyard/models';
-import { GrammarThread } from '../../src/constraint/grammar-thread.ts';
-import type { JsonBody } from '../../src/constraint/json-grammar.ts';
+import { GrammarThread } from '../../src/constraint/grammar/grammar-thread.ts';
+import type { JsonBody } from '../../src/constraint/grammar/json-grammar.ts';
 import { allowsToken } from '../../src/sampling/token-mask.ts';
 
 const NUMBER = JSON.stringify({

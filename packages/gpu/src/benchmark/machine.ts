@@ -1,13 +1,14 @@
 /** What a benchmark's figures depend on beside the code. */
 
-import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
+import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os';
+import { usableProcessors } from '../processors.ts';
 import type { BenchmarkMachine, MeasuredGpu } from './report.ts';
 
 /** This machine, as this process may use it. */
 export function describeMachine(gpu: MeasuredGpu | null = null): BenchmarkMachine {
   return {
     processor: cpus()[0]?.model.trim() || 'unknown',
-    cores: availableParallelism(),
+    cores: usableProcessors().threads,
     memoryBytes: usableMemory(),
     system: `${platform()} ${release()} ${arch()}`,
     loadBefore: platform() === 'win32' ? null : (loadavg()[0] ?? null),

@@ -1,11 +1,12 @@
 /** Which of several GPUs is meant. */
 
-import { isSupported } from './architectures.ts';
+import { isSupported, withoutFeatures } from './architectures.ts';
 import type { GpuDeviceInfo, GpuPlatform } from './gpu-driver.ts';
 
 /**
  * A choice among GPUs: a position in the list that `listGpuDevices` gives (AMD's first), `'amd:1'` or `'nvidia:0'` (the
- * runtime's own index), an architecture (`'gfx942'`), or a part of a name (`'MI300X'`).
+ * runtime's own index), an architecture (`'gfx942'`, with or without settings such as `':xnack-'`), or a part of a name
+ * (`'MI300X'`).
  */
 export type DeviceChoice = number | string;
 
@@ -33,7 +34,7 @@ export function findDevice(devices: readonly GpuDeviceInfo[], choice: DeviceChoi
   const wanted = String(choice).trim().toLowerCase();
   if (wanted === '') return null;
   const named = devices.filter(
-    ({ name, architecture }) => architecture === wanted || name.toLowerCase().includes(wanted),
+    ({ name, architecture }) => architecture === withoutFeatures(wanted) || name.toLowerCase().includes(wanted),
   );
   return preferredDevice(named);
 }

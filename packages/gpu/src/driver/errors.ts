@@ -8,8 +8,9 @@ export class GpuLibraryNotFoundError extends BackendUnavailableError {
   /** What the library is for, such as `'the AMD HIP runtime'`. */
   readonly library: string;
 
-  constructor(library: string, tried: readonly string[], advice: string) {
-    super('hip', `Could not load ${library} · tried ${tried.join('; ')} · ${advice}`, tried);
+  /** @param happened what could not be done. Defaults to that the library could not be loaded. */
+  constructor(library: string, tried: readonly string[], advice: string, happened = `Could not load ${library}`) {
+    super('hip', `${happened} · tried ${tried.join('; ')} · ${advice}`, tried);
     this.library = library;
   }
 }

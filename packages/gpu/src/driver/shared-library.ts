@@ -3,7 +3,7 @@
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import koffi from 'koffi';
-import { BackendUnavailableError } from '../errors.ts';
+import { BackendUnavailableError, reasonOf } from '../errors.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError } from './errors.ts';
 
 /** What a C function takes. Pointers travel as bigint. */
@@ -99,7 +99,7 @@ export function useFirst<Result>(
     try {
       library = loader(candidate);
     } catch (error) {
-      notLoaded.push(`${candidate} (${error instanceof Error ? error.message : String(error)})`);
+      notLoaded.push(`${candidate} (${reasonOf(error)})`);
       continue;
     }
     try {

@@ -4,6 +4,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environmentVariables, homeFolder } from '../environment.ts';
+import { reasonOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 
@@ -95,7 +96,7 @@ export class CompileCache {
     try {
       content = await readFile(file);
     } catch (error) {
-      if (!isMissing(error)) this.#logger?.warn?.(`Kernel cache entry ${file} cannot be read (${describe(error)}).`);
+      if (!isMissing(error)) this.#logger?.warn?.(`Kernel cache entry ${file} cannot be read (${reasonOf(error)}).`);
       return null;
     }
     // A copy, because a code object must start at an aligned address and a Buffer may lie anywhere in a pool.
@@ -114,7 +115,7 @@ export class CompileCache {
       await rename(temporary, file);
     } catch (error) {
       this.#writable = false;
-      this.#logger?.warn?.(`Kernel cache ${folder} cannot be written (${describe(error)}); going on without.`);
+      this.#logger?.warn?.(`Kernel cache ${folder} cannot be written (${reasonOf(error)}); going on without.`);
       await rm(temporary, { force: true }).catch(() => undefined);
     }
   }
@@ -127,8 +128,4 @@ function headerOf(code: Uint8Array): Buffer {
 function isMissing(error: unknown): boolean {
   // By its code: to a test runner's sandbox, errors of node:fs are of another realm and no instances of its Error.
   return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

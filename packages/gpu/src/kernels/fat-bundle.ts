@@ -34,21 +34,41 @@ export function packBundle(objects: ReadonlyMap<string, Uint8Array>): Uint8Array
   return bundle;
 }
 
-/** The code objects of a bundle by architecture. @throws RangeError where the bytes are no bundle */
-export function unpackBundle(bytes: Uint8Array): Map<string, Uint8Array> {
-  const bundle = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bundle.toString('latin1', 0, MAGIC.length) !== MAGIC) {
+/** Where an object lies in a bundle, in bytes. */
+export interface BundleEntry {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/**
+ * The objects of a bundle by architecture.
+ *
+ * @param head the bundle, or as much of its beginning as holds every entry
+ * @throws RangeError where the bytes are no bundle, or too few
+ */
+export function bundleEntries(head: Uint8Array): Map<string, BundleEntry> {
+  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
+  if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) {
     throw new RangeError('This is no offload bundle: it does not start with its magic string.');
   }
-  const objects = new Map<string, Uint8Array>();
+  const entries = new Map<string, BundleEntry>();
   let at = MAGIC.length + 8;
-  for (let left = bundle.readBigUInt64LE(MAGIC.length); left > 0n; left--) {
-    const offset = Number(bundle.readBigUInt64LE(at));
-    const size = Number(bundle.readBigUInt64LE(at + 8));
-    const idLength = Number(bundle.readBigUInt64LE(at + 16));
-    const id = bundle.toString('latin1', at + 24, at + 24 + idLength);
-    at += 24 + idLength;
-    if (id.startsWith(ID_PREFIX)) objects.set(id.slice(ID_PREFIX.length), bundle.subarray(offset, offset + size));
+  for (let left = bytes.readBigUInt64LE(MAGIC.length); left > 0n; left--) {
+    const offset = Number(bytes.readBigUInt64LE(at));
+    const size = Number(bytes.readBigUInt64LE(at + 8));
+    const end = at + 24 + Number(bytes.readBigUInt64LE(at + 16));
+    if (end > bytes.length) throw new RangeError('The list of objects of this offload bundle is cut off.');
+    const id = bytes.toString('latin1', at + 24, end);
+    at = end;
+    if (id.startsWith(ID_PREFIX)) entries.set(id.slice(ID_PREFIX.length), { offset, size });
   }
-  return objects;
+  return entries;
+}
+
+/** The code objects of a bundle by architecture. @throws RangeError where the bytes are no bundle */
+export function unpackBundle(bytes: Uint8Array): Map<string, Uint8Array> {
+  const objects = [...bundleEntries(bytes)].map(
+    ([architecture, { offset, size }]) => [architecture, bytes.subarray(offset, offset + size)] as const,
+  );
+  return new Map(objects);
 }

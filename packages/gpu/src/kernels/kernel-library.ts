@@ -1,6 +1,7 @@
 /** Kernels of one device: found ahead of time, on disk, or compiled now; loaded once each. */
 
-import { KernelCompileError } from '../errors.ts';
+import { GpuLibraryNotFoundError } from '../driver/errors.ts';
+import { DeviceError, KernelCompileError } from '../errors.ts';
 import type { GpuDriver, GpuKernel, GpuModule } from '../driver/gpu-driver.ts';
 import type { Logger } from '../logger.ts';
 import { CompileCache } from './compile-cache.ts';
@@ -17,14 +18,17 @@ export interface KernelUnit {
   readonly defines: Readonly<Record<string, string | number>>;
 }
 
-/** Finds the shipped code object that holds a kernel for an architecture; null where there is none. */
+/**
+ * Finds the shipped code object that holds a kernel for an architecture, the same array each time; null where there is
+ * none.
+ */
 export type PrebuiltLookup = (architecture: string, symbol: string) => Uint8Array | null;
 
 /** How to make a KernelLibrary. */
 export interface KernelLibraryOptions {
   readonly cache?: CompileCache;
-  /** Defaults to hipRTC on AMD and NVRTC on NVIDIA, opened at the first compilation. */
-  readonly compiler?: KernelCompiler;
+  /** The compiler, or what opens it at the first compilation. Defaults to hipRTC on AMD and NVRTC on NVIDIA. */
+  readonly compiler?: KernelCompiler | (() => KernelCompiler);
   /** Code objects that were compiled ahead of time. Defaults to none. */
   readonly prebuilt?: PrebuiltLookup;
   readonly logger?: Logger;
@@ -45,17 +49,23 @@ export class KernelLibrary {
   readonly #driver: GpuDriver;
   readonly #cache: CompileCache;
   readonly #logger: Logger | undefined;
-  readonly #modules = new Map<string, GpuModule>();
+  /** By shipped object, or by the text and macros that were compiled. */
+  readonly #modules = new Map<Uint8Array | string, GpuModule>();
   readonly #prebuilt: PrebuiltLookup;
+  readonly #openCompiler: () => KernelCompiler;
   #compiler: KernelCompiler | undefined;
   #isBundleBroken = false;
+  /** Shipped objects that the device's runtime does not take, and why. */
+  readonly #refused = new Map<Uint8Array, string>();
 
   constructor(driver: GpuDriver, options: KernelLibraryOptions = {}) {
     this.target = targetOf(driver);
     this.#driver = driver;
     this.#logger = options.logger;
     this.#cache = options.cache ?? new CompileCache(options.logger === undefined ? {} : { logger: options.logger });
-    this.#compiler = options.compiler;
+    const { compiler } = options;
+    if (typeof compiler === 'object') this.#compiler = compiler;
+    this.#openCompiler = typeof compiler === 'function' ? compiler : () => this.#openUsualCompiler();
     this.#prebuilt = options.prebuilt ?? (() => null);
   }
 
@@ -66,14 +76,7 @@ export class KernelLibrary {
    * be; DeviceError where it does not load
    */
   async load(unit: KernelUnit, symbol: string): Promise<GpuKernel> {
-    const key = `${unit.name} ${JSON.stringify(unit.defines)}`;
-    let module = this.#modules.get(key);
-    if (module === undefined) {
-      const image = this.#findShipped(symbol) ?? (await this.#compile(unit, symbol));
-      // Another call may have loaded it meanwhile.
-      module = this.#modules.get(key) ?? this.#driver.loadModule(image);
-      this.#modules.set(key, module);
-    }
+    const module = this.#shippedModule(symbol) ?? (await this.#compiledModule(unit, symbol));
     this.#driver.activate();
     return module.kernel(symbol);
   }
@@ -89,6 +92,27 @@ export class KernelLibrary {
     this.#modules.clear();
   }
 
+  /** The module of a shipped object, loaded once for all kernels in it; null where the kernel must be compiled. */
+  #shippedModule(symbol: string): GpuModule | null {
+    const image = this.#findShipped(symbol);
+    if (image === null || this.#refused.has(image)) return null;
+    const loaded = this.#modules.get(image);
+    if (loaded !== undefined) return loaded;
+    try {
+      const module = this.#driver.loadModule(image);
+      this.#modules.set(image, module);
+      return module;
+    } catch (error) {
+      // A runtime may be older than a kind of object, as ROCm before 6.4 is than those for generic processors.
+      if (!(error instanceof DeviceError)) throw error;
+      this.#refused.set(image, error.message);
+      this.#logger?.warn?.(
+        `The kernels compiled ahead of time for ${this.target.architecture} do not load (${error.message}); compiling instead.`,
+      );
+      return null;
+    }
+  }
+
   /** A bundle that cannot be read, as where a bundler left it behind, costs the time to compile and nothing else. */
   #findShipped(symbol: string): Uint8Array | null {
     if (this.#isBundleBroken) return null;
@@ -98,6 +122,45 @@ export class KernelLibrary {
       this.#isBundleBroken = true;
       this.#logger?.warn?.(`The kernels compiled ahead of time cannot be read (${String(error)}); compiling instead.`);
       return null;
+    }
+  }
+
+  async #compiledModule(unit: KernelUnit, symbol: string): Promise<GpuModule> {
+    const key = `${unit.name} ${JSON.stringify(unit.defines)}`;
+    const loaded = this.#modules.get(key);
+    if (loaded !== undefined) return loaded;
+    const image = await this.#compile(unit, symbol);
+    // Another call may have loaded it meanwhile.
+    const module = this.#modules.get(key) ?? this.#driver.loadModule(image);
+    this.#modules.set(key, module);
+    return module;
+  }
+
+  #openUsualCompiler(): KernelCompiler {
+    return this.target.vendor === 'amd' ? openHiprtc(undefined, { beside: this.#driver.info.library }) : openNvrtc();
+  }
+
+  /** @throws GpuLibraryNotFoundError that says of which kernel nothing was shipped either */
+  #compilerFor(symbol: string): KernelCompiler {
+    try {
+      this.#compiler ??= this.#openCompiler();
+      return this.#compiler;
+    } catch (error) {
+      if (!(error instanceof GpuLibraryNotFoundError) || this.target.vendor !== 'amd') throw error;
+      const { architecture } = this.target;
+      const image = this.#findShipped(symbol);
+      const refusal = image === null ? undefined : this.#refused.get(image);
+      const shipped = this.#isBundleBroken
+        ? 'what was compiled ahead of time cannot be read'
+        : refusal === undefined
+          ? 'it is not among those compiled ahead of time'
+          : `the one compiled ahead of time does not load (${refusal})`;
+      throw new GpuLibraryNotFoundError(
+        error.library,
+        error.tried,
+        `install ${error.library} (ROCm 5.2 or newer), or use an architecture and a configuration that is compiled ahead of time, or backend "cpu"`,
+        `No kernel ${symbol} for ${architecture}: ${shipped}, and ${error.library} to compile it could not be loaded`,
+      );
     }
   }
 
@@ -117,11 +180,10 @@ export class KernelLibrary {
 
   async #compile(unit: KernelUnit, symbol: string): Promise<Uint8Array> {
     const { architecture } = this.target;
-    this.#compiler ??=
-      this.target.vendor === 'amd' ? openHiprtc(undefined, { beside: this.#driver.info.library }) : openNvrtc();
-    this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${this.#compiler.version}.`);
+    const compiler = this.#compilerFor(symbol);
+    this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${compiler.version}.`);
     const { name, defines } = unit;
     const request = { source: this.#read(unit), name: `${name}.hip`, architecture, defines };
-    return this.#cache.compile(this.#compiler, request);
+    return this.#cache.compile(compiler, request);
   }
 }

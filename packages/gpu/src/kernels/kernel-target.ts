@@ -1,11 +1,11 @@
 /** What kernels are compiled for. */
 
-import { refuseUnsupported, waveSizeOf } from '../driver/architectures.ts';
+import { isGeneric, refuseUnsupported, waveSizeOf } from '../driver/architectures.ts';
 
 /** A kind of GPU, as a compiler knows it. */
 export interface KernelTarget {
   readonly vendor: 'amd' | 'nvidia';
-  /** Such as `'gfx942'` or `'sm_90'`. */
+  /** Such as `'gfx942'`, `'gfx11-generic'` (one of LLVM's generic processors) or `'sm_90'`. */
   readonly architecture: string;
   /**
    * Settings of an AMD GPU that the code is for, such as `':sramecc+:xnack-'`. Defaults to none: the code runs under any.
@@ -15,6 +15,8 @@ export interface KernelTarget {
   readonly waveSize: 32 | 64;
 }
 
+const AMD_TARGET = /^(gfx(?:[0-9a-f]{3,4}|\d+(?:-\d+)?-generic))((?::(?:sramecc|xnack)[+-])*)$/;
+
 /**
  * Reads a target as AMD's tools (`'gfx90a:sramecc+:xnack-'`) and NVIDIA's (`'sm_90a'`) write it; null where it is neither.
  *
@@ -22,8 +24,8 @@ export interface KernelTarget {
  */
 export function parseKernelTarget(text: string): KernelTarget | null {
   if (/^sm_[0-9]{2,3}[af]?$/.test(text)) return { vendor: 'nvidia', architecture: text, waveSize: 32 };
-  const [, architecture = '', suffix = ''] = /^(gfx[0-9a-f]{3,4})((?::(?:sramecc|xnack)[+-])*)$/.exec(text) ?? [];
-  if (architecture === '') return null;
+  const [, architecture = '', suffix = ''] = AMD_TARGET.exec(text) ?? [];
+  if (architecture === '' || (architecture.endsWith('generic') && !isGeneric(architecture))) return null;
   refuseUnsupported(architecture);
   const target = { vendor: 'amd', architecture, waveSize: waveSizeOf(architecture) } as const;
   if (suffix === '') return target;

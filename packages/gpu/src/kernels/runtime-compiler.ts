@@ -1,6 +1,7 @@
 /** hipRTC and NVRTC, which differ in names, in the option for the architecture, and in how they refuse one. */
 
 import { KernelCompileError } from '../errors.ts';
+import { withoutFeatures } from '../driver/architectures.ts';
 import { DriverTooOldError, GpuLibraryNotFoundError, UnknownArchitectureError } from '../driver/errors.ts';
 import type { CompileRequest, KernelCompiler } from './kernel-compiler.ts';
 import { rocmCandidates, type SearchedMachine, thisMachine } from '../driver/library-search.ts';
@@ -80,8 +81,7 @@ function hiprtcIn(library: SharedLibrary, loader: LibraryLoader, machine: Search
     // asked first.
     refuseUnknown(architecture) {
       known ??= listKnownArchitectures(loader, { beside: library.path, machine });
-      // 'gfx90a:sramecc+:xnack-' is gfx90a with settings.
-      if (known !== null && !known.includes(architecture.split(':')[0] ?? '')) {
+      if (known !== null && !known.includes(withoutFeatures(architecture))) {
         throw new UnknownArchitectureError(architecture, `hipRTC (${library.path})`, known);
       }
     },

@@ -83,25 +83,33 @@ export function parseKernelNotes(text: string): KernelResources[] {
 }
 
 /**
- * A kernel's instructions in the output of `llvm-objdump -d`, up to its end; the padding after it is left out.
- * Empty where the object has no such kernel.
+ * Every kernel's instructions in the output of `llvm-objdump -d`, by symbol, up to the kernel's end; the padding after it
+ * is left out.
  */
-export function parseDisassembly(text: string, symbol: string): Instruction[] {
-  const instructions: Instruction[] = [];
-  let isInside = false;
+export function parseListing(text: string): Map<string, readonly Instruction[]> {
+  const kernels = new Map<string, Instruction[]>();
+  let current: Instruction[] = [];
   for (const line of text.split('\n')) {
-    const label = /^[0-9a-f]+ <(.+)>:$/.exec(line);
-    if (label !== null) {
+    const label = /^[0-9a-f]+ <(.+)>:$/.exec(line)?.[1];
+    if (label !== undefined) {
       // Labels inside a kernel are named L0, L1, ...
-      if (!/^L\d+$/.test(label[1] ?? '')) isInside = label[1] === symbol;
+      if (/^L\d+$/.test(label)) continue;
+      current = [];
+      kernels.set(label, current);
       continue;
     }
     const instruction = /^\t([a-z]\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
-    if (!isInside || instruction === null) continue;
-    instructions.push({ mnemonic: instruction[1] ?? '', operands: instruction[2] ?? '' });
+    if (instruction !== null) current.push({ mnemonic: instruction[1] ?? '', operands: instruction[2] ?? '' });
   }
-  const end = instructions.findLastIndex(({ mnemonic }) => mnemonic === 's_endpgm');
-  return instructions.slice(0, end + 1);
+  for (const instructions of kernels.values()) {
+    instructions.length = instructions.findLastIndex(({ mnemonic }) => mnemonic === 's_endpgm') + 1;
+  }
+  return kernels;
+}
+
+/** One kernel's instructions of those that `parseListing` reads. Empty where the object has no such kernel. */
+export function parseDisassembly(text: string, symbol: string): readonly Instruction[] {
+  return parseListing(text).get(symbol) ?? [];
 }
 
 /** Counts instructions by kind. */

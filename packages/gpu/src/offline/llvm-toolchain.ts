@@ -1,9 +1,11 @@
 /** Offline compilation for AMD GPUs with LLVM's own tools: no ROCm, no GPU and no header is needed. */
 
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { KernelCompileError } from '../errors.ts';
 import { parseKernelNotes } from './disassembly.ts';
 import type { KernelResources } from './disassembly.ts';
@@ -21,7 +23,6 @@ const COMPILE_OPTIONS = [
   '-nogpulib',
   '-O3',
   '-std=c++17',
-  '-mcode-object-version=5',
   '-fuse-cuid=none',
 ] as const;
 
@@ -31,9 +32,13 @@ export interface OfflineRequest {
   readonly source: string;
   /** Macros, passed as -Dname=value. */
   readonly defines?: Readonly<Record<string, string | number>>;
-  /** Such as `'gfx942'`. */
+  /** Such as `'gfx942'`, or one of LLVM's generic processors, such as `'gfx11-generic'`. */
   readonly architecture: string;
 }
+
+const COMPILER = `clang++-${LLVM_VERSION}`;
+const STRIP = `llvm-strip-${LLVM_VERSION}`;
+const [INPUT, OUTPUT] = ['kernel.hip', 'kernel.hsaco'];
 
 /** The installed clang's version line, or null where clang, lld or the binary tools of LLVM_VERSION are missing. */
 export function findLlvm(): string | null {
@@ -49,29 +54,66 @@ export function findLlvm(): string | null {
   }
 }
 
+function compilerArguments({ defines = {}, architecture }: OfflineRequest): string[] {
+  const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
+  // ROCm before 6.4 knows neither version 6 nor generic processors.
+  const version = `-mcode-object-version=${/-generic(?::|$)/.test(architecture) ? 6 : 5}`;
+  return [...COMPILE_OPTIONS, version, `--offload-arch=${architecture}`, ...macros, '-o', OUTPUT, INPUT];
+}
+
+function compileError(architecture: string, error: unknown): KernelCompileError {
+  const log = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr) : String(error);
+  const message = `${COMPILER} could not compile for ${architecture} · ${log.slice(0, 500)} · see the log`;
+  return new KernelCompileError(architecture, log, message, { cause: error });
+}
+
 /**
  * Compiles to a stripped code object.
  *
  * @throws KernelCompileError with the compiler's words
  */
-export function compileOffline({ source, defines = {}, architecture }: OfflineRequest): Uint8Array {
+export function compileOffline(request: OfflineRequest): Uint8Array {
   return inTemporaryFolder((folder) => {
-    const input = path.join(folder, 'kernel.hip');
-    const output = path.join(folder, 'kernel.hsaco');
-    writeFileSync(input, source);
-    const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
-    const options = [...COMPILE_OPTIONS, `--offload-arch=${architecture}`, ...macros, '-o', output, input];
+    writeFileSync(path.join(folder, INPUT), request.source);
     try {
-      execFileSync(`clang++-${LLVM_VERSION}`, options, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-      execFileSync(`llvm-strip-${LLVM_VERSION}`, [output], { stdio: ['ignore', 'ignore', 'pipe'] });
+      execFileSync(COMPILER, compilerArguments(request), { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+      execFileSync(STRIP, [OUTPUT], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     } catch (error) {
-      const log =
-        typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr) : String(error);
-      const message = `clang++-${LLVM_VERSION} could not compile for ${architecture} · ${log.slice(0, 500)} · see the log`;
-      throw new KernelCompileError(architecture, log, message, { cause: error });
+      throw compileError(request.architecture, error);
     }
-    return readFileSync(output);
+    return readFileSync(path.join(folder, OUTPUT));
   });
+}
+
+/**
+ * Compiles several to stripped code objects, in the order given, as many at a time as the process has cores.
+ *
+ * @throws KernelCompileError with the compiler's words
+ */
+export async function compileAllOffline(requests: readonly OfflineRequest[]): Promise<readonly Uint8Array[]> {
+  const objects: Uint8Array[] = [];
+  const waiting = requests.entries();
+  const work = async (): Promise<void> => {
+    for (const [index, request] of waiting) objects[index] = await compileInFolder(request);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  return objects;
+}
+
+const execute = promisify(execFile);
+
+async function compileInFolder(request: OfflineRequest): Promise<Uint8Array> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'kernel-'));
+  try {
+    await writeFile(path.join(folder, INPUT), request.source);
+    await execute(COMPILER, compilerArguments(request), { cwd: folder });
+    await execute(STRIP, [OUTPUT], { cwd: folder });
+    return await readFile(path.join(folder, OUTPUT));
+  } catch (error) {
+    throw compileError(request.architecture, error);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** The resources of each kernel in a code object. */

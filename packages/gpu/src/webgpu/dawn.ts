@@ -1,6 +1,6 @@
 /** Opens WebGPU in Node: the optional package `webgpu`, which is Dawn. */
 
-import { BackendUnavailableError } from '../errors.ts';
+import { BackendUnavailableError, reasonOf } from '../errors.ts';
 import { noAdapter, onlySoftware } from './adapters.ts';
 import { loadSwiftShader } from './swiftshader.ts';
 import type { probeVulkan } from './vulkan-probe.ts';
@@ -50,7 +50,7 @@ async function vulkanDevices(): Promise<ReturnType<typeof probeVulkan>> {
   try {
     return (await import('./vulkan-probe.ts')).probeVulkan();
   } catch (cause) {
-    throw noAdapter('adapter', `Vulkan could not be asked: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw noAdapter('adapter', `Vulkan could not be asked: ${reasonOf(cause)}`);
   }
 }
 
@@ -59,7 +59,7 @@ async function importDawn(): Promise<(options: string[]) => GPU> {
     const { create } = await import('webgpu');
     return create;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new BackendUnavailableError(
       'webgpu',
       `The package "webgpu" did not load: ${reason}. Install it (npm install webgpu), or use backend "cpu".`,

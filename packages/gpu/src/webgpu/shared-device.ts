@@ -1,7 +1,7 @@
 /// <reference types="@webgpu/types" preserve="true" />
 /** A WebGPU device as programs share it: who uses it, what it can do, and whether it is still there. */
 
-import { BackendUnavailableError } from '../errors.ts';
+import { BackendUnavailableError, reasonOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { adapterName, isSoftwareAdapter, noAdapter, onlySoftware } from './adapters.ts';
 import { WebGpuDeviceLostError } from './errors.ts';
@@ -128,7 +128,7 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
       software ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' },
     );
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new BackendUnavailableError(
       'webgpu',
       `WebGPU could not look for adapters · found ${reason} · update the GPU driver, or use backend "cpu"`,
@@ -148,7 +148,7 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
     });
     return new SharedDevice(gpuDevice, true, logger);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new BackendUnavailableError(
       'webgpu',
       `The WebGPU adapter ${adapterName(adapter.info)} gave no device: ${reason}. Close other programs on the GPU, or use backend "cpu".`,

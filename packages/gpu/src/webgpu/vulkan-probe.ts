@@ -3,6 +3,7 @@
  * program that only wants to know whether there is a GPU should not.
  */
 
+import { reasonOf } from '../errors.ts';
 import { NativeMemory, textAt } from '../driver/native-memory.ts';
 import { type LibraryLoader, loadSharedLibrary } from '../driver/shared-library.ts';
 
@@ -38,7 +39,7 @@ export function probeVulkan(loader: LibraryLoader = loadSharedLibrary): VulkanPr
   try {
     library = loader(VULKAN_LOADER);
   } catch (error) {
-    return missing(`${VULKAN_LOADER}: ${error instanceof Error ? error.message : String(error)}`);
+    return missing(`${VULKAN_LOADER}: ${reasonOf(error)}`);
   }
   const createInstance = library.find('vkCreateInstance', 'int', ['void *', 'void *', 'void *']);
   const listDevices = library.find('vkEnumeratePhysicalDevices', 'int', ['void *', 'void *', 'void *']);

@@ -107,6 +107,7 @@ describe('the GPU that is opened', () => {
     ['hip:1', 'amd:1'],
     ['CUDA:0', 'nvidia:0'],
     ['gfx90a', 'amd:2'],
+    ['gfx90a:sramecc+:xnack-', 'amd:2'],
     ['sm_90', 'nvidia:0'],
     ['rx 7900', 'amd:1'],
     ['radeon', 'amd:1'],
@@ -129,7 +130,19 @@ describe('the GPU that is opened', () => {
     assert.equal(deviceId(driver.info), 'nvidia:0');
   });
 
-  for (const choice of [4, -1, 1.5, Number.NaN, 'amd:3', 'nvidia:1', 'intel:0', 'gfx1201', 'MI300', ' ']) {
+  for (const choice of [
+    4,
+    -1,
+    1.5,
+    Number.NaN,
+    'amd:3',
+    'nvidia:1',
+    'intel:0',
+    'gfx1201',
+    'gfx90a:fast',
+    'MI300',
+    ' ',
+  ]) {
     it(`is not one that is not there: ${JSON.stringify(choice)}`, () => {
       assert.throws(
         () => opened(machine, choice, { ROCR_VISIBLE_DEVICES: '0,1,2' }),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { packBundle, unpackBundle } from '../../src/kernels/fat-bundle.ts';
+import { bundleEntries, packBundle, unpackBundle } from '../../src/kernels/fat-bundle.ts';
 
 describe('an offload bundle', () => {
   it('gives back what was packed', () => {
@@ -12,6 +12,14 @@ describe('an offload bundle', () => {
     for (const [architecture, object] of objects) {
       assert.deepEqual(new Uint8Array(unpacked.get(architecture) ?? []), object);
     }
+  });
+
+  it('tells where its objects lie by its beginning alone', () => {
+    const bundle = packBundle(new Map([['gfx11-generic', Uint8Array.of(1, 2, 3)]]));
+    const entries = bundleEntries(bundle.subarray(0, 200));
+    const { offset, size } = entries.get('gfx11-generic') ?? assert.fail();
+    assert.deepEqual(new Uint8Array(bundle.subarray(offset, offset + size)), Uint8Array.of(1, 2, 3));
+    for (const bytes of [40, 80, 100]) assert.throws(() => bundleEntries(bundle.subarray(0, bytes)), RangeError);
   });
 
   it('must start with its magic string', () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { viewOf } from '../../src/driver/native-memory.ts';
+import { GpuLibraryNotFoundError } from '../../src/driver/errors.ts';
 import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
 import { CompileCache } from '../../src/kernels/compile-cache.ts';
 import { packBundle } from '../../src/kernels/fat-bundle.ts';
@@ -114,6 +115,85 @@ describe('KernelLibrary', () => {
     );
     await library.load({ ...unit, defines: { WIDTH: 8 } }, 'scale_8');
     assert.deepEqual(asked, ['source']);
+  });
+
+  it('loads an object once for all kernels in it', async () => {
+    const object = Uint8Array.of(1, 2, 3, 4);
+    const { library, count } = open(() => object);
+    await library.load(UNIT, 'scale_4');
+    await library.load({ ...UNIT, defines: { WIDTH: 8 } }, 'scale_8');
+    assert.equal(count('moduleLoad'), 1);
+    library.dispose();
+    assert.equal(count('moduleUnload'), 1);
+  });
+
+  it("takes an object for a generic processor where there is none for the GPU's own, whatever its settings", async () => {
+    const symbols = [{ symbol: 'scale_4' }, { symbol: 'scale_8' }];
+    const architectures = [
+      { architecture: 'gfx1100', kernels: symbols.slice(0, 1) },
+      { architecture: 'gfx11-generic', kernels: symbols },
+      { architecture: 'gfx90a', kernels: symbols },
+    ];
+    await writeFile(
+      path.join(folder, 'manifest.json'),
+      JSON.stringify({ bundle: { file: 'all.hipfb' }, architectures }),
+    );
+    const objects = new Map(architectures.map(({ architecture }, i) => [architecture, Uint8Array.of(i)]));
+    await writeFile(path.join(folder, 'all.hipfb'), packBundle(objects));
+    const lookup = prebuiltLookup(pathToFileURL(`${folder}/`));
+    const found = (architecture: string, symbol: string) => lookup(architecture, symbol)?.[0];
+    assert.deepEqual(
+      [found('gfx1100', 'scale_4'), found('gfx1100', 'scale_8'), found('gfx1153', 'scale_4')],
+      [0, 1, 1],
+    );
+    assert.deepEqual([found('gfx90a:sramecc+:xnack-', 'scale_8'), found('gfx1201', 'scale_4')], [2, undefined]);
+    assert.equal(lookup('gfx1103', 'scale_4'), lookup('gfx1153', 'scale_8'), 'the same array each time');
+  });
+
+  it('compiles what the runtime does not load, and asks it once', async () => {
+    const object = Uint8Array.of(1, 2, 3, 4);
+    const warnings: string[] = [];
+    let status = 209;
+    const { runtime, log } = paperRuntime({ moduleLoad: () => status });
+    const library = new KernelLibrary(new NativeGpuDriver(runtime), {
+      cache: new CompileCache({ folder: path.join(folder, 'cache') }),
+      compiler: () => {
+        status = 0;
+        return compiler;
+      },
+      logger: { warn: (message) => void warnings.push(message) },
+      prebuilt: () => object,
+    });
+    await library.load(UNIT, 'scale_4');
+    await library.load({ ...UNIT, source: () => 'another text', defines: { WIDTH: 8 } }, 'scale_8');
+    assert.deepEqual([compiled.length, warnings.length], [2, 1]);
+    assert.match(warnings[0] ?? '', /for gfx942 do not load \(.*paperError209.*\); compiling instead/);
+    const images = log.filter(({ call }) => call === 'moduleLoad').map(({ args }) => args[1] as bigint);
+    assert.deepEqual(
+      images.map((image) => new Uint8Array(viewOf(image, 1))[0]),
+      [1, 7, 7],
+    );
+    library.dispose();
+  });
+
+  it('says of a kernel that is not shipped what there is to compile it with: nothing', async () => {
+    const { runtime } = paperRuntime();
+    const library = new KernelLibrary(new NativeGpuDriver(runtime), {
+      cache: new CompileCache({ folder: path.join(folder, 'cache') }),
+      compiler: () => {
+        throw new GpuLibraryNotFoundError('hipRTC', ['libhiprtc.so (no such file)'], 'install it');
+      },
+    });
+    await assert.rejects(library.load(UNIT, 'scale_4'), (error) => {
+      assert.ok(error instanceof GpuLibraryNotFoundError);
+      assert.equal(error.library, 'hipRTC');
+      assert.match(
+        error.message,
+        /^No kernel scale_4 for gfx942: it is not among those compiled ahead of time, and hipRTC/,
+      );
+      assert.match(error.message, /tried libhiprtc\.so \(no such file\) · install hipRTC/);
+      return true;
+    });
   });
 
   it('gives launches that take their arguments by name', async () => {

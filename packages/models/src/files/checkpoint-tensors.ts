@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { FileNotReadableError, InvalidShardIndexError, MissingShardError } from '../errors.ts';
+import { join } from 'node:path';
+import { FileNotReadableError, InvalidShardIndexError, MissingShardError, ModelsError } from '../errors.ts';
 import { isJsonObject } from './json-text.ts';
 import { readJsonFile } from './json-file.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './safetensors.ts';
@@ -17,24 +17,23 @@ export interface CheckpointTensors extends Disposable {
 
 const INDEX_FILE = 'model.safetensors.index.json';
 const SINGLE_FILE = 'model.safetensors';
+/** Weights in formats that are not read. */
+const OTHER_WEIGHTS = /\.(?:gguf|bin|pt|pth|ckpt|onnx|h5|msgpack)$/;
 
 /**
- * Opens the safetensors files of a folder: the shards that model.safetensors.index.json names, or model.safetensors, or
- * else every .safetensors file there is.
+ * Opens the safetensors files of a folder, in the order in which transformers looks for them: model.safetensors, or the
+ * shards that model.safetensors.index.json names, or else every .safetensors file there is.
+ *
+ * An index is a list of files: which tensors there are, and where, is what the files themselves say. It may be older than
+ * they are, from before a model was merged, converted or saved in another number of files.
  *
  * @throws FileNotReadableError, MissingShardError, InvalidShardIndexError and the errors of openSafetensors
  */
 export function openCheckpointTensors(folder: string, options: SafetensorsOptions = {}): CheckpointTensors {
-  const indexPath = join(folder, INDEX_FILE);
-  const index = existsSync(indexPath) ? readShardIndex(indexPath) : null;
-  const names = index === null ? findFiles(folder) : [...new Set(index.values())].sort();
   const files: SafetensorsFile[] = [];
   try {
-    for (const name of names) {
-      files.push(index === null ? openSafetensors(join(folder, name), options) : openShard(folder, name, options));
-    }
+    for (const name of findFiles(folder)) files.push(openShard(folder, name, options));
     const tensors = collect(files, folder);
-    if (index !== null) checkIndex(index, files, indexPath);
     const dispose = (): void => {
       for (const file of files) file.dispose();
     };
@@ -51,16 +50,36 @@ export function openCheckpointTensors(folder: string, options: SafetensorsOption
 }
 
 function findFiles(folder: string): string[] {
-  if (existsSync(join(folder, SINGLE_FILE))) return [SINGLE_FILE];
+  const indexPath = join(folder, INDEX_FILE);
+  if (existsSync(join(folder, SINGLE_FILE))) return filesBesideSingle(indexPath);
+  if (existsSync(indexPath)) return readShardIndex(indexPath);
   const advice = 'point to a folder with config.json and safetensors weights in it';
-  let names: string[];
+  let all: string[];
   try {
-    names = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));
+    all = readdirSync(folder);
   } catch (cause) {
     throw new FileNotReadableError(folder, advice, cause);
   }
-  if (names.length === 0) throw new FileNotReadableError(join(folder, SINGLE_FILE), advice);
-  return names.sort();
+  const names = all.filter((name) => name.endsWith('.safetensors'));
+  if (names.length > 0) return names.sort();
+  const other = all.find((name) => OTHER_WEIGHTS.test(name));
+  throw new FileNotReadableError(
+    join(folder, SINGLE_FILE),
+    other === undefined ? advice : `take the model's safetensors files: weights as in ${other} are not read`,
+  );
+}
+
+/** model.safetensors has everything, unless an index counts it among several shards. */
+function filesBesideSingle(indexPath: string): string[] {
+  if (!existsSync(indexPath)) return [SINGLE_FILE];
+  try {
+    const shards = readShardIndex(indexPath);
+    return shards.includes(SINGLE_FILE) ? shards : [SINGLE_FILE];
+  } catch (error) {
+    if (!(error instanceof ModelsError)) throw error;
+    // Nobody needs the index here.
+    return [SINGLE_FILE];
+  }
 }
 
 function openShard(folder: string, name: string, options: SafetensorsOptions): SafetensorsFile {
@@ -69,21 +88,21 @@ function openShard(folder: string, name: string, options: SafetensorsOptions): S
   return openSafetensors(path, options);
 }
 
-/** The file of each tensor. */
-function readShardIndex(path: string): ReadonlyMap<string, string> {
+/** The names of the files that an index lists, each once. */
+function readShardIndex(path: string): string[] {
   const json = readJsonFile(path);
   const weightMap = isJsonObject(json) ? json['weight_map'] : undefined;
   if (!isJsonObject(weightMap)) throw new InvalidShardIndexError(path, 'weight_map is no object');
-  const files = new Map<string, string>();
+  const files = new Set<string>();
   for (const [tensor, file] of Object.entries(weightMap)) {
     // A name with a path in it could reach out of the folder.
     if (typeof file !== 'string' || !/^[^/\\\0]+\.safetensors$/.test(file)) {
       throw new InvalidShardIndexError(path, `tensor ${tensor} is said to be in ${JSON.stringify(file)}`);
     }
-    files.set(tensor, file);
+    files.add(file);
   }
   if (files.size === 0) throw new InvalidShardIndexError(path, 'weight_map is empty');
-  return files;
+  return [...files].sort();
 }
 
 function collect(files: readonly SafetensorsFile[], folder: string): ReadonlyMap<string, Tensor> {
@@ -95,20 +114,4 @@ function collect(files: readonly SafetensorsFile[], folder: string): ReadonlyMap
     }
   }
   return tensors;
-}
-
-function checkIndex(index: ReadonlyMap<string, string>, files: readonly SafetensorsFile[], path: string): void {
-  const found = new Map(files.flatMap((file) => [...file.tensors.keys()].map((name) => [name, basename(file.path)])));
-  for (const [tensor, file] of index) {
-    if (found.get(tensor) !== file) {
-      const where = found.get(tensor);
-      throw new InvalidShardIndexError(
-        path,
-        `tensor ${tensor} is not in ${file}${where === undefined ? '' : ` but in ${where}`}`,
-      );
-    }
-  }
-  for (const [tensor, file] of found) {
-    if (!index.has(tensor)) throw new InvalidShardIndexError(path, `tensor ${tensor} of ${file} is not listed`);
-  }
 }

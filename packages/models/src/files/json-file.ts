@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
-import { FileNotReadableError } from '../errors.ts';
+import { FileNotReadableError, InvalidJsonError } from '../errors.ts';
+import { HEAD_BYTES, refuseForeignFile } from './foreign-file.ts';
 import { parseJsonBytes } from './json-text.ts';
 
 /** The largest JSON file that is read, in bytes: several times the tokenizer.json of gpt-oss-120b. */
@@ -8,10 +9,16 @@ const MAX_JSON_BYTES = 256 * 1024 * 1024;
 /**
  * Reads a JSON file of a checkpoint.
  *
- * @throws FileNotReadableError, InvalidJsonError or DuplicateJsonKeyError
+ * @throws FileNotReadableError, ForeignFileError, InvalidJsonError or DuplicateJsonKeyError
  */
 export function readJsonFile(path: string): unknown {
-  return parseJsonBytes(readFileBytes(path), path);
+  const bytes = readFileBytes(path);
+  try {
+    return parseJsonBytes(bytes, path);
+  } catch (error) {
+    if (error instanceof InvalidJsonError) refuseForeignFile(bytes.subarray(0, HEAD_BYTES), path, 'JSON');
+    throw error;
+  }
 }
 
 /** Reads a small file of a checkpoint. Throws FileNotReadableError, for one of more than 256 MiB as well. */

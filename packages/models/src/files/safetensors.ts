@@ -3,11 +3,12 @@
  * after the other without holes. See https://github.com/huggingface/safetensors#format.
  */
 
-import { InvalidSafetensorsError, DisposedError } from '../errors.ts';
+import { DisposedError, InvalidSafetensorsError, ModelsError } from '../errors.ts';
+import { HEAD_BYTES, refuseForeignFile } from './foreign-file.ts';
 import { isJsonObject, parseJsonText } from './json-text.ts';
 import { RegionFile } from './region-file.ts';
 import type { MapRegion } from './memory-map.ts';
-import { DTYPE_BYTES, type Tensor, type TensorDtype } from '../tensors/tensor.ts';
+import { DTYPE_BITS, type Tensor, type TensorDtype } from '../tensors/tensor.ts';
 
 /** The longest header that the format's reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -52,12 +53,12 @@ export interface SafetensorsOptions {
 /**
  * Opens one safetensors file. Only the header is read; a tensor's bytes are mapped when they are first asked for.
  *
- * @throws FileNotReadableError, InvalidSafetensorsError, InvalidJsonError or DuplicateJsonKeyError
+ * @throws FileNotReadableError, ForeignFileError, InvalidSafetensorsError, InvalidJsonError or DuplicateJsonKeyError
  */
 export function openSafetensors(path: string, options: SafetensorsOptions = {}): SafetensorsFile {
   const file = options.map === undefined ? new RegionFile(path) : new RegionFile(path, options.map);
   try {
-    const { entries, metadata, dataStart } = readHeader(file);
+    const { entries, metadata, dataStart } = readOwnHeader(file);
     const tensors = new Map<string, FileTensor>();
     for (const entry of entries) tensors.set(entry.name, new FileTensor(file, dataStart, entry));
     const dispose = (): void => {
@@ -112,6 +113,17 @@ class FileTensor implements Tensor {
   release(): void {
     this.#released = true;
     this.#bytes = null;
+  }
+}
+
+/** Reads the header. Where there is none, and the file is something else, the error says what. */
+function readOwnHeader(file: RegionFile): SafetensorsHeader {
+  try {
+    return readHeader(file);
+  } catch (error) {
+    if (!(error instanceof ModelsError)) throw error;
+    refuseForeignFile(file.read(0, Math.min(HEAD_BYTES, file.size)), file.path, 'a safetensors file');
+    throw error;
   }
 }
 
@@ -179,7 +191,8 @@ export function parseSafetensorsHeader(header: Uint8Array, fileSize: number, pat
 
 function parseMetadata(value: unknown, path: string): ReadonlyMap<string, string> {
   const metadata = new Map<string, string>();
-  if (value === undefined) return metadata;
+  // The format's reference implementation reads null as none.
+  if (value === undefined || value === null) return metadata;
   if (!isJsonObject(value)) throw new InvalidSafetensorsError(path, 'metadata', '__metadata__ is no object');
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') {
@@ -194,7 +207,7 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
   if (!isJsonObject(value)) throw new InvalidSafetensorsError(path, 'tensor-entry', 'its entry is no object', name);
   const { dtype, shape, data_offsets: offsets } = value;
   if (!isTensorDtype(dtype)) {
-    const known = Object.keys(DTYPE_BYTES).join(', ');
+    const known = Object.keys(DTYPE_BITS).join(', ');
     const found = typeof dtype === 'string' ? dtype.slice(0, 40) : typeof dtype;
     throw new InvalidSafetensorsError(path, 'dtype', `its dtype is ${found}, known are ${known}`, name);
   }
@@ -206,20 +219,24 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
     throw new InvalidSafetensorsError(path, 'offsets', 'its data_offsets are no pair of ascending whole numbers', name);
   }
   // BigInt, because the product of a lying shape may pass 2^53 and wrap round to something plausible.
-  const bytes = shape.reduce((product, size) => product * BigInt(size), BigInt(DTYPE_BYTES[dtype]));
-  if (bytes !== BigInt(end - begin)) {
+  const bits = shape.reduce((product, size) => product * BigInt(size), BigInt(DTYPE_BITS[dtype]));
+  if (bits !== 8n * BigInt(end - begin)) {
     throw new InvalidSafetensorsError(
       path,
       'size-mismatch',
-      `its shape [${shape.join(', ')}] of ${dtype} takes ${bytes} bytes, its data_offsets give it ${end - begin}`,
+      `its shape [${shape.join(', ')}] of ${dtype} takes ${describeBits(bits)}, its data_offsets give it ${end - begin}`,
       name,
     );
   }
   return { name, dtype, shape, begin, end };
 }
 
+function describeBits(bits: bigint): string {
+  return bits % 8n === 0n ? `${bits / 8n} bytes` : `${bits} bits`;
+}
+
 function isTensorDtype(value: unknown): value is TensorDtype {
-  return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value);
+  return typeof value === 'string' && Object.hasOwn(DTYPE_BITS, value);
 }
 
 function isSizeList(value: unknown): value is number[] {

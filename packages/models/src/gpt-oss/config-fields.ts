@@ -49,8 +49,8 @@ export class ConfigFields {
   }
 
   /** A finite number, 0 or above. */
-  notNegative(name: string): number {
-    const value = this.raw(name);
+  notNegative(name: string, fallback?: number): number {
+    const value = this.raw(name) ?? fallback;
     if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
     return this.fail(name, 'a finite number, 0 or above');
   }
@@ -60,14 +60,16 @@ export class ConfigFields {
     return typeof value === 'boolean' ? value : this.fail(name, 'true or false');
   }
 
-  /** One token id or several, each below `vocabularySize`. Empty where the field is absent. */
+  /**
+   * One token id or several; empty where the field is absent. Numbers that no token has are left out: nothing comes of
+   * them, and -1 is what some tools write for none.
+   */
   tokenIds(name: string, vocabularySize: number): readonly number[] {
     const value = this.raw(name) ?? [];
     const ids: unknown[] = Array.isArray(value) ? value : [value];
-    return ids.map((id) => {
-      if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabularySize) return id;
-      return this.fail(name, `one or several whole numbers from 0 to ${vocabularySize - 1}`);
-    });
+    return ids
+      .map((id) => (Number.isInteger(id) ? Number(id) : this.fail(name, 'one or several whole numbers')))
+      .filter((id) => id >= 0 && id < vocabularySize);
   }
 
   /** The object under a field, or null where the field is absent. */
@@ -78,14 +80,10 @@ export class ConfigFields {
     return new ConfigFields(value, this.#path, `${this.#prefix}${name}.`);
   }
 
-  /** Refuses a value other than `only` where the field is present. */
-  require(name: string, only: string | boolean | number): void {
+  /** Refuses a value other than `only`, or another name for the same, where the field is present. */
+  require(name: string, only: string | boolean | number, ...sameAs: readonly string[]): void {
     const value = this.raw(name);
-    if (value !== undefined && value !== only) this.fail(name, `${JSON.stringify(only)}, the only one supported`);
-  }
-
-  /** Refuses fields that would change the computation in a way that is not supported. */
-  forbid(...names: readonly string[]): void {
-    for (const name of names) if (this.has(name)) this.fail(name, 'no such field, because it is not supported');
+    const isOnly = value === undefined || value === only || (typeof value === 'string' && sameAs.includes(value));
+    if (!isOnly) this.fail(name, `${JSON.stringify(only)}, the only one supported`);
   }
 }

@@ -5,6 +5,9 @@ import { ConfigFields } from './config-fields.ts';
 /** Layers each take a table entry: a config that claims more than any model has must not exhaust memory. */
 const MAX_LAYERS = 4096;
 
+/** A number that a tool wrote with fewer digits is the same number. */
+const ATTENTION_FACTOR_TOLERANCE = 1e-5;
+
 /** The configuration of a GPT-OSS model, read from either published layout. */
 export interface GptOssConfig {
   readonly vocabularySize: number;
@@ -36,7 +39,7 @@ export interface GptOssConfig {
   /** The longest sequence, in tokens. */
   readonly contextLength: number;
   readonly tieWordEmbeddings: boolean;
-  /** How the expert weights are stored. */
+  /** How the expert weights are stored: as MXFP4, or as floats (bf16, or f16 or f32 where the file has them so). */
   readonly expertFormat: 'mxfp4' | 'bf16';
 }
 
@@ -80,17 +83,21 @@ function detectLayout(fields: ConfigFields, path: string): GptOssLayout {
   if (modelType !== undefined && modelType !== 'gpt_oss') {
     throw new UnsupportedArchitectureError(path, `model_type ${JSON.stringify(modelType)}`);
   }
-  if (architectures !== undefined && !(Array.isArray(architectures) && architectures.includes('GptOssForCausalLM'))) {
+  // A configuration that was saved without its model names none.
+  const named = Array.isArray(architectures) && architectures.length === 0 ? undefined : architectures;
+  if (named !== undefined && !(Array.isArray(named) && named.includes('GptOssForCausalLM'))) {
     throw new UnsupportedArchitectureError(path, `architectures ${JSON.stringify(architectures)}`);
   }
   return 'huggingface';
 }
 
 function parseHuggingFace(fields: ConfigFields): GptOssConfig {
-  fields.require('hidden_act', 'silu');
+  // transformers has two names for SiLU.
+  fields.require('hidden_act', 'silu', 'swish');
   fields.require('attention_bias', true);
   const layers = fields.size('num_hidden_layers', undefined, 1, MAX_LAYERS);
   const contextLength = fields.size('max_position_embeddings', 131072);
+  const layerTypes = parseLayerTypes(fields, layers);
   return {
     vocabularySize: fields.size('vocab_size'),
     hiddenSize: fields.size('hidden_size'),
@@ -101,8 +108,9 @@ function parseHuggingFace(fields: ConfigFields): GptOssConfig {
     attentionHeads: fields.size('num_attention_heads'),
     keyValueHeads: fields.size('num_key_value_heads'),
     headDim: fields.size('head_dim', 64),
-    slidingWindow: fields.size('sliding_window'),
-    layerTypes: parseLayerTypes(fields, layers),
+    // Where no layer slides there is no window to tell.
+    slidingWindow: layerTypes.includes('sliding') ? fields.size('sliding_window') : contextLength,
+    layerTypes,
     swigluLimit: fields.positive('swiglu_limit', 7),
     rmsNormEpsilon: fields.positive('rms_norm_eps', 1e-5),
     rope: parseHuggingFaceRope(fields, contextLength),
@@ -134,16 +142,14 @@ function parseHuggingFaceRope(fields: ConfigFields, contextLength: number): GptO
   // transformers 5 writes `rope_parameters`, with rope_theta among them, where version 4 wrote `rope_scaling`.
   const scaling = fields.object('rope_parameters') ?? fields.object('rope_scaling');
   const theta = scaling?.has('rope_theta') ? scaling.positive('rope_theta') : fields.positive('rope_theta', 150_000);
-  if (scaling === null) return { theta, yarn: null };
-  const typeField = scaling.has('rope_type') ? 'rope_type' : 'type';
-  const type = scaling.raw(typeField);
-  if (type === 'default') return { theta, yarn: null };
-  if (type !== 'yarn') return scaling.fail(typeField, '"yarn" or "default"');
-  scaling.forbid('attention_factor', 'mscale', 'mscale_all_dim');
+  for (const object of [fields, scaling]) object?.require('partial_rotary_factor', 1);
+  if (scaling === null || !isStretched(scaling)) return { theta, yarn: null };
+  const factor = scaling.positive('factor');
+  checkAttentionFactor(scaling, factor);
   return {
     theta,
     yarn: {
-      factor: scaling.positive('factor'),
+      factor,
       betaFast: scaling.positive('beta_fast', 32),
       betaSlow: scaling.positive('beta_slow', 1),
       originalContextLength: scaling.size('original_max_position_embeddings', contextLength),
@@ -152,11 +158,40 @@ function parseHuggingFaceRope(fields: ConfigFields, contextLength: number): GptO
   };
 }
 
+/** Whether positions are stretched, by YaRN. Other kinds are refused, unless they stretch by 1. */
+function isStretched(scaling: ConfigFields): boolean {
+  const typeField = scaling.has('rope_type') ? 'rope_type' : 'type';
+  const type = scaling.raw(typeField);
+  if (type === 'yarn') return true;
+  if (type === 'default' || (type === undefined && !scaling.has('factor'))) return false;
+  if ((type === 'linear' || type === 'dynamic') && scaling.raw('factor') === 1) return false;
+  return scaling.fail(typeField, '"yarn" or "default"');
+}
+
+/**
+ * YaRN scales queries and keys by 0.1 ln(factor) + 1. Files may write that number out, or the two it is a quotient of in
+ * other models; another number would be another model.
+ *
+ * @see _compute_yarn_parameters of https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_rope_utils.py
+ */
+function checkAttentionFactor(scaling: ConfigFields, factor: number): void {
+  const scale = (mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
+  const mscale = scaling.notNegative('mscale', 0);
+  const allDimensions = scaling.notNegative('mscale_all_dim', 0);
+  // One without the other counts as neither.
+  const quotient = mscale > 0 && allDimensions > 0 ? scale(mscale) / scale(allDimensions) : scale(1);
+  const isWritten = scaling.has('attention_factor');
+  const found = isWritten ? scaling.positive('attention_factor') : quotient;
+  if (Math.abs(found - scale(1)) <= ATTENTION_FACTOR_TOLERANCE) return;
+  scaling.fail(isWritten ? 'attention_factor' : 'mscale', `a factor of ${scale(1)}, as YaRN has it for this stretch`);
+}
+
+/** What the file says of the experts. What the tensors say goes before it: see `storedExpertFormat`. */
 function parseQuantization(fields: ConfigFields): GptOssConfig['expertFormat'] {
   const quantization = fields.object('quantization_config');
   if (quantization === null) return 'bf16';
   if (quantization.raw('quant_method') === 'mxfp4') return 'mxfp4';
-  return quantization.fail('quant_method', '"mxfp4", or no quantization_config for bf16 experts');
+  return quantization.fail('quant_method', '"mxfp4", or no quantization_config for experts that are not quantised');
 }
 
 /**

@@ -4,17 +4,22 @@
  */
 
 import { MissingTensorsError, TensorMismatchError, UnexpectedTensorsError } from '../errors.ts';
-import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES } from '../tensors/mxfp4.ts';
-import type { ExpertTensor, Tensor, TensorDtype } from '../tensors/tensor.ts';
+import { MXFP4_BLOCK } from '../tensors/mxfp4.ts';
+import type { ExpertTensor, Tensor } from '../tensors/tensor.ts';
 import { rowsOf } from '../tensors/tensor-rows.ts';
 import type { GptOssConfig, GptOssLayout } from './config.ts';
+import { hasForm, inForm, readableForms, type TensorForm, type TensorValues } from './tensor-forms.ts';
 import type { GptOssLayerWeights, GptOssWeights } from './weights.ts';
 
-/** What the configuration calls for under one name. */
-export interface TensorSpecification {
+/** What the configuration calls for under one name, in the form that the published checkpoints have. */
+export interface TensorSpecification extends TensorForm {
   readonly name: string;
-  readonly dtype: TensorDtype;
-  readonly shape: readonly number[];
+}
+
+/** What the configuration calls for, in every form that is read. */
+interface TableEntry {
+  readonly name: string;
+  readonly forms: readonly [published: TensorForm, ...others: TensorForm[]];
 }
 
 type Tensors = ReadonlyMap<string, Tensor>;
@@ -77,33 +82,44 @@ const layoutNames: Readonly<Record<GptOssLayout, LayoutNames>> = {
   },
 };
 
-/** How the experts of an `original/` checkpoint are stored, which its config.json does not say. */
-export function originalExpertFormat(tensors: Tensors): GptOssConfig['expertFormat'] {
-  const { layer, gateUp } = layoutNames.original;
-  return tensors.has(layer(0) + gateUp) ? 'bf16' : 'mxfp4';
+/**
+ * How the experts of a checkpoint are stored, which the names of its tensors tell. The config.json of the `original/`
+ * layout does not say it, and the other one's `quantization_config` stays behind when a model is dequantised.
+ *
+ * @returns null where the first layer has experts of neither kind.
+ */
+export function storedExpertFormat(tensors: Tensors, layout: GptOssLayout): GptOssConfig['expertFormat'] | null {
+  const { layer, gateUp, blocks } = layoutNames[layout];
+  const name = layer(0) + gateUp;
+  if (tensors.has(name + blocks)) return 'mxfp4';
+  return tensors.has(name) ? 'bf16' : null;
 }
 
-/** Every tensor of a checkpoint with this configuration, layer by layer. */
+/** Every tensor of a checkpoint with this configuration, layer by layer, as the published checkpoints store it. */
 export function gptOssTensorTable(config: GptOssConfig, layout: GptOssLayout): TensorSpecification[] {
+  return tensorTable(config, layout).map(({ name, forms: [published] }) => ({ name, ...published }));
+}
+
+function tensorTable(config: GptOssConfig, layout: GptOssLayout): TableEntry[] {
   const names = layoutNames[layout];
   const { vocabularySize, hiddenSize } = config;
   const table = [
-    bf16(names.embedding, vocabularySize, hiddenSize),
+    floats(names.embedding, vocabularySize, hiddenSize),
     ...config.layerTypes.flatMap((_, index) => layerTable(config, layout, index)),
-    bf16(names.finalNorm, hiddenSize),
+    floats(names.finalNorm, hiddenSize),
   ];
-  if (!config.tieWordEmbeddings) table.push(bf16(names.lmHead, vocabularySize, hiddenSize));
+  if (!config.tieWordEmbeddings) table.push(floats(names.lmHead, vocabularySize, hiddenSize));
   return table;
 }
 
-function layerTable(config: GptOssConfig, layout: GptOssLayout, index: number): TensorSpecification[] {
+function layerTable(config: GptOssConfig, layout: GptOssLayout, index: number): TableEntry[] {
   const names = layoutNames[layout];
   const { hiddenSize, experts, attentionHeads, keyValueHeads, headDim, intermediateSize } = config;
   const queryRows = attentionHeads * headDim;
   const keyRows = keyValueHeads * headDim;
-  const linear = (name: string, rows: number, columns: number): TensorSpecification[] => [
-    bf16(`${name}.weight`, rows, columns),
-    bf16(`${name}.bias`, rows),
+  const linear = (name: string, rows: number, columns: number): TableEntry[] => [
+    floats(`${name}.weight`, rows, columns),
+    floats(`${name}.bias`, rows),
   ];
   const projections =
     layout === 'original'
@@ -113,20 +129,20 @@ function layerTable(config: GptOssConfig, layout: GptOssLayout, index: number): 
           ...linear('self_attn.k_proj', keyRows, hiddenSize),
           ...linear('self_attn.v_proj', keyRows, hiddenSize),
         ];
-  const expert = (name: string, rows: number, columns: number): TensorSpecification[] =>
+  const expert = (name: string, rows: number, columns: number): TableEntry[] =>
     expertTable(config, layout, name, [experts, rows, columns]);
   return [
-    bf16(names.inputNorm, hiddenSize),
+    floats(names.inputNorm, hiddenSize),
     ...projections,
     ...linear(names.output, hiddenSize, queryRows),
-    bf16(names.sinks, attentionHeads),
-    bf16(names.postAttentionNorm, hiddenSize),
+    floats(names.sinks, attentionHeads),
+    floats(names.postAttentionNorm, hiddenSize),
     ...linear(names.router, experts, hiddenSize),
     ...expert(names.gateUp, 2 * intermediateSize, hiddenSize),
-    bf16(names.gateUpBias, experts, 2 * intermediateSize),
+    floats(names.gateUpBias, experts, 2 * intermediateSize),
     ...expert(names.down, hiddenSize, intermediateSize),
-    bf16(names.downBias, experts, hiddenSize),
-  ].map((specification) => ({ ...specification, name: names.layer(index) + specification.name }));
+    floats(names.downBias, experts, hiddenSize),
+  ].map(({ name, forms }) => ({ name: names.layer(index) + name, forms }));
 }
 
 function expertTable(
@@ -134,20 +150,24 @@ function expertTable(
   layout: GptOssLayout,
   name: string,
   [experts, rows, columns]: ExpertShape,
-): TensorSpecification[] {
+): TableEntry[] {
   if (config.expertFormat === 'bf16') {
-    return [layout === 'huggingface' ? bf16(name, experts, columns, rows) : bf16(name, experts, rows, columns)];
+    return [layout === 'huggingface' ? floats(name, experts, columns, rows) : floats(name, experts, rows, columns)];
   }
   const { blocks, scales } = layoutNames[layout];
   const perRow = columns / MXFP4_BLOCK;
   return [
-    { name: name + blocks, dtype: 'U8', shape: [experts, rows, perRow, MXFP4_BLOCK_BYTES] },
-    { name: name + scales, dtype: 'U8', shape: [experts, rows, perRow] },
+    entry(name + blocks, 'mxfp4-codes', [experts, rows, perRow]),
+    entry(name + scales, 'mxfp4-scales', [experts, rows, perRow]),
   ];
 }
 
-function bf16(name: string, ...shape: readonly number[]): TensorSpecification {
-  return { name, dtype: 'BF16', shape };
+function floats(name: string, ...shape: readonly number[]): TableEntry {
+  return entry(name, 'floats', shape);
+}
+
+function entry(name: string, values: TensorValues, shape: readonly number[]): TableEntry {
+  return { name, forms: readableForms(values, shape) };
 }
 
 /**
@@ -197,8 +217,8 @@ function assignLayer(
       : {
           kind: 'mxfp4',
           shape,
-          blocks: take(prefix + name + names.blocks),
-          scales: take(prefix + name + names.scales),
+          blocks: mxfp4Part(take(prefix + name + names.blocks), 'mxfp4-codes', shape),
+          scales: mxfp4Part(take(prefix + name + names.scales), 'mxfp4-scales', shape),
         };
   return {
     inputNorm: take(prefix + names.inputNorm),
@@ -218,6 +238,12 @@ function assignLayer(
       bias: take(prefix + names.downBias),
     },
   };
+}
+
+/** Whatever the file calls the dtype, MXFP4's parts are read as the published one. */
+function mxfp4Part(tensor: Tensor, values: TensorValues, [experts, rows, columns]: ExpertShape): Tensor {
+  const [published] = readableForms(values, [experts, rows, columns / MXFP4_BLOCK]);
+  return hasForm(tensor, published) ? tensor : inForm(tensor, published);
 }
 
 /** The fused projection holds the query rows first, then the key rows, then the value rows. */
@@ -240,7 +266,7 @@ function splitProjections(
 }
 
 function checkTensors(tensors: Tensors, config: GptOssConfig, layout: GptOssLayout, path: string): void {
-  const table = gptOssTensorTable(config, layout);
+  const table = tensorTable(config, layout);
   const missing = table.filter(({ name }) => !tensors.has(name)).map(({ name }) => name);
   if (missing.length > 0) throw new MissingTensorsError(path, missing);
 
@@ -250,12 +276,9 @@ function checkTensors(tensors: Tensors, config: GptOssConfig, layout: GptOssLayo
   const unexpected = [...tensors.keys()].filter((name) => !known.has(name));
   if (unexpected.length > 0) throw new UnexpectedTensorsError(path, unexpected);
 
-  for (const { name, dtype, shape } of table) {
+  for (const { name, forms } of table) {
     const found = tensors.get(name);
-    if (found === undefined) continue;
-    const sameShape = found.shape.length === shape.length && found.shape.every((size, axis) => size === shape[axis]);
-    if (found.dtype !== dtype || !sameShape) {
-      throw new TensorMismatchError(path, name, { dtype, shape }, { dtype: found.dtype, shape: found.shape });
-    }
+    if (found === undefined || forms.some((form) => hasForm(found, form))) continue;
+    throw new TensorMismatchError(path, name, forms, { dtype: found.dtype, shape: found.shape });
   }
 }

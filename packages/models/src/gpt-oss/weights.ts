@@ -1,6 +1,9 @@
 import type { ExpertTensor, Tensor } from '../tensors/tensor.ts';
 
-/** One decoder layer's tensors, whatever the file calls them. Linear weights are [out, in], bf16. */
+/**
+ * One decoder layer's tensors, whatever the file calls them. Linear weights are [out, in]. Floats are BF16,
+ * or F16 or F32 where the file has them so, each tensor for itself: `readFloats` reads all three.
+ */
 export interface GptOssLayerWeights {
   readonly inputNorm: Tensor;
   /** Query, key and value projections; the `original/` layout's fused qkv is given as three views. */

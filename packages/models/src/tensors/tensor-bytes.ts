@@ -1,9 +1,11 @@
 import { InvalidTensorDataError } from '../errors.ts';
-import { DTYPE_BYTES, type Tensor } from './tensor.ts';
+import { DTYPE_BITS, type Tensor } from './tensor.ts';
 
 /** The size of a tensor in bytes, by its dtype and shape. */
 export function tensorByteLength({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): number {
-  return shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+  // Elements first: a product of bits may leave the whole numbers sooner than one of bytes.
+  const elements = shape.reduce((product, size) => product * size, 1);
+  return (elements / 8) * DTYPE_BITS[dtype];
 }
 
 /**

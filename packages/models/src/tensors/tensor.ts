@@ -2,11 +2,17 @@
 
 /** The dtypes of the safetensors format that Switchyard reads. */
 export type TensorDtype =
+  | 'F4'
+  | 'F6_E2M3'
+  | 'F6_E3M2'
   | 'BOOL'
   | 'U8'
   | 'I8'
   | 'F8_E5M2'
+  | 'F8_E5M2FNUZ'
   | 'F8_E4M3'
+  | 'F8_E4M3FNUZ'
+  | 'F8_E8M0'
   | 'U16'
   | 'I16'
   | 'F16'
@@ -16,25 +22,33 @@ export type TensorDtype =
   | 'F32'
   | 'U64'
   | 'I64'
-  | 'F64';
+  | 'F64'
+  | 'C64';
 
-/** Bytes of one element. */
-export const DTYPE_BYTES: Readonly<Record<TensorDtype, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E5M2: 1,
-  F8_E4M3: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
+/** Bits of one element. The elements of a tensor make whole bytes together. */
+export const DTYPE_BITS: Readonly<Record<TensorDtype, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  BOOL: 8,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E4M3: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E8M0: 8,
+  U16: 16,
+  I16: 16,
+  F16: 16,
+  BF16: 16,
+  U32: 32,
+  I32: 32,
+  F32: 32,
+  U64: 64,
+  I64: 64,
+  F64: 64,
+  C64: 64,
 };
 
 /** A tensor of a checkpoint. */
@@ -57,16 +71,17 @@ export interface Mxfp4Tensor {
   readonly kind: 'mxfp4';
   /** The shape of the decoded tensor: [experts, rows, columns], columns a multiple of 32. */
   readonly shape: readonly [experts: number, rows: number, columns: number];
-  /** U8 [experts, rows, columns / 32, 16]. */
+  /** U8 [experts, rows, columns / 32, 16], also where the file has F4 [experts, rows, columns / 32, 32]. */
   readonly blocks: Tensor;
-  /** U8 [experts, rows, columns / 32]; the exponent is the byte - 127. */
+  /** U8 [experts, rows, columns / 32], also where the file has F8_E8M0; the exponent is the byte - 127. */
   readonly scales: Tensor;
 }
 
-/** Expert weights kept in bf16: [experts, rows, columns], row-major as in `x @ W.T`. */
+/** Expert weights that are not quantised: [experts, rows, columns], row-major as in `x @ W.T`. */
 export interface Bf16ExpertTensor {
   readonly kind: 'bf16';
   readonly shape: readonly [experts: number, rows: number, columns: number];
+  /** BF16, or F16 or F32 where the checkpoint has them so: `readFloats` reads all three. */
   readonly tensor: Tensor;
   /** Whether the file stores [experts, columns, rows] (Hugging Face's bf16 layout) instead. */
   readonly transposed: boolean;

@@ -7,7 +7,8 @@
 import { InvalidConfigError } from '../errors.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from '../gpt-oss/config.ts';
 import { gptOssTensorTable, type TensorSpecification } from '../gpt-oss/tensors.ts';
-import { DTYPE_BYTES } from '../tensors/tensor.ts';
+import { DTYPE_BITS } from '../tensors/tensor.ts';
+import { tensorByteLength } from '../tensors/tensor-bytes.ts';
 import {
   publishedConfigText,
   publishedGenerationConfigText,
@@ -148,7 +149,7 @@ function originalTensors(config: GptOssConfig): PlannedTensor[] {
   return table
     .map((specification) => ({
       ...specification,
-      byteLength: byteLength(specification),
+      byteLength: tensorByteLength(specification),
       source: { name: specification.name, begin: 0 },
     }))
     .sort((a, b) => compareText(a.name, b.name));
@@ -220,7 +221,7 @@ function splitIntoShards(tensors: readonly PlannedTensor[], limit: number): Plan
 function planFiles(shards: readonly (readonly PlannedTensor[])[], names: readonly string[]): PlannedFile[] {
   return shards.map((tensors, index) => ({
     name: names[index] ?? '',
-    tensors: [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || compareText(a.name, b.name)),
+    tensors: [...tensors].sort((a, b) => DTYPE_BITS[b.dtype] - DTYPE_BITS[a.dtype] || compareText(a.name, b.name)),
   }));
 }
 
@@ -264,10 +265,6 @@ function originalDtypes(config: GptOssConfig): Readonly<Record<string, string>> 
 /** JSON on one line with the spaces that Python's json.dumps puts in. No text in it may hold `":` or `,"`. */
 function pythonJson(value: unknown): string {
   return JSON.stringify(value).replaceAll('":', '": ').replaceAll(',"', ', "');
-}
-
-function byteLength({ dtype, shape }: TensorSpecification): number {
-  return shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
 }
 
 function sumBytes(tensors: readonly PlannedTensor[]): number {

@@ -1,6 +1,7 @@
 import { bytesToByteLevel, byteLevelToBytes } from './byte-level.ts';
 import { InvalidTokenizerError } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../files/json-text.ts';
+import { isNeutralNormalizer, isolatesMatches, stepsOf } from './neutral-settings.ts';
 
 /** A byte-level BPE tokenizer as tokenizer.json describes it, checked. */
 export interface TokenizerDefinition {
@@ -29,8 +30,9 @@ export function parseTokenizerFile(json: unknown, path: string): TokenizerDefini
   if (!isJsonObject(json)) return fail('the document', 'is no object');
   const model = json['model'];
   if (!isJsonObject(model)) return fail('model', 'is no object');
-  if (model['type'] !== 'BPE')
-    return fail('model.type', `is ${JSON.stringify(model['type'])}, only "BPE" is supported`);
+  // Files of old versions of the tokenizers library say no type.
+  const type = model['type'] ?? 'BPE';
+  if (type !== 'BPE') return fail('model.type', `is ${JSON.stringify(type)}, only "BPE" is supported`);
   refuseVariants(json, model, fail);
   const ranks = parseVocabulary(model['vocab'], fail);
   const specialTokens = parseAddedTokens(json['added_tokens'], ranks, fail);
@@ -59,15 +61,23 @@ export function parseTokenizerFile(json: unknown, path: string): TokenizerDefini
 
 type Fail = (field: string, found: string) => never;
 
-/** Settings that would change how text is encoded, which GPT-OSS does not use. */
+/**
+ * Settings that would change how text is encoded, which GPT-OSS does not use.
+ *
+ * What is for characters that the vocabulary lacks (`unk_token`, `fuse_unk`, `byte_fallback`) changes nothing: it has
+ * every byte, which `checkMerges` sees to.
+ */
 function refuseVariants(json: JsonObject, model: JsonObject, fail: Fail): void {
-  if (json['normalizer'] !== null && json['normalizer'] !== undefined)
-    fail('normalizer', 'is set, which is not supported');
-  for (const field of ['dropout', 'unk_token', 'continuing_subword_prefix', 'end_of_word_suffix']) {
-    const value = model[field];
-    if (value !== null && value !== undefined && value !== '') fail(`model.${field}`, 'is set, which is not supported');
+  if (!isNeutralNormalizer(json['normalizer'])) fail('normalizer', 'changes texts, which is not supported');
+  const neutral: Readonly<Record<string, unknown>> = {
+    dropout: 0,
+    continuing_subword_prefix: '',
+    end_of_word_suffix: '',
+  };
+  for (const [field, nothing] of Object.entries(neutral)) {
+    const value = model[field] ?? nothing;
+    if (value !== nothing) fail(`model.${field}`, 'is set, which is not supported');
   }
-  if (model['byte_fallback'] === true) fail('model.byte_fallback', 'is true, which is not supported');
 }
 
 function parseVocabulary(vocabulary: unknown, fail: Fail): Map<string, number> {
@@ -137,10 +147,11 @@ function parseAddedTokens(added: unknown, ranks: ReadonlyMap<string, number>, fa
     const { id, content } = token;
     if (typeof content !== 'string' || content === '') return fail(`${where}.content`, 'is no text');
     if (!isTokenId(id)) return fail(`${where}.id`, `is ${JSON.stringify(id) ?? 'missing'}`);
-    for (const flag of ['single_word', 'lstrip', 'rstrip', 'normalized']) {
+    // `normalized` asks for the normaliser first, and there is none that changes anything.
+    for (const flag of ['single_word', 'lstrip', 'rstrip']) {
       if (token[flag] === true) fail(`${where}.${flag}`, 'is true, which is not supported');
     }
-    if (specialTokens.has(content)) fail(where, `names ${JSON.stringify(content)} a second time`);
+    if ((specialTokens.get(content) ?? id) !== id) fail(where, `names ${JSON.stringify(content)} with a second id`);
     const listed = ranks.get(content);
     if (listed !== undefined && listed !== id)
       fail(where, `gives ${JSON.stringify(content)} another id than the vocabulary`);
@@ -150,15 +161,11 @@ function parseAddedTokens(added: unknown, ranks: ReadonlyMap<string, number>, fa
 }
 
 function parsePattern(json: JsonObject, fail: Fail): string {
-  const preTokenizer = json['pre_tokenizer'];
-  if (!isJsonObject(preTokenizer)) return fail('pre_tokenizer', 'is no object');
-  const steps = preTokenizer['type'] === 'Sequence' ? preTokenizer['pretokenizers'] : [preTokenizer];
-  const [split, byteLevel, ...rest]: unknown[] = Array.isArray(steps) ? steps : [];
-  const isSplit = isJsonObject(split) && split['type'] === 'Split';
-  const isByteLevel = isJsonObject(byteLevel) && byteLevel['type'] === 'ByteLevel';
-  if (!isSplit || !isByteLevel || rest.length > 0) return fail('pre_tokenizer', 'is not a Split followed by ByteLevel');
-  if (split['behavior'] !== 'Isolated' || split['invert'] === true) {
-    return fail('pre_tokenizer.Split', 'has another behavior than "Isolated"');
+  const steps = stepsOf(json['pre_tokenizer'], 'pretokenizers');
+  if (steps === null) return fail('pre_tokenizer', 'is no object');
+  const [split, byteLevel, ...rest] = steps;
+  if (split?.['type'] !== 'Split' || byteLevel?.['type'] !== 'ByteLevel' || rest.length > 0) {
+    return fail('pre_tokenizer', 'is not a Split followed by ByteLevel');
   }
   // Absent, both are true in the tokenizers library.
   if (byteLevel['add_prefix_space'] !== false || byteLevel['use_regex'] !== false) {
@@ -166,5 +173,8 @@ function parsePattern(json: JsonObject, fail: Fail): string {
   }
   const pattern = isJsonObject(split['pattern']) ? split['pattern']['Regex'] : undefined;
   if (typeof pattern !== 'string' || pattern === '') return fail('pre_tokenizer.Split.pattern', 'has no Regex');
+  if (!isolatesMatches(split, pattern)) {
+    return fail('pre_tokenizer.Split', 'has another behavior than "Isolated"');
+  }
   return pattern;
 }

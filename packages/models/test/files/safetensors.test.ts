@@ -11,7 +11,8 @@ import {
   type SafetensorsFault,
 } from '../../src/errors.ts';
 import { openSafetensors, parseSafetensorsHeader } from '../../src/files/safetensors.ts';
-import { DTYPE_BYTES } from '../../src/tensors/tensor.ts';
+import { tensorByteLength } from '../../src/tensors/tensor-bytes.ts';
+import { DTYPE_BITS } from '../../src/tensors/tensor.ts';
 import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
 import { safetensorsBytes, type TensorData, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
@@ -53,6 +54,14 @@ describe('safetensors header', () => {
     assert.deepEqual([...parsed.metadata], [['format', 'pt']]);
   });
 
+  it('accepts elements of less than a byte, and metadata that is null', () => {
+    const header = { codes: entry('F4', [3, 2], 0, 3), six: entry('F6_E2M3', [4], 3, 6), __metadata__: null };
+    assert.deepEqual(
+      parse(JSON.stringify(header), 6).entries.map(({ name }) => name),
+      ['codes', 'six'],
+    );
+  });
+
   it('accepts scalars, tensors without elements, trailing spaces and no tensors at all', () => {
     const header = { empty: entry('F32', [0, 7], 0, 0), scalar: entry('I64', [], 0, 8) };
     assert.equal(parse(`${JSON.stringify(header)}    `, 8).entries.length, 2);
@@ -74,7 +83,8 @@ describe('safetensors header', () => {
     ['a size beyond 2^53', { a: entry('U8', [2 ** 60], 0, 4) }, 4, 'shape', 'a'],
     ['a product that wraps round 2^64', { a: entry('U8', [2 ** 32, 2 ** 32], 0, 0) }, 0, 'size-mismatch', 'a'],
     ['a shape of other size than the bytes', { a: entry('F32', [2], 0, 4) }, 4, 'size-mismatch', 'a'],
-    ['an unknown dtype', { a: entry('F4', [8], 0, 4) }, 4, 'dtype', 'a'],
+    ['an unknown dtype', { a: entry('F3', [8], 0, 3) }, 3, 'dtype', 'a'],
+    ['a shape that is no whole bytes', { a: entry('F4', [7], 0, 4) }, 4, 'size-mismatch', 'a'],
     ['a dtype named like an object method', { a: entry('toString', [4], 0, 4) }, 4, 'dtype', 'a'],
     ['a descending pair of offsets', { a: entry('U8', [4], 4, 0) }, 4, 'offsets', 'a'],
     ['a negative offset', { a: entry('U8', [4], -4, 0) }, 4, 'offsets', 'a'],
@@ -207,12 +217,14 @@ describe('safetensors file', () => {
 function tensorData(): fc.Arbitrary<TensorData> {
   return fc
     .record({
-      dtype: fc.constantFrom(...(Object.keys(DTYPE_BYTES) as (keyof typeof DTYPE_BYTES)[])),
+      dtype: fc.constantFrom(...(Object.keys(DTYPE_BITS) as (keyof typeof DTYPE_BITS)[])),
       shape: fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 3 }),
       seed: fc.nat(250),
     })
-    .map(({ dtype, shape, seed }) => {
-      const length = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+    .map(({ dtype, shape: sizes, seed }) => {
+      // Elements of less than a byte make whole bytes together.
+      const shape = DTYPE_BITS[dtype] < 8 ? [...sizes, 8] : sizes;
+      const length = tensorByteLength({ dtype, shape });
       return { dtype, shape, bytes: Uint8Array.from({ length }, (_, i) => (i * 31 + seed) % 256) };
     });
 }

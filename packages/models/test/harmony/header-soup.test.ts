@@ -24,6 +24,10 @@ describe('what is not a final message, a preamble or a call', () => {
     ['<|channel|>commentary?<|message|>We need to look<|end|>', 'We need to look'],
     ['<|channel|>commentary to=assistant<|channel|>commentary<|message|>We need to look<|end|>', 'We need to look'],
     ['<|channel|>final We need to look<|end|>', 'We need to look'],
+    ['<|channel|>final<|constrain|><|message|>We need to look<|end|>', 'We need to look'],
+    ['<|channel|>final<|constrain|>json<|constrain|>code<|message|>We need to look<|end|>', 'We need to look'],
+    ['<|channel|>analysis<|message|><|end|>', ''],
+    ['<|channel|>final<|message|><|end|>', ''],
     [`<|channel|>${'We need to look. '.repeat(60)}<|end|>`, 'We need to look. '.repeat(60)],
   ];
   for (const [text, analysis] of cases) {

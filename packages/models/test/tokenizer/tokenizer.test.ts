@@ -297,7 +297,6 @@ describe('a tokenizer', () => {
     ['no model', 'model', (json) => delete json['model']],
     ['another kind of model', 'model.type', model('type', 'Unigram')],
     ['a normaliser', 'normalizer', (json) => (json['normalizer'] = { type: 'NFC' })],
-    ['byte fallback', 'model.byte_fallback', model('byte_fallback', true)],
     ['dropout', 'model.dropout', model('dropout', 0.1)],
     ['no vocabulary', 'model.vocab', model('vocab', [])],
     ['an id that is no number', 'model.vocab', vocabulary((vocab) => (vocab['a'] = '97'))],

@@ -1,7 +1,9 @@
 // Expert groups, the DeepSeek-V3 rule: only the experts of the topKGroups best groups are candidates; a group ranks by
-// the sum of its two best choice scores, and of equal groups the lower goes first.
+// the sum of its two best choice scores (by its best one in DeepSeek-V2's), and of equal groups the lower goes first.
 
 namespace ROUTER_NAMESPACE {
+
+constexpr bool kRanksByBest = ROUTER_GROUP_SCORE == 1 || kGroupSize == 1;
 
 // The two best choice scores of some experts.
 struct BestTwo {
@@ -15,7 +17,7 @@ ROUTER_INLINE void take(BestTwo& best, float choice) {
 }
 
 ROUTER_INLINE i64 group_key(BestTwo best, u32 group) {
-  return wide_key(order_of_float(kGroupSize == 1 ? best.first : rounded_sum(best.first, best.second)), group);
+  return wide_key(order_of_float(kRanksByBest ? best.first : rounded_sum(best.first, best.second)), group);
 }
 
 constexpr BestTwo kNothing = {-kInfinity, -kInfinity};

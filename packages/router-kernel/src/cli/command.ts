@@ -1,6 +1,7 @@
 /** What a command of the CLI is, and how its option table becomes values and help text. */
 
 import { parseArgs } from 'node:util';
+import { reasonOf } from '@switchyard/gpu/errors';
 import { RouterError } from '../errors.ts';
 
 /** One option. The table of these feeds both the parser and `--help`. */
@@ -91,7 +92,7 @@ function parseStrictly(table: OptionTable, args: readonly string[]): Record<stri
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (cause) {
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new UsageError(reasonOf(cause), { cause });
   }
 }
 

@@ -67,6 +67,6 @@ export class ChoiceScorer {
         second = choice;
       }
     }
-    return size === 1 ? best : best + second;
+    return size === 1 || this.#config.groupScore === 'max' ? best : best + second;
   }
 }

@@ -5,8 +5,10 @@ import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike 
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { planDispatchLaunches } from './kernel/dispatch-plan-launches.ts';
 import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from './kernel/argument-lists.ts';
+import { PREPARED_CALLS } from './kernel/forms.ts';
 import { kernelUnit } from './kernel/source.ts';
 import { gridSize, type KernelSpecialization, logitsAlignment, specialize } from './kernel/specialization.ts';
 
@@ -52,6 +54,28 @@ export interface RouteShape {
   readonly alignment?: number;
 }
 
+const ROUTE_BUFFERS = knownOptions<DeviceRouteBuffers>('device buffer', InvalidArgumentError, {
+  tokens: true,
+  logits: true,
+  rowStride: true,
+  weights: true,
+  ids: true,
+  tokenExpertIndices: true,
+  paddingMask: true,
+  rowCount: true,
+  dispatchPlan: true,
+});
+const PLAN_BUFFERS = knownOptions<DevicePlanBuffers>('dispatch plan buffer', InvalidArgumentError, {
+  expertOffsets: true,
+  sortedSlots: true,
+  workspace: true,
+});
+const ROUTE_SHAPE = knownOptions<RouteShape>('route shape option', InvalidArgumentError, {
+  tokens: true,
+  padding: true,
+  alignment: true,
+});
+
 interface LoadedForm {
   readonly specialization: KernelSpecialization;
   readonly launch: RouterLaunch;
@@ -59,9 +83,6 @@ interface LoadedForm {
 
 type RouterLaunch = KernelLaunch<(typeof ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
 type PlanLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
-
-/** The largest T whose form is loaded ahead of time is 2 to this power; larger T have the same form. */
-const LARGEST_PREPARED_POWER = 20;
 
 /** The launches of one router. Holds no memory of the device's but the correction bias, which its owner frees. */
 export class DeviceRoute {
@@ -111,14 +132,12 @@ export class DeviceRoute {
 
   /** Loads the forms for every T at contiguous rows, with and without padding. */
   async prepareAll(): Promise<void> {
-    for (let power = 0; power <= LARGEST_PREPARED_POWER; power += 1) {
-      await this.prepare({ tokens: 2 ** power });
-      await this.prepare({ tokens: 2 ** power, padding: true });
-    }
+    for (const call of PREPARED_CALLS) await this.prepare(call);
   }
 
   /** Loads what calls of this shape need. */
   async prepare(shape: RouteShape): Promise<void> {
+    refuseUnknownOptions(ROUTE_SHAPE, shape);
     const specialization = this.#specialize(shape);
     if (!this.#forms.has(specialization.symbol)) {
       const form = await loadForm(this.#driver, this.#library, specialization, this.#mayOverlap);
@@ -155,6 +174,8 @@ export class DeviceRoute {
    * @throws InvalidArgumentError for a missing or misaligned pointer, and where `prepare` has not loaded the shape
    */
   enqueue(stream: StreamLike, buffers: DeviceRouteBuffers): void {
+    refuseUnknownOptions(ROUTE_BUFFERS, buffers);
+    if (buffers.dispatchPlan !== undefined) refuseUnknownOptions(PLAN_BUFFERS, buffers.dispatchPlan);
     const { tokens, logits, weights, ids, tokenExpertIndices = 0n, paddingMask = 0n, rowCount = 0n } = buffers;
     const config = this.#config;
     const rowStride = buffers.rowStride ?? config.experts;

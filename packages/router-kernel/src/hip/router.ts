@@ -21,13 +21,14 @@ import type {
   RouterOutput,
 } from '../contract.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
-import { DisposedError } from '../errors.ts';
+import { DisposedError, InvalidConfigError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { copyInputs, type HostInputs, HostStaging } from './host-staging.ts';
 import { openRouterLibrary } from './router-library.ts';
 
-/** How a HIP router is made. */
+/** How a HIP router is made. Other names are refused with InvalidConfigError. */
 export interface HipRouterOptions {
   readonly logger?: Logger;
   /**
@@ -41,14 +42,27 @@ export interface HipRouterOptions {
   readonly driver?: GpuDriver;
   /** Where compiled kernels are kept. Defaults to `defaultCacheFolder()`. */
   readonly cacheFolder?: string;
-  /** Compiles shapes that no ahead-of-time object covers. Defaults to hipRTC or NVRTC. */
-  readonly compiler?: KernelCompiler;
+  /**
+   * Compiles shapes that no ahead-of-time object covers, or opens what does at the first of them. Defaults to hipRTC or
+   * NVRTC.
+   */
+  readonly compiler?: KernelCompiler | (() => KernelCompiler);
   /**
    * `'all'` loads the kernels of every T for contiguous rows now, so that `enqueue` may be captured at once. `'none'`
    * leaves them to `prepare` and to the first `route` that needs them. Defaults to `'all'`.
    */
   readonly prepare?: 'all' | 'none';
 }
+
+const ROUTER_OPTIONS = knownOptions<HipRouterOptions>('HIP router option', InvalidConfigError, {
+  logger: true,
+  device: true,
+  platform: true,
+  driver: true,
+  cacheFolder: true,
+  compiler: true,
+  prepare: true,
+});
 
 /**
  * Opens a GPU and makes a router on it.
@@ -58,6 +72,7 @@ export interface HipRouterOptions {
  */
 export async function createHipRouter(config: RouterConfig, options: HipRouterOptions = {}): Promise<HipRouter> {
   const resolved = resolveRouterConfig(config);
+  refuseUnknownOptions(ROUTER_OPTIONS, options);
   const { logger, device, platform } = options;
   const driver =
     options.driver ??

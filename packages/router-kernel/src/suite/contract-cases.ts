@@ -5,7 +5,7 @@
 
 import type { IdsDtype, Logits, LogitsDtype, RouteOptions, RouterConfig, Scoring } from '../contract.ts';
 import { encodeLogits } from '../number-formats.ts';
-import { normalLogits, PATTERN_COUNT, patternedLogits } from './row-patterns.ts';
+import { normalLogits, PATTERN_COUNT, patternedLogits, tiedLogits } from './row-patterns.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** How much is run: seconds on a CPU for 'smoke', tens of seconds for 'quick', minutes for 'full'. */
@@ -60,6 +60,7 @@ export function contractCases(level: SuiteLevel): ContractCase[] {
     ...scoringCases(level),
     ...groupCases(level),
     ...equalChoiceCases(level),
+    ...tiedCases(level),
     ...layoutCases(level),
     ...rangeCases(level),
     ...degenerateCases(),
@@ -214,7 +215,7 @@ function scoringCases(level: SuiteLevel): ContractCase[] {
   return cases;
 }
 
-/** Expert groups: DeepSeek-V3's own, and groups of one, of two, all groups and one group. */
+/** Expert groups: DeepSeek-V3's and V2's own, and groups of one, of two, all groups and one group. */
 function groupCases(level: SuiteLevel): ContractCase[] {
   const deepSeekV3 = {
     experts: 256,
@@ -224,10 +225,20 @@ function groupCases(level: SuiteLevel): ContractCase[] {
     scoring: 'sigmoid',
     routedScalingFactor: 2.5,
   } as const;
+  const deepSeekV2 = {
+    experts: 160,
+    topK: 6,
+    groups: 8,
+    topKGroups: 3,
+    groupScore: 'max',
+    renormalize: false,
+    routedScalingFactor: 16,
+  } as const;
   const configs: RouterConfig[] = [
     ...DTYPES.map((logitsDtype) => ({ ...deepSeekV3, logitsDtype, correctionBias: someBias(256, 'deepseek-v3', 0.1) })),
     { ...deepSeekV3, logitsDtype: 'bf16', dispatchPlan: true },
     { experts: 160, topK: 6, groups: 8, topKGroups: 3, logitsDtype: 'bf16', renormalize: false },
+    { ...deepSeekV2, logitsDtype: 'bf16' },
   ];
   if (level !== 'smoke') {
     configs.push(
@@ -237,6 +248,12 @@ function groupCases(level: SuiteLevel): ContractCase[] {
       { experts: 72, topK: 5, groups: 8, topKGroups: 8, scoring: 'sigmoid', correctionBias: someBias(72, 'all', 0.3) },
       { experts: 384, topK: 8, groups: 6, topKGroups: 2, scoring: 'sqrtsoftplus', logitsDtype: 'f32' },
       { experts: 512, topK: 32, groups: 16, topKGroups: 9, scoring: 'softmax', logitsDtype: 'bf16' },
+      { ...deepSeekV2, logitsDtype: 'f32', dispatchPlan: true },
+      // A lane's run holds several groups, part of one, and neither.
+      { experts: 64, topK: 4, groups: 32, topKGroups: 3, groupScore: 'max', logitsDtype: 'f16' },
+      { experts: 256, topK: 8, groups: 2, topKGroups: 1, groupScore: 'max', correctionBias: someBias(256, 'max', 0.1) },
+      { experts: 72, topK: 5, groups: 6, topKGroups: 2, groupScore: 'max', scoring: 'sigmoid', logitsDtype: 'bf16' },
+      { experts: 16, topK: 4, groups: 16, topKGroups: 5, groupScore: 'max' },
     );
   }
   if (level === 'full') {
@@ -297,6 +314,44 @@ function equalChoiceCases(level: SuiteLevel): ContractCase[] {
       },
     };
     return makeCase('equal choice scores', config, [call]);
+  });
+}
+
+/** f32 rows that hold bf16 values: at every number of winners some of them are equal, among themselves and with the next. */
+function tiedCases(level: SuiteLevel): ContractCase[] {
+  const shapes: readonly (readonly [experts: number, topK: number])[] = [
+    [128, 8],
+    [128, 4],
+    [64, 6],
+    ...(level === 'smoke'
+      ? []
+      : ([
+          [64, 8],
+          [100, 5],
+          [128, 5],
+          [256, 8],
+          [32, 4],
+          [8, 2],
+          [33, 7],
+          [64, 3],
+          [128, 1],
+        ] as const)),
+  ];
+  const few = { smoke: [130], quick: [2, 130], full: [2, 130, 2048] }[level];
+  return shapes.map(([experts, topK], turn) => {
+    const tokens = level === 'full' && experts === 128 ? [...few, 4096, 16_384] : few;
+    const config: RouterConfig = { experts, topK, logitsDtype: 'f32', renormalize: turn % 2 === 0 };
+    const calls = tokens.map((count): ContractCall => {
+      const name = `${count} f32 rows of bf16 values`;
+      return {
+        name,
+        makeInput: () => {
+          const random = seededRandom(`${name} ${experts} ${topK}`);
+          return { logits: tiedLogits(experts, count, random), options: count === 130 ? { rowCount: 127 } : {} };
+        },
+      };
+    });
+    return makeCase('equal logits', config, [...calls, patterned(config)]);
   });
 }
 
@@ -397,6 +452,7 @@ function makeCase(section: string, config: RouterConfig, calls: readonly Contrac
   if (config.renormalize === false) words.push('not renormalised');
   if (config.correctionBias !== undefined) words.push('bias');
   if (config.groups !== undefined) words.push(`groups ${config.topKGroups ?? config.groups} of ${config.groups}`);
+  if (config.groupScore === 'max') words.push('by the best of each');
   if (config.expertRange !== undefined) words.push(`experts ${config.expertRange.join(' to ')}`);
   if (config.routedScalingFactor !== undefined) words.push(`scaled by ${config.routedScalingFactor}`);
   if (config.idsDtype !== undefined) words.push(`ids ${config.idsDtype}`);

@@ -102,7 +102,7 @@ function groupsByRank(
   const ranks = groupRanks(config, ranked.choice);
   const roundings = all.map((group) => groupRounding(config, ranked, group));
   const bests = all.map((group) =>
-    bestTwoOf(config, ranked, group)
+    rankingMembers(config, ranked, group)
       .map((e) => `${row[e]} ${config.correctionBias?.[e] ?? 0}`)
       // Two of one choice score may stand in either order, and sum up to the same.
       .sort()
@@ -122,12 +122,14 @@ function groupsByRank(
 }
 
 function groupRounding(config: ResolvedRouterConfig, ranked: RankedRow, group: number): number {
-  return bestTwoOf(config, ranked, group).reduce((sum, expert) => sum + (ranked.rounding[expert] ?? 0), 0);
+  return rankingMembers(config, ranked, group).reduce((sum, expert) => sum + (ranked.rounding[expert] ?? 0), 0);
 }
 
-/** The ids of a group's two best choice scores (its only one where it has one), best first. */
-function bestTwoOf(config: ResolvedRouterConfig, ranked: RankedRow, group: number): readonly number[] {
+/** The ids of the choice scores that a group ranks by, best first: its two best (its only one where it has one), or its best. */
+function rankingMembers(config: ResolvedRouterConfig, ranked: RankedRow, group: number): readonly number[] {
   const size = config.experts / config.groups;
   const members = Array.from({ length: size }, (_, i) => group * size + i);
-  return members.sort((a, b) => (ranked.choice[b] ?? NaN) - (ranked.choice[a] ?? NaN) || a - b).slice(0, 2);
+  return members
+    .sort((a, b) => (ranked.choice[b] ?? NaN) - (ranked.choice[a] ?? NaN) || a - b)
+    .slice(0, config.groupScore === 'max' ? 1 : 2);
 }

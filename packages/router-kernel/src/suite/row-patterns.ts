@@ -102,6 +102,15 @@ export function normalLogits(experts: number, dtype: LogitsDtype, tokens: number
   return encodeLogits(values, dtype);
 }
 
+/**
+ * f32 logits of T rows of normal numbers, spread 2, rounded to bf16: many in a row are equal. A gate projection in bf16 whose
+ * output is f32 gives such rows.
+ */
+export function tiedLogits(experts: number, tokens: number, random: () => number): Float32Array {
+  const rounded = normalLogits(experts, 'bf16', tokens, random);
+  return new Float32Array(Uint32Array.from(rounded, (bits) => (bits << 16) >>> 0).buffer);
+}
+
 /** Gives every second NaN a sign and every third a payload: all of them are NaN, and none may rank apart. */
 function varyNaNs(logits: Logits, dtype: LogitsDtype): void {
   const bits = logits instanceof Float32Array ? new Uint32Array(logits.buffer) : logits;

@@ -2,7 +2,8 @@
 
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type { Logits, Router, RouterConfig } from '../contract.ts';
-import { BackendUnavailableError, RouterError } from '../errors.ts';
+import { BackendUnavailableError, InvalidArgumentError, RouterError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { compareOutput } from './compare-output.ts';
 import { contractCases } from './contract-cases.ts';
 import type { ContractCall, ContractCase, SuiteLevel } from './contract-cases.ts';
@@ -26,6 +27,13 @@ export interface ContractSuiteOptions {
   /** Stops the suite between calls: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
+
+const SUITE_OPTIONS = knownOptions<ContractSuiteOptions>('suite option', InvalidArgumentError, {
+  level: true,
+  cases: true,
+  onCase: true,
+  signal: true,
+});
 
 /** One case that went wrong. */
 export interface ContractFailure {
@@ -63,6 +71,7 @@ export async function runContractSuite(
   createRouter: RouterFactory,
   options: ContractSuiteOptions = {},
 ): Promise<ContractSuiteResult> {
+  refuseUnknownOptions(SUITE_OPTIONS, options);
   const cases = options.cases ?? contractCases(options.level ?? 'quick');
   const total = { calls: 0, rows: 0, mismatchedIds: 0, mismatchedWeights: 0, worstWeightError: 0 };
   const failures: ContractFailure[] = [];

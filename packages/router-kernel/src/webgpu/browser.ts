@@ -7,7 +7,8 @@ import type { Logger } from '@switchyard/gpu/logger';
 import { acquireCallersDevice, acquireSharedDevice } from '@switchyard/gpu/webgpu';
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
-import { BackendUnavailableError } from '../errors.ts';
+import { BackendUnavailableError, InvalidConfigError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import type { ExchangePath } from './kernel/launch-geometry.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
@@ -22,7 +23,7 @@ export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
 
-/** Where a WebGPU router runs. */
+/** Where a WebGPU router runs. Other names are refused with InvalidConfigError. */
 export interface WebGpuRouterOptions {
   /** Hears which path was chosen (`debug`) and of a lost device (`warn`). Defaults to silence. */
   readonly logger?: Logger;
@@ -36,6 +37,19 @@ export interface WebGpuRouterOptions {
   readonly hardwareOnly?: boolean;
 }
 
+const ROUTER_OPTIONS = knownOptions<WebGpuRouterOptions>('WebGPU router option', InvalidConfigError, {
+  logger: true,
+  device: true,
+  path: true,
+  software: true,
+  hardwareOnly: true,
+});
+
+/** Refuses names that are none of WebGpuRouterOptions. */
+export function checkRouterOptions(options: WebGpuRouterOptions): void {
+  refuseUnknownOptions(ROUTER_OPTIONS, options);
+}
+
 /**
  * Makes a WebGPU router on `navigator.gpu`, or on a device of the caller.
  *
@@ -45,6 +59,7 @@ export async function createWebGpuRouter(
   config: RouterConfig,
   options: WebGpuRouterOptions = {},
 ): Promise<WebGpuRouter> {
+  checkRouterOptions(options);
   if (options.device !== undefined) return createRouterOnDevice(config, options.device, options);
   const gpu: GPU | undefined = Reflect.get(globalThis, 'navigator')?.gpu;
   if (gpu === undefined) {

@@ -5,6 +5,7 @@ import type { BoundRange, GpuRange } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { idBytes, logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 
 /**
  * The buffers of one `encode` call. Inputs (logits, paddingMask, rowCount) may share a buffer, but none with an output.
@@ -35,6 +36,20 @@ export interface PlanGpuBuffers {
   /** i32 [T * K]; usage STORAGE. */
   readonly sortedSlots: GpuRange;
 }
+
+const ROUTER_BUFFERS = knownOptions<RouterGpuBuffers>('router buffer', InvalidArgumentError, {
+  logits: true,
+  weights: true,
+  ids: true,
+  tokenExpertIndices: true,
+  dispatchPlan: true,
+  paddingMask: true,
+  rowCount: true,
+});
+const PLAN_BUFFERS = knownOptions<PlanGpuBuffers>('dispatch plan buffer', InvalidArgumentError, {
+  expertOffsets: true,
+  sortedSlots: true,
+});
 
 /** GPUBufferUsage.STORAGE, whose global Node does not have. */
 const STORAGE = 0x80;
@@ -68,6 +83,8 @@ export function checkGpuBuffers(
 ): void {
   const { experts, topK, tokenExpertIndices } = config;
   const { dispatchPlan } = buffers;
+  refuseUnknownOptions(ROUTER_BUFFERS, buffers);
+  if (dispatchPlan !== undefined) refuseUnknownOptions(PLAN_BUFFERS, dispatchPlan);
   checkPresence('dispatchPlan', dispatchPlan, config.dispatchPlan);
   const slots = tokens * topK;
   const logits = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;

@@ -3,7 +3,7 @@
 
 import { openDawn } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
-import { createRouterOnGpu, createWebGpuRouter as createInBrowser } from './browser.ts';
+import { checkRouterOptions, createRouterOnGpu, createWebGpuRouter as createInBrowser } from './browser.ts';
 import type { WebGpuRouterOptions } from './browser.ts';
 import type { WebGpuRouter } from './webgpu-router.ts';
 
@@ -25,6 +25,7 @@ export async function createWebGpuRouter(
   config: RouterConfig,
   options: WebGpuRouterOptions = {},
 ): Promise<WebGpuRouter> {
+  checkRouterOptions(options);
   if (options.device !== undefined) return createInBrowser(config, options);
   return createRouterOnGpu(config, await openDawn(options.software ?? false, options.hardwareOnly), options);
 }

@@ -2,7 +2,8 @@
 
 import { SharedUniforms, fromGpuError } from '@switchyard/gpu/webgpu';
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
-import { checkRouteArguments, refuseUnknownOptions, resolveRouterConfig } from '../resolve-config.ts';
+import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
+import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type {
   Logits,
   ResolvedRouteArguments,
@@ -36,7 +37,11 @@ export interface EncodeOptions {
   readonly rowCount?: number;
 }
 
-const ENCODE_OPTIONS: ReadonlySet<string> = new Set<keyof EncodeOptions>(['tokens', 'rowStride', 'rowCount']);
+const ENCODE_OPTIONS = knownOptions<EncodeOptions>('encode option', InvalidArgumentError, {
+  tokens: true,
+  rowStride: true,
+  rowCount: true,
+});
 
 /** A router on a WebGPU device. Made by `createWebGpuRouter`. */
 export class WebGpuRouter implements Router {
@@ -242,7 +247,7 @@ export class WebGpuRouter implements Router {
 }
 
 function checkEncodeOptions(config: ResolvedRouterConfig, options: EncodeOptions): EncodedCall {
-  refuseUnknownOptions('encode option', options, ENCODE_OPTIONS);
+  refuseUnknownOptions(ENCODE_OPTIONS, options);
   const { tokens, rowStride = config.experts, rowCount = tokens } = options;
   const mostTokens = Math.floor((2 ** 31 - 1) / config.topK);
   checkInteger('tokens', tokens, 0, mostTokens);

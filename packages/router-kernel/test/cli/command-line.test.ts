@@ -170,6 +170,17 @@ describe('router-kernel compile', () => {
     assert.deepEqual([arch, scratch], ['gfx90a:sramecc+:xnack-', 0]);
   });
 
+  it("takes one of LLVM's generic processors", async function () {
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+    const { err, out } = await run(['compile', '--arch', 'gfx9-4-generic:xnack-', ...shape, '--json']);
+    assert.equal(err, '');
+    const { arch, scratch } = JSON.parse(out) as { arch: string; scratch: number };
+    assert.deepEqual([arch, scratch], ['gfx9-4-generic:xnack-', 0]);
+  });
+
   it('refuses gfx803 in plain words', async () => {
     const { code, err } = await run(['compile', '--arch', 'gfx803', ...shape]);
     assert.equal(code, 1);

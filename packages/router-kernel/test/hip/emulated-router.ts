@@ -1,7 +1,7 @@
 /** A router that runs the AMD kernels on the CPU, see KernelEmulator. */
 
 import { isTailPoisoned, KernelEmulator, poison } from '@switchyard/gpu/testing';
-import type { KernelTarget } from '@switchyard/gpu';
+import type { KernelTarget, KernelUnit } from '@switchyard/gpu';
 import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { ExpertIds, Router, RouterConfig, RouterOutput } from '../../src/contract.ts';
 import { DisposedError } from '../../src/errors.ts';
@@ -9,16 +9,54 @@ import { DISPATCH_PLAN_KERNEL_ARGUMENTS, ROUTER_KERNEL_ARGUMENTS } from '../../s
 import { planDispatchLaunches } from '../../src/hip/kernel/dispatch-plan-launches.ts';
 import { kernelUnit } from '../../src/hip/kernel/source.ts';
 import { gridSize, specialize } from '../../src/hip/kernel/specialization.ts';
+import type { KernelSpecialization } from '../../src/hip/kernel/specialization.ts';
 
 /** Elements after each output that must come out as they went in. */
 const GUARD = 16;
 
+/** What the reductions over a wave that NVIDIA's hardware has give, of AMD's lane exchanges. */
+const WAVE_REDUCTIONS = `
+constexpr bool kHasWaveReduction = true;
+ROUTER_INLINE i32 wave_min(i32 value) {
+  value = smaller(value, from_other_half<1>(value));
+  value = smaller(value, from_other_half<2>(value));
+  value = smaller(value, from_other_half<4>(value));
+  value = smaller(value, from_other_half<8>(value));
+  return smaller(value, from_other_half<16>(value));
+}
+ROUTER_INLINE u32 wave_min(u32 value) {
+  return static_cast<u32>(wave_min(static_cast<i32>(value ^ 0x80000000u))) ^ 0x80000000u;
+}
+ROUTER_INLINE i64 wave_min(i64 value) {
+  const i32 high = wave_min(static_cast<i32>(value >> 32));
+  const u32 low = wave_min(static_cast<i32>(value >> 32) == high ? static_cast<u32>(value) : 0xffffffffu);
+  return (static_cast<i64>(high) << 32) | low;
+}
+`;
+
+/** A kernel's unit with reductions over a wave, for the forms that NVIDIA's GPUs run. */
+function withWaveReductions(unit: KernelUnit): KernelUnit {
+  const without = 'constexpr bool kHasWaveReduction = false;';
+  return {
+    ...unit,
+    name: `${unit.name} with wave reductions`,
+    source: () => {
+      const text = unit.source();
+      if (text.split(without).length !== 2) throw new RangeError(`The source does not say once: ${without}`);
+      return text.replace(without, WAVE_REDUCTIONS);
+    },
+  };
+}
+
 /** Makes emulated routers for one kind of AMD GPU; objects are kept in a folder until `dispose`. */
 export class Emulator {
   readonly #kernels: KernelEmulator;
+  readonly #forms: KernelTarget;
 
-  constructor(target: KernelTarget) {
+  /** @param forms The GPU whose kernel forms are run: NVIDIA's on an emulated GPU of 32 lanes, or the same. */
+  constructor(target: KernelTarget, forms: KernelTarget = target) {
     this.#kernels = new KernelEmulator(target);
+    this.#forms = forms;
   }
 
   /** @param tokensHint stands in for T when the launch geometry is chosen */
@@ -35,7 +73,7 @@ export class Emulator {
       const indices = poison(new Int32Array(slots + GUARD));
       const elementBytes = logits.BYTES_PER_ELEMENT;
       const hasPadding = call.paddingMask !== null || call.rowCount < call.tokens;
-      const specialization = specialize(resolved, target, {
+      const specialization = specialize(resolved, this.#forms, {
         tokens: tokensHint,
         padding: hasPadding,
         alignment: lowestBit((call.rowStride * elementBytes) | 16),
@@ -45,7 +83,7 @@ export class Emulator {
       const blocks = gridSize(specialization, call.tokens);
       if (blocks > 0) {
         const kernel = this.#kernels.load({
-          unit: kernelUnit(specialization),
+          unit: this.#unitOf(specialization),
           symbol: `router::${specialization.symbol}`,
           arguments: ROUTER_KERNEL_ARGUMENTS,
           threadsPerBlock: specialization.threadsPerBlock,
@@ -110,6 +148,11 @@ export class Emulator {
 
   dispose(): void {
     this.#kernels.dispose();
+  }
+
+  #unitOf(form: KernelSpecialization): KernelUnit {
+    const unit = kernelUnit(form);
+    return this.#forms.vendor === 'nvidia' ? withWaveReductions(unit) : unit;
   }
 }
 

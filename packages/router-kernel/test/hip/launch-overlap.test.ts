@@ -17,6 +17,12 @@ describe('when the kernel after may begin', () => {
     assert.doesNotMatch(late.symbol, /trigger/);
   });
 
+  it('is later with more winners, whose search takes longer', () => {
+    const form = specialize(resolveRouterConfig({ experts: 128, topK: 8 }), NVIDIA, { tokens: 128 });
+    assert.equal(form.defines['ROUTER_EARLY_TRIGGER'], 2);
+    assert.match(form.symbol, /_latetrigger_/);
+  });
+
   it('does not concern AMD, which has nothing of the kind', () => {
     for (const tokens of [1, 128, 1024, 65536]) {
       assert.equal(specialize(config, AMD, { tokens }).defines['ROUTER_EARLY_TRIGGER'], 0, `T = ${tokens}`);

@@ -1,24 +1,15 @@
-import { decodeBf16, readTensorBytes } from '@switchyard/models';
+import { decodeFloats, elementCount, tensorByteLength } from '@switchyard/models';
 import type { Tensor } from '@switchyard/models';
 import type { Constant } from './graph.ts';
 import type { Weight } from './weight.ts';
 import type { WeightReader } from './weight-reader.ts';
 
-/** Checkpoint tensors that are not experts: bf16 or f32, as f32 or as 8-bit blocks. */
+/** Checkpoint tensors that are not experts: bf16, f16 or f32, each for itself, as f32 or as 8-bit blocks. */
 
 /** Weights that share a scale in 8-bit blocks. */
 export const DENSE_BLOCK = 32;
 /** Values that are read and converted at once: some milliseconds of work. */
 const PIECE = 2 ** 20;
-
-/** Reads `count` values of a bf16 or f32 tensor, from element `first` on, as f32. */
-export function readF32(tensor: Tensor, first = 0, count = elements(tensor) - first): Float32Array {
-  const width = bytesOf(tensor);
-  const bytes = readTensorBytes(tensor, first * width, (first + count) * width);
-  const values = new Float32Array(count);
-  widen(tensor, bytes, values);
-  return values;
-}
 
 /** A vector, or any tensor in its own shape, as f32. */
 export function denseWeight(name: string, tensor: Tensor): Weight {
@@ -27,7 +18,7 @@ export function denseWeight(name: string, tensor: Tensor): Weight {
 
 /** Vectors joined end to end, as f32. */
 export function joinedWeight(name: string, tensors: readonly Tensor[]): Weight {
-  return rowsWeight(name, tensors, [tensors.reduce((sum, tensor) => sum + elements(tensor), 0)]);
+  return rowsWeight(name, tensors, [tensors.reduce((sum, tensor) => sum + elementCount(tensor), 0)]);
 }
 
 /** Linear weights [out, in], one below the other, as f32 [sum of out, in]. */
@@ -37,7 +28,7 @@ export function matrixWeight(name: string, tensors: readonly Tensor[]): Weight {
 }
 
 /**
- * bf16 linear weights [out, in], one below the other, as MatMulNBits takes them with 8 bits: codes u8 [sum of out, blocks, 32]
+ * Linear weights [out, in], one below the other, as MatMulNBits takes them with 8 bits: codes u8 [sum of out, blocks, 32]
  * and f32 scales. The largest magnitude of a block is 127 steps, so a weight is off by 1/254 of that at most.
  */
 export function blocks8Weight(name: string, tensors: readonly Tensor[]): Weight {
@@ -52,10 +43,10 @@ export function blocks8Weight(name: string, tensors: readonly Tensor[]): Weight 
     write([codes, scales], reader) {
       let done = 0;
       for (const tensor of tensors) {
-        const end = elements(tensor) / DENSE_BLOCK;
-        for (let first = 0; first < end; first += reader.kernel.mostBlocks) {
-          const count = Math.min(reader.kernel.mostBlocks, end - first);
-          const converted = reader.kernel.bf16(reader, tensor, first, count);
+        const end = elementCount(tensor) / DENSE_BLOCK;
+        for (let first = 0; first < end; first += reader.kernel.mostFloatBlocks) {
+          const count = Math.min(reader.kernel.mostFloatBlocks, end - first);
+          const converted = reader.kernel.floats(reader, tensor, first, count);
           codes?.set(converted.codes, done * DENSE_BLOCK);
           f32View(scales as Uint8Array).set(converted.scales, done);
           done += count;
@@ -83,10 +74,11 @@ function rowsWeight(name: string, tensors: readonly Tensor[], shape: readonly nu
       const values = f32View(target as Uint8Array);
       let done = 0;
       for (const tensor of tensors) {
-        const end = elements(tensor);
+        const end = elementCount(tensor);
         for (let first = 0; first < end; first += PIECE) {
           const count = Math.min(PIECE, end - first);
-          widen(tensor, readPart(reader, tensor, first, count), values.subarray(done, done + count));
+          const bytes = readPart(reader, tensor, first, count);
+          decodeFloats(bytes, tensor.dtype, values.subarray(done, done + count));
           done += count;
           reader.piece();
         }
@@ -96,20 +88,6 @@ function rowsWeight(name: string, tensors: readonly Tensor[], shape: readonly nu
 }
 
 function readPart(reader: WeightReader, tensor: Tensor, first: number, count: number): Uint8Array {
-  const width = bytesOf(tensor);
+  const width = tensorByteLength(tensor) / elementCount(tensor);
   return reader.read(tensor, first * width, (first + count) * width);
-}
-
-/** bf16 or f32 bytes as f32. */
-function widen(tensor: Tensor, bytes: Uint8Array, values: Float32Array): void {
-  if (tensor.dtype === 'F32') new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
-  else decodeBf16(bytes, values);
-}
-
-function bytesOf(tensor: Tensor): 2 | 4 {
-  return tensor.dtype === 'F32' ? 4 : 2;
-}
-
-function elements(tensor: Tensor): number {
-  return tensor.shape.reduce((product, dimension) => product * dimension, 1);
 }

@@ -4,7 +4,7 @@ import type { ExpertPrecision } from '../runner-module.ts';
 /**
  * Expert weights in the forms that ONNX Runtime's CPU kernels take.
  *
- * - `f32`: MatMul on [columns, rows], for checkpoints with bf16 experts. Exact, four bytes a weight.
+ * - `f32`: MatMul on [columns, rows], for checkpoints whose experts are floats. Exact, four bytes a weight.
  * - `blocks8`: MatMulNBits with 8-bit blocks of 32. An MXFP4 value is a small whole number of half units times a power
  *   of two, so this holds it exactly.
  * - `blocks4`: MatMulNBits with 4-bit blocks of 32. The fifteen MXFP4 values do not lie on a line of sixteen steps, so
@@ -20,7 +20,7 @@ const LARGEST_MXFP4_EXPERT_BYTES = 2 ** 17;
 /** All of them lie in one WebAssembly memory, which ends at 4 GiB. */
 const LARGEST_MXFP4_BYTES = 2 ** 31;
 
-/** The form of the expert weights for a precision. bf16 experts have no exact blocks and become f32. */
+/** The form of the expert weights for a precision. Experts that are floats have no exact blocks and become f32. */
 export function chooseExpertForm(config: GptOssConfig, precision: ExpertPrecision): ExpertForm | 'mxfp4' {
   if (config.expertFormat === 'bf16') {
     return 'f32';

@@ -1,5 +1,6 @@
+import { readFloats, tensorByteLength } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
-import { f32View, readF32 } from './dense-weights.ts';
+import { f32View } from './dense-weights.ts';
 import { BLOCK, expertBlocksWeight, expertF32Weight, gateThenUp, inOrder } from './expert-weights.ts';
 import type { ExpertRange } from './expert-division.ts';
 import type { ExpertForm } from './expert-form.ts';
@@ -178,16 +179,15 @@ function biasWeight(name: string, bias: Tensor, order: RowOrder): Weight {
   return {
     constants: [{ name, type: 'float32', shape: bias.shape }],
     write([target], reader) {
-      const values = reorderedBias(bias, order);
-      f32View(target as Uint8Array).set(values);
-      reader.skip(2 * values.length);
+      f32View(target as Uint8Array).set(reorderedBias(bias, order));
+      reader.skip(tensorByteLength(bias));
     },
   };
 }
 
 /** Bias [experts, rows] with each expert's entries in the order of its weight's rows. */
 export function reorderedBias(bias: Tensor, order: RowOrder): Float32Array {
-  const source = readF32(bias);
+  const source = readFloats(bias);
   const rows = bias.shape[1] ?? 0;
   return source.map((_, index) => source[index - (index % rows) + order(index % rows, rows)] as number);
 }

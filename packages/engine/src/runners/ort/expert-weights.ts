@@ -1,6 +1,6 @@
-import { MXFP4_BLOCK } from '@switchyard/models';
+import { MXFP4_BLOCK, readFloats, tensorByteLength } from '@switchyard/models';
 import type { Bf16ExpertTensor, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
-import { f32Constant, f32View, readF32 } from './dense-weights.ts';
+import { f32Constant, f32View } from './dense-weights.ts';
 import type { Constant } from './graph.ts';
 import type { Weight } from './weight.ts';
 
@@ -26,7 +26,7 @@ export const gateThenUp: RowOrder = (row, rows) => (row < rows / 2 ? 2 * row : 2
 /** One expert's matrix as f32 [columns, rows], ready for `x @ W`. */
 export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: RowOrder): Constant {
   const [, rows, columns] = weight.shape;
-  const stored = readF32(weight.tensor, expert * rows * columns, rows * columns);
+  const stored = readFloats(weight.tensor, expert * rows * columns, rows * columns);
   // As bits: JavaScript may change a signaling NaN that passes through a number.
   const source = new Uint32Array(stored.buffer, stored.byteOffset, stored.length);
   const values = new Uint32Array(rows * columns);
@@ -42,12 +42,12 @@ export function expertAsF32(weight: Bf16ExpertTensor, expert: number, order: Row
 
 /** One expert's matrix as `expertAsF32` makes it. */
 export function expertF32Weight(name: string, weight: Bf16ExpertTensor, expert: number, order: RowOrder): Weight {
-  const [, rows, columns] = weight.shape;
+  const [experts, rows, columns] = weight.shape;
   return {
     constants: [{ name, type: 'float32', shape: [columns, rows] }],
     write([target], reader) {
       target?.set(expertAsF32(weight, expert, order).bytes);
-      reader.skip(2 * rows * columns);
+      reader.skip(tensorByteLength(weight.tensor) / experts);
       reader.piece();
     },
   };

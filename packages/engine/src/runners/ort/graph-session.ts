@@ -10,10 +10,12 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 /** How long ONNX Runtime's threads wait for each other busily before they sleep. */
 const SPIN_MICROSECONDS = '20';
 
+/** What a session computes with: the threads of the pool that all sessions share, or so many of its own. */
+export type SessionThreads = 'shared' | number;
+
 /** What all sessions of a model share. */
 export interface SessionOptions {
-  /** Threads that ONNX Runtime computes with; undefined leaves the choice to it. */
-  readonly threads: number | undefined;
+  readonly threads: SessionThreads;
   /** Hears how long the runs take. */
   readonly clock: StepClock;
   readonly logger?: Logger;
@@ -84,16 +86,18 @@ export class GraphSession {
 
 /** How ONNX Runtime is to load any session. */
 function sessionSettings({ threads, keepsActivations = true }: SessionOptions) {
+  const pool =
+    threads === 'shared' ? { use_per_session_threads: '0' } : { 'intra_op.spin_duration_us': SPIN_MICROSECONDS };
   return {
     executionProviders: ['cpu'],
     interOpNumThreads: 1,
-    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(threads === 'shared' ? {} : { intraOpNumThreads: threads }),
     enableCpuMemArena: keepsActivations,
     // Warnings about unused outputs and the like go to stderr otherwise; a library is silent.
     logSeverityLevel: 3,
     // A model has a session per layer, and the idle pools of the others would spin against the one that runs. The
     // short limit keeps a step from waiting long for a thread that a busy system has not scheduled.
-    extra: { session: { force_spinning_stop: '1', 'intra_op.spin_duration_us': SPIN_MICROSECONDS } },
+    extra: { session: { force_spinning_stop: '1', ...pool } },
   } as const;
 }
 

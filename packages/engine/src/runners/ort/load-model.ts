@@ -1,12 +1,14 @@
 import { tensorByteLength } from '@switchyard/models';
-import type { GptOssLayerWeights, Snapshot, Tensor } from '@switchyard/models';
+import type { GptOssConfig, GptOssLayerWeights, Snapshot, Tensor } from '@switchyard/models';
 import type { LoadingStep } from '../load-plan.ts';
 import { attentionGraph } from './attention-graph.ts';
 import type { ExpertBlock } from './expert-block.ts';
+import { MOST_SESSION_BYTES, divideExperts } from './expert-division.ts';
 import type { DenseForm, ExpertForm } from './expert-form.ts';
 import { GraphSession } from './graph-session.ts';
 import type { SessionOptions } from './graph-session.ts';
 import { expertTensors } from './expert-weights.ts';
+import { headParts } from './head-graph.ts';
 import { Head } from './head.ts';
 import { Mxfp4ExpertBlock } from './mxfp4/mxfp4-expert-block.ts';
 import { SessionExperts } from './session-experts.ts';
@@ -25,6 +27,12 @@ export interface OrtModel {
 export interface WeightForms {
   readonly experts: ExpertForm | 'mxfp4';
   readonly dense: DenseForm;
+}
+
+/** How many sessions a model has. */
+export function countSessions(config: GptOssConfig, { experts, dense }: WeightForms): number {
+  const ofExperts = experts === 'mxfp4' ? 1 : 1 + config.layers * divideExperts(config, experts).ranges.length;
+  return config.layers + ofExperts + headParts(config, dense, MOST_SESSION_BYTES).length;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { readFloats } from '@switchyard/models';
 import type { GptOssConfig, Snapshot, Tensor } from '@switchyard/models';
 import { RouterError, createRouter } from '@switchyard/router-kernel';
 import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-kernel';
@@ -12,14 +13,14 @@ import type { ExpertPrecision } from '../runner-module.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { groupPieces } from './batch-pieces.ts';
 import type { Piece } from './batch-pieces.ts';
-import { readF32 } from './dense-weights.ts';
 import { KvCache } from './kv-cache.ts';
 import { chooseDenseForm, chooseExpertForm } from './expert-form.ts';
-import { loadModel } from './load-model.ts';
+import { countSessions, loadModel } from './load-model.ts';
 import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from './rotary-tables.ts';
+import { sessionThreads } from './session-threads.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
 const LARGE_MODEL_BYTES = 2 ** 30;
@@ -35,7 +36,10 @@ export interface OrtRunnerOptions {
    * `'int4'` holds them as 8-bit blocks, as GGUF files of 4-bit models do. Defaults to `'exact'`.
    */
   readonly expertPrecision?: ExpertPrecision;
-  /** Threads that ONNX Runtime computes with. Defaults to its own choice, one a physical core. */
+  /**
+   * Threads that ONNX Runtime computes with, in one pool for all loads of the process, whose size the first decides.
+   * Defaults to one a core that the process may use; at most as many as it may run at once, by its CPU affinity and quota.
+   */
   readonly threads?: number;
   /**
    * The router. `'auto'` takes the HIP kernel where it starts and the CPU otherwise, unless SWITCHYARD_ROUTER names
@@ -67,7 +71,12 @@ export async function createOrtRunner(options: OrtRunnerOptions): Promise<Logits
   logger?.debug?.(`Experts are held as ${forms.experts}, attention and LM head as ${forms.dense}.`);
   try {
     const keepsActivations = plan.weightBytes < LARGE_MODEL_BYTES;
-    const sessions = { threads, clock, keepsActivations, ...(logger === undefined ? {} : { logger }) };
+    const sessions = {
+      threads: await sessionThreads(threads, countSessions(config, forms), logger),
+      clock,
+      keepsActivations,
+      ...(logger === undefined ? {} : { logger }),
+    };
     const model = await loadModel(snapshot, forms, sessions, onProgress ?? (() => {}));
     return new OrtRunner(config, snapshot.weights.embedding, model, router, clock, plan.weightBytes);
   } catch (error) {
@@ -251,7 +260,7 @@ class OrtRunner implements LogitsRunner {
     pieces.forEach(({ tokens }, index) => {
       tokens.forEach((token, offset) => {
         embeddings.set(
-          readF32(this.#embedding, token * hiddenSize, hiddenSize),
+          readFloats(this.#embedding, token * hiddenSize, hiddenSize),
           (index * length + offset) * hiddenSize,
         );
       });

@@ -1,3 +1,4 @@
+import { tensorByteLength } from '@switchyard/models';
 import type { GptOssConfig, GptOssLayerWeights, Tensor } from '@switchyard/models';
 import type { ExpertBlock, ExpertStep } from './expert-block.ts';
 import type { ExpertForm } from './expert-form.ts';
@@ -45,7 +46,7 @@ export class SessionExperts implements ExpertBlock {
     this.#combine ??= await GraphSession.create(combineGraph(this.#config), options);
     const { reader = new WeightReader() } = options;
     this.#biases.push(reader.convert(() => this.#ranges.map((range) => biasInputs(layer, range))));
-    reader.skip(2 * (this.#config.experts * (2 * this.#config.intermediateSize + this.#config.hiddenSize)));
+    reader.skip(tensorByteLength(layer.gateUp.bias) + tensorByteLength(layer.down.bias));
     for (const range of this.#ranges) {
       const graph = expertGroupGraph(this.#config, layer, this.#form, range);
       sessions.push(

@@ -27,7 +27,7 @@ export const RESERVED_BYTES = PAGE_BYTES;
  * supported Node has it.
  */
 export function loadKernel(name: string): { readonly kernel: unknown; readonly memory: KernelMemory } {
-  const binary = readFileSync(new URL(`../../../kernels/${name}.wasm`, import.meta.url));
+  const binary = readFileSync(new URL(`../../../kernels/cpu/${name}.wasm`, import.meta.url));
   const memory = new WebAssembly.Memory({ initial: 1 });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } });
   return { kernel: exports, memory };

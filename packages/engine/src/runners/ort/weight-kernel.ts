@@ -1,8 +1,15 @@
-import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, MXFP4_HALF_UNITS } from '@switchyard/models';
+import {
+  MXFP4_BLOCK,
+  MXFP4_BLOCK_BYTES,
+  MXFP4_HALF_UNITS,
+  decodeFloats,
+  elementCount,
+  tensorByteLength,
+} from '@switchyard/models';
 import type { Mxfp4Tensor, Tensor } from '@switchyard/models';
 import { PAGE_BYTES, RESERVED_BYTES, loadKernel } from './wasm-kernel.ts';
 
-/** The functions of kernels/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
+/** The functions of kernels/cpu/convert_weights.c. Pointers are byte offsets into the memory, multiples of 16. */
 interface ConversionKernel {
   mxfp4_to_blocks4(
     bytes: number,
@@ -23,6 +30,7 @@ interface ConversionKernel {
     blocks: number,
   ): void;
   bf16_to_blocks8(values: number, output: number, scales: number, blocks: number): void;
+  f32_to_blocks8(values: number, output: number, scales: number, blocks: number): void;
 }
 
 /** What the bytes of tensors come from: `read` fills `target` with bytes `begin` to `end` (exclusive). */
@@ -63,7 +71,8 @@ const HALF_SCALES_AT = STEPS_AT + 112;
 const EXPONENTS_AT = HALF_SCALES_AT + HALF_SCALES.byteLength;
 const SCALES_AT = EXPONENTS_AT + MOST_BLOCKS;
 const INPUT_AT = SCALES_AT + 4 * MOST_BLOCKS;
-const OUTPUT_AT = INPUT_AT + 2 * MXFP4_BLOCK * MOST_BLOCKS;
+const INPUT_BYTES = 2 * MXFP4_BLOCK * MOST_BLOCKS;
+const OUTPUT_AT = INPUT_AT + INPUT_BYTES;
 const END = OUTPUT_AT + MXFP4_BLOCK * MOST_BLOCKS;
 
 /** Reads tensors into the memory of the kernel and converts them there. */
@@ -81,8 +90,11 @@ export class WeightKernel {
     new Float32Array(this.#memory, HALF_SCALES_AT).set(HALF_SCALES);
   }
 
-  /** Most blocks that one call converts. */
+  /** Most blocks of MXFP4 that one call converts. */
   readonly mostBlocks = MOST_BLOCKS;
+
+  /** Most blocks of floats of any dtype that one call converts: as f32 they fill the input. */
+  readonly mostFloatBlocks = INPUT_BYTES / (4 * MXFP4_BLOCK);
 
   /** Blocks of an MXFP4 tensor as 4-bit steps or, exactly, as 8-bit half units. */
   mxfp4(reader: TensorReader, weight: Mxfp4Tensor, first: number, blocks: number, bits: 4 | 8): ConvertedBlocks {
@@ -107,11 +119,19 @@ export class WeightKernel {
     return this.#converted(blocks, (MXFP4_BLOCK * bits) / 8);
   }
 
-  /** Blocks of a bf16 tensor as 8-bit steps, of which the largest magnitude of a block is 127. */
-  bf16(reader: TensorReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
-    const blockBytes = 2 * MXFP4_BLOCK;
-    reader.read(tensor, first * blockBytes, (first + blocks) * blockBytes, this.#bytes(INPUT_AT, blocks * blockBytes));
-    this.#kernel.bf16_to_blocks8(INPUT_AT, OUTPUT_AT, SCALES_AT, blocks);
+  /** Blocks of a bf16, f16 or f32 tensor as 8-bit steps, of which the largest magnitude of a block is 127. */
+  floats(reader: TensorReader, tensor: Tensor, first: number, blocks: number): ConvertedBlocks {
+    const blockBytes = (MXFP4_BLOCK * tensorByteLength(tensor)) / elementCount(tensor);
+    const input = this.#bytes(INPUT_AT, blocks * blockBytes);
+    reader.read(tensor, first * blockBytes, (first + blocks) * blockBytes, input);
+    if (tensor.dtype === 'BF16') {
+      this.#kernel.bf16_to_blocks8(INPUT_AT, OUTPUT_AT, SCALES_AT, blocks);
+    } else {
+      // In place: f16 is copied out, as f32 it takes twice the room.
+      const stored = tensor.dtype === 'F16' ? input.slice() : input;
+      decodeFloats(stored, tensor.dtype, new Float32Array(this.#memory, INPUT_AT, blocks * MXFP4_BLOCK));
+      this.#kernel.f32_to_blocks8(INPUT_AT, OUTPUT_AT, SCALES_AT, blocks);
+    }
     return this.#converted(blocks, MXFP4_BLOCK);
   }
 

@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import { referenceExperts } from '../../../src/reference/experts.ts';
 import { Mxfp4Experts } from '../../../src/runners/ort/mxfp4/mxfp4-experts.ts';
 import type { ExpertShape } from '../../../src/runners/ort/mxfp4/mxfp4-experts.ts';
-import { readF32 } from '../../../src/runners/ort/dense-weights.ts';
 
 const BLOCK = 32;
 
@@ -97,7 +96,7 @@ const cases = fc
 
 function compute({ shape, layer, input, ids, weights }: Case, tokens?: readonly number[]): Float32Array {
   const experts = new Mxfp4Experts(shape);
-  experts.addLayer(layer, readF32);
+  experts.addLayer(layer);
   const chosen = tokens ?? Array.from({ length: input.length / shape.hiddenSize }, (_, token) => token);
   const rows = (values: Float32Array | Int32Array, width: number): number[] =>
     chosen.flatMap((token) => Array.from(values.subarray(token * width, (token + 1) * width)));
@@ -148,8 +147,8 @@ describe('MXFP4 experts', () => {
     );
     assert.ok(first && second);
     const experts = new Mxfp4Experts(first.shape);
-    experts.addLayer(first.layer, readF32);
-    experts.addLayer(second.layer, readF32);
+    experts.addLayer(first.layer);
+    experts.addLayer(second.layer);
     const plan = buildDispatchPlan(first.ids, first.shape.experts);
     const results = [0, 1, 0].map((layer) => experts.compute(layer, first.input, first.weights, plan));
     assert.deepEqual(results[0], compute(first));
@@ -162,7 +161,7 @@ describe('MXFP4 experts', () => {
     fc.assert(
       fc.property(cases, fc.nat(), ({ shape, layer }, pick) => {
         const experts = new Mxfp4Experts(shape);
-        experts.addLayer(layer, readF32);
+        experts.addLayer(layer);
         const expert = pick % shape.experts;
         for (const part of ['gateUp', 'down'] as const) {
           const { weight } = layer[part];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const KERNELS = new URL('../../../kernels/', import.meta.url);
+const KERNELS = new URL('../../../kernels/cpu/', import.meta.url);
 const BUILD = new URL('../../../../../scripts/kernels/webassembly.mjs', import.meta.url);
 
 for (const [title, name] of [

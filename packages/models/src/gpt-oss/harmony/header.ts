@@ -147,6 +147,7 @@ class HeaderReader {
 
   readConstrain(text: string): void {
     const [matched, word] = CONTENT_TYPE.exec(text) ?? ['', null];
+    if (word === null || this.#contentType !== null) this.#fault('unexpected-header-text', `<|constrain|>${text}`);
     this.#contentType = word ?? this.#contentType;
     this.readFields(text.slice(matched.length));
   }

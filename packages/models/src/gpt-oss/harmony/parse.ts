@@ -101,8 +101,9 @@ export class HarmonyParser {
 
   /** What the assistant has said so far, put together. Prompt messages are not part of it. */
   answer(): HarmonyAnswer {
+    // A message without a word is no line of its own.
     const contents = (kind: HarmonyMessageKind): string[] =>
-      this.#messages.filter((message) => message.kind === kind).map((message) => message.content);
+      this.#messages.flatMap((message) => (message.kind === kind && message.content !== '' ? [message.content] : []));
     const last = this.#messages.at(-1);
     return {
       analysis: contents('analysis').join('\n'),

@@ -10,6 +10,8 @@ export interface LaunchFigure {
   readonly experts: number;
   readonly topK: number;
   readonly dtype: LogitsDtype;
+  /** See `BenchmarkShape`. */
+  readonly logits?: 'normal' | 'ties';
   readonly tokens: number;
   readonly cache: 'warm' | 'cold';
   readonly contender: string;
@@ -59,6 +61,7 @@ function figuresOfReport({ machine, versions, settings, series, failures }: Benc
       experts: Number(parameters['experts']),
       topK: Number(parameters['topK']),
       dtype: parameters['dtype'] as LogitsDtype,
+      ...(parameters['logits'] === 'ties' && { logits: 'ties' }),
       tokens: Number(parameters['tokens']),
       cache: parameters['cache'] as 'warm' | 'cold',
       contender,

@@ -22,6 +22,7 @@ export function benchmarkPlot(report: HipFigures): string {
       result.experts === first?.experts &&
       result.topK === first.topK &&
       result.dtype === first.dtype &&
+      result.logits === first.logits &&
       result.cache === 'warm',
   );
   const xs = scaleOf(

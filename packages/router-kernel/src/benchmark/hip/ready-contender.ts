@@ -4,6 +4,7 @@ import { downloadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { Benchmark, BenchmarkContender } from '@switchyard/gpu/benchmark';
 import type { Logits } from '../../contract.ts';
+import { describeShape } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
 import type { Contender, ContenderBuffers } from './contenders.ts';
@@ -48,7 +49,7 @@ export async function readyContender(
 ): Promise<ReadyContender | null> {
   const { driver, stream, tokens, sets, measure, shape } = problem;
   const resources = await contender.prepare(tokens);
-  const subject = `${name} (${shape.experts}, ${shape.topK}) ${shape.dtype} T = ${tokens}`;
+  const subject = `${name} ${describeShape(shape)} T = ${tokens}`;
   const isEmpty = contender.name === 'empty';
   const what = isEmpty ? 'outputs with what was in them before: it writes nothing' : ROUTING_CHECK;
   const check = await benchmark.check(subject, what, () => problemsOf(problem, contender, isEmpty));

@@ -17,7 +17,7 @@ import type { BufferSet, ReadyContender } from './ready-contender.ts';
 /** T of each shape's table. */
 export const BENCHMARK_TOKENS: readonly number[] = [1, 16, 32, 64, 128, 1024, 4096, 16384, 65536];
 
-/** gpt-oss-120b first; then f32 logits, DeepSeek-V3, OLMoE, Kimi-K2, gpt-oss-20b, Mixtral and Qwen3. */
+/** gpt-oss-120b first; then f32 logits, DeepSeek-V3, OLMoE, Kimi-K2, gpt-oss-20b, Mixtral and Qwen3; and f32 with ties. */
 export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
   { experts: 128, topK: 4, dtype: 'bf16' },
   { experts: 128, topK: 4, dtype: 'f32' },
@@ -27,6 +27,12 @@ export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
   { experts: 32, topK: 4, dtype: 'bf16' },
   { experts: 8, topK: 2, dtype: 'bf16' },
   { experts: 128, topK: 8, dtype: 'bf16' },
+  { experts: 128, topK: 4, dtype: 'f32', logits: 'ties' },
+  { experts: 32, topK: 4, dtype: 'f32', logits: 'ties' },
+  { experts: 128, topK: 8, dtype: 'f32', logits: 'ties' },
+  { experts: 256, topK: 8, dtype: 'f32', logits: 'ties' },
+  { experts: 64, topK: 8, dtype: 'f32', logits: 'ties' },
+  { experts: 8, topK: 2, dtype: 'f32', logits: 'ties' },
 ];
 
 /** How a benchmark runs. */

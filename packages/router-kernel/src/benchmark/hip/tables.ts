@@ -1,5 +1,6 @@
 /** A benchmark's results as a table for a terminal. */
 
+import { describeShape } from '../logits.ts';
 import type { HipFigures, LaunchFigure } from './figures.ts';
 
 const COLUMNS = ['empty', 'vllm', 'flydsl_first', 'flydsl_newest', 'switchyard_ordinary', 'switchyard'] as const;
@@ -58,7 +59,7 @@ function tableRow(report: HipFigures, results: readonly LaunchFigure[], tokens: 
 function groups(results: readonly LaunchFigure[]): ReadonlyMap<string, readonly LaunchFigure[]> {
   const found = new Map<string, LaunchFigure[]>();
   for (const result of results) {
-    const title = `(${result.experts}, ${result.topK}) ${result.dtype}, ${result.cache} cache`;
+    const title = `${describeShape(result)}, ${result.cache} cache`;
     const group = found.get(title);
     if (group === undefined) found.set(title, [result]);
     else group.push(result);

@@ -2,6 +2,7 @@
 
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import type { BenchmarkContender, BenchmarkReport } from '@switchyard/gpu/benchmark';
+import { reasonOf } from '@switchyard/gpu/errors';
 import type { LogitsDtype } from '../../contract.ts';
 import { createWebGpuRouter } from '../../webgpu/index.ts';
 import type { ExchangePath, WebGpuRouter } from '../../webgpu/index.ts';
@@ -145,7 +146,7 @@ class Rivals {
       return await open();
     } catch (error) {
       this.#absent.add(name);
-      this.#benchmark.note(`${name} was not measured: ${error instanceof Error ? error.message : String(error)}`);
+      this.#benchmark.note(`${name} was not measured: ${reasonOf(error)}`);
       return null;
     }
   }

@@ -14,10 +14,10 @@ export interface LaunchGeometry {
   /** Whether chunks of one load are ranked first, and then the experts of the best ones. */
   readonly searchesChunks: boolean;
   /**
-   * Whether the kernel after this one may begin once every block has read its rows, and not only when they end (NVIDIA,
-   * where that launch asks to overlap). It helps launches that are short or long, and hurts those between.
+   * When the kernel after this one may begin (NVIDIA, where that launch asks to overlap): when this one ends, or once every
+   * block has read its rows, or knows their winners.
    */
-  readonly triggersEarly: boolean;
+  readonly nextBegins: 'at the end' | 'after rows' | 'after winners';
 }
 
 /** Chooses the geometry. `loadBytes` is the most that the alignment of rows allows one load to bring. */
@@ -63,7 +63,7 @@ function amdForm(
     threadsPerBlock: launch.tokens < 4096 ? 64 : 128,
     loadBytes: launch.loadBytes,
     searchesChunks: false,
-    triggersEarly: false,
+    nextBegins: 'at the end',
   };
 }
 
@@ -79,12 +79,12 @@ function measuredForm(
     threadsPerBlock,
     loadBytes,
     searchesChunks: false,
-    triggersEarly: tokens <= 128 && topK <= 4,
+    nextBegins: nextBegins(config, tokens),
   });
   const inChunks = (lanesPerToken: number, threadsPerBlock: number): LaunchGeometry => ({
     ...form(lanesPerToken, threadsPerBlock),
     searchesChunks: true,
-    triggersEarly: tokens >= 32768,
+    nextBegins: tokens >= 32768 ? 'after rows' : 'at the end',
   });
   const fewest = experts / mostPerLane(config);
   const isWide = hasWideKeys(config);
@@ -93,7 +93,7 @@ function measuredForm(
   }
   const isLong = experts >= 128;
   if (tokens < 1024 || (tokens < 4096 && (isLong || isWide))) {
-    const threads = tokens <= 128 && topK <= 4 && !isWide ? 256 : 128;
+    const threads = tokens <= 128 && topK <= 4 && !isWide && isLong ? 256 : 128;
     return { ...form(32, threads), loadBytes: wholeWaveLoadBytes(config, loadBytes) };
   }
   if (tokens < 4096) return form(8, 128);
@@ -107,6 +107,17 @@ function measuredForm(
   const choices = isWide && experts > 128 && experts <= 256 ? [2, 4] : [4, 8];
   const lanes = choices.find((count) => experts / count <= 128 && canSearchChunks(config, count, loadBytes));
   return lanes !== undefined ? inChunks(lanes, 512) : form(Math.max(4, fewest / 2), 256);
+}
+
+/**
+ * When the kernel after one that searches no chunks begins, as measured. To begin early pays where few blocks leave room for
+ * it; but one that has to wait for long goes on late, so with more winners, which take longer to find, it begins once they
+ * are found.
+ */
+function nextBegins(config: ResolvedRouterConfig, tokens: number): LaunchGeometry['nextBegins'] {
+  const { experts, topK } = config;
+  if (topK <= 4) return tokens <= 128 || (tokens < 4096 && experts <= 32) ? 'after rows' : 'at the end';
+  return tokens <= 128 || (tokens < 4096 && experts > 128 && hasWideKeys(config)) ? 'after winners' : 'at the end';
 }
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */

@@ -83,7 +83,7 @@ export function textsOf(
   config: ResolvedRouterConfig,
   { geometry, path, hasPadding, isAligned, isContiguous = false }: RouterShaderOptions,
 ): Readonly<Record<string, string | number>> {
-  const { experts, topK, groups, topKGroups, scoring, renormalize, expertRange } = config;
+  const { experts, topK, groups, topKGroups, groupScore, scoring, renormalize, expertRange } = config;
   const { lanesPerToken, workgroupSize, logitsPerLoad, searchesChunks } = geometry;
   const form = { config, geometry, path };
   const best = searchesChunks ? bestOfChunks(form) : bestOfRow(form);
@@ -105,6 +105,7 @@ export function textsOf(
     EXCHANGE_SIZE: workgroupSize * (searchesChunks ? chunksKept(config) : topK),
     GROUP_SIZE: experts / groups,
     TOP_K_GROUPS: topKGroups,
+    RANKS_BY_BEST: groupScore === 'max' ? 'true' : 'GROUP_SIZE == 1u',
     EXP: ranksByChoice(config) ? 'accurate_exp' : 'exp',
     SCALE: f32Literal(config.routedScalingFactor),
     WEIGHT_STORES: topK / storeWidth(slots, isAligned),

@@ -136,8 +136,8 @@ fn lanes_sum(value: f32, position: u32) -> f32 {
 }
 
 // Ranking by choice scores (score plus correction bias) instead of logits, and expert groups, the DeepSeek-V3 rule: only
-// the experts of the topKGroups best groups are candidates; a group ranks by the sum of its two best choice scores, and of
-// equal groups the lower goes first.
+// the experts of the topKGroups best groups are candidates; a group ranks by the sum of its two best choice scores (by its
+// best one in DeepSeek-V2's), and of equal groups the lower goes first.
 
 // The orders of the choice scores of the workgroup's tokens; 0 for an expert whose group does not stay.
 var<workgroup> choice_orders: array<u32, TOKENS_PER_WORKGROUP * EXPERTS>;
@@ -155,7 +155,7 @@ fn choice_order(row: u32, expert: u32, top: u32, sum: f32) -> u32 {
   return to_order(bitcast<u32>(choice_score + correction_bias[expert]));
 }
 
-// The order of a group's rank: the sum of its two best choice scores, or its only one.
+// The order of a group's rank: the sum of its two best choice scores, or its only one; or its best one.
 fn group_order(first: u32) -> u32 {
   var best = 0u;
   var second = 0u;

@@ -4,7 +4,6 @@ import type { DispatchPlan } from '@switchyard/router-kernel';
 import type { Tensor } from 'onnxruntime-node';
 import { Mxfp4Experts } from './mxfp4-experts.ts';
 import type { StepClock } from '../layer-loop.ts';
-import { readF32 } from '../dense-weights.ts';
 import type { ExpertBlock, ExpertStep } from '../expert-block.ts';
 import { reorderedBias } from '../expert-graph.ts';
 import { expertTensors, gateThenUp, inOrder } from '../expert-weights.ts';
@@ -56,7 +55,7 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
   endLoading(): void {}
 
   #add(layer: GptOssLayerWeights): void {
-    this.#experts.addLayer(layer, readF32);
+    this.#experts.addLayer(layer);
     const bias = ({ bias }: GptOssLayerWeights['gateUp'], order: RowOrder): Feeds[string] => {
       const values = reorderedBias(bias, order);
       return f32Tensor(values, [values.length, 1]);

@@ -1,5 +1,5 @@
-import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, readTensorBytes } from '@switchyard/models';
-import type { GptOssConfig, GptOssLayerWeights, Mxfp4Tensor, Tensor } from '@switchyard/models';
+import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES, readFloats, readTensorBytes } from '@switchyard/models';
+import type { GptOssConfig, GptOssLayerWeights, Mxfp4Tensor } from '@switchyard/models';
 import type { DispatchPlan } from '@switchyard/router-kernel';
 import { ACTIVATION_BYTES, MOST_ROWS, RESERVED_BYTES, TILE, loadMxfp4Kernel } from './mxfp4-kernel.ts';
 import type { KernelMemory, Mxfp4Kernel } from './mxfp4-kernel.ts';
@@ -9,9 +9,6 @@ export type ExpertShape = Pick<
   GptOssConfig,
   'hiddenSize' | 'intermediateSize' | 'experts' | 'expertsPerToken' | 'swigluLimit'
 >;
-
-/** Reads the values of a bf16 or f32 tensor as f32. */
-export type ReadF32 = (tensor: Tensor) => Float32Array;
 
 /** Where the weights of one linear part of all experts of a layer lie. */
 interface Linear {
@@ -56,7 +53,7 @@ const PAGE_BYTES = 65536;
 const ALIGNMENT = 64;
 
 /**
- * The experts of a model as MXFP4, computed by kernels/mxfp4_experts.c: for the few rows of a decode step this reads an
+ * The experts of a model as MXFP4, computed by kernels/cpu/mxfp4_experts.c: for the few rows of a decode step this reads an
  * eighth of the memory that f32 weights take, and idle experts cost nothing. Results are as near to the exact ones as f32
  * arithmetic's, and a token's does not depend on the other tokens of a step. `reference/experts.ts` says what is computed.
  */
@@ -89,8 +86,8 @@ export class Mxfp4Experts {
   }
 
   /** Copies the next layer's experts. */
-  addLayer({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp' | 'down'>, readF32: ReadF32): void {
-    this.#layers.push({ gateUp: this.#addLinear(gateUp, readF32), down: this.#addLinear(down, readF32) });
+  addLayer({ gateUp, down }: Pick<GptOssLayerWeights, 'gateUp' | 'down'>): void {
+    this.#layers.push({ gateUp: this.#addLinear(gateUp), down: this.#addLinear(down) });
   }
 
   /**
@@ -215,7 +212,7 @@ export class Mxfp4Experts {
     return this.#shape.experts * outputs * (blocks * (MXFP4_BLOCK_BYTES + F32_BYTES) + F32_BYTES);
   }
 
-  #addLinear({ weight, bias }: GptOssLayerWeights['gateUp'], readF32: ReadF32): Linear {
+  #addLinear({ weight, bias }: GptOssLayerWeights['gateUp']): Linear {
     if (weight.kind !== 'mxfp4') {
       throw new TypeError(`Experts as ${weight.kind} · MXFP4 is needed here · compute them with ONNX Runtime`);
     }
@@ -223,7 +220,7 @@ export class Mxfp4Experts {
     const blocks = columns / MXFP4_BLOCK;
     const codes = this.#copy(tiledCodes(weight, blocks));
     const scales = this.#copy(tiledScales(weight, blocks));
-    return { codes, scales, bias: this.#copy(readF32(bias)), outputs, blocks };
+    return { codes, scales, bias: this.#copy(readFloats(bias)), outputs, blocks };
   }
 
   #copy(values: Uint32Array | Int32Array | Float32Array): number {

@@ -4,7 +4,7 @@ import type { KernelMemory } from '../wasm-kernel.ts';
 export type { KernelMemory };
 
 /**
- * The functions of kernels/mxfp4_experts.c. Pointers are byte offsets into the memory: `indices`, `positions` and
+ * The functions of kernels/cpu/mxfp4_experts.c. Pointers are byte offsets into the memory: `indices`, `positions` and
  * `weights` multiples of 4, all others of 16.
  */
 export interface Mxfp4Kernel {

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { TokenMask } from '../sampling/token-mask.ts';
-import type { SerializedError } from '../serialized-error.ts';
+import type { TokenMask } from '../../sampling/token-mask.ts';
+import type { SerializedError } from '../../serialized-error.ts';
 
 /** What the grammars' thread starts with. */
 export interface GrammarThreadData {

@@ -5,11 +5,11 @@
  * @module
  */
 import { Worker } from 'node:worker_threads';
-import { DisposedError, ForwardError, InvalidRequestError } from '../errors.ts';
-import { deserializeError } from '../serialized-error.ts';
+import { DisposedError, ForwardError, InvalidRequestError } from '../../errors.ts';
+import { deserializeError } from '../../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
 import { ADVICE, type BodyMask, type JsonBody, type JsonBodySource } from './json-grammar.ts';
-import { LeastRecentMap } from './least-recent-map.ts';
+import { LeastRecentMap } from '../least-recent-map.ts';
 
 /** What one schema may take to compile, in milliseconds. Other constrained answers wait that long at most. */
 const COMPILE_BUDGET_MS = 5000;

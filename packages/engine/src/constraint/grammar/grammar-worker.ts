@@ -5,8 +5,8 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot } from '@switchyard/models';
-import { InvalidRequestError } from '../errors.ts';
-import { serializeError } from '../serialized-error.ts';
+import { InvalidRequestError } from '../../errors.ts';
+import { serializeError } from '../../serialized-error.ts';
 import type { FromGrammars, GrammarAnswer, GrammarCall, GrammarThreadData, ToGrammars } from './grammar-protocol.ts';
 import { type JsonBody, JsonGrammars } from './json-grammar.ts';
 

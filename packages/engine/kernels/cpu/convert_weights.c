@@ -86,9 +86,17 @@ void EXPORT(mxfp4_to_blocks8)(const uint8_t *bytes, const uint8_t *exponents, co
   }
 }
 
-/* Four bf16 values, in the upper halves of 32-bit lanes, as whole steps. */
-INLINE v128_t whole_steps(v128_t bits, v128_t inverse) {
-  return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(bits, inverse)));
+/* Four f32 values as whole steps. */
+INLINE v128_t whole_steps(v128_t values, v128_t inverse) {
+  return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(values, inverse)));
+}
+
+/* The scale of a block by its largest magnitude. Of a NaN or an infinity it is no number, so that no product is one. */
+INLINE float scale_of(float magnitude) { return magnitude / MOST_STEPS_8 + (magnitude - magnitude); }
+
+/* Steps in a unit. */
+INLINE v128_t inverse_of(float magnitude) {
+  return wasm_f32x4_splat(magnitude == 0 ? 0 : MOST_STEPS_8 / magnitude);
 }
 
 /* Eight bf16 values as 8-bit codes in 16-bit lanes. */
@@ -99,10 +107,7 @@ INLINE v128_t eight_codes(v128_t halves, v128_t inverse) {
   return wasm_i16x8_add_sat(steps, wasm_i16x8_const_splat(ZERO_POINT_8));
 }
 
-/*
- * bf16 values as 8-bit codes, u8 [blocks][32]: the largest magnitude of a block is 127 steps. A block with a NaN or an
- * infinity has a scale that is none of a number, so that its products are not either.
- */
+/* bf16 values as 8-bit codes, u8 [blocks][32]: the largest magnitude of a block is 127 steps. */
 void EXPORT(bf16_to_blocks8)(const uint16_t *values, uint8_t *output, float *scales, int blocks) {
   for (int block = 0; block < blocks; block++, values += BLOCK, output += BLOCK) {
     v128_t halves[BLOCK / 8];
@@ -117,12 +122,39 @@ void EXPORT(bf16_to_blocks8)(const uint16_t *values, uint8_t *output, float *sca
     const uint32_t bits = (uint32_t)wasm_u16x8_extract_lane(most, 0) << 16;
     float magnitude;
     __builtin_memcpy(&magnitude, &bits, sizeof magnitude);
-    scales[block] = magnitude / MOST_STEPS_8 + (magnitude - magnitude);
-    const v128_t inverse = wasm_f32x4_splat(bits == 0 ? 0 : MOST_STEPS_8 / magnitude);
+    scales[block] = scale_of(magnitude);
+    const v128_t inverse = inverse_of(magnitude);
     for (int part = 0; part < BLOCK / 8; part += 2) {
       const v128_t a = eight_codes(halves[part], inverse);
       const v128_t b = eight_codes(halves[part + 1], inverse);
       wasm_v128_store(output + 8 * part, wasm_u8x16_narrow_i16x8(a, b));
+    }
+  }
+}
+
+/* Eight f32 values as 8-bit codes in 16-bit lanes. */
+INLINE v128_t eight_codes_f32(const float *values, v128_t inverse) {
+  const v128_t low = whole_steps(wasm_v128_load(values), inverse);
+  const v128_t high = whole_steps(wasm_v128_load(values + 4), inverse);
+  return wasm_i16x8_add_sat(wasm_i16x8_narrow_i32x4(low, high), wasm_i16x8_const_splat(ZERO_POINT_8));
+}
+
+/* f32 values as 8-bit codes, as bf16_to_blocks8 makes them. */
+void EXPORT(f32_to_blocks8)(const float *values, uint8_t *output, float *scales, int blocks) {
+  for (int block = 0; block < blocks; block++, values += BLOCK, output += BLOCK) {
+    /* Magnitudes rise with their bits, NaN above infinity. */
+    v128_t most = wasm_i32x4_const_splat(0);
+    for (int part = 0; part < BLOCK / 4; part++)
+      most = wasm_u32x4_max(most, wasm_f32x4_abs(wasm_v128_load(values + 4 * part)));
+    most = wasm_u32x4_max(most, wasm_i64x2_shuffle(most, most, 1, 0));
+    most = wasm_u32x4_max(most, wasm_i32x4_shuffle(most, most, 1, 0, 3, 2));
+    const float magnitude = wasm_f32x4_extract_lane(most, 0);
+    scales[block] = scale_of(magnitude);
+    const v128_t inverse = inverse_of(magnitude);
+    for (int part = 0; part < BLOCK; part += 16) {
+      const v128_t a = eight_codes_f32(values + part, inverse);
+      const v128_t b = eight_codes_f32(values + part + 8, inverse);
+      wasm_v128_store(output + part, wasm_u8x16_narrow_i16x8(a, b));
     }
   }
 }

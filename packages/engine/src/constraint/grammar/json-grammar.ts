@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { DisposedError, InvalidRequestError } from '../errors.ts';
-import type { TokenMask } from '../sampling/token-mask.ts';
-import { LeastRecentMap } from './least-recent-map.ts';
-import { BodyMatcher, GrammarMasks, TokenMasks } from './matcher/body-matcher.ts';
-import { Grammar } from './matcher/grammar.ts';
-import { TokenTrie, type TokenVocabulary } from './matcher/token-trie.ts';
-import { SchemaRefusal } from './schema/refusal.ts';
-import { SchemaLanguage } from './schema/schema-language.ts';
+import { DisposedError, InvalidRequestError } from '../../errors.ts';
+import type { TokenMask } from '../../sampling/token-mask.ts';
+import { LeastRecentMap } from '../least-recent-map.ts';
+import { BodyMatcher, GrammarMasks, TokenMasks } from '../matcher/body-matcher.ts';
+import { Grammar } from '../matcher/grammar.ts';
+import { TokenTrie, type TokenVocabulary } from '../matcher/token-trie.ts';
+import { SchemaRefusal } from '../schema/refusal.ts';
+import { SchemaLanguage } from '../schema/schema-language.ts';
 
 /** What a grammar has to know of a vocabulary. */
 export type GrammarVocabulary = TokenVocabulary;

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { createCpuRouter } from '../src/cpu/index.ts';
+import { referenceRoute } from '../src/reference.ts';
+import { contractCases, runContractSuite } from '../src/suite/index.ts';
+import type { RouterFactory } from '../src/suite/index.ts';
+import { createWebGpuRouter } from '../src/webgpu/index.ts';
+import { Emulator } from './hip/emulated-router.ts';
+import { skipWithoutWebGpu } from './webgpu/software-webgpu.ts';
+
+/** The suite's cases of groups that rank by their best, of which the quick level of a backend's own test has few. */
+const CASES = contractCases('quick').filter(({ config }) => config.groupScore === 'max');
+
+async function assertContract(factory: RouterFactory): Promise<void> {
+  const result = await runContractSuite(factory, { cases: CASES });
+  assert.deepEqual(result.failures, []);
+  assert.equal(result.cases, CASES.length);
+  assert.ok(result.rows > 300, `only ${result.rows} rows were compared`);
+}
+
+/** T that the geometry is chosen for, which has its own number of lanes per token. Each kernel takes a second to compile. */
+const TOKEN_HINTS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? [128, 4096, 65_536] : [128];
+
+describe('expert groups that rank by their best', function () {
+  this.timeout(300_000);
+
+  it('are told from those that rank by a sum of two, where a group has two', () => {
+    assert.ok(CASES.length >= 6);
+    for (const { name, config, calls } of CASES) {
+      const differing = calls.filter((call) => {
+        const { logits, options } = call.makeInput();
+        const byBest = referenceRoute(config, logits, options).ids;
+        const bySum = referenceRoute({ ...config, groupScore: 'top2-sum' }, logits, options).ids;
+        return byBest.some((id, index) => id !== bySum[index]);
+      });
+      assert.equal(differing.length > 0, config.groups !== config.experts, name);
+    }
+  });
+
+  it('keep the contract on the CPU', () => assertContract(async (config) => createCpuRouter(config)));
+
+  for (const [architecture, waveSize] of [
+    ['gfx942', 64],
+    ['gfx1100', 32],
+  ] as const) {
+    it(`keep the contract in the HIP kernel, emulated as ${architecture}`, async function () {
+      if (!hasHostCompiler()) {
+        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
+        this.skip();
+      }
+      const emulator = new Emulator({ vendor: 'amd', architecture, waveSize });
+      try {
+        for (const tokens of TOKEN_HINTS) await assertContract(async (config) => emulator.createRouter(config, tokens));
+      } finally {
+        emulator.dispose();
+      }
+    });
+  }
+
+  describe('on WebGPU', () => {
+    before(skipWithoutWebGpu);
+
+    for (const path of ['subgroups', 'workgroup'] as const) {
+      it(`keep the contract: path ${path}`, () =>
+        assertContract((config) => createWebGpuRouter(config, { software: true, path })));
+    }
+  });
+});
