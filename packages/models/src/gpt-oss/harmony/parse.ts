@@ -35,6 +35,7 @@ interface OpenMessage {
   /** Whether its events come as it grows. Of an answer under a faulty header, only the end tells whether it is one. */
   readonly told: boolean;
   readonly header: HarmonyHeader;
+  readonly wholeHeader: boolean;
   readonly callId: string | null;
   content: string;
   end: HarmonyMessageEnd | null;
@@ -141,7 +142,7 @@ export class HarmonyParser {
     if (id === message) {
       const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true, this.#tools);
       for (const { fault, found } of faults) this.#fault(fault, found);
-      this.#startMessage(kind, fields, kind !== 'final' || faults.length === 0);
+      this.#startMessage(kind, fields, { wholeHeader: true, told: kind !== 'final' || faults.length === 0 });
     } else if (id === channel || id === constrain) {
       header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
       header.length += 1;
@@ -209,7 +210,10 @@ export class HarmonyParser {
     // At the end of the stream the header itself may be cut short: `js` may be no argument but half of `json`.
     if (addressed ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
     const lost = kind === 'preamble' || (kind === 'tool-call' && end === 'next-message');
-    const message = this.#startMessage(lost ? 'analysis' : kind, fields, kind !== 'final');
+    const message = this.#startMessage(lost ? 'analysis' : kind, fields, {
+      wholeHeader: false,
+      told: kind !== 'final',
+    });
     this.#appendContent(message, rest);
     this.#endMessage(message, end);
   }
@@ -223,14 +227,21 @@ export class HarmonyParser {
     sections.splice(-1, 1, { marker: last?.marker ?? 'role', text });
     const { kind, header: fields, rest } = readHeader(sections, header.role, false, this.#tools);
     this.#fault('missing-message-token', rest.slice(0, 40));
-    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, kind !== 'final');
+    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, {
+      wholeHeader: false,
+      told: kind !== 'final',
+    });
     this.#decoder = decoder;
     this.#appendContent(message, rest);
   }
 
-  #startMessage(kind: HarmonyMessageKind, header: HarmonyHeader, told: boolean): OpenMessage {
+  #startMessage(
+    kind: HarmonyMessageKind,
+    header: HarmonyHeader,
+    { wholeHeader, told }: Pick<OpenMessage, 'wholeHeader' | 'told'>,
+  ): OpenMessage {
     const callId = kind === 'tool-call' ? this.#newCallId() : null;
-    const message: OpenMessage = { kind, told, header, callId, content: '', end: null };
+    const message: OpenMessage = { kind, told, header, wholeHeader, callId, content: '', end: null };
     this.#header = null;
     this.#message = message;
     if (told) this.#announce(message);
@@ -238,8 +249,9 @@ export class HarmonyParser {
   }
 
   #announce(message: OpenMessage): void {
-    const { kind, header, callId } = message;
-    this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
+    const { kind, header, wholeHeader, callId } = message;
+    const index = this.#messages.length;
+    this.#events.push({ type: 'message-start', index, kind, header, wholeHeader, callId });
     this.#messages.push(message);
   }
 

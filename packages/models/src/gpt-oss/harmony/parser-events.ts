@@ -27,6 +27,8 @@ export type HarmonyMessageEnd = 'end' | 'return' | 'call' | 'end-of-text' | 'nex
 export interface ParsedHarmonyMessage {
   readonly kind: HarmonyMessageKind;
   readonly header: HarmonyHeader;
+  /** Whether `<|message|>` ended the header. If not, it was told from the content by its looks. */
+  readonly wholeHeader: boolean;
   readonly content: string;
   /** The id made for a tool call, null for other messages. */
   readonly callId: string | null;
@@ -41,6 +43,7 @@ export type HarmonyEvent =
       readonly index: number;
       readonly kind: HarmonyMessageKind;
       readonly header: HarmonyHeader;
+      readonly wholeHeader: boolean;
       readonly callId: string | null;
     }
   /** Content that goes behind what came before: never empty, never half a character. */
