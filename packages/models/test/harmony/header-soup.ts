@@ -37,24 +37,25 @@ const PIECES = [
   'é',
   'x'.repeat(600),
 ];
+/** Those that headers are mostly made of. */
+const USUAL = ['<|channel|>', '<|message|>', 'final', 'commentary', '<|end|>', '<|start|>', 'assistant'];
 export const ENDING = '<|start|>assistant<|channel|>final<|message|>The answer.<|return|>';
 
+/** Recipients that are no tools. */
+const NOBODY = String.raw`(?:\s*to=\s*(?:assistant|user|all)(?=\s|<|$))*`;
+/** Where a header may begin: anywhere but inside of another one. What is longer than headers are is content. */
+const BEGINNING = String.raw`(?:^|<\|end\|>|<\|start\|>|[^<]{512,}|<\|message\|>(?:[^<]|<\|(?:constrain|message)\|>)*?)`;
+const CONTENT_TYPE = String.raw`(?:\s*(?:json|code|text)|\s*<\|constrain\|>\s*[A-Za-z][\w+/-]*)?`;
 /** What is a message for the user by itself: the format's own headers of final messages and preambles. */
-const WELL_FORMED =
-  /(?:^|<\|end\|>|<\|start\|>)\s*(?:assistant)?\s*(?:<\|constrain\|>\s*\w*\s*)*(?:\s*to=(?:assistant|user|all))?\s*<\|channel\|>\s*(?:final|commentary)\s*(?:\s*to=(?:assistant|user|all))?(?:(?:<\|constrain\|>)?\s*[A-Za-z][\w+/-]*)?\s*<\|message\|>/;
+const WELL_FORMED = new RegExp(
+  String.raw`${BEGINNING}\s*(?:assistant)?(?:\s*<\|constrain\|>\s*[A-Za-z][\w+/-]*)?${NOBODY}\s*` +
+    String.raw`<\|channel\|>\s*(?:final|commentary)${NOBODY}${CONTENT_TYPE}${NOBODY}\s*<\|message\|>`,
+);
 
 const soup = fc
-  .array(fc.constantFrom(...PIECES), { maxLength: 14 })
+  .array(fc.oneof(fc.constantFrom(...PIECES), fc.constantFrom(...USUAL)), { maxLength: 14 })
   .map((pieces) => pieces.join(''))
-  .filter((text) => !isWellFormed(text));
-
-/** Whether there is such a header anywhere: inside of content a marker begins the next message. */
-function isWellFormed(text: string): boolean {
-  return (
-    WELL_FORMED.test(text) ||
-    /<\|message\|>[^<]*<\|channel\|>\s*(?:final|commentary)[^<]*(?:<\|constrain\|>[^<]*)*<\|message\|>/.test(text)
-  );
-}
+  .filter((text) => !WELL_FORMED.test(text));
 
 /** Every character a token of its own, or as the tokenizer cuts it; markers are tokens either way. */
 function idsOf(text: string, tokenizer: Tokenizer, split: boolean): number[] {
