@@ -111,7 +111,7 @@ async function outcomeOf(folder: string): Promise<string> {
   }
 }
 
-const RUNS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 8000 : 400;
+const RUNS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 3000 : 400;
 
 describe('a header that says something else opens in range or fails with a typed error', function () {
   // A minute or two of runs at level full.

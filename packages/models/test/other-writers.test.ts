@@ -162,6 +162,26 @@ describe('tensors of MXFP4', () => {
   }
 });
 
+describe('tensors that every loader computes itself', () => {
+  it('may lie beside the others, and nobody reads them', async () => {
+    await withTemporaryFolder(async (folder) => {
+      const [plainFolder, folderWithMore] = [join(folder, 'plain'), join(folder, 'more')];
+      writeSyntheticCheckpoint(plainFolder, HUGGING_FACE);
+      writeSyntheticCheckpoint(folderWithMore, HUGGING_FACE, {
+        tensors: (tensors) => {
+          const computed: TensorData = { dtype: 'F32', shape: [8], bytes: new Uint8Array(32) };
+          for (const name of ['model.rotary_emb.inv_freq', 'model.layers.1.self_attn.rotary_emb.inv_freq']) {
+            tensors.set(name, computed);
+          }
+        },
+      });
+      using one = await openSnapshot(plainFolder);
+      using other = await openSnapshot(folderWithMore);
+      assert.deepEqual(plain(other), plain(one));
+    });
+  });
+});
+
 describe('an index', () => {
   /** What lies beside all tensors in one file. */
   const stale: readonly [string, unknown][] = [

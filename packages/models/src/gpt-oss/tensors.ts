@@ -82,6 +82,9 @@ const layoutNames: Readonly<Record<GptOssLayout, LayoutNames>> = {
   },
 };
 
+/** What every loader computes from the configuration, and some tools save all the same. */
+const COMPUTED = /(?:^|\.)rotary_emb\.(?:original_)?inv_freq$/;
+
 /**
  * How the experts of a checkpoint are stored, which the names of its tensors tell. The config.json of the `original/`
  * layout does not say it, and the other one's `quantization_config` stays behind when a model is dequantised.
@@ -273,7 +276,7 @@ function checkTensors(tensors: Tensors, config: GptOssConfig, layout: GptOssLayo
   const known = new Set(table.map(({ name }) => name));
   // Some writers store the tied head a second time.
   if (config.tieWordEmbeddings) known.add(layoutNames[layout].lmHead);
-  const unexpected = [...tensors.keys()].filter((name) => !known.has(name));
+  const unexpected = [...tensors.keys()].filter((name) => !known.has(name) && !COMPUTED.test(name));
   if (unexpected.length > 0) throw new UnexpectedTensorsError(path, unexpected);
 
   for (const { name, forms } of table) {

@@ -34,14 +34,13 @@ const API_SLOTS = 150;
 const LOG_WARNINGS = 2;
 const POINTER_BYTES = 8;
 
-const STATUS_OF_POINTER = koffi.proto('void *SwitchyardOrtStatusOfPointer(void *argument)');
-const STATUS_OF_NUMBER = koffi.proto('void *SwitchyardOrtStatusOfNumber(void *options, int value)');
-const NOTHING_OF_POINTER = koffi.proto('void SwitchyardOrtNothingOfPointer(void *argument)');
-const TEXT_OF_POINTER = koffi.proto('const char *SwitchyardOrtTextOfPointer(void *argument)');
-const API_OF_VERSION = koffi.proto('void *SwitchyardOrtApiOfVersion(uint32_t version)');
-const CREATE_ENVIRONMENT = koffi.proto(
-  'void *SwitchyardOrtCreateEnvironment(int level, const char *name, void *options, void *environment)',
-);
+const STATUS_OF_POINTER = koffi.proto('void *', ['void *']);
+const STATUS_OF_NUMBER = koffi.proto('void *', ['void *', 'int']);
+const NOTHING_OF_POINTER = koffi.proto('void', ['void *']);
+const TEXT_OF_POINTER = koffi.proto('const char *', ['void *']);
+const API_OF_VERSION = koffi.proto('void *', ['uint32_t']);
+/** Of a log level, the environment's name, threading options, and where the environment goes. */
+const CREATE_ENVIRONMENT = koffi.proto('void *', ['int', 'const char *', 'void *', 'void *']);
 
 /**
  * Asks for the environment with a pool, before onnxruntime-node asks for one. Where somebody has asked before, this changes
