@@ -27,7 +27,7 @@ export const ROOMS = {
     ['driver', ['errors.ts', 'environment.ts']],
     ['kernels', ['errors.ts', 'logger.ts', 'environment.ts', 'driver']],
     ['offline', ['errors.ts']],
-    ['testing', ['kernels']],
+    ['testing', ['errors.ts', 'driver', 'kernels']],
     ['benchmark', ['errors.ts', 'processors.ts']],
     ['webgpu', ['errors.ts', 'logger.ts', 'driver']],
     ['index.ts', ['*']],
@@ -142,7 +142,11 @@ export const ROOMS = {
     ['runners/ort/**', [GPU, MODELS, ROUTER, 'contain.ts', 'errors.ts', 'logger.ts', 'runners']],
     ['runners/import-ort.ts', ['contain.ts', 'runners', 'runners/ort/**']],
     ['runners/ort/ort-entry.ts', ['memory/process-memory.ts', 'runners', 'runners/ort/**', 'runners/import-ort.ts']],
-    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts']],
+    [
+      'runners/hip/**',
+      [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+    ],
+    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
     ['constraint/language', ['contain.ts']],
     ['constraint/schema', ['constraint/language']],
@@ -198,6 +202,10 @@ export const ROOMS = {
     ],
     ['loading', ['errors.ts', 'logger.ts', 'runners', 'options.ts']],
     ['engine.ts', [MODELS, '*']],
+    [
+      'verify',
+      [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
+    ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
     ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
     [

@@ -99,7 +99,7 @@ export class Engine implements AsyncDisposable {
       const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
         const runner = RUNNERS[name];
         const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
-        return start({ name }, planKvBytes(snapshot, await allowance(runner.deviceMemory()), demand));
+        return start({ name }, planKvBytes(snapshot, await allowance(runner.deviceMemory(resolved.device)), demand));
       };
       // What a module will take is not known: it is not judged.
       const startModule = async (url: string): Promise<WorkerClient> =>

@@ -11,7 +11,7 @@ export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGpt
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
 export * from './gpt-oss/harmony/index.ts';
 export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
-export { decodeFloats, elementCount, readFloats } from './tensors/floats.ts';
+export { decodeFloats, elementCount, FLOAT_DTYPES, readFloats } from './tensors/floats.ts';
 export { decodeBf16, decodeF16 } from './tensors/half-precision.ts';
 export {
   decodeMxfp4,
@@ -22,7 +22,13 @@ export {
 } from './tensors/mxfp4.ts';
 export type { TokenizerData } from './tokenizer/read-tokenizer.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsOptions } from './files/safetensors.ts';
-export { embeddedCheckpointPath, openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
+export {
+  embeddedCheckpointPath,
+  embeddedReferencePath,
+  openSnapshot,
+  type Snapshot,
+  type SnapshotOptions,
+} from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensors/tensor.ts';
 export { readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
 export { rowsOf } from './tensors/tensor-rows.ts';

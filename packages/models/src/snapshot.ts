@@ -58,6 +58,14 @@ export function embeddedCheckpointPath(): string {
 }
 
 /**
+ * What transformers computed in f32 for some prompts on the embedded checkpoint, a JSON array: ids, the greedy answer, the
+ * best logits, the likelihood, and what every router chose.
+ */
+export function embeddedReferencePath(): string {
+  return fileURLToPath(new URL('../reference/pocket-dictionary.json', import.meta.url));
+}
+
+/**
  * Opens a GPT-OSS checkpoint in the Hugging Face layout or in the `original/` one. An `original/` folder has no
  * tokenizer of its own: the files beside the weights are looked for in the folder above as well.
  *

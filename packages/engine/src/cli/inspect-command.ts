@@ -77,7 +77,7 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
   const tensors = listTensors(snapshot.weights);
   // The first of the runners that a load would try.
   const runnerEntry = RUNNERS[options.runners[0] ?? RUNNER_NAMES[0]];
-  const allowance = allowanceOf(await runnerEntry.deviceMemory(), options.memoryLimitBytes);
+  const allowance = allowanceOf(await runnerEntry.deviceMemory(options.device), options.memoryLimitBytes);
   const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
   const devices = await probeBackends();
   const router = routerOf(options.router, devices);

@@ -206,4 +206,29 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'Put the OpenAI HTTP API in front of the model',
     options: [...MODEL_OPTIONS, ...SERVER_OPTIONS, ...PROGRAM_OPTIONS],
   },
+  {
+    name: 'verify',
+    summary: 'Check a runner on this machine with the runner suite and the embedded model, and measure how it decodes',
+    options: [
+      { name: 'runner', type: 'choice', choices: RUNNER_NAMES, help: 'The runner to check' },
+      ...MODEL_OPTIONS.filter(({ name }) => name === 'device'),
+      {
+        name: 'shape',
+        type: 'choice',
+        choices: ['gpt-oss-20b', 'gpt-oss-120b'],
+        help: 'With --runner hip: also measure this shape, with weights made on the device',
+      },
+      {
+        name: 'context',
+        type: 'integer',
+        value: 'N',
+        minimum: 1,
+        maximum: 131_072,
+        help: 'Tokens of context that decoding is measured at',
+        default: '1024',
+      },
+      JSON_OPTION,
+      ...PROGRAM_OPTIONS,
+    ],
+  },
 ];

@@ -6,8 +6,11 @@
  */
 import type { LayerRouting, MemoryPlan, RunnerTimings } from './runner.ts';
 
-/** Which of a step's positions get logits: none (prefill that goes on), the last one, or all. */
-export type LogitsWanted = 'none' | 'last' | 'all';
+/**
+ * Which of a step's positions get logits: none (prefill that goes on), the last one, or all. `'largest'` asks for the token
+ * of the last one's largest logit alone, so that no row of logits leaves the device; see `LogitsRunner.choosesLargest`.
+ */
+export type LogitsWanted = 'none' | 'last' | 'all' | 'largest';
 
 /** One sequence's part of a forward step. */
 export interface LogitsStep {
@@ -21,8 +24,10 @@ export interface LogitsStep {
 
 /** What a forward step gives back for one sequence. */
 export interface LogitsOutput {
-  /** f32, rows * vocabularySize: 0 rows for 'none', 1 for 'last', tokens.length for 'all'. */
+  /** f32, rows * vocabularySize: 0 rows for 'none' and 'largest', 1 for 'last', tokens.length for 'all'. */
   readonly logits: Float32Array;
+  /** For 'largest': the lowest id of those whose logit is largest, among the tokens that there are; -1 where none is a number. */
+  readonly token?: number;
 }
 
 /** Runs one model in host memory. Not re-entrant: one step at a time. */
@@ -35,6 +40,8 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly memory: MemoryPlan;
   /** The router in use: its backend and device. */
   readonly router: { readonly backend: string; readonly device: string };
+  /** Whether `forward` takes `'largest'`. Defaults to false. */
+  readonly choosesLargest?: boolean;
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
   /** Called with every layer's routing of each step while set. */

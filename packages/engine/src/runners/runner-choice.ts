@@ -5,9 +5,15 @@
  */
 import { checkOneOf } from '../check-values.ts';
 
-/** The runners that there are, those first that `'auto'` tries first. */
-export const RUNNER_NAMES = ['onnxruntime'] as const;
+/** The runners that there are. */
+export const RUNNER_NAMES = ['onnxruntime', 'hip'] as const;
 export type RunnerName = (typeof RUNNER_NAMES)[number];
+
+/**
+ * Those that `'auto'` tries, in order. The GPU runner is taken by name only: nothing checks its answers on a device and
+ * driver not seen before.
+ */
+export const AUTOMATIC_RUNNERS: readonly RunnerName[] = ['onnxruntime'];
 
 /** A runner by name, or `'auto'` for the first that starts and holds the model. */
 export type RunnerChoice = 'auto' | RunnerName;
@@ -17,7 +23,7 @@ const RUNNER_VARIABLE = 'SWITCHYARD_RUNNER';
 
 /**
  * The runners to try, in order: the one that is named, or where none is, by option or by the environment variable
- * SWITCHYARD_RUNNER, all of them. Throws InvalidRequestError.
+ * SWITCHYARD_RUNNER, the automatic ones. Throws InvalidRequestError.
  */
 export function runnersToTry(
   choice: RunnerChoice | undefined,
@@ -28,5 +34,5 @@ export function runnersToTry(
   const name = fromEnvironment || (choice ?? 'auto');
   const field = fromEnvironment ? `environment variable ${RUNNER_VARIABLE}` : 'runner';
   const known = checkOneOf<RunnerChoice>(field, name, ['auto', ...RUNNER_NAMES]);
-  return known === 'auto' ? RUNNER_NAMES : [known];
+  return known === 'auto' ? AUTOMATIC_RUNNERS : [known];
 }

@@ -23,8 +23,12 @@ export interface RunnerEntry {
   planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
   /** KV bytes of one sequence by its tokens. */
   kvBytes(config: GptOssConfig): (tokens: number) => number;
-  /** The memory of the device that it would use; null where that is not known. */
-  deviceMemory(): Promise<ProcessMemory | null>;
+  /**
+   * The memory of the device that it would use; null where that is not known. Throws where there is no such device.
+   *
+   * @param device `EngineOptions.device`
+   */
+  deviceMemory(device?: number | string): Promise<ProcessMemory | null>;
   /** Loads it, with its library. Throws where that is not there. */
   load(): Promise<RunnerModule>;
 }

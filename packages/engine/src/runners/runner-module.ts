@@ -25,6 +25,8 @@ export interface RunnerModuleOptions {
   readonly router: RouterChoice;
   /** `EngineOptions.device`. */
   readonly device: number | string | undefined;
+  /** KV memory that the sequences in use will have together, in bytes: `MemoryPlan.kvBytes` of each, added up. */
+  readonly kvCacheBytes: number;
   readonly logger: Required<Logger>;
   /**
    * To be called as often as there is something to tell, at best a few times a second: with the part done, 0 to 1, or

@@ -191,8 +191,9 @@ class SampledOnHost implements ModelRunner {
 
   async #run(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
     const steps = batch.map((step): LogitsStep => {
-      if (step.want === 'token') this.#samplerOf(step);
-      return { sequence: step.sequence, tokens: this.#tokensOf(step), logits: logitsWanted(step) };
+      const { sequence } = step;
+      const takesLargest = step.want === 'token' && this.#takesLargest(step);
+      return { sequence, tokens: this.#tokensOf(step), logits: takesLargest ? 'largest' : logitsWanted(step) };
     });
     this.#routing.trace(batch.flatMap(({ sequence, traceRouting }) => (traceRouting === true ? [sequence] : [])));
     const computed = await this.#runner.forward(steps);
@@ -215,6 +216,13 @@ class SampledOnHost implements ModelRunner {
     return open;
   }
 
+  /** Whether the runner may choose: nothing but the token is wanted, and the sampler would take the largest. */
+  #takesLargest(step: SequenceStep): boolean {
+    const { sampler } = this.#samplerOf(step);
+    const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
+    return this.#runner.choosesLargest === true && wantsToken && sampler.takesLargest;
+  }
+
   #outputOf(step: SequenceStep, computed: LogitsOutput | undefined): SequenceOutput {
     const logits = computed?.logits ?? NO_LOGITS;
     const routing = step.traceRouting === true ? { routing: this.#routing.rowsOf(step.sequence) } : {};
@@ -226,7 +234,7 @@ class SampledOnHost implements ModelRunner {
         logits: rows,
         ...routing,
         ...(step.targets === undefined ? {} : { targetLogprobs: this.#targetLogprobs(logits, step.targets) }),
-        ...(step.want === 'token' ? this.#choose(step, logits.subarray(-this.vocabularySize)) : {}),
+        ...(step.want === 'token' ? this.#choose(step, logits, computed?.token) : {}),
       };
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
@@ -234,10 +242,24 @@ class SampledOnHost implements ModelRunner {
     }
   }
 
-  /** The next token, with its log-probabilities where they are wanted. */
-  #choose(step: SequenceStep, row: Float32Array): Pick<SequenceOutput, 'token' | 'logprobs'> {
+  /**
+   * The next token, with its log-probabilities where they are wanted.
+   *
+   * @param rows the last row is the step's last position's.
+   * @param largest what the runner has chosen; undefined where it has not.
+   */
+  #choose(
+    step: SequenceStep,
+    rows: Float32Array,
+    largest: number | undefined,
+  ): Pick<SequenceOutput, 'token' | 'logprobs'> {
     const open = this.#samplerOf(step);
-    const logits = row.subarray(0, this.#tokens);
+    if (largest !== undefined) {
+      if (largest < 0) throw new InvalidLogitsError();
+      open.last = largest;
+      return { token: largest };
+    }
+    const logits = rows.subarray(-this.vocabularySize).subarray(0, this.#tokens);
     const token = open.sampler.sample(logits, step.mask ?? null);
     if (Number.isNaN(logits[token] ?? Number.NaN)) throw new InvalidLogitsError();
     if (step.mask !== undefined && !allowsToken(step.mask, token)) {

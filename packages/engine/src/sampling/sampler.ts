@@ -47,6 +47,12 @@ export class Sampler {
     for (const id of answer) this.#count(id);
   }
 
+  /** Whether it chooses the largest logit as it comes: then whoever has the logits may as well do it. */
+  get takesLargest(): boolean {
+    const { temperature, logitBias } = this.#parameters;
+    return temperature === 0 && !this.#penalized && logitBias.length === 0;
+  }
+
   /**
    * Chooses the next token from f32 [vocabulary] logits, which stay as they are.
    * With a mask, only its tokens are chosen; the mask has to allow at least one.

@@ -240,6 +240,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
       threads: data.threads,
       router: data.router,
       device: data.device,
+      kvCacheBytes: data.limits.kvCacheBytes,
       logger: portLogger(post),
       onProgress: (progress) => {
         if (gate.stopping) throw new AbortedError('Loading');

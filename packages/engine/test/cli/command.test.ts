@@ -317,6 +317,9 @@ describe('switchyard', () => {
       ['inspect', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
+      ['verify'],
+      ['verify', '--runner', 'auto'],
+      ['verify', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
     ];
     for (const words of wrong) {
       const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import * as errors from '../../src/errors.ts';
 import * as runnerErrors from '../../src/runners/errors.ts';
+import * as hipErrors from '../../src/runners/hip/errors.ts';
 
 const DEMAND = { precision: 'exact', requiredBytes: 2e9, kvCacheBytes: 1e8, fits: false };
 
@@ -33,13 +34,17 @@ const ERRORS: readonly errors.EngineError[] = [
   new runnerErrors.InvalidStepError('no tokens', 'give some'),
   new runnerErrors.RunnerBusyError('submit()'),
   new runnerErrors.RunnerLibraryError('onnxruntime-node', '1.0.0', 'no such module'),
+  new hipErrors.UnsupportedWeightsError('experts in bf16', 'experts in MXFP4'),
+  new hipErrors.KvCacheFullError(1024),
+  new hipErrors.DeviceMemoryError('a GPU', 2e10, 1e10),
+  new hipErrors.DeviceHungError('A GPU', 60_000),
 ];
 /** Its whole message is its caller's. */
 const FREE_FORM = ['LoadError'];
 
 describe("The engine's errors", () => {
   it('are all looked at here', () => {
-    const classes = Object.entries({ ...errors, ...runnerErrors }).flatMap(([name, value]) =>
+    const classes = Object.entries({ ...errors, ...runnerErrors, ...hipErrors }).flatMap(([name, value]) =>
       typeof value === 'function' && value !== errors.EngineError && !FREE_FORM.includes(name) ? [name] : [],
     );
     assert.deepEqual([...new Set(ERRORS.map(({ constructor }) => constructor.name))].sort(), classes.sort());

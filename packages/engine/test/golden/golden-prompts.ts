@@ -1,12 +1,5 @@
 import type { GoldenPrompt } from '../../src/runners/suite/index.ts';
-import { reference } from './reference.ts';
+import { embeddedGoldenPrompts } from '../../src/verify/golden-prompts.ts';
 
 /** What transformers computed, as the runner suite takes it. */
-export const goldenPrompts: readonly GoldenPrompt[] = reference.map((prompt) => ({
-  ids: prompt.ids,
-  greedy: prompt.greedy,
-  topIds: prompt.top_ids,
-  topLogits: prompt.top_logits,
-  nll: prompt.prompt_nll,
-  routing: prompt.routers,
-}));
+export const goldenPrompts: readonly GoldenPrompt[] = await embeddedGoldenPrompts();

@@ -6,7 +6,14 @@
 import { readFileSync } from 'node:fs';
 
 /** A part under kernels/; each needs those before it. */
-export const SHARED_PARTS = ['platform', 'wave', 'lane_exchange', 'number_formats', 'sorted_lists'] as const;
+export const SHARED_PARTS = [
+  'platform',
+  'wave',
+  'lane_exchange',
+  'number_formats',
+  'streamed_loads',
+  'sorted_lists',
+] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
 
 /** The file of a shared part. */

@@ -33,6 +33,9 @@ export type EmulatedValue = ArrayBufferView | number | bigint | null;
 /** Runs a grid of blocks, one after the other, and returns when all are done. */
 export type EmulatedKernel = (blocks: number, ...values: EmulatedValue[]) => void;
 
+/** Runs a grid with its arguments packed as a device would find them, at an address of host memory. */
+export type PackedEmulatedKernel = (blocks: number, argumentBlock: bigint) => void;
+
 /** What is emulated. */
 export interface EmulatedLaunch {
   readonly unit: KernelUnit;
@@ -82,6 +85,36 @@ export class KernelEmulator {
     const kernel: EmulatedKernel = koffi.load(library).func('emulate', 'void', ['uint32_t', ...types]);
     this.#kernels.set(name, kernel);
     return kernel;
+  }
+
+  /** As `load`, for arguments that are packed already: their types are those of the kernel's own parameters. */
+  loadPacked({ unit, symbol, threadsPerBlock }: Omit<EmulatedLaunch, 'arguments'>): PackedEmulatedKernel {
+    const text = [
+      unit.source(),
+      '#include <cstring>',
+      '#include <tuple>',
+      'struct Block {',
+      '  const char* bytes;',
+      '  unsigned at;',
+      '  template <class T> T next() {',
+      '    at = (at + alignof(T) - 1) / alignof(T) * alignof(T);',
+      '    T value;',
+      '    std::memcpy(&value, bytes + at, sizeof(T));',
+      '    at += sizeof(T);',
+      '    return value;',
+      '  }',
+      '};',
+      'template <class... Types> void call(void (*kernel)(Types...), const void* bytes) {',
+      '  Block block{static_cast<const char*>(bytes), 0};',
+      '  std::tuple<Types...> values{block.next<Types>()...};',
+      '  std::apply(kernel, values);',
+      '}',
+      'extern "C" void emulate(unsigned emulatedBlocks, const void* argumentBlock) {',
+      `  lockstep::launch(emulatedBlocks, ${threadsPerBlock}, [=] { call(${symbol}, argumentBlock); });`,
+      '}',
+    ].join('\n');
+    const library = this.#compile(text, unit.defines);
+    return koffi.load(library).func('emulate', 'void', ['uint32_t', 'void *']);
   }
 
   /** Removes the objects. Loaded kernels stay in the process. */

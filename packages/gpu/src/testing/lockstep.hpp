@@ -9,13 +9,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace lockstep {
 
+constexpr std::size_t kStackBytes = 256 * 1024;
+
 struct Thread {
   ucontext_t context;
-  std::vector<char> stack;
+  // Not initialised: most of it is never touched.
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
   uint64_t published[2] = {0, 0};
   int turn = 0;
   bool isDone = true;
@@ -106,17 +110,15 @@ inline void block_barrier() {
 
 inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void()> kernel) {
   body = std::move(kernel);
-  threads.clear();
   threads.resize(threadsPerBlock);
-  for (Thread& thread : threads) thread.stack.resize(256 * 1024);
   for (block = 0; block < blocks; block++) {
     arrived = 0;
     for (Thread& thread : threads) {
       thread.isDone = false;
       thread.turn = 0;
       getcontext(&thread.context);
-      thread.context.uc_stack.ss_sp = thread.stack.data();
-      thread.context.uc_stack.ss_size = thread.stack.size();
+      thread.context.uc_stack.ss_sp = thread.stack.get();
+      thread.context.uc_stack.ss_size = kStackBytes;
       thread.context.uc_link = nullptr;
       makecontext(&thread.context, run_thread, 0);
     }

@@ -12,7 +12,7 @@ export {
   type PublishedCheckpoint,
 } from './checkpoint-plan.ts';
 export { CHUNK_BYTES, syntheticTensorBytes } from './synthetic-tensors.ts';
-export { type PublishedModel, publishedSizes, publishedSpecialTokens } from './published-models.ts';
+export { publishedConfig, type PublishedModel, publishedSizes, publishedSpecialTokens } from './published-models.ts';
 export { publishedTokenizerText } from './published-tokenizer.ts';
 export {
   safetensorsHeader,

@@ -3,7 +3,7 @@
  * as it lies on Hugging Face (revisions 6cee5e81 and b5c939de).
  */
 
-import type { GptOssLayout } from '../gpt-oss/config.ts';
+import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from '../gpt-oss/config.ts';
 
 /** The two sizes that GPT-OSS was published in. */
 export type PublishedModel = 'gpt-oss-20b' | 'gpt-oss-120b';
@@ -43,6 +43,12 @@ export const publishedSpecialTokens: readonly (readonly [id: number, text: strin
     return [id, NAMED_SPECIAL_TOKENS.get(id) ?? `<|reserved_${id}|>`];
   },
 );
+
+/** The configuration of a published model. */
+export function publishedConfig(model: PublishedModel): GptOssConfig {
+  const text = publishedConfigText('huggingface', publishedSizes[model]);
+  return parseGptOssConfig(JSON.parse(text), `${model}/config.json`).config;
+}
 
 /** The text of config.json. Where `size` is not a published one, the rest stays as published. */
 export function publishedConfigText(layout: GptOssLayout, size: PublishedSize): string {

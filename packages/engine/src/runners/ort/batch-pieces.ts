@@ -1,4 +1,4 @@
-import type { LogitsStep } from '../logits-runner.ts';
+import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 
 /** Some tokens of one entry of a batch, computed in one go. */
 export interface Piece {
@@ -43,7 +43,7 @@ export function groupPieces(batch: readonly LogitsStep[], groupOf: (sequence: nu
   return [...singles.values(), ...longer];
 }
 
-function wantedOffsets(length: number, logits: 'none' | 'last' | 'all', isLast: boolean): number[] {
+function wantedOffsets(length: number, logits: LogitsWanted, isLast: boolean): number[] {
   if (logits === 'all') {
     return Array.from({ length }, (_, offset) => offset);
   }

@@ -10,7 +10,7 @@ import type { GraphSession } from './graph-session.ts';
 import type { KvView, NewRows } from './kv-cache.ts';
 import type { OrtModel } from './load-model.ts';
 import { selectRows } from './plan-inputs.ts';
-import type { RotaryTables } from './rotary-tables.ts';
+import type { RotaryTables } from '../rotary-tables.ts';
 
 /** A step whose sequences all take equally many tokens. */
 export interface RectangularStep {

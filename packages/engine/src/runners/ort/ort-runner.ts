@@ -2,10 +2,11 @@ import { readFloats } from '@switchyard/models';
 import type { GptOssConfig, Snapshot, Tensor } from '@switchyard/models';
 import { RouterError, createRouter } from '@switchyard/router-kernel';
 import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-kernel';
-import { ContextLengthError, DisposedError } from '../../errors.ts';
+import { DisposedError } from '../../errors.ts';
 import { runLayers } from './layer-loop.ts';
 import type { StepClock } from './layer-loop.ts';
-import { InvalidStepError, RunnerBusyError } from '../errors.ts';
+import { checkCut, checkStep, emptyRoutings } from '../check-step.ts';
+import { RunnerBusyError } from '../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
@@ -19,7 +20,7 @@ import { countSessions, loadModel } from './load-model.ts';
 import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
-import { RotaryTables } from './rotary-tables.ts';
+import { RotaryTables } from '../rotary-tables.ts';
 import { sessionThreads } from './session-threads.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
@@ -164,13 +165,13 @@ class OrtRunner implements LogitsRunner {
 
   forkSequence(sequence: number, length: number): number | null {
     this.#assertIdle('forkSequence');
-    this.#checkLength(sequence, length);
+    checkCut(length, this.length(sequence));
     return this.#cache.fork(sequence, length);
   }
 
   truncate(sequence: number, length: number): boolean {
     this.#assertIdle('truncate');
-    this.#checkLength(sequence, length);
+    checkCut(length, this.length(sequence));
     return this.#cache.truncate(sequence, length);
   }
 
@@ -185,7 +186,11 @@ class OrtRunner implements LogitsRunner {
 
   async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     this.#assertIdle('forward');
-    this.#validate(batch);
+    checkStep(batch, {
+      vocabularySize: this.vocabularySize,
+      contextLength: this.contextLength,
+      length: (sequence) => this.length(sequence),
+    });
     this.#busy = true;
     const started = performance.now();
     try {
@@ -193,7 +198,8 @@ class OrtRunner implements LogitsRunner {
         const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
         return new Float32Array(rows * this.vocabularySize);
       });
-      const routings = this.onRouting === null ? null : this.#emptyRoutings(batch);
+      const routings =
+        this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken);
       for (const pieces of groupPieces(batch, (sequence) => this.#cache.capacityFor(sequence, 1))) {
         await this.#runPieces(pieces, batch, logits, routings);
       }
@@ -268,15 +274,6 @@ class OrtRunner implements LogitsRunner {
     return embeddings;
   }
 
-  #emptyRoutings(batch: readonly LogitsStep[]): LayerRouting[] {
-    const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * this.#config.expertsPerToken;
-    return Array.from({ length: this.#config.layers }, (_, layer) => ({
-      layer,
-      ids: new Int32Array(slots),
-      weights: new Float32Array(slots),
-    }));
-  }
-
   /** Puts a group's routing where the batch's order wants it. */
   #collect(
     target: LayerRouting | undefined,
@@ -292,37 +289,6 @@ class OrtRunner implements LogitsRunner {
       target?.ids.set((routing.ids as Int32Array).subarray(from, to), (before + offset) * topK);
       target?.weights.set(routing.weights.subarray(from, to), (before + offset) * topK);
       from = to;
-    }
-  }
-
-  #validate(batch: readonly LogitsStep[]): void {
-    const seen = new Set<number>();
-    for (const { sequence, tokens } of batch) {
-      const length = this.#cache.length(sequence) + tokens.length;
-      if (seen.has(sequence)) {
-        throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
-      }
-      seen.add(sequence);
-      if (tokens.length === 0) {
-        throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
-      }
-      if (length > this.contextLength) {
-        throw new ContextLengthError(length, this.contextLength, 'context');
-      }
-      const wrong = tokens.find((token) => token < 0 || token >= this.vocabularySize);
-      if (wrong !== undefined) {
-        throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${this.vocabularySize - 1}`);
-      }
-    }
-  }
-
-  #checkLength(sequence: number, length: number): void {
-    const whole = this.#cache.length(sequence);
-    if (!Number.isInteger(length) || length < 0 || length > whole) {
-      throw new InvalidStepError(
-        `a cut at ${length} of a sequence of ${whole} tokens`,
-        `give a length from 0 to ${whole}`,
-      );
     }
   }
 

@@ -1,5 +1,10 @@
 import type { GptOssConfig } from '@switchyard/models';
-import type { Columns } from './attention-graph.ts';
+
+/** A run of a row's elements, from `start` to `end` (exclusive). */
+interface Columns {
+  readonly start: number;
+  readonly end: number;
+}
 
 /**
  * Cosine and sine tables of the rotary position embedding, with YaRN scaling (Peng et al. 2023, "YaRN: Efficient Context

@@ -1,0 +1,52 @@
+// Which keys a row sees, and how they are cut into chunks: the row's own position decides, so that a row's result does
+// not depend on what else is computed. Logits of the softmax are kept times log2(e), for exp2.
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kChunk = ATTENTION_CHUNK;
+constexpr int kGroup = MODEL_HEADS / MODEL_KV_HEADS;
+constexpr float kLog2E = 1.44269504088896340736f;
+
+struct SeenKeys {
+  int first;
+  int count;
+  int chunks;
+};
+
+ROUTER_INLINE SeenKeys seen_keys(int position, u32 isWindow) {
+  SeenKeys keys;
+  keys.first = isWindow != 0 ? larger(0, position - MODEL_WINDOW + 1) : 0;
+  keys.count = position + 1 - keys.first;
+  keys.chunks = (keys.count + kChunk - 1) / kChunk;
+  return keys;
+}
+
+// A chunk's partial result of one head: the largest logit, the sum of the shares, and the values by their shares.
+constexpr int kPartialFloats = MODEL_HEAD_DIM + 2;
+constexpr int kPartialMax = MODEL_HEAD_DIM;
+constexpr int kPartialSum = MODEL_HEAD_DIM + 1;
+
+ROUTER_INLINE u64 partial_place(const u8* step, int row, int chunk, int head) {
+  return ((static_cast<u64>(step_word(step, STEP_PARTIALS + row)) + chunk) * MODEL_HEADS + head) * kPartialFloats;
+}
+
+// A sum of chunks under their common largest logit; the sink takes its share and gives nothing.
+struct MergedChunks {
+  float largest;
+  float total;
+  float value;
+
+  ENGINE_METHOD void begin(float most, float sink) {
+    largest = most;
+    total = exp2_approximate(sink - most);
+    value = 0.0f;
+  }
+  ENGINE_METHOD void add(float chunkMax, float chunkSum, float chunkValue) {
+    const float factor = exp2_approximate(chunkMax - largest);
+    total = multiply_add(chunkSum, factor, total);
+    value = multiply_add(chunkValue, factor, value);
+  }
+  ENGINE_METHOD float result() const { return rounded_product(value, reciprocal_approximate(total)); }
+};
+
+}  // namespace ROUTER_NAMESPACE

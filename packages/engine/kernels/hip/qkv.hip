@@ -1,0 +1,60 @@
+// Norm, query, key and value projections, rotary embedding; keys and values go to the KV cache.
+//
+//   heads = (x * gain) W^T / sqrt(mean(x^2) + epsilon) + bias
+//
+// Each team forms the sum of squares on its way, so that the norm costs no pass of its own. Its two rows are those that
+// turn with each other: element i of a head's first half and of its second, by the angle of the row's position. Cosines
+// and sines are f32 [positions, head size / 2], YaRN's factor included. Queries are written as f32 [rows, heads * head
+// size].
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kPairs = MODEL_HEAD_DIM / 2;
+static_assert(KERNEL_ROWS == 2, "a team has the two rows of a pair");
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+    project_qkv(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
+                const float* cosines, const float* sines, float* queries, KvElement* cache, u32 tiles, u32 layer,
+                u32 isWindow) {
+  const DensePlace place = dense_place(tiles);
+  // The team's pair, counted over all heads; its first row is in the first half of the head.
+  const int head = place.row / 2 / kPairs;
+  const int pair = place.row / 2 % kPairs;
+  const u8* rows = weight + static_cast<u64>(head * MODEL_HEAD_DIM + pair) * MODEL_HIDDEN * 2;
+  DenseRows<MODEL_HIDDEN, 2, KERNEL_VECTORS, KERNEL_AHEAD, kPairs> dot;
+  dot.begin(rows);
+  step = once_kernel_before_is_done(step);
+  let_kernel_after_begin();
+  const int count = step_word(step, STEP_ROWS);
+  if (place.vector >= count) return;
+  const float* vectors[KERNEL_VECTORS];
+#pragma unroll
+  for (int i = 0; i < KERNEL_VECTORS; i++) {
+    vectors[i] = residual + static_cast<u64>(smaller(place.vector + i, count - 1)) * MODEL_HIDDEN;
+  }
+  dot.multiply<true>(rows, vectors, gain);
+  const OwnPlace own = own_place(place, count);
+  const int half = lane_of_team() % 2;
+  const int element = half * kPairs + pair;
+  const int at = head * MODEL_HEAD_DIM + element;
+  const float value = multiply_add(dot.ownSum, norm_scale<MODEL_HIDDEN>(dot.ownSquares), bias[at]);
+  const float partner = from_other_half<1>(value);
+  if (!own.isOwned) return;
+  const int position = step_word(step, STEP_POSITIONS + own.vector);
+  float turned = value;
+  if (head < MODEL_HEADS + MODEL_KV_HEADS) {
+    const float cosine = cosines[static_cast<u64>(position) * kPairs + pair];
+    const float sine = sines[static_cast<u64>(position) * kPairs + pair];
+    turned = multiply_add(value, cosine, rounded_product(partner, half == 0 ? -sine : sine));
+  }
+  if (head < MODEL_HEADS) {
+    queries[static_cast<u64>(own.vector) * MODEL_HEADS * MODEL_HEAD_DIM + at] = turned;
+    return;
+  }
+  const i32 block = step_word(step, table_of_row(step, isWindow, own.vector) + position / kBlockPositions);
+  const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
+  const int part = head < MODEL_HEADS + MODEL_KV_HEADS ? kKeys : kValues;
+  store_kv(cache + kv_row(block, layer, part, kvHead, position) + element, turned);
+}
+
+}  // namespace ROUTER_NAMESPACE

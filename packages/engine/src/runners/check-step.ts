@@ -1,0 +1,56 @@
+/**
+ * What every runner of logits checks of a step before it computes anything, and what it collects routing in.
+ *
+ * @module
+ */
+import { ContextLengthError } from '../errors.ts';
+import { InvalidStepError } from './errors.ts';
+import type { LogitsStep } from './logits-runner.ts';
+import type { LayerRouting } from './runner.ts';
+
+/** What a step is checked against. */
+export interface StepLimits {
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  /** Tokens of a sequence. Throws UnknownSequenceError. */
+  readonly length: (sequence: number) => number;
+}
+
+/**
+ * Throws where a step cannot be computed.
+ *
+ * @throws UnknownSequenceError, InvalidStepError, ContextLengthError
+ */
+export function checkStep(
+  batch: readonly LogitsStep[],
+  { vocabularySize, contextLength, length: lengthOf }: StepLimits,
+): void {
+  const seen = new Set<number>();
+  for (const { sequence, tokens } of batch) {
+    const length = lengthOf(sequence) + tokens.length;
+    if (seen.has(sequence)) {
+      throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
+    }
+    seen.add(sequence);
+    if (tokens.length === 0) throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
+    if (length > contextLength) throw new ContextLengthError(length, contextLength, 'context');
+    const wrong = tokens.find((token) => token < 0 || token >= vocabularySize);
+    if (wrong !== undefined) throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${vocabularySize - 1}`);
+  }
+}
+
+/** Throws InvalidStepError where a sequence of `whole` tokens cannot be cut or copied at `length`. */
+export function checkCut(length: number, whole: number): void {
+  if (Number.isInteger(length) && length >= 0 && length <= whole) return;
+  throw new InvalidStepError(`a cut at ${length} of a sequence of ${whole} tokens`, `give a length from 0 to ${whole}`);
+}
+
+/** Room for what the routers of every layer choose for a step's tokens. */
+export function emptyRoutings(batch: readonly LogitsStep[], layers: number, topK: number): LayerRouting[] {
+  const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * topK;
+  return Array.from({ length: layers }, (_, layer) => ({
+    layer,
+    ids: new Int32Array(slots),
+    weights: new Float32Array(slots),
+  }));
+}

@@ -1,0 +1,32 @@
+import type { GptOssConfig } from '@switchyard/models';
+import { UnsupportedWeightsError } from './errors.ts';
+
+/** What the kernels divide by without a remainder: loads of 16 bytes, blocks of MXFP4, rows of a block of threads. */
+const DIVISORS: readonly (readonly [field: keyof GptOssConfig, divisor: number])[] = [
+  ['hiddenSize', 32],
+  ['intermediateSize', 32],
+  ['vocabularySize', 8],
+  ['experts', 4],
+];
+/** Elements of a head (kernels/hip/attention.hip). */
+const HEAD_DIM = 64;
+/** Threads of a block, one an expert (kernels/hip/expert_list.hip). */
+const MOST_EXPERTS = 1024;
+
+/**
+ * Throws where the kernels are not written for a shape.
+ *
+ * @throws UnsupportedWeightsError
+ */
+export function checkShape(config: GptOssConfig): void {
+  for (const [field, divisor] of DIVISORS) {
+    const found = config[field];
+    if (typeof found === 'number' && found % divisor !== 0) {
+      throw new UnsupportedWeightsError(`${field} ${found}`, `a multiple of ${divisor}`);
+    }
+  }
+  if (config.headDim !== HEAD_DIM) throw new UnsupportedWeightsError(`headDim ${config.headDim}`, `${HEAD_DIM}`);
+  if (config.experts > MOST_EXPERTS) {
+    throw new UnsupportedWeightsError(`${config.experts} experts`, `at most ${MOST_EXPERTS}`);
+  }
+}

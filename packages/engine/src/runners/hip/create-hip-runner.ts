@@ -1,0 +1,178 @@
+/**
+ * Opens a GPU, makes sure that it holds the model, and loads it.
+ *
+ * @module
+ */
+import { CompileCache, KernelLibrary, openGpuDriver, targetOf } from '@switchyard/gpu';
+import type { DeviceChoice, GpuDriver, GpuStream, KernelCompiler } from '@switchyard/gpu';
+import type { GptOssConfig, Snapshot } from '@switchyard/models';
+import { createHipRouter } from '@switchyard/router-kernel/hip';
+import type { Logger } from '../../logger.ts';
+import type { LoadingStep } from '../load-plan.ts';
+import type { LogitsRunner } from '../logits-runner.ts';
+import { checkShape } from './check-shape.ts';
+import { type ArrangeCodes, type DeviceWeights, loadWeights } from './device-weights.ts';
+import { DeviceMemoryError } from './errors.ts';
+import { arrangeBlocks } from './expert-kernels.ts';
+import { HipRunner } from './hip-runner.ts';
+import type { KernelContext } from './kernel-form.ts';
+import { loadKernels } from './kernels.ts';
+import { KvSequences } from './kv-sequences.ts';
+import { RESERVED_BLOCKS, kvBlockBytes, kvKinds, planHipMemory } from './plan-memory.ts';
+import { RotaryRows } from './rotary-rows.ts';
+import type { KvType } from './sizes.ts';
+import { Staging } from './staging.ts';
+import { MOST_ROWS } from './step-block.ts';
+import { syntheticWeights } from './synthetic-weights.ts';
+import { modelParts } from './weight-layout.ts';
+import { Workspace } from './workspace.ts';
+
+/** Hundreds of times what the longest pass takes on any GPU that holds the model. */
+const LONGEST_PASS_MS = 60_000;
+
+/** What every way to make a runner takes. */
+interface CommonOptions {
+  /** KV memory to hand out, in bytes; rounded down to blocks of 16 positions. */
+  readonly kvCacheBytes: number;
+  /** How keys and values are kept. Defaults to `'f32'`. */
+  readonly kv?: KvType;
+  /** The GPU, as `openGpuDriver` takes it. */
+  readonly device?: DeviceChoice;
+  /** A driver to share. It stays the caller's to dispose of, after the runner. Defaults to one of the runner's own. */
+  readonly driver?: GpuDriver;
+  /** Where compiled kernels are kept. Defaults to `defaultCacheFolder()`. */
+  readonly cacheFolder?: string;
+  /** Defaults to hipRTC or NVRTC. */
+  readonly compiler?: KernelCompiler;
+  /** Whether steps of decoding are captured as graphs. The results are the same to the bit. Defaults to true. */
+  readonly graphs?: boolean;
+  /** A pass over the layers that takes longer, in milliseconds, does not end any more. Defaults to 60,000. */
+  readonly longestPassMs?: number;
+  readonly logger?: Logger;
+  /** Hears of the load after every piece. What it throws ends the load. */
+  readonly onProgress?: (step: LoadingStep) => void;
+}
+
+/** Options of `createHipRunner`. */
+export interface HipRunnerOptions extends CommonOptions {
+  /** The checkpoint: MXFP4 experts, other matrices in bf16. Read while loading only. */
+  readonly snapshot: Snapshot;
+}
+
+/** Options of `createSyntheticHipRunner`. */
+export interface SyntheticHipRunnerOptions extends CommonOptions {
+  readonly config: GptOssConfig;
+}
+
+/**
+ * Makes the runner that computes on an AMD or NVIDIA GPU.
+ *
+ * @throws UnsupportedWeightsError, DeviceMemoryError before anything is read; BackendUnavailableError where there is no
+ * GPU; KernelCompileError, OutOfDeviceMemoryError, DeviceError
+ */
+export async function createHipRunner(options: HipRunnerOptions): Promise<LogitsRunner> {
+  const { snapshot, onProgress = () => {} } = options;
+  const { config, weights, tokenizer, tensorBytes } = snapshot;
+  modelParts(weights);
+  return startRunner(options, config, {
+    candidates: tokenizer.vocabularySize,
+    tensorBytes,
+    load: (driver, stream, arrange) => loadWeights(driver, stream, weights, arrange, onProgress),
+  });
+}
+
+/** Makes a runner of a shape with weights of the device's own making: for measuring, its answers mean nothing. */
+export async function createSyntheticHipRunner(options: SyntheticHipRunnerOptions): Promise<LogitsRunner> {
+  const { config } = options;
+  return startRunner(options, config, {
+    candidates: config.vocabularySize,
+    tensorBytes: 0,
+    load: (driver, stream) => syntheticWeights(driver, stream, config),
+  });
+}
+
+/** Where weights come from. */
+interface WeightSource {
+  /** Ids that have a token. */
+  readonly candidates: number;
+  readonly tensorBytes: number;
+  readonly load: (driver: GpuDriver, stream: GpuStream, arrange: ArrangeCodes) => Promise<DeviceWeights>;
+}
+
+async function startRunner(
+  options: CommonOptions,
+  config: GptOssConfig,
+  { candidates, tensorBytes, load }: WeightSource,
+): Promise<LogitsRunner> {
+  const { device, logger, onProgress = () => {} } = options;
+  checkShape(config);
+  const driver = options.driver ?? openGpuDriver(device === undefined ? {} : { device });
+  const owned: (() => void | Promise<void>)[] = [];
+  const own = <Part>(part: Part, release: (part: Part) => void | Promise<void>): Part => {
+    owned.unshift(() => release(part));
+    return part;
+  };
+  if (options.driver === undefined) own(driver, () => driver.dispose());
+  try {
+    const context: KernelContext = { config, target: targetOf(driver), kv: options.kv ?? 'f32' };
+    const plan = planHipMemory(config, context.kv);
+    const blockBytes = kvBlockBytes(config, context.kv);
+    const blocks = Math.floor(options.kvCacheBytes / blockBytes) + RESERVED_BLOCKS;
+    const neededBytes = plan.weightBytes + plan.workspaceBytes + options.kvCacheBytes;
+    const { free } = driver.memory();
+    if (neededBytes > free) throw new DeviceMemoryError(driver.info.name, neededBytes, free);
+
+    const stream = own(driver.createStream(), (part) => part.destroy());
+    const cache = new CompileCache({
+      ...(options.cacheFolder === undefined ? {} : { folder: options.cacheFolder }),
+      ...(logger === undefined ? {} : { logger }),
+    });
+    const compiling = {
+      ...(options.compiler === undefined ? {} : { compiler: options.compiler }),
+      ...(logger === undefined ? {} : { logger }),
+    };
+    const library = own(new KernelLibrary(driver, { cache, ...compiling }), (part) => part.dispose());
+    const nothingRead = { what: 'kernels', doneBytes: 0, totalBytes: tensorBytes };
+    const kernels = await loadKernels(driver, library, context, () =>
+      onProgress({ ...nothingRead, readMs: 0, convertMs: 0, sessionMs: 0 }),
+    );
+    const router = own(
+      await createHipRouter(
+        { experts: config.experts, topK: config.expertsPerToken, logitsDtype: 'f32', dispatchPlan: true },
+        {
+          driver,
+          prepare: 'none',
+          ...(options.cacheFolder === undefined ? {} : { cacheFolder: options.cacheFolder }),
+          ...compiling,
+        },
+      ),
+      (part) => part.dispose(),
+    );
+    const workspace = own(new Workspace(driver, config, router.planWorkspaceBytes(MOST_ROWS)), (part) => part.free());
+    const rotary = own(new RotaryRows(driver, config), (part) => part.free());
+    const kvBlocks = own(driver.allocate(blocks * blockBytes), (part) => part.free());
+    const staging = own(new Staging(driver, config), (part) => part.free());
+    const arrange: ArrangeCodes = (words, count) =>
+      kernels.arrangeCodes.launch(stream, arrangeBlocks(count), { words, count });
+    const loaded = own(await load(driver, stream, arrange), (part) => part.free());
+    const sequences = new KvSequences(kvKinds(config), blocks);
+    return new HipRunner(
+      { context, kernels, router, weights: loaded, workspace, rotary, cache: kvBlocks.pointer, candidates },
+      {
+        driver,
+        ownsDriver: options.driver === undefined,
+        library,
+        stream,
+        blocks: kvBlocks,
+        sequences,
+        staging,
+        weightBytes: plan.weightBytes,
+        usesGraphs: options.graphs ?? true,
+        longestPassMs: options.longestPassMs ?? LONGEST_PASS_MS,
+      },
+    );
+  } catch (error) {
+    for (const release of owned) await release();
+    throw error;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The products of bf16 matrices: projections of attention, the gate projection, the LM head.
+ *
+ * @module
+ */
+import { type KernelContext, type KernelForm, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+
+/** Rows (tokens) that a block works on at once. All have the same bits in each. */
+export const DENSE_TILES = [1, 2, 4, 8] as const;
+export type DenseTile = (typeof DENSE_TILES)[number];
+
+/** The smallest tile that holds `rows`, else the largest. */
+export function denseTile(rows: number): DenseTile {
+  return DENSE_TILES.find((tile) => tile >= rows) ?? 8;
+}
+
+/** How a matrix's rows are shared out. */
+interface DenseDivision {
+  readonly rowsPerTeam: number;
+  readonly teams: number;
+}
+
+const STEP = pointer('step', 'the step block');
+const TILES = u32('tiles', 'tiles of rows that the launch has room for');
+
+const QKV_ARGUMENTS = [
+  STEP,
+  pointer('weight', 'bf16 [(heads + 2 * KV heads) * head size, hidden]'),
+  pointer('bias', 'f32, one for each of its rows'),
+  pointer('gain', 'f32 [hidden], of the norm before'),
+  pointer('residual', 'f32 [rows, hidden]'),
+  pointer('cosines', 'f32 [positions, head size / 2]'),
+  pointer('sines', 'f32 [positions, head size / 2]'),
+  pointer('queries', 'f32 [rows, heads * head size], rotated, written'),
+  pointer('cache', 'the KV blocks, written'),
+  TILES,
+  u32('layer', 'the layer among those of its kind'),
+  u32('isWindow', '1 where the layer has a window'),
+] as const;
+
+const ATTENTION_OUTPUT_ARGUMENTS = [
+  STEP,
+  pointer('weight', 'bf16 [hidden, heads * head size]'),
+  pointer('bias', 'f32 [hidden]'),
+  pointer('attended', 'f32 [rows, heads * head size]'),
+  pointer('residual', 'f32 [rows, hidden], added to'),
+  TILES,
+] as const;
+
+const GATE_ARGUMENTS = [
+  STEP,
+  pointer('weight', 'bf16 [experts, hidden]'),
+  pointer('bias', 'f32 [experts]'),
+  pointer('gain', 'f32 [hidden], of the norm before'),
+  pointer('residual', 'f32 [rows, hidden]'),
+  pointer('logits', 'f32 [rows, experts], written'),
+  pointer('normed', 'f32 [rows, hidden], written'),
+  TILES,
+] as const;
+
+const HEAD_ARGUMENTS = [
+  STEP,
+  pointer('weight', 'bf16 [vocabulary, hidden]'),
+  pointer('gain', 'f32 [hidden], of the final norm'),
+  pointer('residual', 'f32 [rows, hidden]'),
+  pointer('logits', 'f32 [most, vocabulary], written'),
+  TILES,
+  u32('first', 'the first wanted row that the launch takes'),
+  u32('most', 'the most that it takes'),
+] as const;
+
+/** The dense kernels for one tile. */
+export interface DenseForms {
+  readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
+  readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
+  readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
+  readonly head: KernelForm<typeof HEAD_ARGUMENTS>;
+}
+
+export type DenseName = keyof DenseForms;
+
+/** Loads of 16 bytes that a lane asks for at once, for each of its rows. */
+const AHEAD: Readonly<Record<DenseTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
+
+/** Rows of each matrix. */
+function matrixRows({ config }: KernelContext): Readonly<Record<DenseName, number>> {
+  return {
+    qkv: (config.attentionHeads + 2 * config.keyValueHeads) * config.headDim,
+    attentionOutput: config.hiddenSize,
+    gate: config.experts,
+    head: config.vocabularySize,
+  };
+}
+
+/** The most that divides evenly: two rows a team and four teams, four and eight for the head, one row for the gate. */
+function division(context: KernelContext, name: DenseName): DenseDivision {
+  const rows = matrixRows(context)[name];
+  const [mostRows, mostTeams] = name === 'head' ? [4, 8] : name === 'gate' ? [1, 4] : [2, 4];
+  const fewestTeams = context.target.waveSize / TEAM;
+  for (const teams of [mostTeams, 4, 2, 1].filter((count) => count >= fewestTeams && count <= mostTeams)) {
+    // A team has the two rows of a pair that the rotary embedding turns.
+    const rowCounts = name === 'qkv' ? [2] : [mostRows, 2, 1].filter((count) => count <= mostRows);
+    for (const rowsPerTeam of rowCounts) {
+      if (rows % (teams * rowsPerTeam) === 0) return { rowsPerTeam, teams };
+    }
+  }
+  throw new RangeError(`${rows} rows of ${name} cannot be shared out in teams of ${TEAM} lanes`);
+}
+
+/** The forms for a tile. */
+export function denseForms(context: KernelContext, tile: DenseTile): DenseForms {
+  const common = (name: DenseName) => {
+    const { rowsPerTeam, teams } = division(context, name);
+    return {
+      parts: ['dense_rows'],
+      threadsPerBlock: teams * TEAM,
+      defines: { KERNEL_ROWS: rowsPerTeam, KERNEL_VECTORS: tile, KERNEL_AHEAD: AHEAD[tile] },
+    };
+  };
+  return {
+    qkv: kernelForm(context, {
+      name: 'qkv',
+      symbol: 'project_qkv',
+      arguments: QKV_ARGUMENTS,
+      ...common('qkv'),
+      parts: ['dense_rows', 'kv_blocks'],
+    }),
+    attentionOutput: kernelForm(context, {
+      name: 'attention_output',
+      symbol: 'project_attention',
+      arguments: ATTENTION_OUTPUT_ARGUMENTS,
+      ...common('attentionOutput'),
+    }),
+    gate: kernelForm(context, { name: 'gate', symbol: 'project_gate', arguments: GATE_ARGUMENTS, ...common('gate') }),
+    head: kernelForm(context, { name: 'head', symbol: 'project_head', arguments: HEAD_ARGUMENTS, ...common('head') }),
+  };
+}
+
+/** Blocks of a launch over `tiles` tiles of rows. */
+export function denseBlocks(context: KernelContext, name: DenseName, tiles: number): number {
+  const { rowsPerTeam, teams } = division(context, name);
+  return (matrixRows(context)[name] / (rowsPerTeam * teams)) * tiles;
+}

@@ -1,0 +1,17 @@
+/**
+ * Token ids become the residual stream.
+ *
+ * @module
+ */
+import { type KernelContext, type KernelForm, kernelForm, pointer } from './kernel-form.ts';
+
+const ARGUMENTS = [
+  pointer('step', 'the step block'),
+  pointer('embedding', 'bf16 [vocabulary, hidden]'),
+  pointer('residual', 'f32 [rows, hidden], written'),
+] as const;
+
+/** A block a row. */
+export function embeddingForm(context: KernelContext): KernelForm<typeof ARGUMENTS> {
+  return kernelForm(context, { name: 'embed', symbol: 'embed', arguments: ARGUMENTS, threadsPerBlock: 128 });
+}

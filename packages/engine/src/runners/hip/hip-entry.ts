@@ -1,0 +1,33 @@
+/**
+ * The GPU runner before any GPU library is loaded.
+ *
+ * @module
+ */
+import type { ProcessMemory } from '../../memory/process-memory.ts';
+import type { RunnerEntry } from '../runner-entry.ts';
+import { kvBytesOf, planHipMemory } from './plan-memory.ts';
+
+export const HIP_ENTRY: RunnerEntry = {
+  planMemory: (config) => planHipMemory(config),
+  kvBytes: (config) => kvBytesOf(config, 'f32'),
+  deviceMemory: async (device): Promise<ProcessMemory | null> => {
+    const { deviceMemory } = await import('./device-memory.ts');
+    return deviceMemory(device);
+  },
+  load: async () => {
+    const { createHipRunner } = await import('./index.ts');
+    return {
+      createRunner: ({ snapshot, expertPrecision, device, logger, onProgress, kvCacheBytes }) => {
+        if (expertPrecision !== 'exact')
+          logger.info(`The GPU runner computes experts exactly, not as ${expertPrecision}.`);
+        return createHipRunner({
+          snapshot,
+          kvCacheBytes,
+          logger,
+          onProgress,
+          ...(device === undefined ? {} : { device }),
+        });
+      },
+    };
+  },
+};

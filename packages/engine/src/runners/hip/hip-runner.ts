@@ -1,0 +1,306 @@
+import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
+import type { GptOssConfig } from '@switchyard/models';
+import { DisposedError } from '../../errors.ts';
+import { checkCut, checkStep, emptyRoutings } from '../check-step.ts';
+import { RunnerBusyError } from '../errors.ts';
+import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import type { LayerRouting, MemoryPlan } from '../runner.ts';
+import { DeviceHungError } from './errors.ts';
+import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import type { KvSequences } from './kv-sequences.ts';
+import { PassGraphs } from './pass-graphs.ts';
+import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from './plan-memory.ts';
+import { type PassRow, planPasses } from './plan-passes.ts';
+import { HEAD_ROWS, routingStride } from './sizes.ts';
+import type { Staging } from './staging.ts';
+import { writeStep } from './step-block.ts';
+
+/** Everything that a runner owns, beside its parts. */
+export interface HipResources {
+  readonly driver: GpuDriver;
+  /** Whether the driver is the runner's to dispose of. */
+  readonly ownsDriver: boolean;
+  readonly library: KernelLibrary;
+  readonly stream: GpuStream;
+  readonly blocks: DeviceBuffer;
+  readonly sequences: KvSequences;
+  readonly staging: Staging;
+  readonly weightBytes: number;
+  /** Whether passes of decoding are captured as graphs. */
+  readonly usesGraphs: boolean;
+  /** A pass that takes longer, in milliseconds, does not end any more. */
+  readonly longestPassMs: number;
+}
+
+/** GPT-OSS on an AMD or NVIDIA GPU, from token ids to logits. Made by `createHipRunner`. */
+export class HipRunner implements LogitsRunner {
+  readonly name: string;
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  readonly memory: MemoryPlan;
+  readonly router: { readonly backend: string; readonly device: string };
+  readonly choosesLargest = true;
+  onRouting: LogitsRunner['onRouting'] = null;
+  readonly #config: GptOssConfig;
+  readonly #resources: HipResources;
+  readonly #parts: PassParts;
+  /** Null where every pass is launched kernel by kernel. */
+  readonly #graphs: PassGraphs | null;
+  readonly #prepared = new Set<number>();
+  #steps = 0;
+  #compute = 0;
+  #total = 0;
+  #busy = false;
+  #disposed = false;
+  #hung: DeviceHungError | null = null;
+
+  constructor(parts: PassParts, resources: HipResources) {
+    const { config, kv } = parts.context;
+    this.name = resources.driver.platform === 'amd' ? 'hip' : 'hip (nvidia)';
+    this.vocabularySize = config.vocabularySize;
+    this.contextLength = config.contextLength;
+    this.memory = {
+      weightBytes: resources.weightBytes,
+      kvBytesPerToken: kvBytesPerToken(config, kv),
+      kvBytes: kvBytesOf(config, kv),
+    };
+    this.router = { backend: parts.router.backend, device: parts.router.device };
+    this.#config = config;
+    this.#resources = resources;
+    this.#parts = parts;
+    this.#graphs = resources.usesGraphs ? new PassGraphs(resources.driver, parts) : null;
+  }
+
+  /** Passes are not told apart into kernels: experts and router count as computing. */
+  get timings(): LogitsRunner['timings'] {
+    const overhead = Math.max(0, this.#total - this.#compute);
+    return { steps: this.#steps, compute: this.#compute, experts: 0, router: 0, overhead };
+  }
+
+  createSequence(): number {
+    this.#assertIdle('createSequence');
+    return this.#resources.sequences.create();
+  }
+
+  forkSequence(sequence: number, length: number): number | null {
+    this.#assertIdle('forkSequence');
+    checkCut(length, this.length(sequence));
+    return this.#resources.sequences.fork(sequence, length);
+  }
+
+  truncate(sequence: number, length: number): boolean {
+    this.#assertIdle('truncate');
+    checkCut(length, this.length(sequence));
+    return this.#resources.sequences.truncate(sequence, length);
+  }
+
+  releaseSequence(sequence: number): void {
+    this.#assertIdle('releaseSequence');
+    this.#resources.sequences.release(sequence);
+  }
+
+  length(sequence: number): number {
+    return this.#resources.sequences.length(sequence);
+  }
+
+  async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
+    this.#assertIdle('forward');
+    if (this.#hung !== null) throw this.#hung;
+    checkStep(batch, {
+      vocabularySize: this.vocabularySize,
+      contextLength: this.contextLength,
+      length: (sequence) => this.length(sequence),
+    });
+    this.#busy = true;
+    const started = performance.now();
+    const { sequences } = this.#resources;
+    const wanted = batch.map(({ sequence, tokens }) => ({ sequence, more: tokens.length }));
+    try {
+      sequences.reserve(wanted, (from, to) => this.#copyBlock(from, to));
+      const outputs = await this.#run(batch);
+      for (const { sequence, more } of wanted) sequences.commit(sequence, more);
+      return outputs;
+    } catch (error) {
+      sequences.giveBack(wanted);
+      throw error;
+    } finally {
+      this.#busy = false;
+      this.#steps++;
+      this.#total += performance.now() - started;
+    }
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#assertIdle('dispose');
+    this.#disposed = true;
+    const { driver, ownsDriver, library, stream, blocks, staging } = this.#resources;
+    const { router, weights, workspace, rotary } = this.#parts;
+    this.#graphs?.destroy();
+    await router.dispose();
+    library.dispose();
+    for (const memory of [staging, rotary, workspace, blocks, weights]) memory.free();
+    stream.destroy();
+    if (ownsDriver) driver.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #run(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
+    const { sequences } = this.#resources;
+    const outputs = batch.map(({ tokens, logits = 'last' }): { readonly logits: Float32Array; token?: number } => {
+      const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
+      return { logits: new Float32Array(rows * this.vocabularySize) };
+    });
+    const routings =
+      this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken);
+    const passes = planPasses(
+      batch,
+      (sequence) => sequences.length(sequence),
+      (sequence) => sequences.tables(sequence),
+    );
+    let done = 0;
+    for (const pass of passes) {
+      await this.#runPass(pass, batch, outputs, routings, done);
+      done += pass.length;
+    }
+    routings?.forEach((routing) => this.onRouting?.(routing, batch));
+    return outputs;
+  }
+
+  /** @param done rows of the batch in the passes before. */
+  async #runPass(
+    pass: readonly PassRow[],
+    batch: readonly LogitsStep[],
+    outputs: readonly { readonly logits: Float32Array; token?: number }[],
+    routings: readonly LayerRouting[] | null,
+    done: number,
+  ): Promise<void> {
+    const { driver, stream, staging } = this.#resources;
+    const { workspace, rotary } = this.#parts;
+    const longest = pass.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
+    await rotary.reserve(longest, stream, () => this.#finished());
+    const started = performance.now();
+    const bytes = writeStep(staging.stepWords, pass);
+    driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
+    const wanted = pass.filter((row) => row.wanted !== 'nothing');
+    const isGraph = this.#graphs !== null && wanted.length === pass.length && PassGraphs.takes(size);
+    const launchedRows = await this.#enqueue(size, isGraph ? this.#graphs : null);
+    if (routings !== null) this.#bringRouting(launchedRows);
+    for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
+      const rows = wanted.slice(first, first + HEAD_ROWS);
+      if (!isGraph) enqueueHead(this.#parts, stream, { first, count: rows.length });
+      this.#bringResults(rows);
+      await this.#finished();
+      this.#takeResults(rows, batch, outputs);
+    }
+    if (wanted.length === 0) await this.#finished();
+    if (routings !== null) this.#collectRouting(routings, { rows: pass.length, launchedRows, done });
+    this.#compute += performance.now() - started;
+  }
+
+  /** Enqueues the copies of what the head gave for some rows. */
+  #bringResults(rows: readonly PassRow[]): void {
+    const { driver, stream } = this.#resources;
+    const { at } = this.#parts.workspace;
+    const { logits, tokens } = this.#resources.staging;
+    driver.copyToHost(tokens.pointer, at.tokens, 4 * rows.length, stream);
+    const rowBytes = 4 * this.vocabularySize;
+    for (const [index, { wanted }] of rows.entries()) {
+      if (wanted !== 'logits') continue;
+      const offset = BigInt(index * rowBytes);
+      driver.copyToHost(logits.pointer + offset, at.logits + offset, rowBytes, stream);
+    }
+  }
+
+  #takeResults(
+    rows: readonly PassRow[],
+    batch: readonly LogitsStep[],
+    outputs: readonly { readonly logits: Float32Array; token?: number }[],
+  ): void {
+    const { logits, tokens } = this.#resources.staging;
+    const width = this.vocabularySize;
+    const chosen = new Int32Array(tokens.memory, 0, rows.length);
+    for (const [index, { entry, offset, wanted }] of rows.entries()) {
+      const output = outputs[entry];
+      if (output === undefined) continue;
+      if (wanted === 'token') {
+        output.token = chosen[index] as number;
+      } else {
+        const row = new Float32Array(logits.memory, 4 * index * width, width);
+        output.logits.set(row, batch[entry]?.logits === 'all' ? offset * width : 0);
+      }
+    }
+  }
+
+  /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
+  async #enqueue(size: PassSize, graphs: PassGraphs | null): Promise<number> {
+    const { stream } = this.#resources;
+    if (graphs !== null) return graphs.launch(stream, size);
+    await this.#prepareRouter(size.rows);
+    enqueueLayers(this.#parts, stream, size);
+    return size.rows;
+  }
+
+  /** Enqueues the copy of what the routers chose in a launch for `rows` rows. */
+  #bringRouting(rows: number): void {
+    const { driver, stream } = this.#resources;
+    const bytes = 2 * this.#config.layers * routingStride(this.#config, rows);
+    driver.copyToHost(this.#resources.staging.routing.pointer, this.#parts.workspace.at.routing, bytes, stream);
+  }
+
+  /** Waits for the device. */
+  async #finished(): Promise<void> {
+    const { driver, stream, longestPassMs } = this.#resources;
+    let timer: NodeJS.Timeout | undefined;
+    const hung = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#hung = new DeviceHungError(driver.info.name, longestPassMs);
+        reject(this.#hung);
+      }, longestPassMs);
+      timer.unref();
+    });
+    try {
+      await Promise.race([stream.synchronize(), hung]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #prepareRouter(rows: number): Promise<void> {
+    if (this.#prepared.has(rows)) return;
+    await this.#parts.router.prepare({ tokens: rows, padding: true });
+    this.#prepared.add(rows);
+  }
+
+  #copyBlock(from: number, to: number): void {
+    const { driver, stream, blocks } = this.#resources;
+    const { config, kv } = this.#parts.context;
+    const bytes = kvBlockBytes(config, kv);
+    const at = (block: number): bigint => blocks.pointer + BigInt(block) * BigInt(bytes);
+    driver.copyOnDevice(at(to), at(from), bytes, stream);
+  }
+
+  /** @param done rows of the batch in the passes before. */
+  #collectRouting(
+    routings: readonly LayerRouting[],
+    { rows, launchedRows, done }: { readonly rows: number; readonly launchedRows: number; readonly done: number },
+  ): void {
+    const { memory } = this.#resources.staging.routing;
+    const { expertsPerToken, layers } = this.#config;
+    const stride = routingStride(this.#config, launchedRows);
+    for (const { layer, ids, weights } of routings) {
+      const [slots, place] = [rows * expertsPerToken, done * expertsPerToken];
+      ids.set(new Int32Array(memory, layer * stride, slots), place);
+      weights.set(new Float32Array(memory, (layers + layer) * stride, slots), place);
+    }
+  }
+
+  #assertIdle(call: string): void {
+    if (this.#disposed) throw new DisposedError();
+    if (this.#busy) throw new RunnerBusyError(call);
+  }
+}

@@ -1,0 +1,2 @@
+export { createHipRunner, createSyntheticHipRunner } from './create-hip-runner.ts';
+export type { HipRunnerOptions, SyntheticHipRunnerOptions } from './create-hip-runner.ts';

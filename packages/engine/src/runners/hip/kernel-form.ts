@@ -1,0 +1,102 @@
+/**
+ * What a kernel of the runner is: its text, its macros, its arguments and its grid, each written as data.
+ *
+ * @module
+ */
+import { joinParts, sharedPart } from '@switchyard/gpu';
+import type { KernelArgument, KernelTarget, KernelUnit } from '@switchyard/gpu';
+import type { GptOssConfig } from '@switchyard/models';
+import { type KvType, kvLayers } from './sizes.ts';
+import { STEP_PLACES } from './step-block.ts';
+
+/** Whom kernels are made for. */
+export interface KernelContext {
+  readonly config: GptOssConfig;
+  readonly target: KernelTarget;
+  readonly kv: KvType;
+}
+
+/** A kernel ready to be compiled. */
+export interface KernelForm<List extends readonly KernelArgument[]> {
+  readonly unit: KernelUnit;
+  /** The kernel's name in the unit. */
+  readonly symbol: string;
+  readonly arguments: List;
+  readonly threadsPerBlock: number;
+}
+
+/** Lanes that share a row's sums, on every GPU (kernels/hip/parts/teams.hip). */
+export const TEAM = 32;
+
+/** The parts that every kernel stands on, in order. */
+const COMMON = [
+  ...(['platform', 'wave', 'lane_exchange', 'streamed_loads'] as const).map(sharedPart),
+  ...['parts/teams', 'parts/values', 'parts/step'].map(ownPart),
+];
+
+/** A file under this package's kernels/hip. */
+function ownPart(name: string): URL {
+  return new URL(`../../../kernels/hip/${name}.hip`, import.meta.url);
+}
+
+/** The whole text of a kernel: the common parts, its own, and the file of its name. */
+export function kernelText(name: string, parts: readonly string[] = []): string {
+  return joinParts([...COMMON, ...parts.map((part) => ownPart(`parts/${part}`)), ownPart(name)]);
+}
+
+/** What a kernel is made of beside its model. */
+export interface FormDescription<List extends readonly KernelArgument[]> {
+  /** The kernel's file. */
+  readonly name: string;
+  readonly parts?: readonly string[];
+  readonly symbol: string;
+  readonly arguments: List;
+  readonly threadsPerBlock: number;
+  /** Macros beside those of the model. */
+  readonly defines?: Readonly<Record<string, string | number>>;
+}
+
+/** Makes a form for a model. */
+export function kernelForm<const List extends readonly KernelArgument[]>(
+  context: KernelContext,
+  { name, parts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
+): KernelForm<List> {
+  const unit: KernelUnit = {
+    name,
+    source: () => kernelText(name, parts),
+    defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...defines },
+  };
+  return { unit, symbol, arguments: list, threadsPerBlock };
+}
+
+function modelDefines({ config, target, kv }: KernelContext): Readonly<Record<string, string | number>> {
+  return {
+    ROUTER_NAMESPACE: 'engine',
+    ROUTER_WAVE_SIZE: target.waveSize,
+    ...STEP_PLACES,
+    MODEL_VOCABULARY: config.vocabularySize,
+    MODEL_HIDDEN: config.hiddenSize,
+    MODEL_INTERMEDIATE: config.intermediateSize,
+    MODEL_EXPERTS: config.experts,
+    MODEL_TOP_K: config.expertsPerToken,
+    MODEL_HEADS: config.attentionHeads,
+    MODEL_KV_HEADS: config.keyValueHeads,
+    MODEL_HEAD_DIM: config.headDim,
+    MODEL_WINDOW: config.slidingWindow,
+    MODEL_NORM_EPSILON: floatLiteral(config.rmsNormEpsilon),
+    MODEL_SWIGLU_LIMIT: floatLiteral(config.swigluLimit),
+    KV_LAYERS: kvLayers(config),
+    KV_ELEMENT_BYTES: kv === 'f32' ? 4 : 2,
+  };
+}
+
+function floatLiteral(value: number): string {
+  return `${value.toExponential()}f`;
+}
+
+/** An argument of 8 bytes. */
+export const pointer = <const Name extends string>(name: Name, doc: string) =>
+  ({ name, type: 'pointer', doc }) as const;
+
+/** An argument of 4 bytes. */
+export const u32 = <const Name extends string>(name: Name, doc: string) => ({ name, type: 'u32', doc }) as const;

@@ -1,0 +1,85 @@
+/**
+ * All kernels of the runner, loaded.
+ *
+ * @module
+ */
+import { loadLaunch } from '@switchyard/gpu';
+import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
+import { type AttentionForms, attentionForms } from './attention-kernels.ts';
+import { largestForm } from './choice-kernel.ts';
+import { DENSE_TILES, type DenseForms, type DenseTile, denseForms } from './dense-kernels.ts';
+import { embeddingForm } from './embedding-kernel.ts';
+import { type ExpertForms, arrangeCodesForm, combineForm, expertForms, expertListForm } from './expert-kernels.ts';
+import type { KernelContext, KernelForm } from './kernel-form.ts';
+import { EXPERT_TILES, type ExpertTile } from './sizes.ts';
+
+type LaunchOf<Form> =
+  Form extends KernelForm<infer List extends readonly KernelArgument[]> ? KernelLaunch<List[number]['name']> : never;
+type LaunchesOf<Forms> = { readonly [Name in keyof Forms]: LaunchOf<Forms[Name]> };
+
+/** Launches by what they compute. */
+export interface HipKernels {
+  readonly embed: LaunchOf<ReturnType<typeof embeddingForm>>;
+  readonly attention: LaunchesOf<AttentionForms>;
+  readonly dense: Readonly<Record<DenseTile, LaunchesOf<DenseForms>>>;
+  readonly experts: Readonly<Record<ExpertTile, LaunchesOf<ExpertForms>>>;
+  readonly listExperts: LaunchOf<ReturnType<typeof expertListForm>>;
+  readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
+  /** Used while loading. */
+  readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
+  readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
+}
+
+/**
+ * Loads every kernel; those that were not compiled before on this machine are compiled now, which takes some seconds.
+ *
+ * @param afterKernel called after every kernel; what it throws ends the loading.
+ * @throws KernelCompileError, UnknownArchitectureError, GpuLibraryNotFoundError, DeviceError
+ */
+export async function loadKernels(
+  driver: GpuDriver,
+  library: KernelLibrary,
+  context: KernelContext,
+  afterKernel: () => void = () => {},
+): Promise<HipKernels> {
+  const load = async <List extends readonly KernelArgument[]>(
+    form: KernelForm<List>,
+  ): Promise<KernelLaunch<List[number]['name']>> => {
+    const launch = await loadLaunch(driver, library, { ...form, overlapsKernelBefore: true });
+    afterKernel();
+    return launch;
+  };
+  const loadDense = async (tile: DenseTile): Promise<LaunchesOf<DenseForms>> => {
+    const { qkv, attentionOutput, gate, head } = denseForms(context, tile);
+    return {
+      qkv: await load(qkv),
+      attentionOutput: await load(attentionOutput),
+      gate: await load(gate),
+      head: await load(head),
+    };
+  };
+  const loadExperts = async (tile: ExpertTile): Promise<LaunchesOf<ExpertForms>> => {
+    const { gateUp, down } = expertForms(context, tile);
+    return { gateUp: await load(gateUp), down: await load(down) };
+  };
+  const { attend, merge } = attentionForms(context);
+  return {
+    embed: await load(embeddingForm(context)),
+    attention: { attend: await load(attend), merge: await load(merge) },
+    dense: await byTile(DENSE_TILES, loadDense),
+    experts: await byTile(EXPERT_TILES, loadExperts),
+    listExperts: await load(expertListForm(context)),
+    combine: await load(combineForm(context)),
+    arrangeCodes: await load(arrangeCodesForm(context)),
+    chooseLargest: await load(largestForm(context)),
+  };
+}
+
+async function byTile<Tile extends number, Loaded>(
+  tiles: readonly Tile[],
+  load: (tile: Tile) => Promise<Loaded>,
+): Promise<Readonly<Record<Tile, Loaded>>> {
+  const loaded: Partial<Record<Tile, Loaded>> = {};
+  for (const tile of tiles) loaded[tile] = await load(tile);
+  return loaded as Record<Tile, Loaded>;
+}

@@ -1,0 +1,55 @@
+/**
+ * Passes of decoding as captured graphs: all that differs from step to step is in the step block, so that a graph is recorded
+ * once for each size and launched as it is.
+ *
+ * @module
+ */
+import type { GpuDriver, GpuGraph, GpuStream } from '@switchyard/gpu';
+import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import { HEAD_ROWS } from './sizes.ts';
+
+/** Rows that graphs have room for; a pass takes the smallest that holds it. */
+const ROWS = [1, 2, 4, 8, 16, 32, HEAD_ROWS] as const;
+/** Chunks of keys that graphs have room for. */
+const CHUNKS = [1, 4, 16, 64, 512] as const;
+
+/** The graphs that were needed so far. */
+export class PassGraphs {
+  readonly #driver: GpuDriver;
+  readonly #parts: PassParts;
+  readonly #graphs = new Map<string, GpuGraph>();
+
+  constructor(driver: GpuDriver, parts: PassParts) {
+    this.#driver = driver;
+    this.#parts = parts;
+  }
+
+  /** Whether there are graphs for a pass: each row is its sequence's only one and wants something. */
+  static takes({ rows, mostChunks }: PassSize): boolean {
+    return rows <= HEAD_ROWS && mostChunks <= (CHUNKS.at(-1) ?? 0);
+  }
+
+  /** Enqueues all layers, the head and the choice of tokens. Returns the rows that the graph has room for. */
+  async launch(stream: GpuStream, size: PassSize): Promise<number> {
+    const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
+    const mostChunks = CHUNKS.find((most) => most >= size.mostChunks) ?? size.mostChunks;
+    const key = `${rows} ${mostChunks}`;
+    let graph = this.#graphs.get(key);
+    if (graph === undefined) {
+      await this.#parts.router.prepare({ tokens: rows, padding: true });
+      graph = this.#driver.capture(stream, () => {
+        enqueueLayers(this.#parts, stream, { rows, mostChunks });
+        enqueueHead(this.#parts, stream, { first: 0, count: rows });
+      });
+      graph.upload(stream);
+      this.#graphs.set(key, graph);
+    }
+    graph.launch(stream);
+    return rows;
+  }
+
+  destroy(): void {
+    for (const graph of this.#graphs.values()) graph.destroy();
+    this.#graphs.clear();
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The memory of the GPU runner, from a checkpoint's configuration alone. Opens no device.
+ *
+ * @module
+ */
+import type { GptOssConfig } from '@switchyard/models';
+import type { LoadPlan, WeightKind } from '../load-plan.ts';
+import { BLOCK_POSITIONS, type KvKinds, blocksOfSequence } from './kv-sequences.ts';
+import { type KvType, kvLayers } from './sizes.ts';
+import { MOST_ROWS } from './step-block.ts';
+import { weightBytesOf } from './weight-layout.ts';
+import { workspaceBytes } from './workspace.ts';
+
+/** A smaller KV cache than for this many tokens is not worth loading for. */
+const SMALLEST_CONTEXT = 4096;
+/** Blocks beside the budget: what the windows of a pass hold until it ends, and copies of last blocks. */
+export const RESERVED_BLOCKS = 2 * (MOST_ROWS / BLOCK_POSITIONS);
+/** Page-locked pieces of a load are host memory; on the device only what stays is allocated. */
+const LOADING_BYTES = 0;
+/** More than the scratch memory of any dispatch plan of MOST_ROWS rows. */
+const PLAN_BYTES = 2 ** 20;
+
+export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
+  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
+  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
+}
+
+/** Bytes of a KV block. */
+export function kvBlockBytes(config: GptOssConfig, kv: KvType): number {
+  return kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim * (kv === 'f32' ? 4 : 2);
+}
+
+/** KV bytes of one sequence by its tokens. */
+export function kvBytesOf(config: GptOssConfig, kv: KvType): (tokens: number) => number {
+  const [kinds, bytes] = [kvKinds(config), kvBlockBytes(config, kv)];
+  return (tokens) => blocksOfSequence(kinds, tokens) * bytes;
+}
+
+/** KV bytes of one token while no window limits them. */
+export function kvBytesPerToken(config: GptOssConfig, kv: KvType): number {
+  const kinds = kvKinds(config);
+  const tables = (kinds.fullLayers > 0 ? 1 : 0) + (kinds.windowLayers > 0 ? 1 : 0);
+  return (tables * kvBlockBytes(config, kv)) / BLOCK_POSITIONS;
+}
+
+/** Bytes of the rotary tables: cosines and sines of all positions of the context. */
+export function rotaryBytes({ contextLength, headDim }: Pick<GptOssConfig, 'contextLength' | 'headDim'>): number {
+  return 2 * 4 * contextLength * (headDim / 2);
+}
+
+/** What the runner will take on its device. */
+export function planHipMemory(config: GptOssConfig, kv: KvType = 'f32'): LoadPlan {
+  const weights = Object.entries(weightBytesOf(config)).map(([kind, bytes]) => ({ kind: kind as WeightKind, bytes }));
+  return {
+    runner: 'hip',
+    precision: 'exact',
+    weights,
+    weightBytes: weights.reduce((sum, { bytes }) => sum + bytes, 0),
+    loadingBytes: LOADING_BYTES,
+    workspaceBytes:
+      workspaceBytes(config, PLAN_BYTES) + rotaryBytes(config) + RESERVED_BLOCKS * kvBlockBytes(config, kv),
+    kvBytesPerToken: kvBytesPerToken(config, kv),
+    smallestKvBytes: kvBytesOf(config, kv)(Math.min(SMALLEST_CONTEXT, config.contextLength)),
+  };
+}

@@ -1,0 +1,64 @@
+/**
+ * The rotary tables on the device. Rows are made as positions come into use.
+ *
+ * @module
+ */
+import { addressOf } from '@switchyard/gpu';
+import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
+import type { GptOssConfig } from '@switchyard/models';
+import { RotaryTables } from '../rotary-tables.ts';
+import { rotaryBytes } from './plan-memory.ts';
+
+/** Cosines and sines of all positions of the context, f32 [contextLength, headDim / 2] each. */
+export class RotaryRows {
+  readonly cosines: DevicePointer;
+  readonly sines: DevicePointer;
+  readonly #driver: GpuDriver;
+  readonly #buffer: DeviceBuffer;
+  readonly #tables: RotaryTables;
+  readonly #rowBytes: number;
+  readonly #most: number;
+  #rows = 0;
+
+  constructor(driver: GpuDriver, config: GptOssConfig) {
+    this.#driver = driver;
+    this.#buffer = driver.allocate(rotaryBytes(config));
+    this.cosines = this.#buffer.pointer;
+    this.sines = this.#buffer.pointer + BigInt(rotaryBytes(config) / 2);
+    this.#tables = new RotaryTables(config);
+    this.#rowBytes = 4 * (config.headDim / 2);
+    this.#most = config.contextLength;
+  }
+
+  /**
+   * Makes positions 0 to `positions` - 1 ready for what is enqueued on the stream afterwards. Seldom has anything to do.
+   *
+   * @param finished waits for the stream.
+   */
+  async reserve(positions: number, stream: GpuStream, finished: () => Promise<void>): Promise<void> {
+    if (positions <= this.#rows) return;
+    this.#tables.reserve(positions);
+    const first = this.#rows;
+    const rows = Math.min(this.#tables.rows, this.#most);
+    const bytes = (rows - first) * this.#rowBytes;
+    for (const [table, target] of [
+      [this.#tables.cosine, this.cosines],
+      [this.#tables.sine, this.sines],
+    ] as const) {
+      const part = table.slice(first * (this.#rowBytes / 4), rows * (this.#rowBytes / 4));
+      this.#driver.copyToDevice(
+        target + BigInt(first * this.#rowBytes),
+        addressOf(new Uint8Array(part.buffer)),
+        bytes,
+        stream,
+      );
+      // The array must stay where it is until the device has it.
+      await finished();
+    }
+    this.#rows = rows;
+  }
+
+  free(): void {
+    this.#buffer.free();
+  }
+}

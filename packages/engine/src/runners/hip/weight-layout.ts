@@ -1,0 +1,149 @@
+/**
+ * Where a model's weights lie in device memory: as the checkpoint has them, matrices in bf16 and MXFP4, vectors in f32.
+ *
+ * @module
+ */
+import type { ExpertTensor, GptOssConfig, GptOssWeights, Tensor } from '@switchyard/models';
+import { elementCount, FLOAT_DTYPES, tensorByteLength } from '@switchyard/models';
+import type { WeightKind } from '../load-plan.ts';
+import { UnsupportedWeightsError } from './errors.ts';
+
+/** What is written to one place: tensors one behind the other, as they are or widened to f32. */
+export interface WeightPart {
+  readonly kind: WeightKind;
+  readonly tensors: readonly Tensor[];
+  readonly form: 'raw' | 'f32';
+  /** Bytes on the device. */
+  readonly bytes: number;
+}
+
+/** The parts of a layer, by name. */
+export interface LayerParts {
+  readonly inputNorm: WeightPart;
+  readonly qkv: WeightPart;
+  readonly qkvBias: WeightPart;
+  readonly sinks: WeightPart;
+  readonly attentionOutput: WeightPart;
+  readonly attentionOutputBias: WeightPart;
+  readonly expertNorm: WeightPart;
+  readonly gate: WeightPart;
+  readonly gateBias: WeightPart;
+  readonly gateUpCodes: WeightPart;
+  readonly gateUpScales: WeightPart;
+  readonly gateUpBias: WeightPart;
+  readonly downCodes: WeightPart;
+  readonly downScales: WeightPart;
+  readonly downBias: WeightPart;
+}
+
+/** The parts outside the layers. */
+export interface OuterParts {
+  readonly embedding: WeightPart;
+  readonly finalNorm: WeightPart;
+  readonly head: WeightPart;
+}
+
+/** All parts of a model. */
+export interface ModelParts {
+  readonly outer: OuterParts;
+  readonly layers: readonly LayerParts[];
+}
+
+/**
+ * The parts of a checkpoint.
+ *
+ * @throws UnsupportedWeightsError
+ */
+export function modelParts({ embedding, finalNorm, lmHead, layers }: GptOssWeights): ModelParts {
+  return {
+    outer: {
+      embedding: matrix('embedding', [embedding]),
+      finalNorm: vectors('norms', [finalNorm]),
+      head: matrix('head', [lmHead]),
+    },
+    layers: layers.map((layer) => {
+      const { query, key, value, output, router, gateUp, down } = layer;
+      const [gateUpCodes, gateUpScales] = experts(gateUp.weight);
+      const [downCodes, downScales] = experts(down.weight);
+      return {
+        inputNorm: vectors('norms', [layer.inputNorm]),
+        qkv: matrix('attention', [query.weight, key.weight, value.weight]),
+        qkvBias: vectors('attention', [query.bias, key.bias, value.bias]),
+        sinks: vectors('attention', [layer.sinks]),
+        attentionOutput: matrix('attention', [output.weight]),
+        attentionOutputBias: vectors('attention', [output.bias]),
+        expertNorm: vectors('norms', [layer.postAttentionNorm]),
+        gate: matrix('router', [router.weight]),
+        gateBias: vectors('router', [router.bias]),
+        gateUpCodes,
+        gateUpScales,
+        gateUpBias: vectors('experts', [gateUp.bias]),
+        downCodes,
+        downScales,
+        downBias: vectors('experts', [down.bias]),
+      };
+    }),
+  };
+}
+
+/** Parts begin at multiples of this, in bytes. */
+export const PART_ALIGNMENT = 256;
+
+/** Bytes of parts one behind the other. */
+export function placedBytes(parts: readonly WeightPart[]): number {
+  return parts.reduce((end, { bytes }) => alignedEnd(end, bytes), 0);
+}
+
+/** Where a part of `bytes` ends that begins at `start`. */
+export function alignedEnd(start: number, bytes: number): number {
+  return Math.ceil((start + bytes) / PART_ALIGNMENT) * PART_ALIGNMENT;
+}
+
+/** Bytes on the device by what they are for, from the configuration alone. */
+export function weightBytesOf(config: GptOssConfig): Readonly<Record<WeightKind, number>> {
+  const { hiddenSize, intermediateSize, experts, layers, attentionHeads, keyValueHeads, headDim, vocabularySize } =
+    config;
+  const qkvRows = (attentionHeads + 2 * keyValueHeads) * headDim;
+  const attendedWidth = attentionHeads * headDim;
+  const expertWeights = 3 * hiddenSize * intermediateSize;
+  return {
+    embedding: 2 * vocabularySize * hiddenSize,
+    attention: layers * (2 * hiddenSize * (qkvRows + attendedWidth) + 4 * (qkvRows + attentionHeads + hiddenSize)),
+    router: layers * experts * (2 * hiddenSize + 4),
+    experts: layers * experts * ((expertWeights * 17) / 32 + 4 * (2 * intermediateSize + hiddenSize)),
+    norms: 4 * hiddenSize * (2 * layers + 1),
+    head: 2 * vocabularySize * hiddenSize,
+  };
+}
+
+function matrix(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
+  for (const { name, dtype } of tensors) {
+    if (dtype !== 'BF16') throw new UnsupportedWeightsError(`${name} in ${dtype}`, 'matrices in BF16');
+  }
+  return { kind, tensors, form: 'raw', bytes: sum(tensors, tensorByteLength) };
+}
+
+function vectors(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
+  for (const { name, dtype } of tensors) {
+    if (!FLOAT_DTYPES.some((known) => known === dtype)) {
+      throw new UnsupportedWeightsError(`${name} in ${dtype}`, `vectors in ${FLOAT_DTYPES.join(', ')}`);
+    }
+  }
+  return { kind, tensors, form: 'f32', bytes: 4 * sum(tensors, elementCount) };
+}
+
+function experts(weight: ExpertTensor): readonly [codes: WeightPart, scales: WeightPart] {
+  if (weight.kind !== 'mxfp4')
+    throw new UnsupportedWeightsError(`experts in ${weight.tensor.dtype}`, 'experts in MXFP4');
+  const raw = (tensor: Tensor): WeightPart => ({
+    kind: 'experts',
+    tensors: [tensor],
+    form: 'raw',
+    bytes: tensorByteLength(tensor),
+  });
+  return [raw(weight.blocks), raw(weight.scales)];
+}
+
+function sum(tensors: readonly Tensor[], of: (tensor: Tensor) => number): number {
+  return tensors.reduce((total, tensor) => total + of(tensor), 0);
+}

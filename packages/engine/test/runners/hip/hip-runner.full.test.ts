@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HOST_COMPILER, type EmulatedGpu, emulatedGpu, hasHostCompiler } from '@switchyard/gpu/testing';
+import { DeviceError } from '@switchyard/gpu';
+import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
+import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
+import { EMULATED_TARGETS } from './emulated-runner.ts';
+import { SMALL_CONFIG } from './small-model.ts';
+
+const [target] = EMULATED_TARGETS;
+const bits = ({ buffer, byteOffset, byteLength }: Float32Array): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+
+describe('the GPU runner on a small emulated model', function () {
+  this.timeout(600_000);
+  let gpu: EmulatedGpu;
+  let cacheFolder = '';
+  let eager: LogitsRunner;
+  let graph: LogitsRunner;
+
+  const make = (graphs: boolean, kvCacheBytes = 8 * 2 ** 20): Promise<LogitsRunner> =>
+    createSyntheticHipRunner({
+      config: SMALL_CONFIG,
+      kvCacheBytes,
+      driver: gpu.driver,
+      compiler: gpu.compiler,
+      cacheFolder,
+      graphs,
+    });
+  const tokens = (count: number, seed: number): Int32Array =>
+    Int32Array.from({ length: count }, (_, index) => (index * 37 + seed * 101) % SMALL_CONFIG.vocabularySize);
+  const last = async (runner: LogitsRunner, sequence: number, added: Int32Array): Promise<string> => {
+    const [output] = await runner.forward([{ sequence, tokens: added }]);
+    return bits(output?.logits ?? new Float32Array(0));
+  };
+
+  before(async function () {
+    if (!hasHostCompiler()) {
+      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
+      this.skip();
+    }
+    gpu = emulatedGpu({ target });
+    cacheFolder = mkdtempSync(join(tmpdir(), 'switchyard-emulated-'));
+    eager = await make(false);
+    graph = await make(true);
+  });
+  after(async () => {
+    await eager?.dispose();
+    await graph?.dispose();
+    if (cacheFolder !== '') rmSync(cacheFolder, { recursive: true, force: true });
+    const left = gpu?.allocatedBytes ?? 0;
+    gpu?.dispose();
+    assert.equal(left, 0, 'disposed runners hold no memory of the device');
+  });
+
+  it('computes a row with the same bits alone and in company, eagerly and as a graph, in decode and in prefill', async () => {
+    const prompt = tokens(6, 1);
+    const alone = eager.createSequence();
+    await eager.forward([{ sequence: alone, tokens: prompt.subarray(0, -1), logits: 'none' }]);
+    const expected = await last(eager, alone, prompt.subarray(-1));
+    const whole = eager.createSequence();
+    assert.equal(await last(eager, whole, prompt), expected, 'in prefill');
+    for (const others of [0, 2]) {
+      const own = graph.createSequence();
+      await graph.forward([{ sequence: own, tokens: prompt.subarray(0, -1), logits: 'none' }]);
+      const company = Array.from({ length: others }, (_, index) => ({
+        sequence: graph.createSequence(),
+        tokens: tokens(1, index + 2),
+      }));
+      const outputs = await graph.forward([...company, { sequence: own, tokens: prompt.subarray(-1) }]);
+      assert.equal(bits(outputs.at(-1)?.logits ?? new Float32Array(0)), expected, `a graph, beside ${others} others`);
+      for (const { sequence } of [...company, { sequence: own }]) graph.releaseSequence(sequence);
+    }
+    for (const sequence of [alone, whole]) eager.releaseSequence(sequence);
+  });
+
+  it('leaves sequences as they were where the device fails, and goes on when it works again', async () => {
+    const prompt = tokens(5, 3);
+    const [sequence, spare] = [eager.createSequence(), eager.createSequence()];
+    await eager.forward([{ sequence, tokens: prompt.subarray(0, 3), logits: 'none' }]);
+    gpu.failure = new DeviceError('hip', 'hipModuleLaunchKernel', 'hipErrorLaunchFailure (719)', 'lost');
+    await assert.rejects(eager.forward([{ sequence, tokens: prompt.subarray(3) }]), DeviceError);
+    gpu.failure = null;
+    assert.equal(eager.length(sequence), 3);
+    const after = await last(eager, sequence, prompt.subarray(3));
+    assert.equal(after, await last(eager, spare, prompt), 'as if nothing had been');
+    for (const each of [sequence, spare]) eager.releaseSequence(each);
+  });
+
+  it('copies a shared last block before it writes to it', async () => {
+    const prompt = tokens(5, 4);
+    const source = eager.createSequence();
+    await eager.forward([{ sequence: source, tokens: prompt, logits: 'none' }]);
+    const copy = eager.forkSequence(source, 5);
+    assert.ok(copy !== null);
+    await last(eager, copy, tokens(2, 9));
+    const anew = eager.createSequence();
+    await eager.forward([{ sequence: anew, tokens: prompt, logits: 'none' }]);
+    assert.equal(await last(eager, source, tokens(1, 7)), await last(eager, anew, tokens(1, 7)));
+    for (const each of [source, copy, anew]) eager.releaseSequence(each);
+  });
+});

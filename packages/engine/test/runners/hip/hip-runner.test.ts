@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { GpuDriver, GpuStream } from '@switchyard/gpu';
+import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
+import { DisposedError } from '../../../src/errors.ts';
+import { InvalidStepError, RunnerBusyError, UnknownSequenceError } from '../../../src/runners/errors.ts';
+import { DeviceHungError, KvCacheFullError } from '../../../src/runners/hip/errors.ts';
+import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
+import { kvBlockBytes, RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
+import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
+import { EMULATED_TARGETS } from './emulated-runner.ts';
+import { SMALL_CONFIG } from './small-model.ts';
+
+/** A device that computes nothing: what is tested here is what the runner does around it. */
+interface IdleDevice {
+  readonly gpu: EmulatedGpu;
+  readonly driver: GpuDriver;
+  /** Kernels that were launched, by name, graphs' included. */
+  readonly launched: string[];
+  /** Whether the device has stopped. */
+  hangs: boolean;
+}
+
+function idleDevice(): IdleDevice {
+  const gpu = emulatedGpu({ target: EMULATED_TARGETS[0] });
+  const launched: string[] = [];
+  const device: IdleDevice = {
+    gpu,
+    launched,
+    hangs: false,
+    driver: {
+      ...gpu.driver,
+      prepareLaunch: (kernel, description) => {
+        const prepared = gpu.driver.prepareLaunch(kernel, description);
+        return { ...prepared, launch: () => void launched.push(kernel.name) };
+      },
+      createStream: (): GpuStream => {
+        const stream = gpu.driver.createStream();
+        return {
+          ...stream,
+          synchronize: () => (device.hangs ? new Promise(() => {}) : stream.synchronize()),
+        };
+      },
+    },
+  };
+  return device;
+}
+
+describe('the GPU runner around its device', () => {
+  let device: IdleDevice;
+  let runner: LogitsRunner;
+  let cacheFolder = '';
+  beforeEach(async () => {
+    cacheFolder = mkdtempSync(join(tmpdir(), 'switchyard-idle-'));
+    device = idleDevice();
+    runner = await createSyntheticHipRunner({
+      config: SMALL_CONFIG,
+      kvCacheBytes: 4 * kvBlockBytes(SMALL_CONFIG, 'f32'),
+      driver: device.driver,
+      compiler: device.gpu.compiler,
+      cacheFolder,
+      longestPassMs: 50,
+    });
+    device.launched.splice(0);
+  });
+  afterEach(async () => {
+    device.hangs = false;
+    await runner.dispose();
+    rmSync(cacheFolder, { recursive: true, force: true });
+    device.gpu.dispose();
+    assert.equal(device.gpu.allocatedBytes, 0);
+  });
+
+  it('launches the layers in the order of the model, and the head only where something is wanted', async () => {
+    const sequence = runner.createSequence();
+    await runner.forward([{ sequence, tokens: Int32Array.of(1, 2, 3, 4, 5), logits: 'none' }]);
+    const layer = [
+      'project_qkv',
+      'attend',
+      'project_attention',
+      'project_gate',
+      'topk_gating_softmax',
+      'dispatch_plan',
+      'list_experts',
+      'expert_gate_up',
+      'expert_down',
+      'combine_experts',
+    ];
+    const names = device.launched.map((name) => /^(?:topk_gating_softmax|dispatch_plan)|.*/.exec(name)?.[0]);
+    assert.deepEqual(names, ['embed', ...layer, ...layer]);
+    device.launched.splice(0);
+    await runner.forward([{ sequence, tokens: Int32Array.of(6, 7), logits: 'last' }]);
+    assert.deepEqual(device.launched.slice(-2), ['project_head', 'choose_largest']);
+    assert.ok(!device.launched.includes('list_experts'), 'few rows take their experts by slot');
+  });
+
+  it('gives back what was asked for', async () => {
+    const wants = ['none', 'last', 'all', 'largest'] as const;
+    const outputs = await runner.forward(
+      wants.map((logits) => ({ sequence: runner.createSequence(), tokens: Int32Array.of(1, 2), logits })),
+    );
+    const width = SMALL_CONFIG.vocabularySize;
+    assert.deepEqual(
+      outputs.map(({ logits }) => logits.length),
+      [0, width, 2 * width, 0],
+    );
+    assert.deepEqual(
+      outputs.map(({ token }) => typeof token),
+      ['undefined', 'undefined', 'undefined', 'number'],
+    );
+  });
+
+  it('takes a device that does not finish for lost, and says so at once from then on', async () => {
+    const sequence = runner.createSequence();
+    const step = { sequence, tokens: Int32Array.of(1) };
+    device.hangs = true;
+    await assert.rejects(runner.forward([step]), DeviceHungError);
+    assert.equal(runner.length(sequence), 0);
+    device.launched.splice(0);
+    await assert.rejects(runner.forward([step]), DeviceHungError);
+    assert.deepEqual(device.launched, []);
+  });
+
+  it('refuses a step that the KV cache has no room for, and goes on with one that it has', async () => {
+    const sequence = runner.createSequence();
+    // Both kinds of layers hold a block for each 16 tokens.
+    const tokens = new Int32Array((16 * (RESERVED_BLOCKS + 4)) / 2 + 1).fill(3);
+    await assert.rejects(runner.forward([{ sequence, tokens, logits: 'none' }]), KvCacheFullError);
+    assert.equal(runner.length(sequence), 0);
+    await runner.forward([{ sequence, tokens: tokens.subarray(1), logits: 'none' }]);
+    assert.equal(runner.length(sequence), tokens.length - 1);
+  });
+
+  it('refuses what cannot be while a step runs, and everything after its end', async () => {
+    const sequence = runner.createSequence();
+    const running = runner.forward([{ sequence, tokens: Int32Array.of(1) }]);
+    assert.throws(() => runner.createSequence(), RunnerBusyError);
+    await assert.rejects(runner.forward([{ sequence, tokens: Int32Array.of(1) }]), RunnerBusyError);
+    await assert.rejects(runner.dispose(), RunnerBusyError);
+    await running;
+    await assert.rejects(runner.forward([{ sequence, tokens: Int32Array.of(-1) }]), InvalidStepError);
+    await assert.rejects(runner.forward([{ sequence: 99, tokens: Int32Array.of(1) }]), UnknownSequenceError);
+    await runner.dispose();
+    await runner.dispose();
+    assert.throws(() => runner.createSequence(), DisposedError);
+  });
+});

@@ -1,0 +1,26 @@
+/** Every kernel that the GPU runner loads, and kernels as a compiler that is not there would see them. */
+
+import type { KernelArgument } from '@switchyard/gpu';
+import { attentionForms } from '../../../src/runners/hip/attention-kernels.ts';
+import { largestForm } from '../../../src/runners/hip/choice-kernel.ts';
+import { DENSE_TILES, denseForms } from '../../../src/runners/hip/dense-kernels.ts';
+import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
+import { arrangeCodesForm, combineForm, expertForms, expertListForm } from '../../../src/runners/hip/expert-kernels.ts';
+import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
+import { EXPERT_TILES } from '../../../src/runners/hip/sizes.ts';
+
+/** All forms for a model and a target, by what they are called in messages. */
+export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm<readonly KernelArgument[]>> {
+  const forms = new Map<string, KernelForm<readonly KernelArgument[]>>();
+  const add = (form: KernelForm<readonly KernelArgument[]>, tile?: number): void => {
+    forms.set(tile === undefined ? form.unit.name : `${form.unit.name}, tiles of ${tile}`, form);
+  };
+  add(embeddingForm(context));
+  for (const form of Object.values(attentionForms(context))) add(form);
+  for (const tile of DENSE_TILES) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
+  for (const tile of EXPERT_TILES) for (const form of Object.values(expertForms(context, tile))) add(form, tile);
+  for (const form of [expertListForm(context), combineForm(context), largestForm(context), arrangeCodesForm(context)]) {
+    add(form);
+  }
+  return forms;
+}

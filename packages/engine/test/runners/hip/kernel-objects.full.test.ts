@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { compileOffline, findLlvm, readKernelResources } from '@switchyard/gpu/offline';
+import { parseKernelTarget } from '@switchyard/gpu';
+import { publishedConfig } from '@switchyard/models/testing';
+import { allForms } from './kernel-forms.ts';
+
+const ARCHITECTURES = ['gfx90a', 'gfx942', 'gfx950', 'gfx1030', 'gfx1100', 'gfx1201'];
+/** Local data share of a block, on every architecture. */
+const MOST_LDS = 65_536;
+
+describe("the AMD objects of the GPU runner's kernels", function () {
+  this.timeout(900_000);
+  before(function () {
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+  });
+
+  // Both published models differ in their experts alone: the larger one's are those of the gate and of the list.
+  for (const architecture of ARCHITECTURES) {
+    it(`${architecture}: no scratch memory, no spilled register, at gpt-oss-20b's shapes`, () => {
+      const target = parseKernelTarget(architecture);
+      assert.ok(target !== null);
+      const forms = allForms({ config: publishedConfig('gpt-oss-20b'), target, kv: 'f32' });
+      assert.ok(forms.size >= 27, `${forms.size} kernels`);
+      for (const [name, { unit, symbol }] of forms) {
+        const object = compileOffline({ source: unit.source(), defines: unit.defines, architecture });
+        const [resources, ...more] = readKernelResources(object);
+        assert.ok(resources !== undefined && more.length === 0, name);
+        assert.equal(resources.symbol, symbol, name);
+        assert.deepEqual(
+          [resources.scratch, resources.vgprSpills, resources.sgprSpills],
+          [0, 0, 0],
+          `${name}: scratch bytes, spilled vector registers, spilled scalar registers`,
+        );
+        assert.ok(resources.lds <= MOST_LDS, `${name}: ${resources.lds} bytes of local data share`);
+      }
+    });
+  }
+});

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { MOST_CHUNKS, chunksAt } from '../../../src/runners/hip/sizes.ts';
+import { planPasses } from '../../../src/runners/hip/plan-passes.ts';
+import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeStep } from '../../../src/runners/hip/step-block.ts';
+import type { SequenceTables } from '../../../src/runners/hip/step-block.ts';
+
+/** Blocks numbered by sequence, for `tokens` tokens. */
+function tablesOf(sequence: number, tokens: number, windowFirst: number): SequenceTables {
+  const blocks = Math.ceil(tokens / 16);
+  const numbers = Array.from({ length: blocks }, (_, index) => sequence * 100_000 + index);
+  return { full: numbers, window: numbers.slice(windowFirst).map((number) => number + 50_000), windowFirst };
+}
+
+describe('the step block of the GPU runner', () => {
+  it('tells each row its token, position, tables and partial results', () => {
+    const words = new Int32Array(STEP_BYTES / 4).fill(-1);
+    const lengths = new Map([
+      [1, 300],
+      [2, 5],
+    ]);
+    const tables = new Map([
+      [1, tablesOf(1, 302, 10)],
+      [2, tablesOf(2, 8, 0)],
+    ]);
+    const [pass, ...more] = planPasses(
+      [
+        { sequence: 1, tokens: Int32Array.of(11, 12), logits: 'last' },
+        { sequence: 2, tokens: Int32Array.of(21, 22, 23), logits: 'none' },
+      ],
+      (sequence) => lengths.get(sequence) ?? 0,
+      (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
+    );
+    assert.ok(pass !== undefined && more.length === 0);
+    const bytes = writeStep(words, pass);
+    const column = (place: number): number[] => [...words.subarray(place, place + 5)];
+    assert.equal(words[STEP_PLACES.STEP_ROWS], 5);
+    assert.deepEqual(column(STEP_PLACES.STEP_TOKENS), [11, 12, 21, 22, 23]);
+    assert.deepEqual(column(STEP_PLACES.STEP_POSITIONS), [300, 301, 5, 6, 7]);
+    assert.deepEqual([words[STEP_PLACES.STEP_WANTED], words[STEP_PLACES.STEP_WANTED_ROWS]], [1, 1]);
+    const own = chunksAt(300);
+    assert.deepEqual(column(STEP_PLACES.STEP_PARTIALS), [0, own, 2 * own, 2 * own + 1, 2 * own + 2]);
+    for (const row of [0, 1, 2, 3, 4]) {
+      const sequence = row < 2 ? 1 : 2;
+      const position = words[STEP_PLACES.STEP_POSITIONS + row] as number;
+      const block = Math.floor(position / 16);
+      const full = words[STEP_PLACES.STEP_FULL_TABLES + row] as number;
+      const window = words[STEP_PLACES.STEP_WINDOW_TABLES + row] as number;
+      assert.equal(words[full + block], sequence * 100_000 + block);
+      assert.equal(words[window + block], sequence * 100_000 + block + 50_000);
+      assert.ok((window + block) * 4 < bytes);
+    }
+  });
+
+  it('cuts a step into passes that have room, every row once and in order', () => {
+    const batch = [
+      { sequence: 1, tokens: new Int32Array(3 * MOST_ROWS + 7).fill(1), logits: 'all' as const },
+      { sequence: 2, tokens: Int32Array.of(2), logits: 'largest' as const },
+    ];
+    const lengths = new Map([
+      [1, 60_000],
+      [2, 100],
+    ]);
+    const passes = planPasses(
+      batch,
+      (sequence) => lengths.get(sequence) ?? 0,
+      (sequence) => tablesOf(sequence, 62_000, 0),
+    );
+    for (const pass of passes) {
+      assert.ok(pass.length <= MOST_ROWS);
+      assert.ok(pass.reduce((sum, { chunks }) => sum + chunks, 0) <= MOST_CHUNKS);
+      assert.ok(writeStep(new Int32Array(STEP_BYTES / 4), pass) <= STEP_BYTES);
+    }
+    const rows = passes.flat();
+    assert.deepEqual(
+      rows.map(({ entry, offset, position }) => [entry, offset, position]),
+      [...Array(3 * MOST_ROWS + 7).keys()].map((offset) => [0, offset, 60_000 + offset]).concat([[1, 0, 100]]),
+    );
+    assert.deepEqual(new Set(rows.map(({ wanted }) => wanted)), new Set(['logits', 'token']));
+  });
+});
