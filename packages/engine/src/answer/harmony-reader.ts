@@ -3,10 +3,16 @@
  *
  * @module
  */
-import { type HarmonyEvent, HarmonyParser, type Tokenizer } from '@switchyard/models';
+import { type HarmonyEvent, type HarmonyMessageKind, HarmonyParser, type Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob } from '../events.ts';
 import type { AnswerEvent, AnswerReader } from './reader.ts';
 import { StopStringFilter, type StopStrings } from './stop-strings.ts';
+
+/** The functions that an answer may call, and those of them whose arguments are held to a schema. */
+export interface CallableTools {
+  readonly names: ReadonlySet<string>;
+  readonly strict: ReadonlySet<string>;
+}
 
 /**
  * Turns the parser's events into the engine's. Markup never becomes text, and stop strings act on what the user reads:
@@ -22,7 +28,9 @@ export class HarmonyReader implements AnswerReader {
   >();
   /** Types of events of which a message with text has ended: the next one starts on a new line. */
   readonly #ended = new Set<'analysis' | 'content'>();
+  readonly #strictTools: ReadonlySet<string>;
   #message = 0;
+  #kind: HarmonyMessageKind = 'analysis';
   #filter: StopStringFilter;
   #hasText = false;
   #logprobs: SampledTokenLogprob[] = [];
@@ -33,16 +41,17 @@ export class HarmonyReader implements AnswerReader {
   /**
    * @param header The prompt's last tokens from `<|start|>` on, which the answer continues; empty for a plain
    * `<|start|>assistant`.
-   * @param tools The names that can be called; null where they are not known: any.
+   * @param tools Null where they are not known: any name can be called.
    */
-  constructor(tokenizer: Tokenizer, stops: StopStrings, header: Int32Array, tools: ReadonlySet<string> | null) {
+  constructor(tokenizer: Tokenizer, stops: StopStrings, header: Int32Array, tools: CallableTools | null) {
     this.#tokenizer = tokenizer;
     this.#stops = stops;
     this.#filter = new StopStringFilter(stops);
     this.#parser = new HarmonyParser(tokenizer, {
       role: header.length === 0 ? 'assistant' : null,
-      ...(tools === null ? {} : { tools }),
+      ...(tools === null ? {} : { tools: tools.names }),
     });
+    this.#strictTools = tools?.strict ?? new Set();
     for (const token of header) for (const event of this.#parser.push(token)) this.#prefix.push(event);
   }
 
@@ -90,30 +99,38 @@ export class HarmonyReader implements AnswerReader {
     this.#message = event.index;
     this.#hasText = false;
     this.#logprobs = [];
-    const { header, callId } = event;
+    const { header, callId, wholeHeader } = event;
+    this.#kind = event.kind;
     if (event.kind !== 'tool-call' || header.recipient === null || callId === null) return;
+    if (!wholeHeader && this.#strictTools.has(header.recipient)) {
+      // Grammars begin where headers end: these arguments were held to nothing.
+      this.#kind = 'analysis';
+      return;
+    }
     const call = { index: this.#calls.size, id: callId, name: header.recipient, text: '' };
     this.#calls.set(event.index, call);
     out.push({ type: 'tool-call-start', index: call.index, id: call.id, name: call.name });
   }
 
   #content(event: HarmonyEvent & { type: 'content' }, out: AnswerEvent[]): void {
-    if (event.kind === 'tool-call') {
+    const kind = this.#kind;
+    if (kind === 'tool-call') {
       const call = this.#calls.get(event.index);
       if (call === undefined) return;
       call.text += event.text;
       out.push({ type: 'tool-call-delta', index: call.index, name: call.name, text: event.text });
-    } else if (event.kind === 'analysis') {
-      this.#emit(event.kind, event.text, out);
-    } else if (event.kind === 'final' || event.kind === 'preamble') {
+    } else if (kind === 'analysis') {
+      this.#emit(kind, event.text, out);
+    } else if (kind === 'final' || kind === 'preamble') {
       const { text, stoppedBy } = this.#filter.push(event.text);
-      this.#emit(event.kind, text, out);
+      this.#emit(kind, text, out);
       this.#stoppedBy = stoppedBy;
     }
   }
 
   #end(event: HarmonyEvent & { type: 'message-end' }, out: AnswerEvent[]): void {
-    if (event.kind === 'tool-call') {
+    const kind = this.#kind;
+    if (kind === 'tool-call') {
       const call = this.#calls.get(event.index);
       if (call === undefined) return;
       const complete = event.end !== 'stream';
@@ -122,8 +139,8 @@ export class HarmonyReader implements AnswerReader {
       out.push({ type: 'tool-call-end', index, call: { id, name, arguments: text }, complete });
       return;
     }
-    if (event.kind === 'final' || event.kind === 'preamble') this.#emit(event.kind, this.#filter.flush(), out);
-    if (this.#hasText) this.#ended.add(event.kind === 'analysis' ? 'analysis' : 'content');
+    if (kind === 'final' || kind === 'preamble') this.#emit(kind, this.#filter.flush(), out);
+    if (this.#hasText) this.#ended.add(kind === 'analysis' ? 'analysis' : 'content');
   }
 
   #emit(kind: 'analysis' | 'final' | 'preamble', text: string, out: AnswerEvent[]): void {

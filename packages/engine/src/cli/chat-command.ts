@@ -105,9 +105,12 @@ class Chat {
     const parts = { analysis: '', content: '' };
     const calls: HarmonyToolCall[] = [];
     let last: string | null = null;
-    const begin = (part: string): void => {
-      if (last !== null && last !== part) output.write('\n');
+    /** Returns whether the part goes on: another one begins on a new line. */
+    const begin = (part: string): boolean => {
+      const goesOn = last === part;
+      if (last !== null && !goesOn) output.write('\n');
       last = part;
+      return goesOn;
     };
     try {
       const request = {
@@ -118,9 +121,9 @@ class Chat {
       };
       for await (const event of this.#engine.generate(request)) {
         if (event.type === 'analysis' || event.type === 'content') {
-          begin(event.type);
+          const text = begin(event.type) ? event.text : event.text.slice(event.separator?.length ?? 0);
           parts[event.type] += event.text;
-          output.write(event.type === 'analysis' ? dim(this.#terminal, event.text) : event.text);
+          output.write(event.type === 'analysis' ? dim(this.#terminal, text) : text);
         } else if (event.type === 'tool-call-end' && event.complete) {
           begin(event.call.id);
           calls.push(event.call);

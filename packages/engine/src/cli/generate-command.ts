@@ -33,7 +33,8 @@ async function* print(events: AsyncIterable<GenerateEvent>, terminal: Terminal):
   for await (const event of events) {
     if (event.type === 'analysis' || event.type === 'content') {
       if (last !== null && last !== event.type) terminal.output.write('\n');
-      terminal.output.write(event.type === 'analysis' ? dim(terminal, event.text) : event.text);
+      const text = last === event.type ? event.text : event.text.slice(event.separator?.length ?? 0);
+      terminal.output.write(event.type === 'analysis' ? dim(terminal, text) : text);
       last = event.type;
     } else if (event.type === 'tool-call-end') {
       if (last !== null) terminal.output.write('\n');

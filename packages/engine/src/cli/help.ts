@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { COMMANDS, type CommandRow, type OptionRow, rangeOf } from './option-table.ts';
+import { type OptionRow, rangeOf } from './option-row.ts';
+import { COMMANDS, type CommandRow } from './option-table.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 runtime error, 2 wrong usage.';
 

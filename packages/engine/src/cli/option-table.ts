@@ -4,34 +4,9 @@
  * @module
  */
 import { ENGINE_RANGES, SAMPLING_RANGES } from '../ranges.ts';
-
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
-
-/** One option. */
-export interface OptionRow {
-  readonly name: string;
-  /** `'flag'` takes no value. The others are checked before anything runs: no text may be empty. */
-  readonly type: 'text' | 'number' | 'integer' | 'date' | 'flag' | 'choice';
-  /** What stands for the value in the help, such as `DIR`. */
-  readonly value?: string;
-  readonly choices?: readonly string[];
-  readonly minimum?: number;
-  /** Whether `minimum` itself is refused. */
-  readonly aboveMinimum?: boolean;
-  readonly maximum?: number;
-  readonly help: string;
-  /** What happens without the option, as words for the help. */
-  readonly default?: string;
-  /** The environment variable that stands for the option where it is left out; a blank one is not set. */
-  readonly variable?: string;
-}
-
-/** The numbers that an option takes, such as `from 0 to 100`; null where any will do. */
-export function rangeOf({ minimum, aboveMinimum, maximum }: OptionRow): string | null {
-  if (minimum === undefined) return null;
-  const range = `${aboveMinimum === true ? 'above' : 'from'} ${minimum}`;
-  return maximum === undefined ? range : `${range} to ${maximum}`;
-}
+import type { OptionRow } from './option-row.ts';
+import { SERVER_OPTIONS } from './server-option-table.ts';
 
 /** One command. */
 export interface CommandRow {
@@ -157,119 +132,6 @@ const SAMPLING_OPTIONS: readonly OptionRow[] = [
   },
   { name: 'seed', type: 'integer', value: 'N', minimum: 0, help: 'Seed of the random numbers', default: 'random' },
   { name: 'stop', type: 'text', value: 'TEXT', help: 'End the answer before this text' },
-];
-
-const SERVER_OPTIONS: readonly OptionRow[] = [
-  {
-    name: 'host',
-    type: 'text',
-    value: 'ADDRESS',
-    help: 'Address to listen on; 0.0.0.0 for every one of this machine',
-    default: '127.0.0.1',
-    variable: 'SWITCHYARD_HOST',
-  },
-  {
-    name: 'port',
-    type: 'integer',
-    value: 'N',
-    minimum: 0,
-    maximum: 65_535,
-    help: 'Port; 0 takes a free one',
-    default: '8000',
-    variable: 'SWITCHYARD_PORT',
-  },
-  {
-    name: 'api-key',
-    type: 'text',
-    value: 'KEY',
-    help: 'Key that clients must send',
-    default: 'none',
-    variable: 'SWITCHYARD_API_KEY',
-  },
-  {
-    name: 'model-id',
-    type: 'text',
-    value: 'NAME',
-    help: "The model's name in answers",
-    default: "the checkpoint folder's name",
-  },
-  { name: 'cors-origin', type: 'text', value: 'ORIGIN', help: 'Origin that browsers may call from', default: 'none' },
-  {
-    name: 'max-sequences',
-    type: 'integer',
-    value: 'N',
-    ...ENGINE_RANGES.maxSequences,
-    help: 'The most requests computed side by side',
-    default: '64',
-  },
-  {
-    name: 'max-queue',
-    type: 'integer',
-    value: 'N',
-    ...ENGINE_RANGES.maxQueue,
-    help: 'The most requests that wait; the next ones get status 429',
-    default: '256',
-  },
-  {
-    name: 'prefill-chunk',
-    type: 'integer',
-    value: 'N',
-    ...ENGINE_RANGES.prefillChunk,
-    help: 'The most prompt tokens computed in one step',
-    default: '256',
-  },
-  {
-    name: 'kv-cache-mib',
-    type: 'number',
-    value: 'MIB',
-    minimum: 1,
-    maximum: 2 ** 30,
-    help: 'KV memory in MiB',
-    default: 'two thirds of what --memory-mib leaves beside weights and workspace',
-  },
-  {
-    name: 'drain-seconds',
-    type: 'number',
-    value: 'S',
-    minimum: 0,
-    // Timers of Node cannot wait longer than 2^31 ms.
-    maximum: 2_000_000,
-    help: 'How long requests under way may go on after SIGTERM or SIGINT; a second signal ends them at once',
-    default: '90',
-  },
-  {
-    name: 'idle-seconds',
-    type: 'number',
-    value: 'S',
-    minimum: 0,
-    maximum: 2_000_000,
-    help: 'How long a connection may stand idle between requests',
-    default: '75',
-  },
-  {
-    name: 'stored-responses',
-    type: 'integer',
-    value: 'N',
-    minimum: 0,
-    maximum: 1_000_000,
-    help: 'How many responses are kept in memory for previous_response_id and /v1/responses/ID',
-    default: '512',
-  },
-  {
-    name: 'log-level',
-    type: 'choice',
-    choices: ['debug', 'info', 'warn', 'error', 'silent'],
-    help: 'What is logged on standard error: lines to read on a terminal, else JSON',
-    default: 'info',
-    variable: 'SWITCHYARD_LOG_LEVEL',
-  },
-  {
-    name: 'runner-module',
-    type: 'text',
-    value: 'URL',
-    help: 'Module that makes the model runner',
-    default: 'ONNX Runtime on the CPU',
-  },
 ];
 
 const JSON_OPTION: OptionRow = { name: 'json', type: 'flag', help: 'Print JSON instead of text' };

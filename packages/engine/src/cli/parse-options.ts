@@ -5,7 +5,8 @@
  */
 import { reasonOf } from '../contain.ts';
 import { parseArgs } from 'node:util';
-import { type CommandRow, type OptionRow, rangeOf } from './option-table.ts';
+import { type OptionRow, rangeOf } from './option-row.ts';
+import type { CommandRow } from './option-table.ts';
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {

@@ -64,8 +64,8 @@ interface Message {
   readonly schema: string | null;
 }
 
-/** The longest header in which a recipient is looked for, in tokens. */
-const LONGEST_HEADER = 128;
+/** The longest header in which a recipient is looked for, in tokens: the parser's own limit, 512 bytes, and the last token. */
+const LONGEST_HEADER = 513;
 
 type State =
   /** Anything goes; `header` has the tokens of the header in progress, null inside bodies; `role` where it need not name it. */

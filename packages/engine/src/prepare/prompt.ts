@@ -12,7 +12,7 @@ import {
   type Snapshot,
   type Tokenizer,
 } from '@switchyard/models';
-import { HarmonyReader } from '../answer/harmony-reader.ts';
+import { type CallableTools, HarmonyReader } from '../answer/harmony-reader.ts';
 import type { AnswerReader } from '../answer/reader.ts';
 import type { StopStrings } from '../answer/stop-strings.ts';
 import { TextReader } from '../answer/text-reader.ts';
@@ -91,9 +91,13 @@ function harmonyResponseFormat({
 }
 
 /** The functions that the answer may call; null for a raw prompt, which declares its tools itself. */
-function callableTools({ messages, tools = [], toolChoice }: PromptRequest): ReadonlySet<string> | null {
+function callableTools({ messages, tools = [], toolChoice }: PromptRequest): CallableTools | null {
   if (messages === undefined) return null;
-  return new Set(toolChoice === 'none' ? [] : tools.map(({ name }) => name));
+  const callable = toolChoice === 'none' ? [] : tools;
+  return {
+    names: new Set(callable.map(({ name }) => name)),
+    strict: new Set(callable.flatMap(({ name, strict }) => (strict === true ? [name] : []))),
+  };
 }
 
 function readsHarmony(request: PromptRequest, ids: Int32Array, tokenizer: Tokenizer): boolean {

@@ -137,6 +137,21 @@ describe("Anthropic's messages, through its own package", () => {
     );
   });
 
+  it('may have system messages among the others', async () => {
+    const messages = [
+      { role: 'user', content: 'ECHO PROMPT' },
+      { role: 'system', content: 'From now on, be brief.' },
+    ];
+    const headers = { 'content-type': 'application/json', 'x-api-key': 'secret' };
+    const response = await post(server, '/v1/messages', { messages, max_tokens: 10_000 }, { headers });
+    const { content } = (await response.json()) as { content: { text: string }[] };
+    const prompt = Buffer.from(content[0]?.text ?? '', 'hex').toString('utf8');
+    assert.match(
+      prompt,
+      /ECHO PROMPT<\|end\|><\|start\|>developer<\|message\|># Instructions\n\nFrom now on, be brief\./,
+    );
+  });
+
   it('are counted without being answered', async () => {
     const { input_tokens: counted } = await client.messages.countTokens({
       model: MODEL,

@@ -75,6 +75,23 @@ describe("other servers' fields", () => {
     });
   }
 
+  it('of another route that have another name are refused, with the name', async () => {
+    const cases: readonly (readonly [route: Route, field: string, value: unknown, name: RegExp])[] = [
+      ['/v1/responses', 'max_tokens', 5, /max_output_tokens/],
+      ['/v1/responses', 'max_completion_tokens', 5, /max_output_tokens/],
+      ['/v1/responses', 'reasoning_effort', 'low', /reasoning\.effort/],
+      ['/v1/responses', 'response_format', { type: 'json_object' }, /text\.format/],
+      ['/v1/responses', 'n', 2, /one answer/],
+      ['/v1/chat/completions', 'echo', true, /not repeated/],
+    ];
+    for (const [route, field, value, name] of cases) {
+      const response = await send(route, 'x', { [field]: value });
+      const error = await errorOf(response);
+      assert.deepEqual([response.status, error.param], [400, field], error.message);
+      assert.match(error.message, name);
+    }
+  });
+
   it('stop strings are in the output where include_stop_str_in_output says so', async () => {
     for (const route of NAMES) {
       const answer = `${FINAL}one STOP two`;

@@ -129,6 +129,24 @@ describe('kinds of tools', () => {
     }
   });
 
+  it('strict ones are not called where nothing could hold them: their arguments are reasoning', async () => {
+    const strict = {
+      ...LOOKUP,
+      strict: true,
+      parameters: { type: 'object', additionalProperties: false, properties: {} },
+    };
+    for (const header of [
+      '<|channel|>commentary to=functions.look_up json',
+      '<|channel|>commentary to=functions.look_up ',
+    ]) {
+      const input = scripted(`${header}{"wrong":"words"}<|call|>`);
+      const described = async (tools: OpenAI.Responses.Tool[]): Promise<string[]> =>
+        (await client.responses.create({ model: MODEL, input, tools })).output.map(({ type }) => type);
+      assert.deepEqual(await described([strict]), ['reasoning'], header);
+      assert.deepEqual(await described([LOOKUP]), ['function_call'], header);
+    }
+  });
+
   it('hosted ones are left out of the prompt, functions beside them stay', async () => {
     const hosted = ['web_search', 'local_shell', 'file_search', 'code_interpreter', 'image_generation', 'mcp'].map(
       (type) => ({ type }),

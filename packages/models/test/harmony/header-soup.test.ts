@@ -1,94 +1,12 @@
 import assert from 'node:assert/strict';
-import * as fc from 'fast-check';
-import { type HarmonyEvent, HarmonyParser, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
-import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
 import { ByteTokenizer } from './byte-tokenizer.ts';
-import { pocketTokenizer } from './pocket-dictionary.ts';
+import { checkSoups, ENDING, TOKENIZERS } from './header-soup.ts';
 
-/** Pieces of headers, of thoughts, and markers; nothing that ends the answer. */
-const PIECES = [
-  '<|start|>',
-  '<|channel|>',
-  '<|message|>',
-  '<|end|>',
-  '<|constrain|>',
-  'assistant',
-  'user',
-  'narrator',
-  'analysis',
-  'commentary',
-  'commentary?',
-  'final',
-  'Final',
-  'finally',
-  '??',
-  ' to=assistant',
-  ' to=functions.f',
-  ' to=python',
-  ' to=',
-  'functions.f',
-  ' code',
-  ' json',
-  'We need to look',
-  ' and then some more words',
-  '{"a":1}',
-  '\n',
-  'é',
-  'x'.repeat(600),
-];
-const ENDING = '<|start|>assistant<|channel|>final<|message|>The answer.<|return|>';
-
-/** What is a message for the user by itself: the format's own headers of final messages and preambles. */
-const WELL_FORMED =
-  /(?:^|<\|end\|>|<\|start\|>)\s*(?:assistant)?\s*(?:<\|constrain\|>\s*\w*\s*)*(?:\s*to=(?:assistant|user|all))?\s*<\|channel\|>\s*(?:final|commentary)\s*(?:\s*to=(?:assistant|user|all))?(?:(?:<\|constrain\|>)?\s*[A-Za-z][\w+/-]*)?\s*<\|message\|>/;
-
-const soup = fc
-  .array(fc.constantFrom(...PIECES), { maxLength: 14 })
-  .map((pieces) => pieces.join(''))
-  .filter((text) => !isWellFormed(text));
-
-/** Whether there is such a header anywhere: inside of content a marker begins the next message. */
-function isWellFormed(text: string): boolean {
-  return (
-    WELL_FORMED.test(text) ||
-    /<\|message\|>[^<]*<\|channel\|>\s*(?:final|commentary)[^<]*(?:<\|constrain\|>[^<]*)*<\|message\|>/.test(text)
-  );
-}
-
-/** Every character a token of its own, or as the tokenizer cuts it; markers are tokens either way. */
-function idsOf(text: string, tokenizer: Tokenizer, split: boolean): number[] {
-  return text.split(/(<\|\w+\|>)/).flatMap((piece) => {
-    const special = tokenizer.specialTokens.get(piece);
-    if (special !== undefined) return [special];
-    return split ? Array.from(piece).flatMap((character) => tokenizer.encode(character)) : tokenizer.encode(piece);
-  });
-}
-
-const eventsOf = (ids: readonly number[], tokenizer: Tokenizer): HarmonyEvent[] => {
-  const parser = new HarmonyParser(tokenizer, { tools: new Set(['f']) });
-  return [...ids.flatMap((id) => parser.push(id)), ...parser.finish()];
-};
-
-for (const [name, tokenizer] of [
-  ['a small vocabulary', new ByteTokenizer()],
-  ["the embedded checkpoint's vocabulary", pocketTokenizer],
-] as const) {
+for (const [name, tokenizer] of TOKENIZERS) {
   describe(`any soup of headers before a well-formed ending, in tokens of ${name}`, () => {
-    it('leaves the final message alone as the content, however it is cut into tokens', () => {
-      fc.assert(
-        fc.property(soup, fc.boolean(), (text, split) => {
-          const ids = idsOf(text + ENDING, tokenizer, split);
-          const { final, preambles } = parseAnswer(ids, tokenizer, { tools: new Set(['f']) });
-          assert.deepEqual([final, preambles], ['The answer.', []]);
-          // What was streamed is the same: nothing is taken back.
-          const streamed = eventsOf(ids, tokenizer).flatMap((event) =>
-            event.type === 'content' && (event.kind === 'final' || event.kind === 'preamble') ? [event.text] : [],
-          );
-          assert.equal(streamed.join(''), 'The answer.');
-        }),
-        { numRuns: 800 },
-      );
-    });
+    it('leaves the final message alone as the content, however it is cut into tokens', () =>
+      checkSoups(tokenizer, 800));
   });
 }
 
@@ -106,6 +24,13 @@ describe('what is not a final message, a preamble or a call', () => {
     ['<|channel|>commentary?<|message|>We need to look<|end|>', 'We need to look'],
     ['<|channel|>commentary to=assistant<|channel|>commentary<|message|>We need to look<|end|>', 'We need to look'],
     ['<|channel|>final We need to look<|end|>', 'We need to look'],
+    ['<|channel|>final<|constrain|><|message|>We need to look<|end|>', 'We need to look'],
+    ['<|channel|>final<|constrain|>json<|constrain|>code<|message|>We need to look<|end|>', 'We need to look'],
+    ['final<|channel|>final<|message|>We need to look<|end|>', 'We need to look'],
+    ['json<|channel|>final<|message|>We need to look<|end|>', 'We need to look'],
+    ['<|channel|>final words<|message|>We need to look<|end|>', 'We need to look'],
+    ['<|channel|>analysis<|message|><|end|>', ''],
+    ['<|channel|>final<|message|><|end|>', ''],
     [`<|channel|>${'We need to look. '.repeat(60)}<|end|>`, 'We need to look. '.repeat(60)],
   ];
   for (const [text, analysis] of cases) {

@@ -43,10 +43,14 @@ const assistantBlock = z.discriminatedUnion('type', [
 const message = z.discriminatedUnion('role', [
   z.object({ role: z.literal('user'), content: z.union([z.string(), listOf(userBlock)]) }),
   z.object({ role: z.literal('assistant'), content: z.union([z.string(), listOf(assistantBlock)]) }),
+  // Claude Code puts some among the others.
+  z.object({ role: z.literal('system'), content: texts }),
 ]);
 
-/** Tools that Anthropic runs, or that only its models know, have a version in their type. */
-const hostedTool = z.looseObject({ type: z.string().regex(/_\d{8}$/, 'give "custom", or leave it out') });
+/** Tools that Anthropic runs, or that only its models know, have a version in their type: null, the model is not told of them. */
+const hostedTool = z
+  .looseObject({ type: z.string().regex(/_\d{8}$/, 'give "custom", or leave it out') })
+  .transform(() => null);
 const functionTool = z.object({
   type: z.literal('custom').nullish(),
   name: toolName,
@@ -157,18 +161,25 @@ function toMessages(body: CountRequest, open: (sealed: string) => string | null)
       "The last message is the assistant's · an answer that is begun cannot be gone on with · end with a user message",
     );
   }
-  const messages = body.messages.flatMap((item) =>
-    item.role === 'user' ? userMessages(item.content) : [assistantMessage(item.content, open)],
-  );
+  const messages = body.messages.flatMap((item): HarmonyMessage[] => {
+    if (item.role === 'user') return userMessages(item.content);
+    if (item.role === 'system') return [{ role: 'system', content: plainText(item.content) }];
+    return [assistantMessage(item.content, open)];
+  });
   return system === '' ? messages : [{ role: 'system', content: system }, ...messages];
 }
 
 function toDeclarations(body: CountRequest): ToolDeclaration[] {
   const declarations = (body.tools ?? []).flatMap((tool): ToolDeclaration[] => {
-    if (!('input_schema' in tool) || typeof tool.name !== 'string') return [];
-    const { name, description, input_schema: parameters, strict } = tool as z.output<typeof functionTool>;
+    if (tool === null) return [];
+    const { name, description, input_schema: parameters, strict } = tool;
     return [
-      { name, parameters, ...(description != null ? { description } : {}), ...(strict === true ? { strict } : {}) },
+      {
+        name,
+        parameters,
+        ...(description != null ? { description } : {}),
+        ...(strict === true ? { strict } : {}),
+      },
     ];
   });
   checkDistinct(declarations);

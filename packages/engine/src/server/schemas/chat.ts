@@ -65,6 +65,7 @@ export const chatRequest = z.object({
   reasoning_effort: reasoningEffort.nullish(),
   include_reasoning: z.boolean().nullish(),
   chat_template_kwargs: chatTemplateArguments.nullish(),
+  echo: z.literal(false, 'not supported: messages are not repeated').nullish(),
   functions: z.null('functions were replaced by tools: send them there').optional(),
   function_call: z.null('function_call was replaced by tool_choice: send that').optional(),
 });

@@ -44,6 +44,12 @@ export const responsesRequest = z.object({
     .nullish(),
   include_reasoning: z.boolean().nullish(),
   chat_template_kwargs: chatTemplateArguments.nullish(),
+  // Chat completions' names of what is called otherwise here.
+  n: z.literal(1, 'not supported: a response has one answer').nullish(),
+  max_tokens: z.null('not supported: send max_output_tokens').optional(),
+  max_completion_tokens: z.null('not supported: send max_output_tokens').optional(),
+  reasoning_effort: z.null('not supported: send reasoning.effort').optional(),
+  response_format: z.null('not supported: send text.format').optional(),
   stream: z.boolean().nullish(),
   text: z.object({ format: responsesTextFormat.nullish() }).nullish(),
   tools: upTo(MAX_TOOLS, responsesTool).nullish(),

@@ -147,6 +147,7 @@ class HeaderReader {
 
   readConstrain(text: string): void {
     const [matched, word] = CONTENT_TYPE.exec(text) ?? ['', null];
+    if (word === null || this.#contentType !== null) this.#fault('unexpected-header-text', `<|constrain|>${text}`);
     this.#contentType = word ?? this.#contentType;
     this.readFields(text.slice(matched.length));
   }
@@ -226,7 +227,10 @@ class HeaderReader {
 
   #acceptsContentType(word: string): boolean {
     if (this.#contentType !== null) return false;
-    return this.#complete || (this.#recipient !== null && KNOWN_CONTENT_TYPE.test(word));
+    const isKnown = KNOWN_CONTENT_TYPE.test(word);
+    if (this.#recipient !== null) return this.#complete || isKnown;
+    // Without a recipient, any other word is more likely a stray one.
+    return this.#complete && this.#channel !== null && isKnown;
   }
 
   #fault(fault: HarmonyFault, found: string): void {

@@ -5,13 +5,8 @@
  */
 export { type HarmonyFormat, harmonyFormatOf, POCKET_DICTIONARY_FORMAT, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 export { calledTool } from './header.ts';
-export {
-  type HarmonyEvent,
-  type HarmonyMessageEnd,
-  HarmonyParser,
-  type HarmonyParserOptions,
-  type ParsedHarmonyMessage,
-} from './parse.ts';
+export { HarmonyParser } from './parse.ts';
+export type * from './parser-events.ts';
 export { parseAnswer, parseMessages, toConversationMessages } from './read-conversation.ts';
 export { renderAnswerPrefix, renderConversation, type RenderOptions } from './render.ts';
 export { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';

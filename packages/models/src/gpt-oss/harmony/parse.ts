@@ -12,57 +12,10 @@ import { TextDecoder } from 'node:util';
 import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HeaderSection, readHeader } from './header.ts';
+import type { HarmonyEvent, HarmonyMessageEnd, HarmonyParserOptions, ParsedHarmonyMessage } from './parser-events.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 import { NO_ARGUMENTS } from './tool-name.ts';
 import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';
-
-export interface HarmonyParserOptions {
-  /**
-   * `assistant` (default): the stream goes on behind a generation prompt, `<|start|>assistant`. Null: it begins with a
-   * `<|start|>` of its own, as a prompt does.
-   */
-  readonly role?: 'assistant' | null;
-  /** The names of the functions that can be called: a call of anything else is analysis. Default: any name. */
-  readonly tools?: ReadonlySet<string>;
-  /** Throw HarmonyParseError at the first fault. Default false. The parser cannot be used after that. */
-  readonly strict?: boolean;
-  /** Makes the id of a tool call. Default: `call_` and a random UUID without hyphens. */
-  readonly newCallId?: () => string;
-}
-
-/** What ended a message: its end token, a marker that can only begin another message, or the end of the stream. */
-export type HarmonyMessageEnd = 'end' | 'return' | 'call' | 'end-of-text' | 'next-message' | 'stream';
-
-/** One message of a stream. */
-export interface ParsedHarmonyMessage {
-  readonly kind: HarmonyMessageKind;
-  readonly header: HarmonyHeader;
-  readonly content: string;
-  /** The id made for a tool call, null for other messages. */
-  readonly callId: string | null;
-  /** Null while the message goes on. */
-  readonly end: HarmonyMessageEnd | null;
-}
-
-/** What happened in the stream. `index` counts the messages from 0. */
-export type HarmonyEvent =
-  | {
-      readonly type: 'message-start';
-      readonly index: number;
-      readonly kind: HarmonyMessageKind;
-      readonly header: HarmonyHeader;
-      readonly callId: string | null;
-    }
-  /** Content that goes behind what came before: never empty, never half a character. */
-  | { readonly type: 'content'; readonly index: number; readonly kind: HarmonyMessageKind; readonly text: string }
-  | {
-      readonly type: 'message-end';
-      readonly index: number;
-      readonly kind: HarmonyMessageKind;
-      readonly end: HarmonyMessageEnd;
-    }
-  /** Something that is not harmony. `tokenIndex` counts the ids from 0. */
-  | { readonly type: 'fault'; readonly fault: HarmonyFault; readonly tokenIndex: number; readonly found: string };
 
 /** Bytes and markers of a header after which a missing `<|message|>` is taken for granted. Valid headers have about 100. */
 const LONGEST_HEADER = 512;
@@ -82,6 +35,7 @@ interface OpenMessage {
   /** Whether its events come as it grows. Of an answer under a faulty header, only the end tells whether it is one. */
   readonly told: boolean;
   readonly header: HarmonyHeader;
+  readonly wholeHeader: boolean;
   readonly callId: string | null;
   content: string;
   end: HarmonyMessageEnd | null;
@@ -148,8 +102,9 @@ export class HarmonyParser {
 
   /** What the assistant has said so far, put together. Prompt messages are not part of it. */
   answer(): HarmonyAnswer {
+    // A message without a word is no line of its own.
     const contents = (kind: HarmonyMessageKind): string[] =>
-      this.#messages.filter((message) => message.kind === kind).map((message) => message.content);
+      this.#messages.flatMap((message) => (message.kind === kind && message.content !== '' ? [message.content] : []));
     const last = this.#messages.at(-1);
     return {
       analysis: contents('analysis').join('\n'),
@@ -187,7 +142,7 @@ export class HarmonyParser {
     if (id === message) {
       const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true, this.#tools);
       for (const { fault, found } of faults) this.#fault(fault, found);
-      this.#startMessage(kind, fields, kind !== 'final' || faults.length === 0);
+      this.#startMessage(kind, fields, { wholeHeader: true, told: kind !== 'final' || faults.length === 0 });
     } else if (id === channel || id === constrain) {
       header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
       header.length += 1;
@@ -255,7 +210,10 @@ export class HarmonyParser {
     // At the end of the stream the header itself may be cut short: `js` may be no argument but half of `json`.
     if (addressed ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
     const lost = kind === 'preamble' || (kind === 'tool-call' && end === 'next-message');
-    const message = this.#startMessage(lost ? 'analysis' : kind, fields, kind !== 'final');
+    const message = this.#startMessage(lost ? 'analysis' : kind, fields, {
+      wholeHeader: false,
+      told: kind !== 'final',
+    });
     this.#appendContent(message, rest);
     this.#endMessage(message, end);
   }
@@ -269,14 +227,21 @@ export class HarmonyParser {
     sections.splice(-1, 1, { marker: last?.marker ?? 'role', text });
     const { kind, header: fields, rest } = readHeader(sections, header.role, false, this.#tools);
     this.#fault('missing-message-token', rest.slice(0, 40));
-    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, kind !== 'final');
+    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, {
+      wholeHeader: false,
+      told: kind !== 'final',
+    });
     this.#decoder = decoder;
     this.#appendContent(message, rest);
   }
 
-  #startMessage(kind: HarmonyMessageKind, header: HarmonyHeader, told: boolean): OpenMessage {
+  #startMessage(
+    kind: HarmonyMessageKind,
+    header: HarmonyHeader,
+    { wholeHeader, told }: Pick<OpenMessage, 'wholeHeader' | 'told'>,
+  ): OpenMessage {
     const callId = kind === 'tool-call' ? this.#newCallId() : null;
-    const message: OpenMessage = { kind, told, header, callId, content: '', end: null };
+    const message: OpenMessage = { kind, told, header, wholeHeader, callId, content: '', end: null };
     this.#header = null;
     this.#message = message;
     if (told) this.#announce(message);
@@ -284,8 +249,9 @@ export class HarmonyParser {
   }
 
   #announce(message: OpenMessage): void {
-    const { kind, header, callId } = message;
-    this.#events.push({ type: 'message-start', index: this.#messages.length, kind, header, callId });
+    const { kind, header, wholeHeader, callId } = message;
+    const index = this.#messages.length;
+    this.#events.push({ type: 'message-start', index, kind, header, wholeHeader, callId });
     this.#messages.push(message);
   }
 

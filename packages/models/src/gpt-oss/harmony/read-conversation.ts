@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { HarmonyParser, type HarmonyParserOptions, type ParsedHarmonyMessage } from './parse.ts';
+import { HarmonyParser } from './parse.ts';
+import type { HarmonyParserOptions, ParsedHarmonyMessage } from './parser-events.ts';
 import type { HarmonyAnswer, HarmonyMessage, HarmonyToolCall } from './types.ts';
 
 /** Reads a whole answer: the ids behind a generation prompt. Options and errors are HarmonyParser's. */

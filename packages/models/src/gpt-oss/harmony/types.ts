@@ -64,8 +64,9 @@ export interface HarmonyAssistantMessage {
 /** The result of a tool call. */
 export interface HarmonyToolMessage {
   readonly role: 'tool';
-  /** The tool's name without the namespace. If absent, `toolCallId` finds it; without both, it is the last call's name. */
+  /** The tool's name without the namespace: the result is that of its earliest call without one. Not needed beside `toolCallId`. */
   readonly name?: string;
+  /** The call that the result belongs to. Without it and without a name, it is the last call. */
   readonly toolCallId?: string;
   readonly content: string;
 }
