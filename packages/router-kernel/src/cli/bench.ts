@@ -65,13 +65,14 @@ function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
     replays: integerOf('replays', values.replays, 1),
   };
   const tokens = tokensOf(values) ?? (quick ? QUICK.tokens : undefined);
+  const contenders = contendersOf(values);
   const isFirst = quick || values.shapes === 'first';
   return withDriver(values.device, (driver) =>
     runHipBenchmark(driver, {
       measure: quick ? QUICK.measure : measure,
       ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
       ...(tokens && { tokens }),
-      contenders: contendersOf(values),
+      contenders,
       ...(quick && { copyBytes: QUICK.copyBytes }),
       commit: values.commit,
       signal: io.signal,

@@ -32,6 +32,25 @@ describe('router-kernel bench', () => {
     assert.equal(await readFile(plot, 'utf8'), await readFile(join(STORED, 'h100-hip-router.svg'), 'utf8'));
   });
 
+  it('sets the router with its dispatch plan beside the router alone and the plan in launches of its own', async () => {
+    const { code, out } = await run('--from', join(STORED, 'h100-hip-plan.json'));
+    assert.equal(code, 0);
+    const lines = out.split('\n');
+    const head = lines.findIndex((line) => line.includes('with plan'));
+    assert.match(lines[head] ?? '', /^ +T +router alone +with plan +p99 +plan apart +p99 +x apart$/);
+    const [tokens, alone, planned, , apart, , ratio] = (lines[head + 1] ?? '').trim().split(/ +/).map(Number);
+    assert.equal(tokens, 1);
+    assert.ok(alone !== undefined && planned !== undefined && apart !== undefined && ratio !== undefined);
+    assert.ok(alone < planned && planned < apart);
+    assert.ok(Math.abs(apart / planned - ratio) < 0.02);
+  });
+
+  it('refuses contenders that nobody knows', async () => {
+    const { code, err } = await run('--contenders', 'switchyard,flashinfer');
+    assert.equal(code, 2);
+    assert.match(err, /--contenders must be of switchyard, .*; found 'flashinfer'/);
+  });
+
   it('ends with 1 where an earlier run had wrong answers', async () => {
     const file = join(folder, 'wrong.json');
     const stored = JSON.parse(await readFile(join(STORED, 'h100-hip-router.json'), 'utf8')) as object;
