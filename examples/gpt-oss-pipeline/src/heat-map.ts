@@ -1,7 +1,5 @@
 /**
  * The experts' load as a picture: a line a layer, a character an expert.
- *
- * @module
  */
 const SHADES = ' .:-=+*#%@';
 /** 256-colour codes from cold to hot. */

@@ -5,6 +5,7 @@
  * Usage: npm start -- [QUESTION] [--model DIR] [--json] [--no-color]
  * Exit codes: 0 done, 1 runtime error, 2 wrong usage.
  */
+
 import { parseArgs } from 'node:util';
 import { Engine, type GenerateEvent, type GenerateResult } from '@switchyard/engine';
 import { heatMap } from './heat-map.ts';

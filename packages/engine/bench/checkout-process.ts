@@ -1,4 +1,5 @@
 /** The engine of a checkout, built, in a process of its own: answers and rates of the embedded model. */
+
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,5 @@
 /** Reading checkpoints with @switchyard/models: opening the embedded one, its tokenizer, and decoding MXFP4. */
+
 import { decodeMxfp4, embeddedCheckpointPath, MXFP4_BLOCK, openSnapshot } from '@switchyard/models';
 import type { Snapshot, Tokenizer } from '@switchyard/models';
 import type { Benchmark } from '@switchyard/gpu/benchmark';

@@ -4,6 +4,7 @@
  *
  *   node --import=tsx/esm bench/compare-checkouts.ts --before FOLDER [--rounds 200] [--json] [--out FILE]
  */
+
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -8,6 +8,7 @@
  *   npm run bench -- --only checkpoint,embedded      some of checkpoint, embedded, layer
  *   npm run bench -- --quick                         few repeats of small work: to see that it runs
  */
+
 import { parseArgs } from 'node:util';
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import { benchmarkCheckpoint } from './checkpoint.ts';

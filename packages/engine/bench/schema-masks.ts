@@ -6,6 +6,7 @@
  *
  * RANKS is a file of tiktoken, such as o200k_base.tiktoken; without it, the embedded checkpoint's vocabulary is taken.
  */
+
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';

@@ -1,4 +1,5 @@
 /** The server's side of serve-load: serves until told to stop, and measures its own event loop and memory. */
+
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Engine } from '../src/engine.ts';
 import { startServer } from '../src/server/start-server.ts';

@@ -8,6 +8,7 @@
  *
  * Clients run in this process, the server in a child, so that each has an event loop of its own.
  */
+
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
 /** A client that streams one answer over `node:http`, cheap enough to leave the machine to the server. */
+
 import { type Agent, request } from 'node:http';
 
 /** One streamed answer. */

@@ -1,4 +1,5 @@
 /** The end of every benchmark of this folder. */
+
 import { writeFile } from 'node:fs/promises';
 import { type Benchmark, benchmarkJson, benchmarkTable } from '@switchyard/gpu/benchmark';
 

@@ -1,8 +1,7 @@
 /**
  * Values that callers pass: checked against a rule, and named in errors.
- *
- * @module
  */
+
 import { InvalidRequestError } from './errors.ts';
 import type { NumberRange } from './ranges.ts';
 

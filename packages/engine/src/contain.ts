@@ -1,7 +1,5 @@
 /**
  * The border to code that is not the engine's: callbacks of callers, and what reads answers for them.
- *
- * @module
  */
 
 export { reasonOf } from '@switchyard/gpu/errors';

@@ -1,8 +1,7 @@
 /**
  * The engine: a model in a worker, and everything a caller does with it.
- *
- * @module
  */
+
 import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer, TooManyTokensError } from '@switchyard/models';
 import {
   ContextLengthError,

@@ -1,8 +1,7 @@
 /**
  * Every failure that the engine reports. Messages say what happened, what was found and what to do.
- *
- * @module
  */
+
 import { reasonOf } from './contain.ts';
 import { describeBytes } from './describe-bytes.ts';
 

@@ -1,8 +1,7 @@
 /**
  * What a generation gives back while it runs.
- *
- * @module
  */
+
 import type { HarmonyToolCall } from '@switchyard/models';
 import type { LayerRouting } from './runners/runner.ts';
 

@@ -1,8 +1,7 @@
 /**
  * Runs GPT-OSS style mixture-of-experts models.
- *
- * @module
  */
+
 export { collect } from './answer/collect.ts';
 export type { TokenConstraint } from './constraint/token-constraint.ts';
 export { Engine, type TokenizeOptions } from './engine.ts';

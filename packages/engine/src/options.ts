@@ -1,8 +1,7 @@
 /**
  * How an engine is loaded.
- *
- * @module
  */
+
 import { InvalidRequestError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';

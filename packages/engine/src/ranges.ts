@@ -1,8 +1,6 @@
 /**
  * What the numbers of requests and options may be. The checks of the engine, the command line and the HTTP schemas take
  * them from here.
- *
- * @module
  */
 
 /** From `minimum` to `maximum`. */

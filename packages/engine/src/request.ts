@@ -1,8 +1,7 @@
 /**
  * What callers ask the engine for: a prompt, how to sample, when to stop, and what to report.
- *
- * @module
  */
+
 import type { HarmonyMessage, HarmonyTool, JsonSchema, ReasoningEffort } from '@switchyard/models';
 
 /** How the next token is chosen. Their defaults: `DEFAULT_SAMPLING` (sampling/parameters.ts). */

@@ -1,7 +1,5 @@
 /**
  * Errors across the border of a thread: a structured clone keeps the message of an Error and loses its code.
- *
- * @module
  */
 
 import { reasonOf } from './contain.ts';

@@ -1,7 +1,5 @@
 /**
  * GPT-OSS checkpoints: file formats, tokenizer, configuration and harmony. Reads files and runs nothing.
- *
- * @module
  */
 
 export { openCheckpointTensors, type CheckpointTensors } from './files/checkpoint-tensors.ts';

@@ -1,8 +1,7 @@
 /**
  * From a stream of events to a whole answer.
- *
- * @module
  */
+
 import type { HarmonyToolCall } from '@switchyard/models';
 import { IncompleteStreamError } from '../errors.ts';
 import type { GenerateEvent, GenerateResult, SampledTokenLogprob } from '../events.ts';

@@ -1,8 +1,7 @@
 /**
  * One request on its way through the engine: takes the worker's reports and hands out events.
- *
- * @module
  */
+
 import type { Tokenizer } from '@switchyard/models';
 import type { AnswerReader } from './reader.ts';
 import { describeLogprobs } from './token-logprobs.ts';

@@ -1,8 +1,7 @@
 /**
  * Reads an answer as harmony: analysis, content for the user, and tool calls.
- *
- * @module
  */
+
 import { type HarmonyEvent, type HarmonyMessageKind, HarmonyParser, type Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob } from '../events.ts';
 import type { AnswerEvent, AnswerReader } from './reader.ts';

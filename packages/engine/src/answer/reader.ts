@@ -1,8 +1,7 @@
 /**
  * From generated tokens to events.
- *
- * @module
  */
+
 import type {
   AnalysisEvent,
   ContentEvent,

@@ -1,7 +1,5 @@
 /**
  * Finds stop strings in a stream of text without ever giving out a part of one.
- *
- * @module
  */
 
 /** Texts that end an answer. */

@@ -1,8 +1,7 @@
 /**
  * Reads an answer as plain text.
- *
- * @module
  */
+
 import type { Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob } from '../events.ts';
 import type { AnswerEvent, AnswerReader } from './reader.ts';

@@ -1,8 +1,7 @@
 /**
  * From the sampler's log-probabilities to those of the events.
- *
- * @module
  */
+
 import type { Tokenizer } from '@switchyard/models';
 import type { SampledTokenLogprob, TokenLogprob } from '../events.ts';
 import type { RawLogprobs } from '../sampling/logprobs.ts';

@@ -1,4 +1,5 @@
 /** `switchyard chat`. */
+
 import { createInterface } from 'node:readline/promises';
 import type { HarmonyAssistantMessage, HarmonyToolCall } from '@switchyard/models';
 import type { Engine } from '../engine.ts';

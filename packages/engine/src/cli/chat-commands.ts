@@ -1,8 +1,7 @@
 /**
  * Lines of a chat that are no messages: `/help` and what it names.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { writeFile } from 'node:fs/promises';
 import type { HarmonyMessage } from '@switchyard/models';

@@ -1,8 +1,7 @@
 /**
  * What a command logs, on the terminal's error stream: standard output stays for what it was asked for.
- *
- * @module
  */
+
 import { pino } from 'pino';
 import type { Logger } from '../logger.ts';
 import { dim, type Terminal } from './terminal.ts';

@@ -1,4 +1,5 @@
 /** `switchyard generate`. */
+
 import { collect } from '../answer/collect.ts';
 import type { GenerateEvent } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';

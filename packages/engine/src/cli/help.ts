@@ -1,8 +1,7 @@
 /**
  * Help texts and docs/cli.md, from the option table.
- *
- * @module
  */
+
 import { type OptionRow, rangeOf } from './option-row.ts';
 import { COMMANDS, type CommandRow } from './option-table.ts';
 

@@ -1,8 +1,7 @@
 /**
  * Reading what the options name: files of messages, tools and texts, and lists of ids.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { readFile } from 'node:fs/promises';
 import type { HarmonyMessage, HarmonyTool } from '@switchyard/models';

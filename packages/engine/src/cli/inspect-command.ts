@@ -1,4 +1,5 @@
 /** `switchyard inspect`: what a checkpoint is and what loading it would take, from its JSON files and headers alone. */
+
 import { openSnapshot } from '@switchyard/models';
 import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
 import { describeBytes } from '../describe-bytes.ts';

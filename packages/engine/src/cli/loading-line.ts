@@ -1,9 +1,8 @@
 /**
  * Loading as a person sees it: one line on the terminal's error stream, written anew as it goes on. Where nobody looks,
  * a line now and then, and none for a model that loads in a moment.
- *
- * @module
  */
+
 import { Engine } from '../engine.ts';
 import { describeBytes } from '../describe-bytes.ts';
 import type { EngineOptions, LoadProgress } from '../options.ts';

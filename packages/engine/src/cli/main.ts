@@ -1,8 +1,7 @@
 /**
  * The `switchyard` command.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { readFile } from 'node:fs/promises';
 import { chatCommand } from './chat-command.ts';

@@ -1,7 +1,5 @@
 /**
  * What the tables of options are made of.
- *
- * @module
  */
 
 /** One option. */

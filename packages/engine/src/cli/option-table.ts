@@ -1,8 +1,7 @@
 /**
  * Every option of every command: what --help, the parser and docs/cli.md are made from.
- *
- * @module
  */
+
 import { ENGINE_RANGES, SAMPLING_RANGES } from '../ranges.ts';
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import type { OptionRow } from './option-row.ts';

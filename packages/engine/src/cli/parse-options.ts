@@ -1,8 +1,7 @@
 /**
  * From command-line words to checked values, by the option table.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { parseArgs } from 'node:util';
 import { type OptionRow, rangeOf } from './option-row.ts';

@@ -1,8 +1,7 @@
 /**
  * From option values to what the engine takes.
- *
- * @module
  */
+
 import type { EngineOptions } from '../options.ts';
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import type { ConversationOptions, SamplingOptions } from '../request.ts';

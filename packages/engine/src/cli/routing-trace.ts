@@ -1,8 +1,7 @@
 /**
  * The routing of one request as a file.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import type { RoutingEvent } from '../events.ts';

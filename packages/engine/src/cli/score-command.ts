@@ -1,4 +1,5 @@
 /** `switchyard score`. */
+
 import { readScoreInputs } from './input-files.ts';
 import { loadEngine } from './loading-line.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';

@@ -1,4 +1,5 @@
 /** `switchyard serve`. */
+
 import { basename } from 'node:path';
 import { embeddedCheckpointPath } from '@switchyard/models';
 import { Engine } from '../engine.ts';

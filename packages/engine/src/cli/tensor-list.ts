@@ -1,8 +1,7 @@
 /**
  * The tensors of a checkpoint in the order a token meets them.
- *
- * @module
  */
+
 import type { GptOssWeights, Tensor } from '@switchyard/models';
 
 /** A tensor without its bytes. */

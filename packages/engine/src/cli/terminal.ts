@@ -1,7 +1,5 @@
 /**
  * What the commands write to: standard output and error, with colours only where a person looks.
- *
- * @module
  */
 
 /** Where a command reads and writes. Tests give their own. */

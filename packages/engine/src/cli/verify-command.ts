@@ -1,4 +1,5 @@
 /** `switchyard verify`. */
+
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import { verifyRunner } from '../verify/verify-runner.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';

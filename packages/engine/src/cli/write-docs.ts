@@ -1,4 +1,5 @@
 /** Writes docs/cli.md; `npm run docs` calls it. */
+
 import { writeFile } from 'node:fs/promises';
 import { commandLineDocument } from './help.ts';
 

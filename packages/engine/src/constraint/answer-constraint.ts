@@ -5,9 +5,8 @@
  * Where messages are demanded, their headers are followed along the few token sequences that are allowed; where only
  * tools are strict, the model writes as it likes until a header calls one of them. Only bodies are held to a grammar,
  * so that no mask ever hides a control token where the format needs one.
- *
- * @module
  */
+
 import { calledTool, type HarmonyTokens } from '@switchyard/models';
 import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';

@@ -1,7 +1,5 @@
 /**
  * A map by text that forgets what was used longest ago.
- *
- * @module
  */
 export class LeastRecentMap<Value> {
   readonly #capacity: number;

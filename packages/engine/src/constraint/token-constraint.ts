@@ -1,8 +1,7 @@
 /**
  * The hook through which a grammar, or anything else, says which tokens may come next.
- *
- * @module
  */
+
 import type { TokenMask } from '../sampling/token-mask.ts';
 
 /** Follows one answer token by token. Lives in the worker, beside the sampler. */

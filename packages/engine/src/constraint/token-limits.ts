@@ -1,8 +1,7 @@
 /**
  * Tokens that a request allows or bans by itself, whatever else its answer is held to.
- *
- * @module
  */
+
 import type { HarmonyTokens } from '@switchyard/models';
 import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
 import type { TokenConstraint } from './token-constraint.ts';

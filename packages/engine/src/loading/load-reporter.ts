@@ -1,8 +1,7 @@
 /**
  * Tells callers and logs how far a load is.
- *
- * @module
  */
+
 import type { Logger } from '../logger.ts';
 import type { LoadProgress } from '../options.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';

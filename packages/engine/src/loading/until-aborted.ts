@@ -1,8 +1,7 @@
 /**
  * Waiting that ends with a signal.
- *
- * @module
  */
+
 import { AbortedError } from '../errors.ts';
 
 /**

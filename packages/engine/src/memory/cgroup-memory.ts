@@ -3,8 +3,8 @@
  *
  * @see https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
  * @see https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
- * @module
  */
+
 import { type ControlGroup, controlGroups, type ReadText, textOf } from '@switchyard/gpu/environment';
 
 /** One group's limit. The groups above have limits of their own: the tightest counts. */

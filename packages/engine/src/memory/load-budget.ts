@@ -1,8 +1,7 @@
 /**
  * Whether a model fits the memory that it may take, and what that leaves for the KV cache.
- *
- * @module
  */
+
 import { InsufficientMemoryError, type MemoryDemand } from '../errors.ts';
 import type { LoadPlan } from '../runners/load-plan.ts';
 import { describeBytes } from '../describe-bytes.ts';

@@ -1,8 +1,7 @@
 /**
  * What loading a checkpoint would take in every precision.
- *
- * @module
  */
+
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan } from '../runners/load-plan.ts';
 import { KvBudget, type KvPlan } from '../scheduler/kv-budget.ts';

@@ -1,8 +1,7 @@
 /**
  * What a checkpoint takes in memory, held against what it may take. Reads headers only, and imports no runner's library.
- *
- * @module
  */
+
 import { basename } from 'node:path';
 import type { GptOssConfig, Snapshot } from '@switchyard/models';
 import type { ExpertPrecision } from '../runners/runner-module.ts';

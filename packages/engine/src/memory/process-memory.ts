@@ -1,8 +1,7 @@
 /**
  * How much memory this process may still use.
- *
- * @module
  */
+
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';

@@ -1,8 +1,7 @@
 /**
  * From a request to what its answer is held to.
- *
- * @module
  */
+
 import { harmonyFormatOf } from '@switchyard/models';
 import { InvalidRequestError, UnsupportedError } from '../errors.ts';
 import type { GenerateRequest, ResponseFormat, ToolChoice } from '../request.ts';

@@ -1,9 +1,8 @@
 /**
  * Requests as they come from JavaScript and from files: what the types promise is checked here, so that a wrong field is
  * a bad request by name and never a prompt that says "undefined".
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import type { ReasoningEffort } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';

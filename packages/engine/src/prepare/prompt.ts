@@ -1,8 +1,7 @@
 /**
  * From a request to the prompt's token ids and a reader for the answer.
- *
- * @module
  */
+
 import {
   type HarmonyConversation,
   type HarmonyResponseFormat,

@@ -1,8 +1,7 @@
 /**
  * Sampling options checked and filled in.
- *
- * @module
  */
+
 import { checkNumber, describeValue } from '../check-values.ts';
 import { InvalidRequestError } from '../errors.ts';
 import { SAMPLING_RANGES } from '../ranges.ts';

@@ -1,9 +1,8 @@
 /**
  * Bounds on the size of the JSON schemas that callers send. What a schema takes to compile is bounded where it is
  * compiled.
- *
- * @module
  */
+
 import { InvalidRequestError } from '../errors.ts';
 
 /** Characters of a schema's JSON. */

@@ -1,8 +1,7 @@
 /**
  * From a request to the job that the scheduler runs.
- *
- * @module
  */
+
 import { randomInt } from 'node:crypto';
 import type { Snapshot } from '@switchyard/models';
 import { checkNumber } from '../check-values.ts';

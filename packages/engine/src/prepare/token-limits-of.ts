@@ -1,8 +1,7 @@
 /**
  * From a request to the tokens that it allows and bans.
- *
- * @module
  */
+
 import type { Tokenizer } from '@switchyard/models';
 import { describeValue } from '../check-values.ts';
 import type { TokenLimits } from '../constraint/token-limits.ts';

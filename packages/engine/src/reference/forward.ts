@@ -2,8 +2,6 @@
  * A GPT-OSS model in f64, to be read: token ids in, logits out, the whole prompt at once and nothing kept between calls.
  * It has the shape of openai/gpt-oss's torch/model.py and is the oracle that every runner is tested against; each of its
  * parts stands in a file of its own beside it.
- *
- * @module
  */
 
 import type { GptOssConfig, GptOssLayerWeights, GptOssWeights, Tensor } from '@switchyard/models';

@@ -1,8 +1,7 @@
 /**
  * What every runner of logits checks of a step before it computes anything, and what it collects routing in.
- *
- * @module
  */
+
 import { ContextLengthError } from '../errors.ts';
 import { InvalidStepError } from './errors.ts';
 import type { LogitsStep } from './logits-runner.ts';

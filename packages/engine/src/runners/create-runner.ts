@@ -1,9 +1,8 @@
 /**
  * From the name of a runner to the runner. Each is loaded when it is asked for: the engine imports without the libraries
  * of those that it does not use.
- *
- * @module
  */
+
 import type { RunnerName } from './runner-choice.ts';
 import type { RunnerModule, RunnerModuleOptions } from './runner-module.ts';
 import { RUNNERS } from './runner-table.ts';

@@ -1,8 +1,6 @@
 /**
  * What loading a model takes, as a runner tells it before it reads any weight: from the configuration and the tensors'
  * headers alone.
- *
- * @module
  */
 
 /** What weights are for, in the order of a token's path. */

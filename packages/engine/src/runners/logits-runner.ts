@@ -1,9 +1,8 @@
 /**
  * A runner that computes logits in host memory, one step at a time: the form in which runners on the CPU are written.
  * sampled-on-host.ts makes a ModelRunner of it.
- *
- * @module
  */
+
 import type { LayerRouting, MemoryPlan, RunnerTimings } from './runner.ts';
 
 /**

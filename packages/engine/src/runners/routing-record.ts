@@ -1,8 +1,7 @@
 /**
  * What the routers of one runner chose: the load of every expert, and the rows of sequences that are traced.
- *
- * @module
  */
+
 import type { LogitsStep } from './logits-runner.ts';
 import type { ExpertLoad, LayerRouting } from './runner.ts';
 

@@ -1,8 +1,7 @@
 /**
  * Which runner a model is loaded into.
- *
- * @module
  */
+
 import { checkOneOf } from '../check-values.ts';
 
 /** The runners that there are. */

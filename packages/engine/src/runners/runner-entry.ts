@@ -1,8 +1,7 @@
 /**
  * What is known of a runner before its library is loaded.
- *
- * @module
  */
+
 import type { GptOssConfig } from '@switchyard/models';
 import type { ProcessMemory } from '../memory/process-memory.ts';
 import type { LoadPlan } from './load-plan.ts';

@@ -1,8 +1,7 @@
 /**
  * How the worker gets its ModelRunner: a module that makes one. Tests inject their own.
- *
- * @module
  */
+
 import type { Snapshot } from '@switchyard/models';
 import type { Logger } from '../logger.ts';
 import type { LoadingStep } from './load-plan.ts';

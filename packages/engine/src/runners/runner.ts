@@ -3,9 +3,8 @@
  *
  * Above it nobody knows where activations, weights or the KV cache live; below it nobody knows of text or requests. Whoever
  * chooses tokens is the runner's business too: a step goes down as some kilobytes, and token ids come up.
- *
- * @module
  */
+
 import type { RawLogprobs } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
 import type { TokenMask } from '../sampling/token-mask.ts';

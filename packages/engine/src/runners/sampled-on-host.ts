@@ -1,9 +1,8 @@
 /**
  * Makes a ModelRunner of a runner that computes logits in host memory: keeps the samplers, chooses tokens, tells
  * log-probabilities, counts what the routers chose, and lets a second step wait while one runs.
- *
- * @module
  */
+
 import { EngineError, ForwardError, InvalidLogitsError } from '../errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';

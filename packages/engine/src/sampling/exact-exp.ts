@@ -1,8 +1,6 @@
 /**
  * e^x by additions and multiplications alone, each rounded once as IEEE 754 says: the same bits in TypeScript and in a
  * kernel that keeps the compiler from contracting them. `Math.exp` may differ between engines and never is a GPU's.
- *
- * @module
  */
 
 /** ln 2 in two parts: the first ends at 2^-32, so that k times it is exact for every k that occurs. */

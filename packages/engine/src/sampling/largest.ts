@@ -1,7 +1,5 @@
 /**
  * Finding the largest logits without sorting the vocabulary.
- *
- * @module
  */
 
 /** The index of the largest value; the lowest such index on ties. NaN is never chosen unless nothing else is there. */

@@ -1,8 +1,7 @@
 /**
  * Log-probabilities of tokens under the model itself: log-softmax of the raw logits.
- *
- * @module
  */
+
 import { indicesOfLargest } from './largest.ts';
 
 /** A token's log-probability and those of the likeliest tokens, best first. Survives a structured clone. */

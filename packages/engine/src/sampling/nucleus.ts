@@ -1,7 +1,5 @@
 /**
  * The tokens of a large top-p set, without sorting: where the set ends is found digit by digit.
- *
- * @module
  */
 
 /** Shift and width of each digit of a key, the most significant first. */

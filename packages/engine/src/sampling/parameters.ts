@@ -1,7 +1,5 @@
 /**
  * What a sampler does, every default filled in.
- *
- * @module
  */
 
 /** Sampling options with every default filled in. Survives a structured clone. */

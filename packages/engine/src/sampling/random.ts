@@ -1,8 +1,6 @@
 /**
  * The random numbers of one request: xoshiro128** (Blackman and Vigna, 2018), seeded by splitmix32.
  * Pure 32-bit integer arithmetic, so that a seed gives the same numbers on every machine.
- *
- * @module
  */
 
 /** Steps splitmix32's state by the golden ratio and mixes it (the finalizer of MurmurHash3). */

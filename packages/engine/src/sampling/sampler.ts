@@ -9,9 +9,8 @@
  * - top-p keeps the fewest likeliest tokens whose weights sum to at least topP times the sum of all that are left;
  * - the draw takes the first token, in the order of their ids, at which the running sum exceeds
  *   min(floor(u * sum), sum - 1), u being the request's next random number in [0, 1).
- *
- * @module
  */
+
 import { indexOfLargest, indicesOfLargest } from './largest.ts';
 import { keepNucleus } from './nucleus.ts';
 import type { SamplingParameters } from './parameters.ts';

@@ -1,7 +1,5 @@
 /**
  * Which tokens may come next: one bit a token, so that a vocabulary of 201,088 takes 25 KB.
- *
- * @module
  */
 
 /** Bit `id & 31` of word `id >>> 5` says whether token `id` may come next. */

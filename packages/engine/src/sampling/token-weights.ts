@@ -1,9 +1,8 @@
 /**
  * How likely each token is, as whole numbers: their sums are exact, so that they are the same in any order and on any
  * device. Floating-point sums over 201,088 tokens could not be.
- *
- * @module
  */
+
 import { exactExp } from './exact-exp.ts';
 
 /** The weight of the likeliest token. A sum over 2^18 tokens stays within 2^53, where f64 counts exactly. */

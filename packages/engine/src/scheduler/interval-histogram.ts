@@ -1,7 +1,5 @@
 /**
  * How long answers wait from one token to the next, counted where tokens are made.
- *
- * @module
  */
 
 /** The upper bounds of all but the last bucket, in seconds: vLLM's. */

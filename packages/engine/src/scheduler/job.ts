@@ -1,8 +1,7 @@
 /**
  * What the scheduler is asked to do and what it reports. Everything here survives a structured clone.
- *
- * @module
  */
+
 import type { LayerRouting } from '../runners/runner.ts';
 import type { RawLogprobs } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';

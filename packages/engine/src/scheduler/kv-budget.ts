@@ -2,9 +2,8 @@
  * The KV cache's memory, counted in fixed-size blocks of tokens against one budget.
  *
  * The runner owns the memory itself; this decides who may have how much of it.
- *
- * @module
  */
+
 import type { MemoryPlan } from '../runners/runner.ts';
 
 /** Tokens that a block holds. */

@@ -1,9 +1,8 @@
 /**
  * Which jobs take part in the next step, and with how many tokens. From counts alone: a step can be planned while the one
  * before it still runs.
- *
- * @module
  */
+
 import type { SequenceStep } from '../runners/runner.ts';
 import { takeTurns } from './prefill-turns.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';

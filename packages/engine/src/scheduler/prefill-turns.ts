@@ -1,7 +1,5 @@
 /**
  * Which prompts a step goes on with.
- *
- * @module
  */
 
 /** A prompt that is not yet computed. */

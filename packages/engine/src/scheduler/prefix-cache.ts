@@ -4,8 +4,6 @@
  * A sequence is kept with the tokens that its KV cache stands for. Where layers keep only a window, the KV of early
  * positions is gone by the end of an answer, and the sequence cannot be cut back to where the next turn of the
  * conversation differs: for such runners the scheduler also keeps a copy taken at the end of the prompt.
- *
- * @module
  */
 
 /** A kept sequence. */

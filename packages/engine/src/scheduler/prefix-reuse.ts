@@ -1,8 +1,7 @@
 /**
  * Where a job's beginning comes from when it has been computed before: from kept sequences and from running ones.
- *
- * @module
  */
+
 import type { ModelRunner } from '../runners/runner.ts';
 import type { KvBudget } from './kv-budget.ts';
 import { type CachedSequence, commonPrefix, PrefixCache } from './prefix-cache.ts';

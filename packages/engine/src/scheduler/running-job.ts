@@ -1,8 +1,7 @@
 /**
  * A job that has a sequence: what it computed, what it still has to, and what it has produced.
- *
- * @module
  */
+
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import type { GenerateJob, Job, ScoreJob } from './job.ts';
 

@@ -13,9 +13,8 @@
  * and prompts are cut at multiples of the prefill chunk whatever else is in the batch. Floating-point sums round
  * otherwise where a prompt is cut otherwise, so a reproducible job takes from other sequences whole chunks only, and
  * computes an answer that it has lost token by token again.
- *
- * @module
  */
+
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { reasonOf } from '../contain.ts';
 import { ForwardError, QueueFullError } from '../errors.ts';

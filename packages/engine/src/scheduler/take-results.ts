@@ -1,8 +1,7 @@
 /**
  * What a step's outputs mean to its jobs: tokens, scores, routing, and which answers are complete.
- *
- * @module
  */
+
 import { InvalidLogitsError } from '../errors.ts';
 import type { SequenceOutput } from '../runners/runner.ts';
 import type { FailureReport, FinishReport, RoutingReport, ScoreReport, TokenReport } from './job.ts';

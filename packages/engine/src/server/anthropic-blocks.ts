@@ -1,9 +1,8 @@
 /**
  * The content blocks of an answer to Anthropic's clients while the events of a generation arrive, and the stream events
  * that tell of them.
- *
- * @module
  */
+
 import type { GenerateEvent } from '../events.ts';
 
 /** A stream event. */

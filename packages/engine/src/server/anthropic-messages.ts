@@ -1,8 +1,7 @@
 /**
  * Anthropic's `POST /v1/messages` and `/v1/messages/count_tokens`.
- *
- * @module
  */
+
 import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import { AnthropicBlocks, type MessageEvent } from './anthropic-blocks.ts';

@@ -1,8 +1,7 @@
 /**
  * The routes, and what every request passes on its way to them.
- *
- * @module
  */
+
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

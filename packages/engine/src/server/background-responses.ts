@@ -1,8 +1,7 @@
 /**
  * Responses that nobody waits for: they go on without their client, which asks for them later or cancels them.
- *
- * @module
  */
+
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import type { ResponseStatus } from './response-json.ts';
 

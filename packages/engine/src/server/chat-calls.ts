@@ -1,8 +1,7 @@
 /**
  * Calls in the shape of chat completions: of functions as their JSON comes, of custom tools with their text whole.
- *
- * @module
  */
+
 import type { ToolCallDeltaEvent, ToolCallEndEvent, ToolCallStartEvent } from '../events.ts';
 import { freeTextOf } from './schemas/request-tools.ts';
 

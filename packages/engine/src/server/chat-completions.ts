@@ -1,8 +1,7 @@
 /**
  * `POST /v1/chat/completions`.
- *
- * @module
  */
+
 import type { Context } from 'hono';
 import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
 import { answerChoices } from './choices.ts';

@@ -1,9 +1,8 @@
 /**
  * What chat completions and completions have in common: several generations that live and die together, streamed as
  * chunks or answered as one object.
- *
- * @module
  */
+
 import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';

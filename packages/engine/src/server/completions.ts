@@ -1,8 +1,7 @@
 /**
  * `POST /v1/completions`: plain text or token ids in, their continuation out. No harmony on either side.
- *
- * @module
  */
+
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { DoneEvent, SampledTokenLogprob } from '../events.ts';

@@ -1,8 +1,7 @@
 /**
  * Compressed request bodies, decoded within the limit that holds for plain ones.
- *
- * @module
  */
+
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { badRequest, OpenAiError } from './errors/openai-error.ts';

@@ -1,8 +1,7 @@
 /**
  * The engine as the server sees it, and the one place that knows which engine serves now.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine } from '../engine.ts';

@@ -3,9 +3,8 @@
  *
  * Events go straight to Node's response: through web streams each one would cost several times as much, and with many
  * clients that is the event loop's main load.
- *
- * @module
  */
+
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';

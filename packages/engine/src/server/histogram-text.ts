@@ -1,8 +1,7 @@
 /**
  * A histogram that was counted elsewhere, in Prometheus's text format.
- *
- * @module
  */
+
 import { INTERVAL_BOUNDS, type IntervalCounts } from '../scheduler/interval-histogram.ts';
 
 const escaped = (value: string): string =>

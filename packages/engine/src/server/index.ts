@@ -1,8 +1,7 @@
 /**
  * The OpenAI HTTP API in front of an engine.
- *
- * @module
  */
+
 export type { LoadEngine, ServerState } from './engine-holder.ts';
 export { SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 export { type RunningServer, startServer } from './start-server.ts';

@@ -1,8 +1,7 @@
 /**
  * Reads a JSON request body within limits and checks it against a schema.
- *
- * @module
  */
+
 import { reasonOf } from '../contain.ts';
 import type { Context } from 'hono';
 import type { z } from 'zod';

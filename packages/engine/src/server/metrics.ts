@@ -1,8 +1,7 @@
 /**
  * Prometheus metrics, with vLLM's names where vLLM has them, and the routers' own.
- *
- * @module
  */
+
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { AbortedError, QueueFullError } from '../errors.ts';
 import type { DoneEvent } from '../events.ts';

@@ -1,8 +1,7 @@
 /**
  * What `startServer` takes, with its defaults and limits.
- *
- * @module
  */
+
 import type { Logger } from '../logger.ts';
 
 export interface ServerOptions {

@@ -1,8 +1,7 @@
 /**
  * Reasoning that clients keep for the server: an opaque text that only this server can read back.
- *
- * @module
  */
+
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 
 const ALGORITHM = 'aes-256-gcm';

@@ -1,8 +1,7 @@
 /**
  * Reads request bodies straight from Node's request, no more of them than the server allows.
- *
- * @module
  */
+
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
 import { decodeBody, encodingsOf } from './content-encoding.ts';

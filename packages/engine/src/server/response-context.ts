@@ -1,8 +1,7 @@
 /**
  * The conversation that a response's input stands for: earlier responses and items by their ids put in their places.
- *
- * @module
  */
+
 import { OpenAiError } from './errors/openai-error.ts';
 import type { ResponseStore, StoredItem } from './response-store.ts';
 import { type InputItem, inputItem, type RequestItem } from './schemas/response-input.ts';

@@ -1,8 +1,7 @@
 /**
  * Output items of a response, and how the API shows them.
- *
- * @module
  */
+
 import type { SampledTokenLogprob } from '../events.ts';
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';

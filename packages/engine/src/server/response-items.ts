@@ -1,8 +1,7 @@
 /**
  * The output items of a response while the events of a generation arrive, and the stream events that tell of them.
- *
- * @module
  */
+
 import type { GenerateEvent } from '../events.ts';
 import {
   type CallItem,

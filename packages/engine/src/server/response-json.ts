@@ -1,8 +1,7 @@
 /**
  * A response as the API shows it.
- *
- * @module
  */
+
 import type { DoneEvent } from '../events.ts';
 import type { ResponsesRequest } from './schemas/responses.ts';
 

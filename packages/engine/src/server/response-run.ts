@@ -1,8 +1,7 @@
 /**
  * One response from its generation to its last state, which is kept where the client did not say otherwise.
- *
- * @module
  */
+
 import type { DoneEvent, GenerateEvent } from '../events.ts';
 import type { EventStream } from './event-stream.ts';
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';

@@ -1,7 +1,5 @@
 /**
  * The latest responses, kept in memory so that later requests can name them and their items.
- *
- * @module
  */
 
 /** An item with its id, in the API's own shape. */

@@ -1,8 +1,7 @@
 /**
  * `POST /v1/responses`.
- *
- * @module
  */
+
 import type { Context } from 'hono';
 import { abortWithClient, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';

@@ -1,9 +1,8 @@
 /**
  * One generation on behalf of an HTTP request: started so that a bad request is known before any header is sent,
  * and counted.
- *
- * @module
  */
+
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import type { DoneEvent, GenerateEvent, Usage } from '../events.ts';

@@ -1,8 +1,7 @@
 /**
  * Binds the app to a port and shuts it down without losing requests. Installs no signal handlers: the CLI does.
- *
- * @module
  */
+
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { basename } from 'node:path';

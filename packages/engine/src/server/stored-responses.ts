@@ -1,8 +1,7 @@
 /**
  * `/v1/responses/ID`: what is kept of earlier responses.
- *
- * @module
  */
+
 import type { Context } from 'hono';
 import { badRequest } from './errors/openai-error.ts';
 import { responseNotFound } from './response-context.ts';

@@ -1,8 +1,7 @@
 /**
  * `POST /tokenize`, `/detokenize` (vLLM's shapes) and `/v1/score` (log-likelihoods of whole texts).
- *
- * @module
  */
+
 import { setMaxListeners } from 'node:events';
 import type { Context } from 'hono';
 import { z } from 'zod';

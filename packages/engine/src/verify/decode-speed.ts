@@ -1,8 +1,7 @@
 /**
  * How fast a runner decodes: every sequence a token a step, each chosen by the runner.
- *
- * @module
  */
+
 import { DEFAULT_SAMPLING } from '../sampling/parameters.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 

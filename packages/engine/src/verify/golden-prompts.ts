@@ -1,8 +1,7 @@
 /**
  * What an independent implementation computed for the embedded checkpoint.
- *
- * @module
  */
+
 import { readFile } from 'node:fs/promises';
 import { embeddedReferencePath } from '@switchyard/models';
 import type { GoldenPrompt } from '../runners/suite/index.ts';

@@ -1,8 +1,7 @@
 /**
  * Whether a runner is right on this machine, and how fast it decodes: what the owner of a GPU runs and reports.
- *
- * @module
  */
+
 import { type GptOssConfig, openSnapshot } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';

@@ -1,8 +1,7 @@
 /**
  * The engine's side of the worker: starts it, hands jobs over, and brings reports back to whoever asked.
- *
- * @module
  */
+
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';

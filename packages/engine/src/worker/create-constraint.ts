@@ -1,8 +1,7 @@
 /**
  * From a job's constraint specification to the constraint itself.
- *
- * @module
  */
+
 import { type HarmonyTokens, harmonyTokens, type Snapshot } from '@switchyard/models';
 import type { TokenConstraint } from '../constraint/token-constraint.ts';
 import { AnswerConstraint, enforcedSchemas } from '../constraint/answer-constraint.ts';

@@ -1,8 +1,7 @@
 /**
  * The thread that runs the model: loads it, then steps the scheduler while there is work.
- *
- * @module
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot, type Snapshot } from '@switchyard/models';

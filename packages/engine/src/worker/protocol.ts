@@ -1,8 +1,7 @@
 /**
  * The messages between the engine and its worker. All of them survive a structured clone.
- *
- * @module
  */
+
 import type { TokenizerData } from '@switchyard/models';
 import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
 import type { ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';

@@ -1,8 +1,7 @@
 /**
  * Giving memory back to the system once a model is loaded.
- *
- * @module
  */
+
 import koffi from 'koffi';
 
 /**

@@ -1,8 +1,6 @@
 /**
  * When a worker's thread may be ended: ONNX Runtime's binding ends the whole process (SIGABRT) where its thread is ended
  * within one of its calls, by `worker.terminate()` or by `process.exit()`.
- *
- * @module
  */
 
 /** Words of the shared memory: whether the thread is at work, and whether it should stop. */

@@ -1,4 +1,5 @@
 /** Preloaded: what asks the system for its folders, its processors and its memory throws, as it does in odd containers. */
+
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 

@@ -1,4 +1,5 @@
 /** Preloaded: at the end, writes to the file PROCESS_REPORT which native libraries the process had, and its memory. */
+
 import { writeFileSync } from 'node:fs';
 
 process.on('exit', () => {

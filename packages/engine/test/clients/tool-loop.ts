@@ -1,4 +1,5 @@
 /** What every client's tool loop has in common: the question, the tool, and what the last prompt has to be. */
+
 import assert from 'node:assert/strict';
 import { z } from 'zod';
 import type { RunningServer } from '../../src/server/start-server.ts';

@@ -3,6 +3,7 @@
  * tool's result, and an answer. The scripted model answers with the prompt of its last step, so that every loop is
  * checked for what the model got to read.
  */
+
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
 import { createOpenAI } from '@ai-sdk/openai';

@@ -1,4 +1,5 @@
 /** Loads the embedded model and ends the process, with code 5, in the middle of what its argument says. */
+
 import { Engine } from '../../src/engine.ts';
 
 const [, , when, steps] = process.argv;

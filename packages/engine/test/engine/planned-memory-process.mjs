@@ -3,6 +3,7 @@
  * weights that were planned. A process of its own, so that nothing else is counted. Its arguments: the precision, and
  * 'bf16' for bf16 experts.
  */
+
 import { openSnapshot } from '@switchyard/models';
 import { register } from 'tsx/esm/api';
 

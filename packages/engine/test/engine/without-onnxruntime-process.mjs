@@ -2,6 +2,7 @@
  * Runs where onnxruntime-node cannot be resolved: imports the package and tries to load a model. Prints,
  * as JSON, the error.
  */
+
 import { Engine } from '@switchyard/engine';
 
 try {

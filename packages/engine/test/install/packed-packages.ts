@@ -1,4 +1,5 @@
 /** The packages as npm's registry would have them, and npm as a person runs it in a folder of their own. */
+
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

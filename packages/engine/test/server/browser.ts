@@ -1,4 +1,5 @@
 /** A headless Chromium for tests of the page. */
+
 import { access, constants } from 'node:fs/promises';
 import chromium from '@sparticuz/chromium';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';

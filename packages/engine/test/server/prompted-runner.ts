@@ -9,6 +9,7 @@
  *
  * After the script comes `<|return|>`.
  */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { harmonyTokens, type Tokenizer } from '@switchyard/models';
 import type { LogitsRunner, LogitsOutput, LogitsStep } from '../../src/runners/logits-runner.ts';

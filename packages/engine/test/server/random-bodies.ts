@@ -1,4 +1,5 @@
 /** Bodies of every kind: good ones with one or two fields that are anything. */
+
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { RunningServer } from '../../src/server/start-server.ts';

@@ -1,4 +1,5 @@
 /** Requests at the edges of every parameter, as fast-check makes them. */
+
 import fc from 'fast-check';
 
 /** One request, and what its client does. */

@@ -2,6 +2,7 @@
  * A runner module whose logits are a hash of the sequence's tokens: its answers are what no trained model writes, broken
  * characters and headers among them. Where the model has more logits than tokens, ids without a token are the likeliest.
  */
+
 import { harmonyTokens } from '@switchyard/models';
 import type { LogitsRunner, LogitsOutput } from '../../src/runners/logits-runner.ts';
 import type { RunnerModuleOptions } from '../../src/runners/runner-module.ts';

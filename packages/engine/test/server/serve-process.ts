@@ -1,4 +1,5 @@
 /** `switchyard serve` from its sources, as a process of its own. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

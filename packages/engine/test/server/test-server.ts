@@ -1,4 +1,5 @@
 /** Servers on a free loopback port, and what tests need to talk to them. */
+
 import OpenAI from 'openai';
 import { Engine } from '../../src/engine.ts';
 import type { EngineOptions } from '../../src/options.ts';

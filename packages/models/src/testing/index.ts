@@ -1,7 +1,5 @@
 /**
  * Checkpoints of the published shapes, to test and measure with: what does not need the published weights themselves.
- *
- * @module
  */
 
 export {

@@ -1,4 +1,5 @@
 /** The thread of `readTokenizerInThread`: answers with the data, or with null where the file cannot be used. */
+
 import { parentPort, workerData } from 'node:worker_threads';
 import { ModelsError } from '../errors.ts';
 import { readTokenizer, type TokenizerData } from './read-tokenizer.ts';

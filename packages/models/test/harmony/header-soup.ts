@@ -1,4 +1,5 @@
 /** Soups of headers before a well-formed ending, and what has to come of them. */
+
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { type HarmonyEvent, HarmonyParser, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';

@@ -1,9 +1,8 @@
 /**
  * The messages between the model's thread and the thread that compiles and follows grammars. All of them survive a
  * structured clone.
- *
- * @module
  */
+
 import type { TokenMask } from '../../sampling/token-mask.ts';
 import type { SerializedError } from '../../serialized-error.ts';
 

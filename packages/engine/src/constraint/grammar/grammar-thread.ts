@@ -1,9 +1,8 @@
 /**
  * JSON grammars in a thread of their own: compiling schemas and finding masks takes time, and the model's thread must
  * not wait.
- *
- * @module
  */
+
 import { Worker } from 'node:worker_threads';
 import { DisposedError, ForwardError, InvalidRequestError } from '../../errors.ts';
 import { deserializeError } from '../../serialized-error.ts';

@@ -1,8 +1,7 @@
 /**
  * The thread that compiles and follows grammars, so that neither stops the model.
- *
- * @module
  */
+
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openSnapshot } from '@switchyard/models';
 import { InvalidRequestError } from '../../errors.ts';

@@ -1,8 +1,7 @@
 /**
  * Token masks that keep a message body inside a JSON schema.
- *
- * @module
  */
+
 import { DisposedError, InvalidRequestError } from '../../errors.ts';
 import type { TokenMask } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';

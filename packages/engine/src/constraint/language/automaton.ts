@@ -1,8 +1,6 @@
 /**
  * Deterministic automata over Unicode code points: the sets of strings, and of the texts of numbers, that a JSON schema
  * speaks of. Surrogates are no characters: no automaton here reads one.
- *
- * @module
  */
 
 /** Code points `from` to `to`, both included. */

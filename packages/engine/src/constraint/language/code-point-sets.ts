@@ -1,8 +1,7 @@
 /**
  * The character classes of regular expressions as ranges of code points.
- *
- * @module
  */
+
 import type { Range } from './automaton.ts';
 import { CODE_POINTS } from './automaton.ts';
 

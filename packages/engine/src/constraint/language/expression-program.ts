@@ -1,8 +1,7 @@
 /**
  * Regular expressions as programs: states, and what may be done at each.
- *
- * @module
  */
+
 import { reasonOf } from '../../contain.ts';
 import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import type { Budget } from './automaton.ts';

@@ -4,9 +4,8 @@
  * A set is an automaton over the texts of numbers in plain decimal notation with at most fifteen digits: those survive
  * a double, so that every reader sees the number that was written. A schema's own numbers that have no such text, such
  * as 1e300, are kept beside it. Every set has all texts of a number (1, 1.0, 1.00) or none.
- *
- * @module
  */
+
 import {
   type Automaton,
   type Budget,

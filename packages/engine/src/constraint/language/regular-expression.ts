@@ -4,9 +4,8 @@
  * Everything that is regular is followed: classes, repetition, alternatives, anchors, word boundaries and lookahead.
  * The expression's states are followed as threads, each with the lookaheads that it still owes; all threads that are
  * possible after a text are one state of the automaton.
- *
- * @module
  */
+
 import { type Automaton, type Budget, type Edge, EVERYTHING, explore, minimal, type Range } from './automaton.ts';
 import { ALL_CODE_POINTS, type CodePointSet, WORD } from './code-point-sets.ts';
 import { type Condition, type Program, programOf, RegularExpressionError } from './expression-program.ts';

@@ -3,9 +3,8 @@
  *
  * A value that is in progress leaves most tokens either inside of it or outside, whatever stands around it: that is
  * found once for each of its places and kept. Only for tokens that lead out of it is the rest looked at.
- *
- * @module
  */
+
 import { type TokenMask, tokenMaskWords } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
 import { Cursor, Frame, type Thread } from './cursor.ts';

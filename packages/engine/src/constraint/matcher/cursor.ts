@@ -1,8 +1,7 @@
 /**
  * Follows a value byte by byte through a grammar. Everything that the bytes so far may be is followed at once.
- *
- * @module
  */
+
 import { type Automaton, matches } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
 import { SchemaRefusal } from '../schema/refusal.ts';

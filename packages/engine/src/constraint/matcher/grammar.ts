@@ -4,9 +4,8 @@
  *
  * Whitespace is bounded, so that no model can write it for ever: between the parts of arrays and objects stands nothing,
  * one space, or a line break and its indentation.
- *
- * @module
  */
+
 import { type Automaton, literals, union } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
 import {

@@ -1,9 +1,8 @@
 /**
  * The strings and numbers of an automaton as bytes of JSON: UTF-8 characters, and in strings escapes. Steps are found
  * when they are first needed, and kept.
- *
- * @module
  */
+
 import { type Automaton, counts, freeRuns, type Range, step } from '../language/automaton.ts';
 
 /** The byte is not part of the lexeme. */

@@ -1,8 +1,7 @@
 /**
  * Places in a value that is being written, and what a byte does at one.
- *
- * @module
  */
+
 import type { Automaton } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
 import type { ObjectForm, ObjectState } from '../schema/object-form.ts';

@@ -1,7 +1,5 @@
 /**
  * The tokens of a vocabulary by their bytes.
- *
- * @module
  */
 
 /** What a mask needs to know of a vocabulary. */

@@ -1,9 +1,8 @@
 /**
  * How numbers are written where a schema asks for nothing but a number or an integer: exponents and more digits than a
  * double has are let through, what would be infinite is not.
- *
- * @module
  */
+
 import { stringsWith } from '../language/regular-expression.ts';
 import { NumberLexeme } from './lexeme.ts';
 

@@ -1,8 +1,7 @@
 /**
  * The values that a subschema's own keywords let through: everything but the keywords that join whole schemas.
- *
- * @module
  */
+
 import {
   type Automaton,
   EVERYTHING,

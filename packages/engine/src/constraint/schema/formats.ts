@@ -1,8 +1,6 @@
 /**
  * The formats of strings that are enforced, as regular expressions. What they take is always of the format; some of
  * what a format has (a leap second, a quoted mailbox, a zone in an IPv6 address) is left out.
- *
- * @module
  */
 const LEAP_YEAR = '(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)';
 const DATE =

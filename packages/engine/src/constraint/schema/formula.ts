@@ -1,8 +1,6 @@
 /**
  * What a value may have to be: subschemas that hold or do not hold, joined by and and or. Equal formulas are the same
  * object, so that a schema that refers to itself has finitely many of them.
- *
- * @module
  */
 
 /** A subschema where it stands. */

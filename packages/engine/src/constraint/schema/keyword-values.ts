@@ -1,8 +1,7 @@
 /**
  * Keywords' values, checked.
- *
- * @module
  */
+
 import type { SchemaNode } from './formula.ts';
 import { isJsonObject, type JsonObject, own } from './references.ts';
 import { pointerTo, SchemaRefusal } from './refusal.ts';

@@ -1,8 +1,7 @@
 /**
  * How objects are written: named properties in the order in which they were declared, and any others between them.
- *
- * @module
  */
+
 import {
   type Automaton,
   type Budget,

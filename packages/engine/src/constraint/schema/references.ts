@@ -1,8 +1,7 @@
 /**
  * Where the references of a schema lead: pointers, anchors and embedded resources. Nothing is ever fetched.
- *
- * @module
  */
+
 import type { SchemaNode } from './formula.ts';
 import { pointerTo, SchemaRefusal } from './refusal.ts';
 

@@ -1,7 +1,5 @@
 /**
  * Why a schema is refused.
- *
- * @module
  */
 
 /** A keyword that cannot be enforced, or is no schema's. Becomes the request's InvalidRequestError. */

@@ -1,8 +1,7 @@
 /**
  * The values of one schema: what its formulas stand for, and whether there are any.
- *
- * @module
  */
+
 import { type Budget, counts, isNothing } from '../language/automaton.ts';
 import { NumberLanguage } from '../language/numbers.ts';
 import { Assertions } from './assertions.ts';

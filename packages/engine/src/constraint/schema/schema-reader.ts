@@ -3,9 +3,8 @@
  *
  * Where `unevaluatedProperties` or `unevaluatedItems` look at what other keywords have evaluated, a subschema is read as
  * cases: for each, the values and what of them has been evaluated.
- *
- * @module
  */
+
 import { type Automaton, EVERYTHING, literals, NOTHING, union } from '../language/automaton.ts';
 import type { Assertions } from './assertions.ts';
 import { FALSE, type Formula, type SchemaNode, TRUE } from './formula.ts';

@@ -1,9 +1,8 @@
 /**
  * Sets of JSON values, by type: what a schema's keywords are turned into, and what is done with them where keywords
  * stand together. Children of arrays and objects are formulas, looked into only when they are reached.
- *
- * @module
  */
+
 import {
   type Automaton,
   type Budget,

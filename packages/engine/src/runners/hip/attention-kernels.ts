@@ -1,8 +1,7 @@
 /**
  * Attention over the KV cache.
- *
- * @module
  */
+
 import { type KernelContext, type KernelForm, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { ATTENTION_CHUNK } from './sizes.ts';
 

@@ -1,7 +1,5 @@
 /**
  * Numbers of equal blocks of device memory, handed out and shared by reference count.
- *
- * @module
  */
 
 /** Which blocks are in use, and by how many sequences each. */

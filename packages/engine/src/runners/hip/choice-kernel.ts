@@ -1,8 +1,7 @@
 /**
  * The likeliest token of a row of logits.
- *
- * @module
  */
+
 import { type KernelContext, type KernelForm, kernelForm, pointer, u32 } from './kernel-form.ts';
 
 const ARGUMENTS = [

@@ -1,8 +1,7 @@
 /**
  * Opens a GPU, makes sure that it holds the model, and loads it.
- *
- * @module
  */
+
 import { CompileCache, KernelLibrary, openGpuDriver, targetOf } from '@switchyard/gpu';
 import type { DeviceChoice, GpuDriver, GpuStream, KernelCompiler } from '@switchyard/gpu';
 import type { GptOssConfig, Snapshot } from '@switchyard/models';

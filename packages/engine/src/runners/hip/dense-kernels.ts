@@ -1,8 +1,7 @@
 /**
  * The products of bf16 matrices: projections of attention, the gate projection, the LM head.
- *
- * @module
  */
+
 import { type KernelContext, type KernelForm, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */

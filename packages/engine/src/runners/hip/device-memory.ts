@@ -1,8 +1,7 @@
 /**
  * The memory of the GPU that a model would be loaded into.
- *
- * @module
  */
+
 import { openGpuDriver } from '@switchyard/gpu';
 import type { DeviceChoice } from '@switchyard/gpu';
 import type { ProcessMemory } from '../../memory/process-memory.ts';

@@ -1,8 +1,7 @@
 /**
  * A model's weights on a device.
- *
- * @module
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssWeights } from '@switchyard/models';

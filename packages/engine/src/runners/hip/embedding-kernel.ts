@@ -1,8 +1,7 @@
 /**
  * Token ids become the residual stream.
- *
- * @module
  */
+
 import { type KernelContext, type KernelForm, kernelForm, pointer } from './kernel-form.ts';
 
 const ARGUMENTS = [

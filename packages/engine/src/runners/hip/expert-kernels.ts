@@ -1,8 +1,7 @@
 /**
  * The experts: the list of what is to be computed, gate and up projections, down projection, and their weighted sum.
- *
- * @module
  */
+
 import { type KernelContext, type KernelForm, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { type ExpertTile, LISTED_TILE } from './sizes.ts';
 

@@ -1,8 +1,7 @@
 /**
  * The order of launches of one pass over the layers: what a token goes through, in a screen. Nothing here waits.
- *
- * @module
  */
+
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { mergeBlocks, windowFitsChunk } from './attention-kernels.ts';

@@ -1,8 +1,7 @@
 /**
  * The GPU runner before any GPU library is loaded.
- *
- * @module
  */
+
 import type { ProcessMemory } from '../../memory/process-memory.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
 import { kvBytesOf, planHipMemory } from './plan-memory.ts';

@@ -1,8 +1,7 @@
 /**
  * What a kernel of the runner is: its text, its macros, its arguments and its grid, each written as data.
- *
- * @module
  */
+
 import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget, KernelUnit } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';

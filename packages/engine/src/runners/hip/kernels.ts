@@ -1,8 +1,7 @@
 /**
  * All kernels of the runner, loaded.
- *
- * @module
  */
+
 import { loadLaunch } from '@switchyard/gpu';
 import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
 import { type AttentionForms, attentionForms } from './attention-kernels.ts';

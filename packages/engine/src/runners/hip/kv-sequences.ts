@@ -1,8 +1,7 @@
 /**
  * Which KV blocks each sequence holds. Copies of a sequence share its blocks until one of them writes into the last.
- *
- * @module
  */
+
 import { UnknownSequenceError } from '../errors.ts';
 import { BlockPool } from './block-pool.ts';
 import { KvCacheFullError } from './errors.ts';

@@ -1,9 +1,8 @@
 /**
  * Passes of decoding as captured graphs: all that differs from step to step is in the step block, so that a graph is recorded
  * once for each size and launched as it is.
- *
- * @module
  */
+
 import type { GpuDriver, GpuGraph, GpuStream } from '@switchyard/gpu';
 import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { HEAD_ROWS } from './sizes.ts';

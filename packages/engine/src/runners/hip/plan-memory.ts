@@ -1,8 +1,7 @@
 /**
  * The memory of the GPU runner, from a checkpoint's configuration alone. Opens no device.
- *
- * @module
  */
+
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
 import { BLOCK_POSITIONS, type KvKinds, blocksOfSequence } from './kv-sequences.ts';

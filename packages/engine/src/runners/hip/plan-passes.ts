@@ -1,8 +1,7 @@
 /**
  * Cuts a step into passes over the layers: each within the rows, chunks and tables that there is room for.
- *
- * @module
  */
+
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 import { MOST_CHUNKS, chunksAt } from './sizes.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type SequenceTables, type StepRow, tableWords } from './step-block.ts';

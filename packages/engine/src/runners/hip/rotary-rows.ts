@@ -1,8 +1,7 @@
 /**
  * The rotary tables on the device. Rows are made as positions come into use.
- *
- * @module
  */
+
 import { addressOf } from '@switchyard/gpu';
 import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';

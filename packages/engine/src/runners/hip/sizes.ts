@@ -1,8 +1,7 @@
 /**
  * Sizes that follow from a model's configuration, for planning memory without a device or its libraries.
- *
- * @module
  */
+
 import type { GptOssConfig } from '@switchyard/models';
 import { MOST_ROWS } from './step-block.ts';
 

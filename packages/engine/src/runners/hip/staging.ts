@@ -1,8 +1,7 @@
 /**
  * Page-locked memory that steps go down and results come up through.
- *
- * @module
  */
+
 import type { GpuDriver, PinnedBuffer } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { HEAD_ROWS, routingStride } from './sizes.ts';

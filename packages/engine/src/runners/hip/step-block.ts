@@ -1,8 +1,6 @@
 /**
  * The step block: all that differs from step to step, in one block of i32 words that the kernels read
  * (kernels/hip/parts/step.hip). Described here once; kernels get the places as macros.
- *
- * @module
  */
 
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */

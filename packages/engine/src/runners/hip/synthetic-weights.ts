@@ -1,8 +1,7 @@
 /**
  * Weights of a model's shape that nobody trained, made on the device: to measure with, where there is no checkpoint.
- *
- * @module
  */
+
 import { uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';

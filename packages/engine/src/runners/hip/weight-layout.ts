@@ -1,8 +1,7 @@
 /**
  * Where a model's weights lie in device memory: as the checkpoint has them, matrices in bf16 and MXFP4, vectors in f32.
- *
- * @module
  */
+
 import type { ExpertTensor, GptOssConfig, GptOssWeights, Tensor } from '@switchyard/models';
 import { elementCount, tensorByteLength } from '@switchyard/models';
 import type { WeightKind } from '../load-plan.ts';

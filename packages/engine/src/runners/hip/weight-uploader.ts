@@ -1,8 +1,7 @@
 /**
  * Brings tensors from files to the device through page-locked memory, a piece being read while others are under way.
- *
- * @module
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DevicePointer, GpuDriver, GpuEvent, GpuStream, PinnedBuffer } from '@switchyard/gpu';
 import { elementCount, readFloats, readTensorBytes, tensorByteLength } from '@switchyard/models';

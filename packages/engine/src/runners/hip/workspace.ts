@@ -1,8 +1,7 @@
 /**
  * Device memory of a pass: activations, the router's results, what leaves the device. Allocated once.
- *
- * @module
  */
+
 import type { DeviceBuffer, DevicePointer, GpuDriver } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { workspaceSizes } from './sizes.ts';

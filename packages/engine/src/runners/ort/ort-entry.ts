@@ -1,8 +1,7 @@
 /**
  * The ONNX Runtime runner before ONNX Runtime is loaded.
- *
- * @module
  */
+
 import { processMemory } from '../../memory/process-memory.ts';
 import { importOrtRunner } from '../import-ort.ts';
 import type { RunnerEntry } from '../runner-entry.ts';

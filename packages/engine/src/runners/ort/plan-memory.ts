@@ -1,8 +1,7 @@
 /**
  * The memory of the ONNX Runtime runner, from a checkpoint's configuration alone. Imports nothing of ONNX Runtime.
- *
- * @module
  */
+
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
 import type { ExpertPrecision } from '../runner-module.ts';

@@ -8,8 +8,8 @@
  * the C interface of the library that onnxruntime-node has loaded, it has the pool, and onnxruntime-node gets the same.
  *
  * @see OrtEnv::GetOrCreateInstance in onnxruntime/core/session/ort_env.cc of https://github.com/microsoft/onnxruntime
- * @module
  */
+
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

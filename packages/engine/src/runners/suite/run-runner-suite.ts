@@ -1,8 +1,7 @@
 /**
  * What every runner has to pass: the model's own answers, and that sequences, samplers and steps behave as the border says.
- *
- * @module
  */
+
 import { reasonOf } from '../../contain.ts';
 import { companyCases } from './company-cases.ts';
 import { faultCases } from './fault-cases.ts';

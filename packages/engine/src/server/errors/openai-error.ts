@@ -1,8 +1,7 @@
 /**
  * Failures as OpenAI's clients expect them: an HTTP status and `{error: {message, type, param, code}}`.
- *
- * @module
  */
+
 import { reasonOf } from '../../contain.ts';
 import { ModelsError, TooManyTokensError } from '@switchyard/models';
 import {

@@ -1,8 +1,7 @@
 /**
  * From a schema's complaints to the one field and sentence that a client can act on.
- *
- * @module
  */
+
 import type { z } from 'zod';
 
 type Issue = z.core.$ZodIssue;

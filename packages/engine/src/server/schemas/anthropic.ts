@@ -1,8 +1,7 @@
 /**
  * The body of Anthropic's `POST /v1/messages` and what the engine makes of it.
- *
- * @module
  */
+
 import type { HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest, ToolDeclaration } from '../../request.ts';

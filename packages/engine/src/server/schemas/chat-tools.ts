@@ -1,8 +1,7 @@
 /**
  * Tools, calls and tool choice as chat completions write them.
- *
- * @module
  */
+
 import type { HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
 import { listOf } from './first-fault.ts';

@@ -1,9 +1,8 @@
 /**
  * The body of `POST /v1/chat/completions` and what the engine makes of it.
  * Unknown fields are ignored, as vLLM does: clients send many that no open model has.
- *
- * @module
  */
+
 import type { HarmonyAssistantMessage, HarmonyMessage } from '@switchyard/models';
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';

@@ -1,8 +1,7 @@
 /**
  * Message content of both APIs: a text, or parts of text under the names that either uses.
- *
- * @module
  */
+
 import { z } from 'zod';
 import { listOf } from './first-fault.ts';
 

@@ -1,9 +1,8 @@
 /**
  * Lists and maps that are read up to their first wrong item. Zod's own go on and complain of each: four million wrong
  * items in one body would stop the server for a minute.
- *
- * @module
  */
+
 import { z } from 'zod';
 
 /** A list of items that follow a schema. */

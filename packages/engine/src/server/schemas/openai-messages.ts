@@ -1,8 +1,7 @@
 /**
  * OpenAI's messages outside a request: from a file, say.
- *
- * @module
  */
+
 import type { HarmonyMessage } from '@switchyard/models';
 import { badRequest } from '../errors/openai-error.ts';
 import { explain } from '../errors/validation-message.ts';

@@ -1,8 +1,7 @@
 /**
  * Plain texts as completions and `/v1/score` take them: one text, the token ids of one, or several of either.
- *
- * @module
  */
+
 import { z } from 'zod';
 import { someOf } from './first-fault.ts';
 

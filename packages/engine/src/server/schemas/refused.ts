@@ -1,9 +1,8 @@
 /**
  * Fields of other servers that would change the answer, and that this one does not have: refused by their name, not
  * ignored. Their usual defaults are let through.
- *
- * @module
  */
+
 import { z } from 'zod';
 
 const refused = (advice: string) => z.null(advice).optional();

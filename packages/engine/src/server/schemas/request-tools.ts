@@ -2,9 +2,8 @@
  * Tools beyond plain functions, as functions: the model knows nothing else.
  *
  * A custom tool takes free text. The model gets it as a function with one text, `input`, which grammars hold it to.
- *
- * @module
  */
+
 import type { ToolDeclaration } from '../../request.ts';
 
 /** What the model is told, and what its calls mean to the client. */

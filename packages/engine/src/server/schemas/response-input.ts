@@ -1,8 +1,7 @@
 /**
  * The items that a response's input is made of, and the conversation that they are.
- *
- * @module
  */
+
 import type { HarmonyAssistantMessage, HarmonyMessage, HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
 import { badRequest } from '../errors/openai-error.ts';

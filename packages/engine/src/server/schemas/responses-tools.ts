@@ -1,8 +1,7 @@
 /**
  * Tools and tool choice as the Responses API writes them.
- *
- * @module
  */
+
 import { z } from 'zod';
 import type { ToolDeclaration } from '../../request.ts';
 import { badRequest } from '../errors/openai-error.ts';

@@ -1,8 +1,7 @@
 /**
  * The body of `POST /v1/responses` and what the engine makes of it.
- *
- * @module
  */
+
 import { z } from 'zod';
 import type { GenerateRequest } from '../../request.ts';
 import { listOf, mapOf, someOf, upTo } from './first-fault.ts';

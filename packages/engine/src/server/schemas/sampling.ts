@@ -1,8 +1,7 @@
 /**
  * The sampling fields that chat completions and completions share, as OpenAI and vLLM name them.
- *
- * @module
  */
+
 import { z } from 'zod';
 import {
   MOST_BAD_WORDS,

@@ -1,8 +1,7 @@
 /**
  * Tools, tool choice, response format and reasoning effort: what chat completions and responses share.
- *
- * @module
  */
+
 import type { JsonValue, ReasoningEffort } from '@switchyard/models';
 import { z } from 'zod';
 import type { ResponseFormat, ToolChoice, ToolDeclaration } from '../../request.ts';

@@ -2,6 +2,7 @@
  * Prints, as JSON, how many threads loading models adds to a process, and the logits of a step of each. Its arguments, one
  * a load: the threads to ask for, or 'default'. 'before' uses onnxruntime-node first, as another part of a program may.
  */
+
 import { readdirSync } from 'node:fs';
 import { openSnapshot } from '@switchyard/models';
 import { register } from 'tsx/esm/api';

@@ -1,9 +1,8 @@
 /**
  * Flat types out of JSON Schema, in the words of the embedded checkpoint's chat template: enums, arrays and the plain
  * types; nested objects are `object`, anything else `any`.
- *
- * @module
  */
+
 import { arrayOf, isSchema, propertiesOf, requiredOf } from './json-schema.ts';
 import type { JsonSchema, JsonValue } from './types.ts';
 

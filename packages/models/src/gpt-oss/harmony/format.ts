@@ -1,8 +1,6 @@
 /**
  * The two ways in which checkpoints write harmony. They share every marker and differ in defaults, in where a recipient
  * stands and in how fully tool parameters are declared.
- *
- * @module
  */
 
 /** How a checkpoint expects its prompts. A plain object: spread it to change a part. */

@@ -1,9 +1,8 @@
 /**
  * What a message's header means. A header is text in up to three kinds of sections: the role, `<|channel|>` and
  * `<|constrain|>`. The recipient (`to=functions.NAME`) may stand in any of them.
- *
- * @module
  */
+
 import type { HarmonyFault } from '../../errors.ts';
 import { FUNCTIONS_NAMESPACE, toolNameOfRecipient } from './tool-name.ts';
 import type { HarmonyChannel, HarmonyHeader, HarmonyMessageKind } from './types.ts';

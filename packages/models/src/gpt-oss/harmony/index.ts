@@ -1,8 +1,7 @@
 /**
  * Harmony, the conversation format of GPT-OSS: rendering to token ids and streaming parsing.
- *
- * @module
  */
+
 export { type HarmonyFormat, harmonyFormatOf, POCKET_DICTIONARY_FORMAT, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 export { calledTool } from './header.ts';
 export { HarmonyParser } from './parse.ts';

@@ -2,9 +2,8 @@
  * Whole types out of JSON Schema, in the words of openai/harmony's renderer: nested objects, arrays, string enums,
  * `oneOf`, lists of types, `nullable`, titles, descriptions, examples and defaults. What that renderer has no words for
  * (`anyOf`, `$ref`, `const`, numeric enums) is `any` or the plain type, as there.
- *
- * @module
  */
+
 import { arrayOf, commentLines, isSchema, propertiesOf, requiredOf, stringsOf } from './json-schema.ts';
 import type { JsonSchema, JsonValue } from './types.ts';
 

@@ -4,9 +4,8 @@
  * A marker is a marker only as a token: text that spells one is text. Content comes out as soon as its bytes are whole
  * characters. The parser survives whatever a model writes, and what cannot be read as harmony is reported as a fault,
  * unless `strict` asks for an error.
- *
- * @module
  */
+
 import { randomUUID } from 'node:crypto';
 import { TextDecoder } from 'node:util';
 import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';

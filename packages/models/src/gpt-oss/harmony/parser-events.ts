@@ -1,8 +1,7 @@
 /**
  * What goes into the parser beside tokens, and what it tells.
- *
- * @module
  */
+
 import type { HarmonyFault } from '../../errors.ts';
 import type { HarmonyHeader, HarmonyMessageKind } from './types.ts';
 

@@ -1,9 +1,8 @@
 /**
  * Conversations to token ids. Markers are put in by id and every text goes through `Tokenizer.encode`, so that no text
  * of a user, an application or a tool can become a marker.
- *
- * @module
  */
+
 import { TooManyTokensError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type HarmonyFormat, PUBLISHED_HARMONY_FORMAT } from './format.ts';

@@ -1,8 +1,7 @@
 /**
  * Tools as the model reads them: TypeScript-like declarations in a namespace, made from JSON Schema.
- *
- * @module
  */
+
 import { DuplicateToolError } from '../../errors.ts';
 import { flatObjectType } from './flat-types.ts';
 import type { HarmonyFormat } from './format.ts';

@@ -1,9 +1,8 @@
 /**
  * Which result belongs to which call. Harmony has no ids for calls: a result belongs to the call at its place among
  * them, so that results have to stand in the order of the calls whatever order they came in.
- *
- * @module
  */
+
 import { MissingToolResultError, UnknownToolResultError } from '../../errors.ts';
 import type { HarmonyMessage, HarmonyToolCall, HarmonyToolMessage } from './types.ts';
 

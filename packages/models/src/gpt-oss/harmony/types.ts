@@ -1,7 +1,5 @@
 /**
  * Harmony conversations without the words of any one SDK: what goes into the renderer and what comes out of the parser.
- *
- * @module
  */
 
 /** How long the model may think: the `Reasoning:` line of the system message. Default `medium`. */
