@@ -6,8 +6,8 @@ import { findPrebuiltObject, PREBUILT_FOLDER, PREBUILT_TARGETS } from '../../src
 import type { PrebuiltManifest } from '../../src/hip/kernel/prebuilt-kernels.ts';
 
 const manifest: PrebuiltManifest = JSON.parse(readFileSync(new URL('manifest.json', PREBUILT_FOLDER), 'utf8'));
-/** One with each width of waves: all take a quarter of an hour, which `npm run kernels -- --check` spends. */
-const REBUILT = ['gfx942', 'gfx1100'];
+/** One of them: all take a quarter of an hour and more, which `npm run kernels -- --check` spends. */
+const REBUILT = ['gfx942'];
 
 describe('the shipped code objects', () => {
   it(`are rebuilt byte for byte: ${REBUILT.join(', ')}`, async function () {
