@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { unpackBundle } from '@switchyard/gpu';
 import { findLlvm } from '@switchyard/gpu/offline';
-import { buildObjects } from '../../src/hip/kernel/build-prebuilt.ts';
-import { findPrebuiltObject, PREBUILT_FOLDER, PREBUILT_TARGETS } from '../../src/hip/kernel/prebuilt-kernels.ts';
+import { buildObjects, describeKernels } from '../../src/hip/kernel/build-prebuilt.ts';
+import {
+  findPrebuiltObject,
+  PREBUILT_FOLDER,
+  PREBUILT_TARGETS,
+  prebuiltKernels,
+} from '../../src/hip/kernel/prebuilt-kernels.ts';
 import type { PrebuiltManifest } from '../../src/hip/kernel/prebuilt-kernels.ts';
 
 const manifest: PrebuiltManifest = JSON.parse(readFileSync(new URL('manifest.json', PREBUILT_FOLDER), 'utf8'));
@@ -27,6 +33,22 @@ describe('the shipped code objects', () => {
       const [object, kept] = [objects.get(architecture), findPrebuiltObject(architecture, kernels[0]?.symbol ?? '')];
       assert.ok(object !== undefined && kept !== null);
       assert.ok(Buffer.from(object).equals(kept), `the object of ${architecture} differs from what the source gives`);
+    }
+  });
+
+  it('take what the manifest says', function () {
+    if (findLlvm() === null) {
+      console.log('    skipped: LLVM 22 is not installed');
+      this.skip();
+    }
+    this.timeout(300_000);
+    const objects = unpackBundle(readFileSync(new URL(manifest.bundle.file, PREBUILT_FOLDER)));
+    for (const [index, target] of PREBUILT_TARGETS.entries()) {
+      const { architecture } = target;
+      const object = objects.get(architecture);
+      assert.ok(object !== undefined, architecture);
+      const found = describeKernels(architecture, object, prebuiltKernels(target));
+      assert.deepEqual(found, manifest.architectures[index]?.kernels, architecture);
     }
   });
 });

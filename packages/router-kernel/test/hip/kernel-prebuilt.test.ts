@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { unpackBundle } from '@switchyard/gpu';
-import { findLlvm } from '@switchyard/gpu/offline';
-import { describeKernels, manifestText, sha256 } from '../../src/hip/kernel/build-prebuilt.ts';
+import { manifestText, sha256 } from '../../src/hip/kernel/build-prebuilt.ts';
 import {
   findPrebuiltObject,
   PREBUILT_FOLDER,
@@ -58,21 +56,6 @@ describe('the shipped code objects', function () {
           assert.equal(lds, 0, `${symbol} for ${architecture}`);
         assert.ok(lds <= 32_768 && instructions > 0, `${symbol} for ${architecture}`);
       }
-    }
-  });
-
-  it('take what the manifest says', function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
-    const objects = unpackBundle(bundle);
-    for (const [index, target] of PREBUILT_TARGETS.entries()) {
-      const { architecture } = target;
-      const object = objects.get(architecture);
-      assert.ok(object !== undefined, architecture);
-      const found = describeKernels(architecture, object, prebuiltKernels(target));
-      assert.deepEqual(found, manifest.architectures[index]?.kernels, architecture);
     }
   });
 });
