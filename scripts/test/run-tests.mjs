@@ -1,8 +1,9 @@
 /**
- * `npm test`: the checks and every package's tests, one file more side by side than there are cores.
+ * `npm test`: the checks and every package's tests, as many files side by side as there are cores.
  *
  *   npm test                      what is quick
- *   npm test -- --full            everything: files named *.full.test.ts too, and the long form of those that have one
+ *   npm test -- --full            files named *.full.test.ts too, and the long form of those that have one
+ *   npm test -- --slow            files named *.slow.test.ts as well: nothing is left out, and it takes an hour
  *   npm test -- server/chat sse   files whose path has one of the words
  *   npm test -- --grep "a title"  tests by their title
  */
@@ -17,6 +18,12 @@ import { TestFile } from './test-file.mjs';
 
 /** Tests ask this variable how much to do. */
 const LEVEL_VARIABLE = 'SWITCHYARD_TEST_LEVEL';
+/** Endings of the files that a level leaves out. */
+const LEFT_OUT = {
+  quick: ['.full.test.ts', '.slow.test.ts'],
+  full: ['.slow.test.ts'],
+  slow: [],
+};
 /** How long each file took here, so that the longest begin first. */
 const TIMES = join(ROOT, 'node_modules', '.cache', 'switchyard-test-times.json');
 const HEARTBEAT_MS = 20_000;
@@ -24,15 +31,14 @@ const HEARTBEAT_MS = 20_000;
 /** @returns {Promise<number>} the exit code */
 export async function runTests(args) {
   const { values, positionals } = readArguments(args);
-  const level = values.full ? 'full' : 'quick';
+  const level = values.slow ? 'slow' : values.full ? 'full' : 'quick';
   const times = await readTimes();
   const files = await findFiles(level, positionals, values.grep);
   if (files.length === 0) throw new StepFailed(`No file of tests has ${positionals.join(' or ')} in its path.`);
   const lastTime = ({ name }) => times[name] ?? Number.MAX_SAFE_INTEGER;
   files.sort((a, b) => lastTime(b) - lastTime(a));
   const checks = positionals.length === 0 && values.grep === undefined ? CHECKS : [];
-  // One more than there are cores: many files wait for servers and timers.
-  const jobs = usableProcessors().threads + 1;
+  const jobs = usableProcessors().threads;
   const what = `${checks.length} checks and ${files.length} files of tests`;
   process.stdout.write(`${what}, level ${level}, ${jobs} at a time\n`);
 
@@ -56,22 +62,27 @@ function readArguments(args) {
   try {
     return parseArgs({
       args,
-      options: { full: { type: 'boolean', default: false }, grep: { type: 'string', short: 'g' } },
+      options: {
+        full: { type: 'boolean', default: false },
+        slow: { type: 'boolean', default: false },
+        grep: { type: 'string', short: 'g' },
+      },
       allowPositionals: true,
     });
   } catch (error) {
-    throw new StepFailed(`${error.message} Known are --full, --grep TITLE, and words of paths.`);
+    throw new StepFailed(`${error.message} Known are --full, --slow, --grep TITLE, and words of paths.`);
   }
 }
 
 async function findFiles(level, words, grep) {
-  const env = { ...process.env, [LEVEL_VARIABLE]: level };
+  // What has a long form has it at both of the long levels.
+  const env = { ...process.env, [LEVEL_VARIABLE]: level === 'quick' ? 'quick' : 'full' };
   const options = grep === undefined ? [] : ['--grep', grep];
   const files = [];
   for (const name of PACKAGES) {
     const folder = join(ROOT, 'packages', name, 'test');
     for (const entry of await readdir(folder, { recursive: true })) {
-      const wanted = entry.endsWith('.test.ts') && (level === 'full' || !entry.endsWith('.full.test.ts'));
+      const wanted = entry.endsWith('.test.ts') && LEFT_OUT[level].every((ending) => !entry.endsWith(ending));
       if (wanted) files.push(new TestFile(name, join(folder, entry), env, options));
     }
   }

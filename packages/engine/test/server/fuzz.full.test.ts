@@ -12,7 +12,7 @@ describe('many request bodies of every kind', () => {
   after(() => server.close());
 
   it('never crash the server, hang it, or give a 500', async () => {
-    await checkBodies(server, { numRuns: 10_000 });
+    await checkBodies(server, { numRuns: 3000 });
     assert.equal(server.state, 'ready');
   }).timeout(600_000);
 });

@@ -35,7 +35,7 @@ async function residentBytes(): Promise<number> {
 }
 
 describe('WebGPU router over many calls', function () {
-  this.timeout(300_000);
+  this.timeout(900_000);
   let real: GPUDevice | null = null;
 
   before(skipWithoutWebGpu);

@@ -1,0 +1,3 @@
+import { describeSoftwareContract } from './software-contract.ts';
+
+describeSoftwareContract('quick', 40_000);
