@@ -82,7 +82,6 @@ describe('the GPU runner around its device', () => {
       'project_attention',
       'project_gate',
       'topk_gating_softmax',
-      'dispatch_plan',
       'list_experts',
       'expert_gate_up',
       'expert_down',
