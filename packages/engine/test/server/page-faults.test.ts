@@ -147,8 +147,14 @@ describe('the page when a request fails', function () {
   it('gives the message back where it was stopped before anything came', async () => {
     await open();
     const sent = recordMessages(page);
-    await page.route(CHAT, () => undefined, { times: 1 });
+    let hold = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      hold = resolve;
+    });
+    await page.route(CHAT, () => hold(), { times: 1 });
     await ask(page, 'What is a ship?');
+    // A request that is stopped before it is held would leave the next one to be held for good.
+    await held;
     await page.getByRole('button', { name: 'Stop' }).click();
     await finishedTurn(page, 0);
     assert.equal(await field().inputValue(), 'What is a ship?');
