@@ -22,11 +22,11 @@ export type CheckoutMessage =
 
 const PROGRAM = fileURLToPath(new URL('./checkout-program.mjs', import.meta.url));
 
+/** One request at a time. */
 export class CheckoutProcess implements AsyncDisposable {
   /** Of `Engine.load`, without the start of Node.js. */
   readonly loadMilliseconds: number;
   readonly #child: ChildProcess;
-  #queue: Promise<unknown> = Promise.resolve();
 
   private constructor(child: ChildProcess, loadMilliseconds: number) {
     this.#child = child;
@@ -59,13 +59,9 @@ export class CheckoutProcess implements AsyncDisposable {
   }
 
   #ask(request: CheckoutRequest): Promise<CheckoutMessage> {
-    const answered = this.#queue.then(() => {
-      const answer = nextMessage(this.#child);
-      this.#child.send(request);
-      return answer;
-    });
-    this.#queue = answered;
-    return answered;
+    const answer = nextMessage(this.#child);
+    this.#child.send(request);
+    return answer;
   }
 }
 

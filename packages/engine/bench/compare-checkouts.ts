@@ -5,13 +5,12 @@
  *   node --import=tsx/esm bench/compare-checkouts.ts --before FOLDER [--rounds 200] [--json] [--out FILE]
  */
 
-import { execFileSync } from 'node:child_process';
-import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Benchmark } from '@switchyard/gpu/benchmark';
-import { reference } from '../test/golden/reference.ts';
+import { Benchmark, commitOf } from '@switchyard/gpu/benchmark';
 import { CheckoutProcess, type CheckoutTask } from './checkout-process.ts';
+import { wrongAnswers } from './reference-answers.ts';
 import { writeReport } from './write-report.ts';
 
 const { values } = parseArgs({
@@ -26,26 +25,21 @@ if (values.before === undefined) throw new TypeError('Give --before FOLDER, a ch
 const rounds = Number(values.rounds);
 const here = fileURLToPath(new URL('../../..', import.meta.url));
 const folders = { before: resolve(values.before), now: here };
-const commitOf = (folder: string): string =>
-  execFileSync('git', ['rev-parse', 'HEAD'], { cwd: folder, encoding: 'utf8' }).trimEnd();
+const MANIFEST = 'packages/engine/package.json';
 
 const benchmark = new Benchmark({
   name: 'compare-checkouts',
-  manifest: new URL('../package.json', import.meta.url),
+  manifest: pathToFileURL(join(folders.now, MANIFEST)),
   packages: ['@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node'],
-  settings: { before: commitOf(folders.before), rounds },
+  settings: { before: commitOf(pathToFileURL(join(folders.before, MANIFEST)))?.hash ?? 'unknown', rounds },
 });
 await using before = await CheckoutProcess.start(folders.before);
 await using now = await CheckoutProcess.start(folders.now);
 const processes = { before, now };
 
 const what = 'greedy tokens with those that transformers computed in f32';
-const problems = async (checkout: CheckoutProcess): Promise<string[]> => {
-  const answers = await Promise.all(reference.map(({ ids, greedy }) => checkout.answer(ids, greedy.length)));
-  return reference.flatMap(({ text, greedy }, index) =>
-    answers[index]?.join() === greedy.join() ? [] : [`the answer to '${text.slice(0, 40)}'`],
-  );
-};
+const problems = (checkout: CheckoutProcess): Promise<string[]> =>
+  wrongAnswers(({ ids, greedy }) => checkout.answer(ids, greedy.length));
 const checks = {
   before: await benchmark.check('before', what, () => problems(before)),
   now: await benchmark.check('now', what, () => problems(now)),

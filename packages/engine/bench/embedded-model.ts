@@ -7,6 +7,7 @@ import type { LogitsRunner } from '../src/runners/logits-runner.ts';
 import { createOrtRunner } from '../src/runners/ort/index.ts';
 import { measureLoad } from '../test/engine/load-memory.ts';
 import { argmax, reference } from '../test/golden/reference.ts';
+import { type ReferencePrompt, wrongAnswers } from './reference-answers.ts';
 
 const DECODE_TOKENS = 128;
 const PREFILL_TOKENS = 256;
@@ -29,8 +30,8 @@ export async function benchmarkEmbeddedModel(benchmark: Benchmark, quick: boolea
   await using runner = await createOrtRunner({ snapshot, router: 'cpu' });
   await using engine = await Engine.load(undefined, { router: 'cpu' });
   const checks = {
-    runner: await benchmark.check('runner', GREEDY_CHECK, () => answersOf((prompt) => runnerAnswer(runner, prompt))),
-    engine: await benchmark.check('engine', GREEDY_CHECK, () => answersOf((prompt) => engineAnswer(engine, prompt))),
+    runner: await benchmark.check('runner', GREEDY_CHECK, () => wrongAnswers((prompt) => runnerAnswer(runner, prompt))),
+    engine: await benchmark.check('engine', GREEDY_CHECK, () => wrongAnswers((prompt) => engineAnswer(engine, prompt))),
   };
   await benchmarkLoad(benchmark, checks.engine, effort);
   await benchmarkDecode(benchmark, { runner, engine, checks, effort });
@@ -42,19 +43,7 @@ export async function benchmarkEmbeddedModel(benchmark: Benchmark, quick: boolea
   benchmark.record({ ...about, check: checks.runner, samples: [megabytes] });
 }
 
-type Prompt = (typeof reference)[number];
-
-/** Which of the reference's prompts are answered otherwise than there. */
-async function answersOf(answer: (prompt: Prompt) => Promise<readonly number[]>): Promise<string[]> {
-  const problems: string[] = [];
-  for (const prompt of reference) {
-    const found = await answer(prompt);
-    if (found.join() !== prompt.greedy.join()) problems.push(`the answer to '${prompt.text.slice(0, 40)}'`);
-  }
-  return problems;
-}
-
-async function runnerAnswer(runner: LogitsRunner, { ids, greedy }: Prompt): Promise<readonly number[]> {
+async function runnerAnswer(runner: LogitsRunner, { ids, greedy }: ReferencePrompt): Promise<readonly number[]> {
   const sequence = runner.createSequence();
   const [first] = await runner.forward([{ sequence, tokens: Int32Array.from(ids) }]);
   const answer = [argmax(first?.logits ?? new Float32Array(1))];
@@ -68,7 +57,7 @@ async function nextToken(runner: LogitsRunner, sequence: number, answer: readonl
   return argmax(output?.logits ?? new Float32Array(1));
 }
 
-async function engineAnswer(engine: Engine, { ids, greedy }: Prompt): Promise<readonly number[]> {
+async function engineAnswer(engine: Engine, { ids, greedy }: ReferencePrompt): Promise<readonly number[]> {
   const options = { maxTokens: greedy.length, temperature: 0, ignoreEndTokens: true, reusePrefix: false };
   return (await engine.complete({ promptIds: ids, ...options })).ids;
 }
@@ -258,12 +247,12 @@ async function benchmarkBatch(
   for (const sequence of sequences) runner.releaseSequence(sequence);
 }
 
-function demandReference(answer: readonly number[], { greedy }: Prompt): void {
+function demandReference(answer: readonly number[], { greedy }: ReferencePrompt): void {
   if (answer.slice(0, greedy.length).join() === greedy.join()) return;
   throw new Error('The answer is not the reference answer: no figure counts');
 }
 
-function firstPrompt(): Prompt {
+function firstPrompt(): ReferencePrompt {
   const [prompt] = reference;
   if (prompt === undefined) throw new Error('The reference has no prompts');
   return prompt;

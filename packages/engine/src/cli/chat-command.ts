@@ -5,6 +5,7 @@ import type { HarmonyAssistantMessage, HarmonyToolCall } from '@switchyard/model
 import type { Engine } from '../engine.ts';
 import { AbortedError, ContextLengthError, ForwardError } from '../errors.ts';
 import type { GenerateRequest } from '../request.ts';
+import { AnswerPrinter } from './answer-printer.ts';
 import { type ChatState, runChatCommand } from './chat-commands.ts';
 import { loadEngine } from './loading-line.ts';
 import type { OptionValues } from './parse-options.ts';
@@ -105,14 +106,7 @@ class Chat {
     this.#answering = new AbortController();
     const parts = { analysis: '', content: '' };
     const calls: HarmonyToolCall[] = [];
-    let last: string | null = null;
-    /** Returns whether the part goes on: another one begins on a new line. */
-    const begin = (part: string): boolean => {
-      const goesOn = last === part;
-      if (last !== null && !goesOn) output.write('\n');
-      last = part;
-      return goesOn;
-    };
+    const printer = new AnswerPrinter(this.#terminal);
     try {
       const request = {
         ...this.#options,
@@ -122,13 +116,11 @@ class Chat {
       };
       for await (const event of this.#engine.generate(request)) {
         if (event.type === 'analysis' || event.type === 'content') {
-          const text = begin(event.type) ? event.text : event.text.slice(event.separator?.length ?? 0);
           parts[event.type] += event.text;
-          output.write(event.type === 'analysis' ? dim(this.#terminal, text) : text);
+          printer.text(event);
         } else if (event.type === 'tool-call-end' && event.complete) {
-          begin(event.call.id);
           calls.push(event.call);
-          output.write(`${event.call.name}(${event.call.arguments})`);
+          printer.call(event.call);
         }
       }
     } catch (error) {

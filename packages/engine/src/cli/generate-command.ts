@@ -3,12 +3,13 @@
 import { collect } from '../answer/collect.ts';
 import type { GenerateEvent } from '../events.ts';
 import type { GenerateRequest, PromptInput } from '../request.ts';
+import { AnswerPrinter } from './answer-printer.ts';
 import { parseIds, readMessages, readPrompt } from './input-files.ts';
 import { loadEngine } from './loading-line.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { conversationOptions, engineOptions, samplingOptions } from './request-options.ts';
 import { RoutingTrace, TraceFile } from './routing-trace.ts';
-import { dim, type Terminal } from './terminal.ts';
+import type { Terminal } from './terminal.ts';
 
 async function promptInput(values: OptionValues, terminal: Terminal): Promise<PromptInput> {
   const ids = values.text('prompt-ids');
@@ -28,20 +29,13 @@ async function promptInput(values: OptionValues, terminal: Terminal): Promise<Pr
   return { messages: [{ role: 'user', content: prompt }] };
 }
 
-/** Writes text as it comes, the analysis dimmed, and passes every event on. */
+/** Writes the answer as it comes, and passes every event on. */
 async function* print(events: AsyncIterable<GenerateEvent>, terminal: Terminal): AsyncGenerator<GenerateEvent> {
-  let last: GenerateEvent['type'] | null = null;
+  const printer = new AnswerPrinter(terminal);
   for await (const event of events) {
-    if (event.type === 'analysis' || event.type === 'content') {
-      if (last !== null && last !== event.type) terminal.output.write('\n');
-      const text = last === event.type ? event.text : event.text.slice(event.separator?.length ?? 0);
-      terminal.output.write(event.type === 'analysis' ? dim(terminal, text) : text);
-      last = event.type;
-    } else if (event.type === 'tool-call-end') {
-      if (last !== null) terminal.output.write('\n');
-      terminal.output.write(`${event.call.name}(${event.call.arguments})`);
-      last = event.type;
-    } else if (event.type === 'done' && last !== null) terminal.output.write('\n');
+    if (event.type === 'analysis' || event.type === 'content') printer.text(event);
+    else if (event.type === 'tool-call-end') printer.call(event.call);
+    else if (event.type === 'done' && printer.hasWritten) terminal.output.write('\n');
     yield event;
   }
 }
