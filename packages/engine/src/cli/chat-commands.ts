@@ -4,6 +4,7 @@
 
 import { reasonOf } from '../contain.ts';
 import { writeFile } from 'node:fs/promises';
+import { REASONING_EFFORTS } from '@switchyard/models';
 import type { HarmonyMessage } from '@switchyard/models';
 import type { ConversationOptions } from '../request.ts';
 import { readMessages } from './input-files.ts';
@@ -25,8 +26,6 @@ interface ChatCommand {
   run(state: ChatState, value: string): string | Promise<string>;
 }
 
-const EFFORTS = ['low', 'medium', 'high'] as const;
-
 const COMMANDS: readonly ChatCommand[] = [
   { name: 'help', help: 'what can be typed', run: () => help() },
   {
@@ -39,11 +38,12 @@ const COMMANDS: readonly ChatCommand[] = [
   },
   {
     name: 'reasoning',
-    value: EFFORTS.join('|'),
+    value: REASONING_EFFORTS.join('|'),
     help: 'how long the model thinks before it answers',
     run: (state, value) => {
-      const effort = EFFORTS.find((known) => known === value);
-      if (effort === undefined) return `Give one of ${EFFORTS.join(', ')}; it is ${state.reasoningEffort ?? 'medium'}.`;
+      const effort = REASONING_EFFORTS.find((known) => known === value);
+      if (effort === undefined)
+        return `Give one of ${REASONING_EFFORTS.join(', ')}; it is ${state.reasoningEffort ?? 'medium'}.`;
       state.reasoningEffort = effort;
       return `Reasoning is ${effort} from the next answer on.`;
     },

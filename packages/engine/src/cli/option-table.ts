@@ -2,6 +2,7 @@
  * Every option of every command: what --help, the parser and docs/cli.md are made from.
  */
 
+import { REASONING_EFFORTS } from '@switchyard/models';
 import { ENGINE_RANGES, SAMPLING_RANGES } from '../ranges.ts';
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import type { OptionRow } from './option-row.ts';
@@ -76,7 +77,7 @@ const CONVERSATION_OPTIONS: readonly OptionRow[] = [
   {
     name: 'reasoning',
     type: 'choice',
-    choices: ['low', 'medium', 'high'],
+    choices: REASONING_EFFORTS,
     help: 'Reasoning effort',
     default: 'medium',
   },

@@ -2,6 +2,7 @@
  * From option values to what the engine takes.
  */
 
+import { REASONING_EFFORTS } from '@switchyard/models';
 import type { EngineOptions } from '../options.ts';
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import type { ConversationOptions, SamplingOptions } from '../request.ts';
@@ -32,7 +33,7 @@ export function engineOptions(values: OptionValues): EngineOptions {
 
 export async function conversationOptions(values: OptionValues): Promise<ConversationOptions> {
   const options: Draft<ConversationOptions> = {};
-  const reasoning = values.choice('reasoning', ['low', 'medium', 'high']);
+  const reasoning = values.choice('reasoning', REASONING_EFFORTS);
   if (reasoning !== undefined) options.reasoningEffort = reasoning;
   const date = values.text('date');
   if (date !== undefined) options.currentDate = date;

@@ -4,14 +4,13 @@
  */
 
 import { reasonOf } from '../contain.ts';
-import type { ReasoningEffort } from '@switchyard/models';
+import { REASONING_EFFORTS } from '@switchyard/models';
 import { InvalidRequestError } from '../errors.ts';
 import { MOST_STOP_STRINGS } from '../ranges.ts';
 import type { GenerateRequest, PromptRequest } from '../request.ts';
 import { checkOneOf, describeValue } from '../check-values.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
-const EFFORTS: readonly ReasoningEffort[] = ['low', 'medium', 'high'];
 const OUTPUTS = ['harmony', 'text'];
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 
@@ -87,7 +86,7 @@ function checkConversation(request: PromptRequest): void {
   if (tools !== undefined) {
     for (const [index, tool] of listAt('tools', tools).entries()) checkTool(`tools[${index}]`, tool);
   }
-  if (reasoningEffort !== undefined) checkOneOf('reasoningEffort', reasoningEffort, EFFORTS);
+  if (reasoningEffort !== undefined) checkOneOf('reasoningEffort', reasoningEffort, REASONING_EFFORTS);
   if (modelIdentity !== undefined) checkText('modelIdentity', modelIdentity);
   if (currentDate !== undefined && (typeof currentDate !== 'string' || !DATE.test(currentDate))) {
     throw new InvalidRequestError('currentDate', describeValue(currentDate), 'give a date as YYYY-MM-DD');

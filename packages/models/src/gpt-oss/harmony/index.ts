@@ -11,4 +11,5 @@ export { renderAnswerPrefix, renderConversation, type RenderOptions } from './re
 export { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 export { declareTools } from './tool-declarations.ts';
 export { isToolName } from './tool-name.ts';
+export { REASONING_EFFORTS } from './types.ts';
 export type * from './types.ts';

@@ -3,7 +3,8 @@
  */
 
 /** How long the model may think: the `Reasoning:` line of the system message. Default `medium`. */
-export type ReasoningEffort = 'low' | 'medium' | 'high';
+export const REASONING_EFFORTS = ['low', 'medium', 'high'] as const;
+export type ReasoningEffort = (typeof REASONING_EFFORTS)[number];
 
 /** The channels a GPT-OSS model is trained on. */
 export type HarmonyChannel = 'analysis' | 'commentary' | 'final';
