@@ -107,9 +107,12 @@ async function startRunner(
   checkShape(config);
   const driver = options.driver ?? openGpuDriver(device === undefined ? {} : { device });
   const owned: (() => void | Promise<void>)[] = [];
-  const own = <Part>(part: Part, release: (part: Part) => void | Promise<void>): Part => {
-    owned.unshift(() => release(part));
+  const own = <Part>(part: Part, releasePart: (part: Part) => void | Promise<void>): Part => {
+    owned.unshift(() => releasePart(part));
     return part;
+  };
+  const release = async (): Promise<void> => {
+    for (const each of owned) await each();
   };
   if (options.driver === undefined) own(driver, () => driver.dispose());
   try {
@@ -163,19 +166,17 @@ async function startRunner(
       { context, kernels, router, weights: loaded, workspace, rotary, cache: kvBlocks.pointer, candidates },
       {
         driver,
-        ownsDriver: options.driver === undefined,
-        library,
         stream,
-        blocks: kvBlocks,
         sequences,
         staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
         longestPassMs: options.longestPassMs ?? LONGEST_PASS_MS,
+        release,
       },
     );
   } catch (error) {
-    for (const release of owned) await release();
+    await release();
     throw error;
   }
 }

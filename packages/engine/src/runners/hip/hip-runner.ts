@@ -1,4 +1,4 @@
-import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
+import type { GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
@@ -14,14 +14,10 @@ import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';
 import { writeStep } from './step-block.ts';
 
-/** Everything that a runner owns, beside its parts. */
+/** What a runner works with, beside the parts of its passes. */
 export interface HipResources {
   readonly driver: GpuDriver;
-  /** Whether the driver is the runner's to dispose of. */
-  readonly ownsDriver: boolean;
-  readonly library: KernelLibrary;
   readonly stream: GpuStream;
-  readonly blocks: DeviceBuffer;
   readonly sequences: KvSequences;
   readonly staging: Staging;
   readonly weightBytes: number;
@@ -29,6 +25,8 @@ export interface HipResources {
   readonly usesGraphs: boolean;
   /** A pass that takes longer, in milliseconds, does not end any more. */
   readonly longestPassMs: number;
+  /** Gives back all of this and the parts, but not a driver that is the caller's. */
+  readonly release: () => Promise<void>;
 }
 
 /** LogitsOutput as passes fill it. */
@@ -125,14 +123,8 @@ export class HipRunner implements LogitsRunner {
 
   async dispose(): Promise<void> {
     if (!this.#gate.close()) return;
-    const { driver, ownsDriver, library, stream, blocks, staging } = this.#resources;
-    const { router, weights, workspace, rotary } = this.#parts;
     this.#graphs?.destroy();
-    await router.dispose();
-    library.dispose();
-    for (const memory of [staging, rotary, workspace, blocks, weights]) memory.free();
-    stream.destroy();
-    if (ownsDriver) driver.dispose();
+    await this.#resources.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -265,10 +257,10 @@ export class HipRunner implements LogitsRunner {
   }
 
   #copyBlock(from: number, to: number): void {
-    const { driver, stream, blocks } = this.#resources;
-    const { config, kv } = this.#parts.context;
-    const bytes = kvBlockBytes(config, kv);
-    const at = (block: number): bigint => blocks.pointer + BigInt(block) * BigInt(bytes);
+    const { driver, stream } = this.#resources;
+    const { context, cache } = this.#parts;
+    const bytes = kvBlockBytes(context.config, context.kv);
+    const at = (block: number): bigint => cache + BigInt(block) * BigInt(bytes);
     driver.copyOnDevice(at(to), at(from), bytes, stream);
   }
 
