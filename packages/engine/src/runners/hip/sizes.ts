@@ -3,7 +3,7 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import { MOST_ROWS } from './step-block.ts';
+import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** How keys and values are kept. */
 export type KvType = 'f32' | 'bf16';
@@ -67,11 +67,11 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 }
 
 /** Bytes of each part of a pass's memory on the device. */
-export function workspaceSizes(config: GptOssConfig, stepBytes: number, planBytes: number) {
+export function workspaceSizes(config: GptOssConfig, planBytes: number) {
   const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
   const slots = MOST_ROWS * expertsPerToken;
   return {
-    step: stepBytes,
+    step: STEP_BYTES,
     residual: 4 * MOST_ROWS * hiddenSize,
     queries: 4 * MOST_ROWS * attentionHeads * headDim,
     attended: 4 * MOST_ROWS * attentionHeads * headDim,

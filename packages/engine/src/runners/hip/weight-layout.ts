@@ -85,19 +85,6 @@ export function modelParts({ embedding, finalNorm, lmHead, layers }: GptOssWeigh
   };
 }
 
-/** Parts begin at multiples of this, in bytes. */
-export const PART_ALIGNMENT = 256;
-
-/** Bytes of parts one behind the other. */
-export function placedBytes(parts: readonly WeightPart[]): number {
-  return parts.reduce((end, { bytes }) => alignedEnd(end, bytes), 0);
-}
-
-/** Where a part of `bytes` ends that begins at `start`. */
-export function alignedEnd(start: number, bytes: number): number {
-  return Math.ceil((start + bytes) / PART_ALIGNMENT) * PART_ALIGNMENT;
-}
-
 /** Bytes on the device by what they are for, from the configuration alone. */
 export function weightBytesOf(config: GptOssConfig): Readonly<Record<WeightKind, number>> {
   const { hiddenSize, intermediateSize, experts, layers, attentionHeads, keyValueHeads, headDim, vocabularySize } =
