@@ -167,12 +167,12 @@ export class HipRunner implements LogitsRunner {
     const bytes = writeStep(staging.stepWords, pass);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const wanted = pass.filter((row) => row.wanted !== 'nothing');
-    const isGraph = this.#graphs !== null && wanted.length === pass.length && PassGraphs.takes(size);
-    const launchedRows = await this.#enqueue(size, isGraph ? this.#graphs : null);
+    const graphs = wanted.length === pass.length && PassGraphs.takes(size) ? this.#graphs : null;
+    const launchedRows = await this.#enqueue(size, graphs);
     if (routings !== null) this.#bringRouting(launchedRows);
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
-      if (!isGraph) enqueueHead(this.#parts, stream, { first, count: rows.length });
+      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length });
       this.#bringResults(rows);
       await this.#finished();
       this.#takeResults(rows, batch, outputs);
