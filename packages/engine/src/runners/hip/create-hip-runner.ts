@@ -150,8 +150,7 @@ async function startRunner(
       ),
       (part) => part.dispose(),
     );
-    // Forms change with the number of rows: no number of them may take more than the largest.
-    const planBytes = Math.max(...Array.from({ length: MOST_ROWS }, (_, row) => router.planWorkspaceBytes(row + 1)));
+    const planBytes = router.planWorkspaceBytes(MOST_ROWS);
     const workspace = own(new Workspace(driver, config, planBytes), (part) => part.free());
     // What counts arrived blocks is 0 before the first call, and left so by every call.
     driver.fill(workspace.at.planWorkspace, 0, planBytes, stream);

@@ -19,7 +19,7 @@ export class Workspace {
   readonly at: BufferParts<WorkspaceName>['at'];
   readonly #buffer: BufferParts<WorkspaceName>['buffer'];
 
-  /** @param planBytes what the router's dispatch plan of MOST_ROWS rows takes. */
+  /** @param planBytes what the router's dispatch plans of up to MOST_ROWS rows take. */
   constructor(driver: GpuDriver, config: GptOssConfig, planBytes: number) {
     const { buffer, at } = allocateParts(driver, workspaceSizes(config, planBytes), (bytes) => bytes);
     this.at = at;
