@@ -1,32 +1,25 @@
 /**
- * What every runner of logits checks of a step before it computes anything, and what it collects routing in.
+ * What every runner of logits checks of a step before it computes anything, and what it collects results in.
  */
 
 import { ContextLengthError } from '../errors.ts';
 import { InvalidStepError } from './errors.ts';
-import type { LogitsStep } from './logits-runner.ts';
+import type { LogitsRunner, LogitsStep } from './logits-runner.ts';
 import type { LayerRouting } from './runner.ts';
 
-/** What a step is checked against. */
-export interface StepLimits {
-  readonly vocabularySize: number;
-  readonly contextLength: number;
-  /** Tokens of a sequence. Throws UnknownSequenceError. */
-  readonly length: (sequence: number) => number;
-}
-
 /**
- * Throws where a step cannot be computed.
+ * Throws where a runner cannot compute a step.
  *
- * @throws UnknownSequenceError, InvalidStepError, ContextLengthError
+ * @throws InvalidStepError, ContextLengthError; what `length` throws, as UnknownSequenceError
  */
 export function checkStep(
   batch: readonly LogitsStep[],
-  { vocabularySize, contextLength, length: lengthOf }: StepLimits,
+  runner: Pick<LogitsRunner, 'vocabularySize' | 'contextLength' | 'length'>,
 ): void {
+  const { vocabularySize, contextLength } = runner;
   const seen = new Set<number>();
   for (const { sequence, tokens } of batch) {
-    const length = lengthOf(sequence) + tokens.length;
+    const length = runner.length(sequence) + tokens.length;
     if (seen.has(sequence)) {
       throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
     }
@@ -42,6 +35,14 @@ export function checkStep(
 export function checkCut(length: number, whole: number): void {
   if (Number.isInteger(length) && length >= 0 && length <= whole) return;
   throw new InvalidStepError(`a cut at ${length} of a sequence of ${whole} tokens`, `give a length from 0 to ${whole}`);
+}
+
+/** Room for the logits that are wanted of each entry of a step: f32 [rows, vocabularySize]. */
+export function emptyLogits(batch: readonly LogitsStep[], vocabularySize: number): Float32Array[] {
+  return batch.map(({ tokens, logits = 'last' }) => {
+    const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
+    return new Float32Array(rows * vocabularySize);
+  });
 }
 
 /** Room for what the routers of every layer choose for a step's tokens. */

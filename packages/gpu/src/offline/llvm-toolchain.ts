@@ -3,10 +3,12 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { isGeneric, withoutFeatures } from '../driver/architectures.ts';
 import { KernelCompileError } from '../errors.ts';
+import { usableProcessors } from '../processors.ts';
 import { parseKernelNotes } from './disassembly.ts';
 import type { KernelResources } from './disassembly.ts';
 
@@ -57,7 +59,7 @@ export function findLlvm(): string | null {
 function compilerArguments({ defines = {}, architecture }: OfflineRequest): string[] {
   const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
   // ROCm before 6.4 knows neither version 6 nor generic processors.
-  const version = `-mcode-object-version=${/-generic(?::|$)/.test(architecture) ? 6 : 5}`;
+  const version = `-mcode-object-version=${isGeneric(withoutFeatures(architecture)) ? 6 : 5}`;
   return [...COMPILE_OPTIONS, version, `--offload-arch=${architecture}`, ...macros, '-o', OUTPUT, INPUT];
 }
 
@@ -86,7 +88,7 @@ export function compileOffline(request: OfflineRequest): Uint8Array {
 }
 
 /**
- * Compiles several to stripped code objects, in the order given, as many at a time as the process has cores.
+ * Compiles several to stripped code objects, in the order given, as many at a time as the process may run threads.
  *
  * @throws KernelCompileError with the compiler's words
  */
@@ -96,7 +98,7 @@ export async function compileAllOffline(requests: readonly OfflineRequest[]): Pr
   const work = async (): Promise<void> => {
     for (const [index, request] of waiting) objects[index] = await compileInFolder(request);
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  await Promise.all(Array.from({ length: usableProcessors().threads }, work));
   return objects;
 }
 

@@ -7,7 +7,12 @@ import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
-import { placementLaunch, placePlan, planWorkspaceBytes } from './kernel/dispatch-plan-launches.ts';
+import {
+  mostPlanWorkspaceBytes,
+  placementLaunch,
+  placePlan,
+  planWorkspaceBytes,
+} from './kernel/dispatch-plan-launches.ts';
 import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
   PLAN_ROUTER_KERNEL_ARGUMENTS,
@@ -162,12 +167,14 @@ export class DeviceRoute {
     }
   }
 
-  /** Bytes of scratch memory that the dispatch plan of T tokens takes, however the rows are aligned. */
+  /** Bytes of scratch memory that dispatch plans of T tokens or fewer take, however the rows are aligned. */
   planWorkspaceBytes(tokens: number): number {
-    if (!this.#config.dispatchPlan) return 0;
-    const alignments = [1, 2, 4, 8, 16];
-    const forms = alignments.map((alignment) => this.#specialize({ tokens, alignment }));
-    return Math.max(...forms.map((form) => planWorkspaceBytes(this.#config, form, tokens)));
+    return mostPlanWorkspaceBytes(this.#config, this.#library.target, tokens);
+  }
+
+  /** Bytes of scratch memory that the dispatch plan of one call takes. */
+  workspaceBytesOf(shape: RouteShape): number {
+    return planWorkspaceBytes(this.#config, this.#specialize(shape), shape.tokens);
   }
 
   /** The kernel form that serves a shape. */

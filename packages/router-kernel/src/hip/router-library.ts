@@ -9,5 +9,7 @@ export function openRouterLibrary(
   driver: GpuDriver,
   options: Omit<KernelLibraryOptions, 'prebuilt'> = {},
 ): KernelLibrary {
-  return new KernelLibrary(driver, { ...options, prebuilt: findPrebuiltObject });
+  // All of them are for AMD's: for others the manifest need not be read.
+  const prebuilt = driver.platform === 'amd' ? { prebuilt: findPrebuiltObject } : {};
+  return new KernelLibrary(driver, { ...options, ...prebuilt });
 }

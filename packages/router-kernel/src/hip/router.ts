@@ -153,7 +153,7 @@ export class HipRouter implements Router {
     await this.#route.prepare(shape);
   }
 
-  /** Bytes of scratch memory that the dispatch plan of T tokens takes. */
+  /** Bytes of scratch memory that dispatch plans of T tokens or fewer take. */
   planWorkspaceBytes(tokens: number): number {
     return this.#route.planWorkspaceBytes(tokens);
   }
@@ -186,8 +186,9 @@ export class HipRouter implements Router {
     const padding = paddingMask !== null || rowCount < tokens;
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
     const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
-    await this.#route.prepare({ tokens, padding, alignment });
-    const staged = this.#staging.stage(inputs, args, this.planWorkspaceBytes(tokens));
+    const shape = { tokens, padding, alignment };
+    await this.#route.prepare(shape);
+    const staged = this.#staging.stage(inputs, args, this.#route.workspaceBytesOf(shape));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);
     staged.download(this.#stream);

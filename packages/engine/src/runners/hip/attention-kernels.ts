@@ -2,12 +2,10 @@
  * Attention over the KV cache.
  */
 
-import { type KernelContext, type KernelForm, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { ATTENTION_CHUNK } from './sizes.ts';
 
 const THREADS = 256;
-
-const STEP = pointer('step', 'the step block');
 
 const ATTEND_ARGUMENTS = [
   STEP,

@@ -2,10 +2,10 @@
  * The likeliest token of a row of logits.
  */
 
-import { type KernelContext, type KernelForm, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 
 const ARGUMENTS = [
-  pointer('step', 'the step block'),
+  STEP,
   pointer('logits', 'f32 [rows, vocabulary], of a launch of the head'),
   pointer('tokens', 'i32 [rows], written'),
   u32('candidates', 'ids that may be chosen, from 0 up'),

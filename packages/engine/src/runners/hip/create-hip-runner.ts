@@ -17,9 +17,9 @@ import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
 import { KvSequences } from './kv-sequences.ts';
-import { RESERVED_BLOCKS, kvBlockBytes, kvKinds, planHipMemory } from './plan-memory.ts';
+import { RESERVED_BLOCKS, kvBlockBytes, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
-import type { KvType } from './sizes.ts';
+import { type KvType, kvKinds } from './sizes.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { syntheticWeights } from './synthetic-weights.ts';
@@ -107,9 +107,12 @@ async function startRunner(
   checkShape(config);
   const driver = options.driver ?? openGpuDriver(device === undefined ? {} : { device });
   const owned: (() => void | Promise<void>)[] = [];
-  const own = <Part>(part: Part, release: (part: Part) => void | Promise<void>): Part => {
-    owned.unshift(() => release(part));
+  const own = <Part>(part: Part, releasePart: (part: Part) => void | Promise<void>): Part => {
+    owned.unshift(() => releasePart(part));
     return part;
+  };
+  const release = async (): Promise<void> => {
+    for (const each of owned) await each();
   };
   if (options.driver === undefined) own(driver, () => driver.dispose());
   try {
@@ -147,8 +150,7 @@ async function startRunner(
       ),
       (part) => part.dispose(),
     );
-    // Forms change with the number of rows: no number of them may take more than the largest.
-    const planBytes = Math.max(...Array.from({ length: MOST_ROWS }, (_, row) => router.planWorkspaceBytes(row + 1)));
+    const planBytes = router.planWorkspaceBytes(MOST_ROWS);
     const workspace = own(new Workspace(driver, config, planBytes), (part) => part.free());
     // What counts arrived blocks is 0 before the first call, and left so by every call.
     driver.fill(workspace.at.planWorkspace, 0, planBytes, stream);
@@ -163,19 +165,17 @@ async function startRunner(
       { context, kernels, router, weights: loaded, workspace, rotary, cache: kvBlocks.pointer, candidates },
       {
         driver,
-        ownsDriver: options.driver === undefined,
-        library,
         stream,
-        blocks: kvBlocks,
         sequences,
         staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
         longestPassMs: options.longestPassMs ?? LONGEST_PASS_MS,
+        release,
       },
     );
   } catch (error) {
-    for (const release of owned) await release();
+    await release();
     throw error;
   }
 }

@@ -2,7 +2,7 @@
  * The products of bf16 matrices: projections of attention, the gate projection, the LM head.
  */
 
-import { type KernelContext, type KernelForm, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */
 export const DENSE_TILES = [1, 2, 4, 8] as const;
@@ -19,7 +19,6 @@ interface DenseDivision {
   readonly teams: number;
 }
 
-const STEP = pointer('step', 'the step block');
 const TILES = u32('tiles', 'tiles of rows that the launch has room for');
 
 const QKV_ARGUMENTS = [

@@ -7,14 +7,8 @@ import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchy
 import type { GptOssWeights } from '@switchyard/models';
 import { tensorByteLength } from '@switchyard/models';
 import type { LoadingStep } from '../load-plan.ts';
-import {
-  type LayerParts,
-  type OuterParts,
-  type WeightPart,
-  alignedEnd,
-  modelParts,
-  placedBytes,
-} from './weight-layout.ts';
+import { allocateParts } from './buffer-parts.ts';
+import { type LayerParts, type OuterParts, type WeightPart, modelParts } from './weight-layout.ts';
 import { WeightUploader } from './weight-uploader.ts';
 
 type Addresses<Parts> = { readonly [Name in keyof Parts]: DevicePointer };
@@ -55,20 +49,15 @@ export async function loadWeights(
   const free = (): void => {
     for (const buffer of buffers.splice(0)) buffer.free();
   };
-  const load = async <Parts extends object>(parts: Parts): Promise<Addresses<Parts>> => {
-    const entries: readonly [string, WeightPart][] = Object.entries(parts);
-    const buffer = driver.allocate(placedBytes(entries.map(([, part]) => part)));
+  const load = async <Name extends string>(
+    parts: Readonly<Record<Name, WeightPart>>,
+  ): Promise<Readonly<Record<Name, DevicePointer>>> => {
+    const { buffer, at } = allocateParts(driver, parts, ({ bytes }) => bytes);
     buffers.push(buffer);
-    const addresses: Record<string, DevicePointer> = {};
-    let end = 0;
-    for (const [name, part] of entries) {
-      addresses[name] = buffer.pointer + BigInt(end);
-      await uploader.write(part, buffer.pointer + BigInt(end));
-      end = alignedEnd(end, part.bytes);
-    }
+    for (const name in parts) await uploader.write(parts[name], at[name]);
     // Lets the thread hear that it is to stop.
     await nextTurn();
-    return addresses as Addresses<Parts>;
+    return at;
   };
   try {
     const outerWeights = await load(outer);

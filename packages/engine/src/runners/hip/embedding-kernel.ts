@@ -2,10 +2,10 @@
  * Token ids become the residual stream.
  */
 
-import { type KernelContext, type KernelForm, kernelForm, pointer } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, pointer } from './kernel-form.ts';
 
 const ARGUMENTS = [
-  pointer('step', 'the step block'),
+  STEP,
   pointer('embedding', 'bf16 [vocabulary, hidden]'),
   pointer('residual', 'f32 [rows, hidden], written'),
 ] as const;

@@ -2,10 +2,8 @@
  * The experts: the list of what is to be computed, gate and up projections, down projection, and their weighted sum.
  */
 
-import { type KernelContext, type KernelForm, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { type ExpertTile, LISTED_TILE } from './sizes.ts';
-
-const STEP = pointer('step', 'the step block');
 
 const LIST_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),

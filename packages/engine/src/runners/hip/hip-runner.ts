@@ -1,10 +1,9 @@
-import type { DeviceBuffer, GpuDriver, GpuStream, KernelLibrary } from '@switchyard/gpu';
+import type { GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { DisposedError } from '../../errors.ts';
-import { checkCut, checkStep, emptyRoutings } from '../check-step.ts';
-import { RunnerBusyError } from '../errors.ts';
+import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
+import { StepGate } from '../step-gate.ts';
 import { DeviceHungError } from './errors.ts';
 import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import type { KvSequences } from './kv-sequences.ts';
@@ -15,14 +14,10 @@ import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';
 import { writeStep } from './step-block.ts';
 
-/** Everything that a runner owns, beside its parts. */
+/** What a runner works with, beside the parts of its passes. */
 export interface HipResources {
   readonly driver: GpuDriver;
-  /** Whether the driver is the runner's to dispose of. */
-  readonly ownsDriver: boolean;
-  readonly library: KernelLibrary;
   readonly stream: GpuStream;
-  readonly blocks: DeviceBuffer;
   readonly sequences: KvSequences;
   readonly staging: Staging;
   readonly weightBytes: number;
@@ -30,6 +25,14 @@ export interface HipResources {
   readonly usesGraphs: boolean;
   /** A pass that takes longer, in milliseconds, does not end any more. */
   readonly longestPassMs: number;
+  /** Gives back all of this and the parts, but not a driver that is the caller's. */
+  readonly release: () => Promise<void>;
+}
+
+/** LogitsOutput as passes fill it. */
+interface StepOutput {
+  readonly logits: Float32Array;
+  token?: number;
 }
 
 /** GPT-OSS on an AMD or NVIDIA GPU, from token ids to logits. Made by `createHipRunner`. */
@@ -47,11 +50,8 @@ export class HipRunner implements LogitsRunner {
   /** Null where every pass is launched kernel by kernel. */
   readonly #graphs: PassGraphs | null;
   readonly #prepared = new Set<number>();
-  #steps = 0;
+  readonly #gate = new StepGate();
   #compute = 0;
-  #total = 0;
-  #busy = false;
-  #disposed = false;
   #hung: DeviceHungError | null = null;
 
   constructor(parts: PassParts, resources: HipResources) {
@@ -73,29 +73,28 @@ export class HipRunner implements LogitsRunner {
 
   /** Passes are not told apart into kernels: experts and router count as computing. */
   get timings(): LogitsRunner['timings'] {
-    const overhead = Math.max(0, this.#total - this.#compute);
-    return { steps: this.#steps, compute: this.#compute, experts: 0, router: 0, overhead };
+    return this.#gate.timings({ compute: this.#compute, experts: 0, router: 0 });
   }
 
   createSequence(): number {
-    this.#assertIdle('createSequence');
+    this.#gate.assertIdle('createSequence');
     return this.#resources.sequences.create();
   }
 
   forkSequence(sequence: number, length: number): number | null {
-    this.#assertIdle('forkSequence');
+    this.#gate.assertIdle('forkSequence');
     checkCut(length, this.length(sequence));
     return this.#resources.sequences.fork(sequence, length);
   }
 
   truncate(sequence: number, length: number): boolean {
-    this.#assertIdle('truncate');
+    this.#gate.assertIdle('truncate');
     checkCut(length, this.length(sequence));
     return this.#resources.sequences.truncate(sequence, length);
   }
 
   releaseSequence(sequence: number): void {
-    this.#assertIdle('releaseSequence');
+    this.#gate.assertIdle('releaseSequence');
     this.#resources.sequences.release(sequence);
   }
 
@@ -104,44 +103,28 @@ export class HipRunner implements LogitsRunner {
   }
 
   async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
-    this.#assertIdle('forward');
+    this.#gate.assertIdle('forward');
     if (this.#hung !== null) throw this.#hung;
-    checkStep(batch, {
-      vocabularySize: this.vocabularySize,
-      contextLength: this.contextLength,
-      length: (sequence) => this.length(sequence),
+    checkStep(batch, this);
+    return this.#gate.run(async () => {
+      const { sequences } = this.#resources;
+      const wanted = batch.map(({ sequence, tokens }) => ({ sequence, more: tokens.length }));
+      try {
+        sequences.reserve(wanted, (from, to) => this.#copyBlock(from, to));
+        const outputs = await this.#run(batch);
+        for (const { sequence, more } of wanted) sequences.commit(sequence, more);
+        return outputs;
+      } catch (error) {
+        sequences.giveBack(wanted);
+        throw error;
+      }
     });
-    this.#busy = true;
-    const started = performance.now();
-    const { sequences } = this.#resources;
-    const wanted = batch.map(({ sequence, tokens }) => ({ sequence, more: tokens.length }));
-    try {
-      sequences.reserve(wanted, (from, to) => this.#copyBlock(from, to));
-      const outputs = await this.#run(batch);
-      for (const { sequence, more } of wanted) sequences.commit(sequence, more);
-      return outputs;
-    } catch (error) {
-      sequences.giveBack(wanted);
-      throw error;
-    } finally {
-      this.#busy = false;
-      this.#steps++;
-      this.#total += performance.now() - started;
-    }
   }
 
   async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#assertIdle('dispose');
-    this.#disposed = true;
-    const { driver, ownsDriver, library, stream, blocks, staging } = this.#resources;
-    const { router, weights, workspace, rotary } = this.#parts;
+    if (!this.#gate.close()) return;
     this.#graphs?.destroy();
-    await router.dispose();
-    library.dispose();
-    for (const memory of [staging, rotary, workspace, blocks, weights]) memory.free();
-    stream.destroy();
-    if (ownsDriver) driver.dispose();
+    await this.#resources.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -150,10 +133,7 @@ export class HipRunner implements LogitsRunner {
 
   async #run(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     const { sequences } = this.#resources;
-    const outputs = batch.map(({ tokens, logits = 'last' }): { readonly logits: Float32Array; token?: number } => {
-      const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
-      return { logits: new Float32Array(rows * this.vocabularySize) };
-    });
+    const outputs = emptyLogits(batch, this.vocabularySize).map((logits): StepOutput => ({ logits }));
     const routings =
       this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken);
     const passes = planPasses(
@@ -174,7 +154,7 @@ export class HipRunner implements LogitsRunner {
   async #runPass(
     pass: readonly PassRow[],
     batch: readonly LogitsStep[],
-    outputs: readonly { readonly logits: Float32Array; token?: number }[],
+    outputs: readonly StepOutput[],
     routings: readonly LayerRouting[] | null,
     done: number,
   ): Promise<void> {
@@ -187,12 +167,12 @@ export class HipRunner implements LogitsRunner {
     const bytes = writeStep(staging.stepWords, pass);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const wanted = pass.filter((row) => row.wanted !== 'nothing');
-    const isGraph = this.#graphs !== null && wanted.length === pass.length && PassGraphs.takes(size);
-    const launchedRows = await this.#enqueue(size, isGraph ? this.#graphs : null);
+    const graphs = wanted.length === pass.length && PassGraphs.takes(size) ? this.#graphs : null;
+    const launchedRows = await this.#enqueue(size, graphs);
     if (routings !== null) this.#bringRouting(launchedRows);
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
-      if (!isGraph) enqueueHead(this.#parts, stream, { first, count: rows.length });
+      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length });
       this.#bringResults(rows);
       await this.#finished();
       this.#takeResults(rows, batch, outputs);
@@ -219,7 +199,7 @@ export class HipRunner implements LogitsRunner {
   #takeResults(
     rows: readonly PassRow[],
     batch: readonly LogitsStep[],
-    outputs: readonly { readonly logits: Float32Array; token?: number }[],
+    outputs: readonly StepOutput[],
   ): void {
     const { logits, tokens } = this.#resources.staging;
     const width = this.vocabularySize;
@@ -277,10 +257,10 @@ export class HipRunner implements LogitsRunner {
   }
 
   #copyBlock(from: number, to: number): void {
-    const { driver, stream, blocks } = this.#resources;
-    const { config, kv } = this.#parts.context;
-    const bytes = kvBlockBytes(config, kv);
-    const at = (block: number): bigint => blocks.pointer + BigInt(block) * BigInt(bytes);
+    const { driver, stream } = this.#resources;
+    const { context, cache } = this.#parts;
+    const bytes = kvBlockBytes(context.config, context.kv);
+    const at = (block: number): bigint => cache + BigInt(block) * BigInt(bytes);
     driver.copyOnDevice(at(to), at(from), bytes, stream);
   }
 
@@ -297,10 +277,5 @@ export class HipRunner implements LogitsRunner {
       ids.set(new Int32Array(memory, layer * stride, slots), place);
       weights.set(new Float32Array(memory, (layers + layer) * stride, slots), place);
     }
-  }
-
-  #assertIdle(call: string): void {
-    if (this.#disposed) throw new DisposedError();
-    if (this.#busy) throw new RunnerBusyError(call);
   }
 }

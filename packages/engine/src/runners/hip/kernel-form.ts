@@ -99,3 +99,6 @@ export const pointer = <const Name extends string>(name: Name, doc: string) =>
 
 /** An argument of 4 bytes. */
 export const u32 = <const Name extends string>(name: Name, doc: string) => ({ name, type: 'u32', doc }) as const;
+
+/** The argument that most kernels take first. */
+export const STEP = pointer('step', 'the step block');

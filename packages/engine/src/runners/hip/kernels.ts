@@ -48,25 +48,17 @@ export async function loadKernels(
     afterKernel();
     return launch;
   };
-  const loadDense = async (tile: DenseTile): Promise<LaunchesOf<DenseForms>> => {
-    const { qkv, attentionOutput, gate, head } = denseForms(context, tile);
-    return {
-      qkv: await load(qkv),
-      attentionOutput: await load(attentionOutput),
-      gate: await load(gate),
-      head: await load(head),
-    };
+  const loadEach = async <Forms extends object>(forms: Forms): Promise<LaunchesOf<Forms>> => {
+    const entries: readonly [string, KernelForm<readonly KernelArgument[]>][] = Object.entries(forms);
+    const launches: Partial<Record<string, KernelLaunch<string>>> = {};
+    for (const [name, form] of entries) launches[name] = await load(form);
+    return launches as LaunchesOf<Forms>;
   };
-  const loadExperts = async (tile: ExpertTile): Promise<LaunchesOf<ExpertForms>> => {
-    const { gateUp, down } = expertForms(context, tile);
-    return { gateUp: await load(gateUp), down: await load(down) };
-  };
-  const { attend, merge } = attentionForms(context);
   return {
     embed: await load(embeddingForm(context)),
-    attention: { attend: await load(attend), merge: await load(merge) },
-    dense: await byTile(DENSE_TILES, loadDense),
-    experts: await byTile(EXPERT_TILES, loadExperts),
+    attention: await loadEach(attentionForms(context)),
+    dense: await byTile(DENSE_TILES, (tile) => loadEach(denseForms(context, tile))),
+    experts: await byTile(EXPERT_TILES, (tile) => loadEach(expertForms(context, tile))),
     listExperts: await load(expertListForm(context)),
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),

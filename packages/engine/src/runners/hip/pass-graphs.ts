@@ -23,7 +23,7 @@ export class PassGraphs {
     this.#parts = parts;
   }
 
-  /** Whether there are graphs for a pass: each row is its sequence's only one and wants something. */
+  /** Whether there are graphs for passes of a size, all of whose rows want something. */
   static takes({ rows, mostChunks }: PassSize): boolean {
     return rows <= HEAD_ROWS && mostChunks <= (CHUNKS.at(-1) ?? 0);
   }

@@ -4,8 +4,8 @@
 
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
-import { BLOCK_POSITIONS, type KvKinds, blocksOfSequence } from './kv-sequences.ts';
-import { type KvType, kvLayers } from './sizes.ts';
+import { BLOCK_POSITIONS, blocksOfSequence } from './kv-sequences.ts';
+import { type KvType, kvKinds, kvLayers } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { weightBytesOf } from './weight-layout.ts';
 import { workspaceBytes } from './workspace.ts';
@@ -18,11 +18,6 @@ export const RESERVED_BLOCKS = 2 * (MOST_ROWS / BLOCK_POSITIONS);
 const LOADING_BYTES = 0;
 /** More than the scratch memory of any dispatch plan of MOST_ROWS rows. */
 const PLAN_BYTES = 2 ** 20;
-
-export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
-  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
-  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
-}
 
 /** Bytes of a KV block. */
 export function kvBlockBytes(config: GptOssConfig, kv: KvType): number {

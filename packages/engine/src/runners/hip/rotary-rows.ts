@@ -37,23 +37,18 @@ export class RotaryRows {
   async reserve(positions: number, stream: GpuStream, finished: () => Promise<void>): Promise<void> {
     if (positions <= this.#rows) return;
     this.#tables.reserve(positions);
-    const first = this.#rows;
     const rows = Math.min(this.#tables.rows, this.#most);
-    const bytes = (rows - first) * this.#rowBytes;
+    const offset = this.#rows * this.#rowBytes;
+    const bytes = rows * this.#rowBytes - offset;
     for (const [table, target] of [
       [this.#tables.cosine, this.cosines],
       [this.#tables.sine, this.sines],
     ] as const) {
-      const part = table.slice(first * (this.#rowBytes / 4), rows * (this.#rowBytes / 4));
-      this.#driver.copyToDevice(
-        target + BigInt(first * this.#rowBytes),
-        addressOf(new Uint8Array(part.buffer)),
-        bytes,
-        stream,
-      );
-      // The array must stay where it is until the device has it.
-      await finished();
+      const source = addressOf(new Uint8Array(table.buffer, offset, bytes));
+      this.#driver.copyToDevice(target + BigInt(offset), source, bytes, stream);
     }
+    // The tables are kept as they are until the device has them.
+    await finished();
     this.#rows = rows;
   }
 

@@ -3,7 +3,8 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import { MOST_ROWS } from './step-block.ts';
+import type { KvKinds } from './kv-sequences.ts';
+import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** How keys and values are kept. */
 export type KvType = 'f32' | 'bf16';
@@ -25,10 +26,16 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
 
+/** What decides which KV blocks a sequence of a model needs. */
+export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
+  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
+  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
+}
+
 /** Layers of a kind share KV blocks, and blocks of both kinds have one size: room for the kind that has more. */
-export function kvLayers({ layerTypes }: Pick<GptOssConfig, 'layerTypes'>): number {
-  const sliding = layerTypes.filter((type) => type === 'sliding').length;
-  return Math.max(sliding, layerTypes.length - sliding);
+export function kvLayers(config: GptOssConfig): number {
+  const { fullLayers, windowLayers } = kvKinds(config);
+  return Math.max(fullLayers, windowLayers);
 }
 
 /** Slots of one expert that a block works on where they are listed by expert. */
@@ -67,11 +74,11 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 }
 
 /** Bytes of each part of a pass's memory on the device. */
-export function workspaceSizes(config: GptOssConfig, stepBytes: number, planBytes: number) {
+export function workspaceSizes(config: GptOssConfig, planBytes: number) {
   const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
   const slots = MOST_ROWS * expertsPerToken;
   return {
-    step: stepBytes,
+    step: STEP_BYTES,
     residual: 4 * MOST_ROWS * hiddenSize,
     queries: 4 * MOST_ROWS * attentionHeads * headDim,
     attended: 4 * MOST_ROWS * attentionHeads * headDim,

@@ -5,8 +5,8 @@
 import { uploadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
+import { allocateParts } from './buffer-parts.ts';
 import type { DeviceWeights, LayerWeights, OuterWeights } from './device-weights.ts';
-import { PART_ALIGNMENT } from './weight-layout.ts';
 
 /** What a part is filled with. */
 type Filling = 'matrix' | 'codes' | 'scales' | 'zeros' | 'ones';
@@ -42,21 +42,16 @@ export async function syntheticWeights(
         driver.copyOnDevice(at + BigInt(done), pattern.pointer, Math.min(PATTERN_BYTES, bytes - done), stream);
       }
     };
-    const make = <Names extends string>(
-      parts: Readonly<Record<Names, readonly [filling: Filling, bytes: number]>>,
-    ): Record<Names, DevicePointer> => {
-      const entries = Object.entries<readonly [Filling, number]>(parts);
-      const aligned = (bytes: number): number => Math.ceil(bytes / PART_ALIGNMENT) * PART_ALIGNMENT;
-      const buffer = driver.allocate(entries.reduce((sum, [, [, bytes]]) => sum + aligned(bytes), 0));
+    const make = <Name extends string>(
+      parts: Readonly<Record<Name, readonly [filling: Filling, bytes: number]>>,
+    ): Readonly<Record<Name, DevicePointer>> => {
+      const { buffer, at } = allocateParts(driver, parts, ([, bytes]) => bytes);
       buffers.push(buffer);
-      const addresses: Partial<Record<string, DevicePointer>> = {};
-      let at = buffer.pointer;
-      for (const [name, [filling, bytes]] of entries) {
-        addresses[name] = at;
-        fill(at, bytes, filling);
-        at += BigInt(aligned(bytes));
+      for (const name in parts) {
+        const [filling, bytes] = parts[name];
+        fill(at[name], bytes, filling);
       }
-      return addresses as Record<Names, DevicePointer>;
+      return at;
     };
     const outer: OuterWeights = make(outerParts(config));
     const layers: LayerWeights[] = Array.from({ length: config.layers }, () => make(layerParts(config)));

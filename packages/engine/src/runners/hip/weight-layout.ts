@@ -9,7 +9,6 @@ import { UnsupportedWeightsError } from './errors.ts';
 
 /** What is written to one place: tensors one behind the other, as they are or widened to f32. */
 export interface WeightPart {
-  readonly kind: WeightKind;
   readonly tensors: readonly Tensor[];
   readonly form: 'raw' | 'f32';
   /** Bytes on the device. */
@@ -56,46 +55,33 @@ export interface ModelParts {
 export function modelParts({ embedding, finalNorm, lmHead, layers }: GptOssWeights): ModelParts {
   return {
     outer: {
-      embedding: matrix('embedding', [embedding]),
-      finalNorm: vectors('norms', [finalNorm]),
-      head: matrix('head', [lmHead]),
+      embedding: matrix([embedding]),
+      finalNorm: vectors([finalNorm]),
+      head: matrix([lmHead]),
     },
     layers: layers.map((layer) => {
       const { query, key, value, output, router, gateUp, down } = layer;
       const [gateUpCodes, gateUpScales] = experts(gateUp.weight);
       const [downCodes, downScales] = experts(down.weight);
       return {
-        inputNorm: vectors('norms', [layer.inputNorm]),
-        qkv: matrix('attention', [query.weight, key.weight, value.weight]),
-        qkvBias: vectors('attention', [query.bias, key.bias, value.bias]),
-        sinks: vectors('attention', [layer.sinks]),
-        attentionOutput: matrix('attention', [output.weight]),
-        attentionOutputBias: vectors('attention', [output.bias]),
-        expertNorm: vectors('norms', [layer.postAttentionNorm]),
-        gate: matrix('router', [router.weight]),
-        gateBias: vectors('router', [router.bias]),
+        inputNorm: vectors([layer.inputNorm]),
+        qkv: matrix([query.weight, key.weight, value.weight]),
+        qkvBias: vectors([query.bias, key.bias, value.bias]),
+        sinks: vectors([layer.sinks]),
+        attentionOutput: matrix([output.weight]),
+        attentionOutputBias: vectors([output.bias]),
+        expertNorm: vectors([layer.postAttentionNorm]),
+        gate: matrix([router.weight]),
+        gateBias: vectors([router.bias]),
         gateUpCodes,
         gateUpScales,
-        gateUpBias: vectors('experts', [gateUp.bias]),
+        gateUpBias: vectors([gateUp.bias]),
         downCodes,
         downScales,
-        downBias: vectors('experts', [down.bias]),
+        downBias: vectors([down.bias]),
       };
     }),
   };
-}
-
-/** Parts begin at multiples of this, in bytes. */
-export const PART_ALIGNMENT = 256;
-
-/** Bytes of parts one behind the other. */
-export function placedBytes(parts: readonly WeightPart[]): number {
-  return parts.reduce((end, { bytes }) => alignedEnd(end, bytes), 0);
-}
-
-/** Where a part of `bytes` ends that begins at `start`. */
-export function alignedEnd(start: number, bytes: number): number {
-  return Math.ceil((start + bytes) / PART_ALIGNMENT) * PART_ALIGNMENT;
 }
 
 /** Bytes on the device by what they are for, from the configuration alone. */
@@ -115,27 +101,25 @@ export function weightBytesOf(config: GptOssConfig): Readonly<Record<WeightKind,
   };
 }
 
-function matrix(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
+function matrix(tensors: readonly Tensor[]): WeightPart {
   for (const { name, dtype } of tensors) {
     if (dtype !== 'BF16') throw new UnsupportedWeightsError(`${name} in ${dtype}`, 'matrices in BF16');
   }
-  return { kind, tensors, form: 'raw', bytes: sum(tensors, tensorByteLength) };
+  return raw(tensors);
 }
 
-function vectors(kind: WeightKind, tensors: readonly Tensor[]): WeightPart {
-  return { kind, tensors, form: 'f32', bytes: 4 * sum(tensors, elementCount) };
+function raw(tensors: readonly Tensor[]): WeightPart {
+  return { tensors, form: 'raw', bytes: sum(tensors, tensorByteLength) };
+}
+
+function vectors(tensors: readonly Tensor[]): WeightPart {
+  return { tensors, form: 'f32', bytes: 4 * sum(tensors, elementCount) };
 }
 
 function experts(weight: ExpertTensor): readonly [codes: WeightPart, scales: WeightPart] {
   if (weight.kind !== 'mxfp4')
     throw new UnsupportedWeightsError(`experts in ${weight.tensor.dtype}`, 'experts in MXFP4');
-  const raw = (tensor: Tensor): WeightPart => ({
-    kind: 'experts',
-    tensors: [tensor],
-    form: 'raw',
-    bytes: tensorByteLength(tensor),
-  });
-  return [raw(weight.blocks), raw(weight.scales)];
+  return [raw([weight.blocks]), raw([weight.scales])];
 }
 
 function sum(tensors: readonly Tensor[], of: (tensor: Tensor) => number): number {

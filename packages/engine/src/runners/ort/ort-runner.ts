@@ -2,11 +2,9 @@ import { readFloats } from '@switchyard/models';
 import type { GptOssConfig, Snapshot, Tensor } from '@switchyard/models';
 import { RouterError, createRouter } from '@switchyard/router-kernel';
 import type { Router, RouterBackend, RouterOutput } from '@switchyard/router-kernel';
-import { DisposedError } from '../../errors.ts';
 import { runLayers } from './layer-loop.ts';
 import type { StepClock } from './layer-loop.ts';
-import { checkCut, checkStep, emptyRoutings } from '../check-step.ts';
-import { RunnerBusyError } from '../errors.ts';
+import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
 import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
@@ -21,6 +19,7 @@ import type { OrtModel } from './load-model.ts';
 import { OrtPipeline } from './ort-pipeline.ts';
 import { planOrtMemory } from './plan-memory.ts';
 import { RotaryTables } from '../rotary-tables.ts';
+import { StepGate } from '../step-gate.ts';
 import { sessionThreads } from './session-threads.ts';
 
 /** Models from this size on keep no memory for activations between steps. */
@@ -120,10 +119,7 @@ class OrtRunner implements LogitsRunner {
   readonly #clock: StepClock;
   readonly #cache: KvCache;
   readonly #rotary: RotaryTables;
-  #steps = 0;
-  #total = 0;
-  #busy = false;
-  #disposed = false;
+  readonly #gate = new StepGate();
 
   constructor(
     config: GptOssConfig,
@@ -153,24 +149,22 @@ class OrtRunner implements LogitsRunner {
   }
 
   get timings(): LogitsRunner['timings'] {
-    const { compute, experts, router } = this.#clock;
-    const overhead = Math.max(0, this.#total - compute - experts - router);
-    return { steps: this.#steps, compute, experts, router, overhead };
+    return this.#gate.timings(this.#clock);
   }
 
   createSequence(): number {
-    this.#assertIdle('createSequence');
+    this.#gate.assertIdle('createSequence');
     return this.#cache.create();
   }
 
   forkSequence(sequence: number, length: number): number | null {
-    this.#assertIdle('forkSequence');
+    this.#gate.assertIdle('forkSequence');
     checkCut(length, this.length(sequence));
     return this.#cache.fork(sequence, length);
   }
 
   truncate(sequence: number, length: number): boolean {
-    this.#assertIdle('truncate');
+    this.#gate.assertIdle('truncate');
     checkCut(length, this.length(sequence));
     return this.#cache.truncate(sequence, length);
   }
@@ -180,24 +174,15 @@ class OrtRunner implements LogitsRunner {
   }
 
   releaseSequence(sequence: number): void {
-    this.#assertIdle('releaseSequence');
+    this.#gate.assertIdle('releaseSequence');
     this.#cache.release(sequence);
   }
 
   async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
-    this.#assertIdle('forward');
-    checkStep(batch, {
-      vocabularySize: this.vocabularySize,
-      contextLength: this.contextLength,
-      length: (sequence) => this.length(sequence),
-    });
-    this.#busy = true;
-    const started = performance.now();
-    try {
-      const logits: Float32Array[] = batch.map(({ tokens, logits = 'last' }) => {
-        const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
-        return new Float32Array(rows * this.vocabularySize);
-      });
+    this.#gate.assertIdle('forward');
+    checkStep(batch, this);
+    return this.#gate.run(async () => {
+      const logits = emptyLogits(batch, this.vocabularySize);
       const routings =
         this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken);
       for (const pieces of groupPieces(batch, (sequence) => this.#cache.capacityFor(sequence, 1))) {
@@ -205,19 +190,11 @@ class OrtRunner implements LogitsRunner {
       }
       routings?.forEach((routing) => this.onRouting?.(routing, batch));
       return logits.map((rows) => ({ logits: rows }));
-    } finally {
-      this.#busy = false;
-      this.#steps++;
-      this.#total += performance.now() - started;
-    }
+    });
   }
 
   async dispose(): Promise<void> {
-    if (this.#disposed) {
-      return;
-    }
-    this.#assertIdle('dispose');
-    this.#disposed = true;
+    if (!this.#gate.close()) return;
     this.#cache.clear();
     await this.#model.release();
     await this.#router.dispose();
@@ -289,15 +266,6 @@ class OrtRunner implements LogitsRunner {
       target?.ids.set((routing.ids as Int32Array).subarray(from, to), (before + offset) * topK);
       target?.weights.set(routing.weights.subarray(from, to), (before + offset) * topK);
       from = to;
-    }
-  }
-
-  #assertIdle(call: string): void {
-    if (this.#disposed) {
-      throw new DisposedError();
-    }
-    if (this.#busy) {
-      throw new RunnerBusyError(call);
     }
   }
 }

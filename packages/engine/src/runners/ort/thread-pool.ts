@@ -51,7 +51,7 @@ const CREATE_ENVIRONMENT = koffi.proto('void *', ['int', 'const char *', 'void *
  */
 export function openSharedPool(threads: number): void {
   const api = new OrtInterface(ortLibraryPath());
-  const options = api.create('createThreadingOptions');
+  const options = api.createThreadingOptions();
   try {
     api.set('setGlobalIntraOpNumThreads', options, threads);
     // One: operators of a session run one after the other.
@@ -100,9 +100,9 @@ class OrtInterface {
     this.#slots = new BigUint64Array(koffi.view(api, API_SLOTS * POINTER_BYTES).slice(0));
   }
 
-  create(name: 'createThreadingOptions'): bigint {
+  createThreadingOptions(): bigint {
     const result = new BigUint64Array(1);
-    this.#check(koffi.call(this.#slot(name), STATUS_OF_POINTER, addressOf(result)));
+    this.#check(koffi.call(this.#slot('createThreadingOptions'), STATUS_OF_POINTER, addressOf(result)));
     return result[0] ?? 0n;
   }
 

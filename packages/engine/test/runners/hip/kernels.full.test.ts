@@ -106,6 +106,28 @@ for (const target of EMULATED_TARGETS) {
       runForm(emulator, arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
     };
 
+    /** Experts of the slots of one row, which need no list: `outputs` numbers for each. */
+    const runBySlot = (
+      name: 'gateUp' | 'down',
+      { onDevice }: ReturnType<typeof mxfp4>,
+      { ids, input, outputs }: { readonly ids: Int32Array; readonly input: Float32Array; readonly outputs: number },
+    ): Float32Array => {
+      arrange(onDevice.codes);
+      const items = ids.length;
+      const output = outputOf(items * outputs);
+      runForm(emulator, expertForms(context, 1)[name], expertBlocks(context, name, items), {
+        step: stepOf(1),
+        ids,
+        list: null,
+        sortedSlots: null,
+        items,
+        ...onDevice,
+        input,
+        output,
+      });
+      return guarded(output);
+    };
+
     it('embed: the rows of the tokens, exactly', () => {
       const table = asBf16(randomFloats(vocabularySize * hiddenSize, 1));
       const residual = outputOf(3 * hiddenSize);
@@ -367,9 +389,7 @@ for (const target of EMULATED_TARGETS) {
     }
 
     it('MXFP4: every code under scales from the least to the largest that matters, and NaN', () => {
-      const { down } = expertForms(context, 1);
       const weights = mxfp4(hiddenSize, intermediateSize, 50);
-      arrange(weights.onDevice.codes);
       const scales = weights.onDevice.scales;
       const used = [0, 1, 60, 126, 127, 128, 190];
       scales.forEach((_, index) => {
@@ -378,19 +398,7 @@ for (const target of EMULATED_TARGETS) {
       scales[0] = 255;
       const ids = Int32Array.from({ length: expertsPerToken }, (_, k) => k);
       const input = randomFloats(ids.length * intermediateSize, 51);
-      const output = outputOf(ids.length * hiddenSize);
-      const items = ids.length;
-      runForm(emulator, down, expertBlocks(context, 'down', items), {
-        step: stepOf(1),
-        ids,
-        list: null,
-        sortedSlots: null,
-        items,
-        ...weights.onDevice,
-        input,
-        output,
-      });
-      const found = guarded(output);
+      const found = runBySlot('down', weights, { ids, input, outputs: hiddenSize });
       assert.ok(Number.isNaN(found[0]), 'a block of NaN makes its row NaN');
       ids.forEach((expert, slot) => {
         const x = new Float64Array(input.subarray(slot * intermediateSize, (slot + 1) * intermediateSize));
@@ -408,25 +416,13 @@ for (const target of EMULATED_TARGETS) {
     });
 
     it('gate and up: NaN stays NaN, and numbers past the limit do not', () => {
-      const { gateUp } = expertForms(context, 1);
       const weights = mxfp4(2 * intermediateSize, hiddenSize, 55);
-      arrange(weights.onDevice.codes);
       const { bias } = weights.onDevice;
       [bias[0], bias[3], bias[4], bias[5]] = [Number.NaN, Number.NaN, 1e30, -1e30];
       const ids = Int32Array.from({ length: expertsPerToken }, () => 0);
-      const [input, output] = [randomFloats(hiddenSize, 56), outputOf(ids.length * intermediateSize)];
-      const items = ids.length;
-      runForm(emulator, gateUp, expertBlocks(context, 'gateUp', items), {
-        step: stepOf(1),
-        ids,
-        list: null,
-        sortedSlots: null,
-        items,
-        ...weights.onDevice,
-        input,
-        output,
-      });
-      const [ofGate, ofUp, limited, ...others] = guarded(output).subarray(0, intermediateSize);
+      const input = randomFloats(hiddenSize, 56);
+      const output = runBySlot('gateUp', weights, { ids, input, outputs: intermediateSize });
+      const [ofGate, ofUp, limited, ...others] = output.subarray(0, intermediateSize);
       assert.ok(Number.isNaN(ofGate) && Number.isNaN(ofUp), 'NaN of the gate or of the other half');
       const { swigluLimit: limit } = SMALL_CONFIG;
       const right = ((1 - limit) * limit) / (1 + Math.exp(-1.702 * limit));

@@ -7,9 +7,9 @@
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { idBytes } from '../../derived-config.ts';
-import { PLACE_THREADS, ROW_GROUP } from './plan-geometry.ts';
+import { PLACE_THREADS, planRangeEnds, ROW_GROUP } from './plan-geometry.ts';
 import type { KernelSourceName } from './source.ts';
-import { gridSize } from './specialization.ts';
+import { gridSize, specialize } from './specialization.ts';
 import type { KernelSpecialization } from './specialization.ts';
 
 /** One compiled form of the kernel that places slots. */
@@ -88,4 +88,22 @@ export function planWorkspaceBytes(config: ResolvedRouterConfig, form: KernelSpe
   if (form.planShare === 'none' || form.planShare === 'alone') return 0;
   const rows = gridSize(form, tokens);
   return ARRIVALS_BYTES + rows * Math.ceil(config.experts / 4) * 4 + tokens * config.topK;
+}
+
+/** What the address and the stride of rows may be multiples of, in bytes. */
+const ALIGNMENTS = [1, 2, 4, 8, 16] as const;
+
+/**
+ * Bytes of scratch memory that routing launches of T tokens or fewer take for their plans, however their rows are aligned.
+ * Fewer tokens can take more, where blocks take fewer each.
+ */
+export function mostPlanWorkspaceBytes(config: ResolvedRouterConfig, target: KernelTarget, tokens: number): number {
+  if (!config.dispatchPlan) return 0;
+  // Within a range, more tokens take more.
+  const bytes = planRangeEnds(config, target, tokens).flatMap((last) =>
+    ALIGNMENTS.map((alignment) =>
+      planWorkspaceBytes(config, specialize(config, target, { tokens: last, alignment }), last),
+    ),
+  );
+  return Math.max(...bytes);
 }

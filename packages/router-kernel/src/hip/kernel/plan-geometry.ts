@@ -57,6 +57,16 @@ export function choosePlanGeometry(config: ResolvedRouterConfig, target: KernelT
   return rowsGeometry(config, target, launch);
 }
 
+/**
+ * T, and of the numbers of tokens below it the last of each range: all plans of a range that take scratch memory are made in
+ * one way, by blocks of one shape.
+ */
+export function planRangeEnds({ topK }: ResolvedRouterConfig, { vendor }: KernelTarget, tokens: number): number[] {
+  const powers = Array.from({ length: 31 }, (_, power) => 2 ** power);
+  const ofLastBlock = Math.floor(MOST_SLOTS_OF_LAST_BLOCK[vendor] / topK);
+  return [tokens, ...[...powers, ofLastBlock].filter((end) => end > 0 && end < tokens)];
+}
+
 /** The shape of one block that routes every token; null where it would need too many threads or too much shared memory. */
 export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry | null {
   const isNvidia = target.vendor === 'nvidia';
