@@ -35,13 +35,11 @@ function inputOf(args: string): object {
 /** Turns generation events into content blocks, one for each message of the model. Feed it every event; `finish` closes what is open. */
 export class AnthropicBlocks {
   readonly #sign: (thinking: string) => string;
-  readonly #showsThinking: boolean;
   readonly #blocks: ContentBlock[] = [];
   #open: ContentBlock | null = null;
 
   /** @param sign Signs what the model thinks, for the client to send back. */
-  constructor(showsThinking: boolean, sign: (thinking: string) => string) {
-    this.#showsThinking = showsThinking;
+  constructor(sign: (thinking: string) => string) {
     this.#sign = sign;
   }
 
@@ -56,7 +54,7 @@ export class AnthropicBlocks {
   push(event: GenerateEvent): MessageEvent[] {
     switch (event.type) {
       case 'analysis':
-        return this.#showsThinking ? this.#text('thinking', event) : [];
+        return this.#text('thinking', event);
       case 'content':
         return this.#text('text', event);
       case 'tool-call-start':

@@ -9,7 +9,7 @@ import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
 import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
-import { type Serving, type StartedGeneration, withOneCall, withoutReasoning } from './serving.ts';
+import type { Serving, StartedGeneration } from './serving.ts';
 
 /** Where chat completions keep the schemas of formats and tools. */
 const FIELDS: FieldNames = [
@@ -161,22 +161,20 @@ export function chatCompletions(serving: Serving) {
       calls: new ChatCalls(toolsOf(body).custom),
     };
     const choices = body.n ?? 1;
-    const shown = (generation: StartedGeneration): StartedGeneration => {
-      const single = body.parallel_tool_calls === false ? withOneCall(generation) : generation;
-      return options.showsReasoning ? single : withoutReasoning(single);
-    };
     return await answerChoices(context, serving, {
       idPrefix: 'chatcmpl-',
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: FIELDS,
+      oneCall: body.parallel_tool_calls === false,
+      reasoning: options.showsReasoning,
       stream: body.stream === true,
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,
       requests: (signal) => Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, choice, signal)),
-      sendChoice: (generation, index, send) => streamChoice(shown(generation), index, options, send),
+      sendChoice: (generation, index, send) => streamChoice(generation, index, options, send),
       collectChoice: async (generation, index) => {
-        const choice = await collectChoice(shown(generation), options);
+        const choice = await collectChoice(generation, options);
         return { json: choice.toJson(index), done: choice.done };
       },
     });
