@@ -155,10 +155,11 @@ async function collectChoice(generation: StartedGeneration, options: ChoiceOptio
 export function chatCompletions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, chatRequest);
+    const tools = toolsOf(body);
     const options: ChoiceOptions = {
       wantsLogprobs: body.logprobs === true,
       showsReasoning: body.include_reasoning !== false,
-      calls: new ChatCalls(toolsOf(body).custom),
+      calls: new ChatCalls(tools.custom),
     };
     const choices = body.n ?? 1;
     return await answerChoices(context, serving, {
@@ -171,7 +172,8 @@ export function chatCompletions(serving: Serving) {
       stream: body.stream === true,
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,
-      requests: (signal) => Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, choice, signal)),
+      requests: (signal) =>
+        Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, tools, choice, signal)),
       sendChoice: (generation, index, send) => streamChoice(generation, index, options, send),
       collectChoice: async (generation, index) => {
         const choice = await collectChoice(generation, options);
