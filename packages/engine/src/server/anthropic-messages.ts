@@ -86,6 +86,7 @@ async function collectMessage(head: object, blocks: AnthropicBlocks, generation:
     end = stopOf(event);
     used = usageOf(event);
   }
+  blocks.finish();
   return messageJson(head, blocks.toJson(), end, used);
 }
 
