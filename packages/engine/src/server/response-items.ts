@@ -201,8 +201,9 @@ export class ResponseItems {
     return this.#open?.type === type && this.#message === message;
   }
 
-  #place(item: OutputItem): { item_id: string; output_index: number } {
-    return { item_id: item.id, output_index: this.#items.indexOf(item) };
+  /** Of the latest item: no other is ever told of. */
+  #place({ id }: OutputItem): { item_id: string; output_index: number } {
+    return { item_id: id, output_index: this.#items.length - 1 };
   }
 
   #start(item: OutputItem): ResponseEvent[] {
