@@ -3,11 +3,12 @@
  */
 
 import type { Context } from 'hono';
-import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
+import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob } from '../events.ts';
 import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
 import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
+import { logprobsJson } from './logprobs-json.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
@@ -25,19 +26,8 @@ const FINISH: Readonly<Record<FinishReason, OpenAiFinishReason>> = {
   'tool-calls': 'tool_calls',
 };
 
-function tokenLogprob({ token, logprob, bytes }: TokenLogprob): {
-  token: string;
-  logprob: number;
-  bytes: readonly number[];
-} {
-  return { token, logprob, bytes };
-}
-
 function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object {
-  return {
-    content: tokens.map((token) => ({ ...tokenLogprob(token), top_logprobs: token.top.map(tokenLogprob) })),
-    refusal: null,
-  };
+  return { content: logprobsJson(tokens), refusal: null };
 }
 
 /** What a request says of its choices. */

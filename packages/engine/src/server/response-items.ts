@@ -7,12 +7,12 @@ import {
   type CallItem,
   itemJson,
   type ItemStatus,
-  logprobsJson,
   type OutputItem,
   reasoningPart,
   summaryPart,
   textPart,
 } from './response-item-json.ts';
+import { logprobsJson } from './logprobs-json.ts';
 import { freeTextOf, type RequestTools } from './schemas/request-tools.ts';
 import { newId } from './serving.ts';
 
