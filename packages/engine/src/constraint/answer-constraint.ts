@@ -7,7 +7,7 @@
  * so that no mask ever hides a control token where the format needs one.
  */
 
-import { calledTool, type HarmonyTokens } from '@switchyard/models';
+import { calledTool, type HarmonyTokens, LONGEST_HARMONY_HEADER } from '@switchyard/models';
 import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';
 import { allowToken, type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
@@ -63,8 +63,8 @@ interface Message {
   readonly schema: string | null;
 }
 
-/** The longest header in which a recipient is looked for, in tokens: the parser's own limit, 512 bytes, and the last token. */
-const LONGEST_HEADER = 513;
+/** The longest header in which a recipient is looked for, in tokens: the parser's own limit, in bytes, and the last token. */
+const LONGEST_HEADER = LONGEST_HARMONY_HEADER + 1;
 
 type State =
   /** Anything goes; `header` has the tokens of the header in progress, null inside bodies; `role` where it need not name it. */

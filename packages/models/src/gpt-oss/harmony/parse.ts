@@ -17,7 +17,7 @@ import { NO_ARGUMENTS } from './tool-name.ts';
 import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';
 
 /** Bytes and markers of a header after which a missing `<|message|>` is taken for granted. Valid headers have about 100. */
-const LONGEST_HEADER = 512;
+export const LONGEST_HARMONY_HEADER = 512;
 
 /** What ends the last message of an answer. `<|call|>` ends one too, but nobody is shown what was meant for a tool. */
 const ENDS_OF_ANSWERS: ReadonlySet<HarmonyMessageEnd> = new Set(['return', 'end-of-text', 'stream']);
@@ -145,7 +145,7 @@ export class HarmonyParser {
     } else if (id === channel || id === constrain) {
       header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
       header.length += 1;
-      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+      if (header.length > LONGEST_HARMONY_HEADER) this.#overflowHeader(header);
     } else if (id === start) {
       this.#fault('missing-message-token', id);
       this.#endUnfinishedHeader(header, 'next-message');
@@ -159,7 +159,7 @@ export class HarmonyParser {
       const bytes = this.#tokenizer.tokenBytes(id);
       for (const byte of bytes) header.sections.at(-1)?.bytes.push(byte);
       header.length += bytes.length;
-      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+      if (header.length > LONGEST_HARMONY_HEADER) this.#overflowHeader(header);
     }
   }
 
