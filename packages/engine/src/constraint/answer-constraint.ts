@@ -7,10 +7,10 @@
  * so that no mask ever hides a control token where the format needs one.
  */
 
-import { calledTool, type HarmonyTokens } from '@switchyard/models';
+import { calledTool, type HarmonyTokens, LONGEST_HARMONY_HEADER } from '@switchyard/models';
 import type { TokenConstraint } from './token-constraint.ts';
 import { ForwardError } from '../errors.ts';
-import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
+import { allowToken, type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
 import type { JsonBody, JsonBodySource } from './grammar/json-grammar.ts';
 
 /** What the answer has to be. Survives a structured clone. */
@@ -63,8 +63,8 @@ interface Message {
   readonly schema: string | null;
 }
 
-/** The longest header in which a recipient is looked for, in tokens: the parser's own limit, 512 bytes, and the last token. */
-const LONGEST_HEADER = 513;
+/** The longest header in which a recipient is looked for, in tokens: the parser's own limit, in bytes, and the last token. */
+const LONGEST_HEADER = LONGEST_HARMONY_HEADER + 1;
 
 type State =
   /** Anything goes; `header` has the tokens of the header in progress, null inside bodies; `role` where it need not name it. */
@@ -251,7 +251,7 @@ export class AnswerConstraint implements TokenConstraint {
       this.#mask = null;
     } else if (state.at === 'header') {
       const mask = new Uint32Array(this.#words);
-      for (const { header } of state.candidates) allow(mask, header[state.position] ?? this.#control.message);
+      for (const { header } of state.candidates) allowToken(mask, header[state.position] ?? this.#control.message);
       this.#mask = mask;
     } else if (state.json === null) {
       this.#mask = this.#textMask(state.message.endToken);
@@ -259,7 +259,7 @@ export class AnswerConstraint implements TokenConstraint {
       const { mask, endAllowed } = await state.json.next();
       const wide = new Uint32Array(this.#words);
       wide.set(mask.subarray(0, this.#words));
-      if (endAllowed) allow(wide, state.message.endToken);
+      if (endAllowed) allowToken(wide, state.message.endToken);
       this.#mask = wide;
     }
   }
@@ -267,12 +267,8 @@ export class AnswerConstraint implements TokenConstraint {
   /** Every ordinary token, and the end. */
   #textMask(endToken: number): TokenMask {
     const mask = new Uint32Array(this.#words);
-    for (let id = 0; id < this.#tokenizer.vocabularySize; id += 1) if (!this.#tokenizer.isSpecial(id)) allow(mask, id);
-    allow(mask, endToken);
+    for (let id = 0; id < this.#tokenizer.vocabularySize; id += 1) if (!this.#tokenizer.isSpecial(id)) allowToken(mask, id);
+    allowToken(mask, endToken);
     return mask;
   }
-}
-
-function allow(mask: TokenMask, id: number): void {
-  mask[id >>> 5] = (mask[id >>> 5] ?? 0) | (1 << (id & 31));
 }

@@ -3,7 +3,7 @@
  */
 
 import type { HarmonyTokens } from '@switchyard/models';
-import { type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
+import { allowToken, type TokenMask, tokenMaskWords } from '../sampling/token-mask.ts';
 import type { TokenConstraint } from './token-constraint.ts';
 
 /** Survives a structured clone. */
@@ -47,9 +47,8 @@ export class LimitedTokens implements TokenConstraint {
     this.#inHeader = limits.startsInHeader;
     this.#longest = Math.max(0, ...limits.banned.map(({ length }) => length));
     this.#allowed = new Uint32Array(tokenMaskWords(vocabularySize));
-    for (const id of limits.allowed ?? Array.from({ length: tokens }, (_, id) => id)) {
-      this.#allowed[id >>> 5] = (this.#allowed[id >>> 5] ?? 0) | (1 << (id & 31));
-    }
+    if (limits.allowed === null) for (let id = 0; id < tokens; id += 1) allowToken(this.#allowed, id);
+    else for (const id of limits.allowed) allowToken(this.#allowed, id);
   }
 
   get ready(): Promise<void> {

@@ -11,6 +11,11 @@ export const tokenMaskWords = (vocabularySize: number): number => (vocabularySiz
 /** Whether the mask lets token `id` through. */
 export const allowsToken = (mask: TokenMask, id: number): boolean => (((mask[id >>> 5] ?? 0) >>> (id & 31)) & 1) === 1;
 
+/** Lets token `id` through. */
+export function allowToken(mask: TokenMask, id: number): void {
+  mask[id >>> 5] = (mask[id >>> 5] ?? 0) | (1 << (id & 31));
+}
+
 /** Sets the logits of forbidden tokens to -Infinity. */
 export function applyTokenMask(logits: Float32Array, mask: TokenMask): void {
   for (let word = 0; word * 32 < logits.length; word++) {

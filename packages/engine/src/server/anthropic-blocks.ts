@@ -19,6 +19,8 @@ interface ContentBlock {
   readonly id: string;
   readonly name: string;
   text: string;
+  /** Of a thought that is over. */
+  signature: string;
 }
 
 /** The input of a call: an object, as Anthropic's clients expect, whatever the model wrote. */
@@ -35,19 +37,18 @@ function inputOf(args: string): object {
 /** Turns generation events into content blocks, one for each message of the model. Feed it every event; `finish` closes what is open. */
 export class AnthropicBlocks {
   readonly #sign: (thinking: string) => string;
-  readonly #showsThinking: boolean;
   readonly #blocks: ContentBlock[] = [];
   #open: ContentBlock | null = null;
 
   /** @param sign Signs what the model thinks, for the client to send back. */
-  constructor(showsThinking: boolean, sign: (thinking: string) => string) {
-    this.#showsThinking = showsThinking;
+  constructor(sign: (thinking: string) => string) {
     this.#sign = sign;
   }
 
+  /** The blocks, all of which `finish` has closed. */
   toJson(): object[] {
-    return this.#blocks.map(({ type, id, name, text }) => {
-      if (type === 'thinking') return { type, thinking: text, signature: this.#sign(text) };
+    return this.#blocks.map(({ type, id, name, text, signature }) => {
+      if (type === 'thinking') return { type, thinking: text, signature };
       return type === 'text' ? { type, text, citations: null } : { type, id, name, input: inputOf(text) };
     });
   }
@@ -56,11 +57,11 @@ export class AnthropicBlocks {
   push(event: GenerateEvent): MessageEvent[] {
     switch (event.type) {
       case 'analysis':
-        return this.#showsThinking ? this.#text('thinking', event) : [];
+        return this.#text('thinking', event);
       case 'content':
         return this.#text('text', event);
       case 'tool-call-start':
-        return this.#start({ type: 'tool_use', message: null, id: event.id, name: event.name, text: '' });
+        return this.#start({ type: 'tool_use', message: null, id: event.id, name: event.name });
       case 'tool-call-delta':
         return this.#grow(event.text);
       case 'tool-call-end':
@@ -80,11 +81,11 @@ export class AnthropicBlocks {
     if (block === null) return [];
     this.#open = null;
     const index = this.#blocks.length - 1;
-    const signature = block.type === 'thinking' ? { type: 'signature_delta', signature: this.#sign(block.text) } : null;
-    return [
-      ...(signature === null ? [] : [{ type: 'content_block_delta', index, delta: signature }]),
-      { type: 'content_block_stop', index },
-    ];
+    const stop = { type: 'content_block_stop', index };
+    if (block.type !== 'thinking') return [stop];
+    block.signature = this.#sign(block.text);
+    const delta = { type: 'signature_delta', signature: block.signature };
+    return [{ type: 'content_block_delta', index, delta }, stop];
   }
 
   #text(
@@ -92,7 +93,7 @@ export class AnthropicBlocks {
     { text, message, separator }: GenerateEvent & { type: 'analysis' | 'content' },
   ): MessageEvent[] {
     const goesOn = this.#open?.type === type && this.#open.message === message;
-    const opened = goesOn ? [] : this.#start({ type, message, id: '', name: '', text: '' });
+    const opened = goesOn ? [] : this.#start({ type, message, id: '', name: '' });
     return [...opened, ...this.#grow(text.slice(separator?.length ?? 0))];
   }
 
@@ -108,8 +109,9 @@ export class AnthropicBlocks {
     return [{ type: 'content_block_delta', index: this.#blocks.length - 1, delta: deltas[block.type] }];
   }
 
-  #start(block: ContentBlock): MessageEvent[] {
+  #start(head: Omit<ContentBlock, 'text' | 'signature'>): MessageEvent[] {
     const closed = this.finish();
+    const block: ContentBlock = { ...head, text: '', signature: '' };
     this.#blocks.push(block);
     this.#open = block;
     const starts = {

@@ -11,14 +11,13 @@ import { type FieldNames, type OpenAiError, toOpenAiError } from './errors/opena
 import { readJsonBody } from './json-body.ts';
 import {
   countRequest,
-  type MessagesRequest,
   messagesRequest,
   showsThinking,
   toConversation,
   toGenerateRequest,
   wantsOneCall,
 } from './schemas/anthropic.ts';
-import { logFailure, newId, type Serving, type StartedGeneration, startGeneration, withOneCall } from './serving.ts';
+import { logFailure, newId, type Serving, type StartedGeneration, startGeneration } from './serving.ts';
 
 /** Where messages keep the schemas of formats and tools. */
 const FIELDS: FieldNames = [
@@ -87,27 +86,24 @@ async function collectMessage(head: object, blocks: AnthropicBlocks, generation:
     end = stopOf(event);
     used = usageOf(event);
   }
+  blocks.finish();
   return messageJson(head, blocks.toJson(), end, used);
 }
 
 /** The handlers. */
 export function anthropicMessages(serving: Serving) {
   const open = (sealed: string): string | null => serving.seal.open(sealed);
-  const start = async (body: MessagesRequest, signal: AbortSignal): Promise<StartedGeneration> => {
-    try {
-      const started = await startGeneration(serving, toGenerateRequest(body, open, signal));
-      return wantsOneCall(body) ? withOneCall(started) : started;
-    } catch (error) {
-      throw toOpenAiError(error, FIELDS);
-    }
-  };
   return {
     create: async (context: Context): Promise<Response> => {
       const body = await readJsonBody(context, serving, messagesRequest);
       const abort = abortWithClient(context);
-      const generation = await start(body, abort.signal);
+      const generation = await startGeneration(serving, toGenerateRequest(body, open, abort.signal), {
+        names: FIELDS,
+        oneCall: wantsOneCall(body),
+        reasoning: showsThinking(body),
+      });
       const head = { id: newId('msg_'), model: serving.modelId };
-      const blocks = new AnthropicBlocks(showsThinking(body), (thinking) => serving.seal.seal(thinking));
+      const blocks = new AnthropicBlocks((thinking) => serving.seal.seal(thinking));
       if (body.stream !== true) return context.json(await collectMessage(head, blocks, generation));
       return streamEvents(context, serving, abort, (events) =>
         sendMessage(events, head, blocks, generation, (failure) => logFailure(serving, context, failure)),

@@ -8,7 +8,8 @@ import type { ResponseStatus } from './response-json.ts';
 /** A response that can be read to its end. */
 export interface BackgroundRun {
   collect(): Promise<object>;
-  state(status: ResponseStatus, done?: null, error?: object | null): object;
+  state(status: ResponseStatus): object;
+  failed(failure: OpenAiError): object;
   keep(response: object): void;
 }
 
@@ -25,10 +26,12 @@ export class BackgroundResponses {
       try {
         last = await run.collect();
       } catch (error) {
-        const failure = toOpenAiError(error);
-        if (!abort.signal.aborted) onFailure(failure);
-        const { message, code } = failure;
-        last = abort.signal.aborted ? run.state('cancelled') : run.state('failed', null, { code, message });
+        if (abort.signal.aborted) last = run.state('cancelled');
+        else {
+          const failure = toOpenAiError(error);
+          onFailure(failure);
+          last = run.failed(failure);
+        }
       }
       // One that was deleted meanwhile is gone.
       if (this.#running.delete(id)) run.keep(last);

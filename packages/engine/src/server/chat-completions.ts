@@ -3,13 +3,14 @@
  */
 
 import type { Context } from 'hono';
-import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob, TokenLogprob } from '../events.ts';
+import type { DoneEvent, FinishReason, GenerateEvent, SampledTokenLogprob } from '../events.ts';
 import { answerChoices } from './choices.ts';
 import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
 import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
+import { logprobsJson } from './logprobs-json.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
-import { type Serving, type StartedGeneration, withOneCall, withoutReasoning } from './serving.ts';
+import type { Serving, StartedGeneration } from './serving.ts';
 
 /** Where chat completions keep the schemas of formats and tools. */
 const FIELDS: FieldNames = [
@@ -25,19 +26,8 @@ const FINISH: Readonly<Record<FinishReason, OpenAiFinishReason>> = {
   'tool-calls': 'tool_calls',
 };
 
-function tokenLogprob({ token, logprob, bytes }: TokenLogprob): {
-  token: string;
-  logprob: number;
-  bytes: readonly number[];
-} {
-  return { token, logprob, bytes };
-}
-
 function openAiLogprobs(tokens: readonly SampledTokenLogprob[]): object {
-  return {
-    content: tokens.map((token) => ({ ...tokenLogprob(token), top_logprobs: token.top.map(tokenLogprob) })),
-    refusal: null,
-  };
+  return { content: logprobsJson(tokens), refusal: null };
 }
 
 /** What a request says of its choices. */
@@ -155,28 +145,28 @@ async function collectChoice(generation: StartedGeneration, options: ChoiceOptio
 export function chatCompletions(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, chatRequest);
+    const tools = toolsOf(body);
     const options: ChoiceOptions = {
       wantsLogprobs: body.logprobs === true,
       showsReasoning: body.include_reasoning !== false,
-      calls: new ChatCalls(toolsOf(body).custom),
+      calls: new ChatCalls(tools.custom),
     };
     const choices = body.n ?? 1;
-    const shown = (generation: StartedGeneration): StartedGeneration => {
-      const single = body.parallel_tool_calls === false ? withOneCall(generation) : generation;
-      return options.showsReasoning ? single : withoutReasoning(single);
-    };
     return await answerChoices(context, serving, {
       idPrefix: 'chatcmpl-',
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: FIELDS,
+      oneCall: body.parallel_tool_calls === false,
+      reasoning: options.showsReasoning,
       stream: body.stream === true,
       streamsUsage: body.stream_options?.include_usage === true,
       choicesPerPrompt: choices,
-      requests: (signal) => Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, choice, signal)),
-      sendChoice: (generation, index, send) => streamChoice(shown(generation), index, options, send),
+      requests: (signal) =>
+        Array.from({ length: choices }, (_, choice) => toGenerateRequest(body, tools, choice, signal)),
+      sendChoice: (generation, index, send) => streamChoice(generation, index, options, send),
       collectChoice: async (generation, index) => {
-        const choice = await collectChoice(shown(generation), options);
+        const choice = await collectChoice(generation, options);
         return { json: choice.toJson(index), done: choice.done };
       },
     });

@@ -8,7 +8,7 @@ import type { Context } from 'hono';
 import type { DoneEvent } from '../events.ts';
 import type { GenerateRequest } from '../request.ts';
 import { abortWithClient, type EventStream, streamEvents } from './event-stream.ts';
-import { type FieldNames, toOpenAiError } from './errors/openai-error.ts';
+import { toOpenAiError } from './errors/openai-error.ts';
 import { MAX_CHOICES } from './schemas/sampling.ts';
 import {
   logFailure,
@@ -16,20 +16,19 @@ import {
   openAiUsage,
   type Serving,
   type StartedGeneration,
+  type StartOptions,
   startTogether,
   unixSeconds,
 } from './serving.ts';
 
 /** How one API asks for choices and shows them. */
-export interface ChoiceApi {
+export interface ChoiceApi extends StartOptions {
   /** The prefix of answers' ids. */
   readonly idPrefix: string;
   /** The type of a whole answer. */
   readonly object: string;
   /** The type of a streamed chunk. */
   readonly chunkObject: string;
-  /** What the API calls the engine's fields. */
-  readonly names: FieldNames;
   readonly stream: boolean;
   /** Whether a stream ends with the usage. */
   readonly streamsUsage: boolean;
@@ -52,7 +51,7 @@ export async function answerChoices(context: Context, serving: Serving, api: Cho
   const abort = abortWithClient(context);
   // Every choice listens to the same signal.
   setMaxListeners(MAX_CHOICES, abort.signal);
-  const generations = await startTogether(serving, api.requests(abort.signal), abort, api.names);
+  const generations = await startTogether(serving, api.requests(abort.signal), abort, api);
   const head = { id: newId(api.idPrefix), created: unixSeconds(), model: serving.modelId };
   if (api.stream) {
     return streamEvents(context, serving, abort, async (events) => {

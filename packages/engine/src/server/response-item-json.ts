@@ -3,6 +3,7 @@
  */
 
 import type { SampledTokenLogprob } from '../events.ts';
+import { logprobsJson } from './logprobs-json.ts';
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
@@ -42,16 +43,6 @@ export interface CallItem {
 }
 
 export type OutputItem = ReasoningItem | MessageItem | CallItem;
-
-/** Log-probabilities as parts and deltas of text have them. */
-export function logprobsJson(tokens: readonly SampledTokenLogprob[]): object[] {
-  return tokens.map(({ token, logprob, bytes, top }) => ({
-    token,
-    logprob,
-    bytes,
-    top_logprobs: top.map((rival) => ({ token: rival.token, logprob: rival.logprob, bytes: rival.bytes })),
-  }));
-}
 
 /** The one part of a message. */
 export function textPart(text: string, logprobs: readonly SampledTokenLogprob[]): object {

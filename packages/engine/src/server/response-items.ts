@@ -7,12 +7,12 @@ import {
   type CallItem,
   itemJson,
   type ItemStatus,
-  logprobsJson,
   type OutputItem,
   reasoningPart,
   summaryPart,
   textPart,
 } from './response-item-json.ts';
+import { logprobsJson } from './logprobs-json.ts';
 import { freeTextOf, type RequestTools } from './schemas/request-tools.ts';
 import { newId } from './serving.ts';
 
@@ -201,8 +201,9 @@ export class ResponseItems {
     return this.#open?.type === type && this.#message === message;
   }
 
-  #place(item: OutputItem): { item_id: string; output_index: number } {
-    return { item_id: item.id, output_index: this.#items.indexOf(item) };
+  /** Of the latest item: no other is ever told of. */
+  #place({ id }: OutputItem): { item_id: string; output_index: number } {
+    return { item_id: id, output_index: this.#items.length - 1 };
   }
 
   #start(item: OutputItem): ResponseEvent[] {

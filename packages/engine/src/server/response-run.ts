@@ -32,8 +32,13 @@ export class ResponseRun {
   }
 
   /** The response as it is now. */
-  state(status: ResponseStatus, done: DoneEvent | null = null, error: object | null = null): object {
-    return responseJson(this.#options.head, status, this.#items, done, error);
+  state(status: ResponseStatus, done: DoneEvent | null = null): object {
+    return responseJson(this.#options.head, status, this.#items, done);
+  }
+
+  /** The response as it is after a failure. */
+  failed({ message, code }: OpenAiError): object {
+    return responseJson(this.#options.head, 'failed', this.#items, null, { code, message });
   }
 
   /** Keeps a state of the response. */
@@ -72,8 +77,7 @@ export class ResponseRun {
     } catch (error) {
       const failure = toOpenAiError(error);
       onFailure(failure);
-      const { message, code } = failure;
-      const response = this.state('failed', null, { code, message });
+      const response = this.failed(failure);
       this.keep(response);
       await send({ type: 'response.failed', response });
     }

@@ -46,6 +46,8 @@ export class ResponseStore {
 
   put(stored: StoredResponse): void {
     this.delete(stored.id);
+    // A whole conversation is not written only to be thrown away.
+    if (this.#bounds.responses === 0) return;
     const json = JSON.stringify(stored);
     if (json.length > this.#bounds.characters) return;
     const items = [...stored.input, ...stored.output].map(({ id }) => id);

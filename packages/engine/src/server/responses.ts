@@ -5,7 +5,7 @@
 import type { Context } from 'hono';
 import { abortWithClient, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
-import { badRequest, type FieldNames, type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
+import { badRequest, type FieldNames, type OpenAiError } from './errors/openai-error.ts';
 import { resolveInput } from './response-context.ts';
 import type { ResponseHead } from './response-json.ts';
 import { ResponseRun } from './response-run.ts';
@@ -17,15 +17,7 @@ import {
   wantsSummary,
 } from './schemas/responses.ts';
 import { modelName } from './schemas/responses-tools.ts';
-import {
-  logFailure,
-  newId,
-  type Serving,
-  startGeneration,
-  unixSeconds,
-  withOneCall,
-  withoutReasoning,
-} from './serving.ts';
+import { logFailure, newId, type Serving, startGeneration, unixSeconds } from './serving.ts';
 
 /** Where responses keep the schemas of formats and the limits of answers. */
 const FIELDS: FieldNames = [
@@ -61,16 +53,17 @@ export function responses(serving: Serving) {
       place: (index: number) => (index < input.earlier ? 'previous_response_id' : `input[${index - input.earlier}]`),
     };
     const request = toGenerateRequest(body, input.items, tools, reader, abort.signal);
-    const started = await startGeneration(serving, request).catch((error: unknown) => {
-      throw toOpenAiError(error, FIELDS);
+    const generation = await startGeneration(serving, request, {
+      names: FIELDS,
+      oneCall: body.parallel_tool_calls === false,
+      reasoning: body.include_reasoning !== false,
     });
-    const single = body.parallel_tool_calls === false ? withOneCall(started) : started;
     const head: ResponseHead = { id: newId('resp_'), createdAt: unixSeconds(), body, model: serving.modelId };
     const seals = (body.include ?? []).includes('reasoning.encrypted_content');
     const run = new ResponseRun({
       head,
       context: input,
-      generation: body.include_reasoning === false ? withoutReasoning(single) : single,
+      generation,
       items: {
         tools,
         summarized: wantsSummary(body),

@@ -56,8 +56,18 @@ export function requireModel(serving: Serving, id: string | null | undefined): v
 /** A generation that the engine has taken. */
 export interface StartedGeneration {
   readonly promptTokens: number;
-  /** Everything after the `queued` event. */
+  /** Everything after the `queued` event that the request wants to see. */
   readonly events: AsyncIterable<GenerateEvent>;
+}
+
+/** What a request and its API say of a generation beside the engine's request. */
+export interface StartOptions {
+  /** What the API calls the engine's fields, for errors. */
+  readonly names: FieldNames;
+  /** Whether at most one tool call comes out: `parallel_tool_calls: false`. Defaults to false. */
+  readonly oneCall?: boolean;
+  /** Whether what the model thinks comes out: `include_reasoning`. Defaults to true. */
+  readonly reasoning?: boolean;
 }
 
 /** An id as OpenAI makes them: a prefix, such as `chatcmpl-` or `resp_`, and letters. */
@@ -73,12 +83,15 @@ export function unixSeconds(): number {
 async function* watched(
   serving: Serving,
   rest: AsyncIterator<GenerateEvent>,
+  { oneCall = false, reasoning = true }: StartOptions,
 ): AsyncGenerator<GenerateEvent, void, undefined> {
   try {
     for (;;) {
       const { value, done } = await rest.next();
       if (done === true) return;
       if (value.type === 'done') serving.metrics.finished(value);
+      if (oneCall && 'index' in value && value.index > 0) continue;
+      if (!reasoning && value.type === 'analysis') continue;
       yield value;
     }
   } catch (error) {
@@ -89,52 +102,44 @@ async function* watched(
   }
 }
 
-/** Starts a generation and waits until the engine has taken it. @throws what the engine throws for a bad request */
-export async function startGeneration(serving: Serving, request: GenerateRequest): Promise<StartedGeneration> {
-  const iterator = serving.holder.engine.generate(request);
+/** Waits until the engine has taken a generation, whose first event tells of it. */
+async function promptTokensOf(serving: Serving, iterator: AsyncIterator<GenerateEvent>): Promise<number> {
   try {
     const first = await iterator.next();
-    const promptTokens = first.done !== true && first.value.type === 'queued' ? first.value.promptTokens : 0;
-    return { promptTokens, events: watched(serving, iterator) };
+    return first.done !== true && first.value.type === 'queued' ? first.value.promptTokens : 0;
   } catch (error) {
     serving.metrics.failed(error);
     throw error;
   }
 }
 
-/** A generation of which at most one tool call comes out: `parallel_tool_calls: false`. */
-export function withOneCall({ promptTokens, events }: StartedGeneration): StartedGeneration {
-  async function* first(): AsyncGenerator<GenerateEvent, void, undefined> {
-    for await (const event of events) if (!('index' in event) || event.index === 0) yield event;
+/** Starts a generation and waits until the engine has taken it. @throws OpenAiError */
+export async function startGeneration(
+  serving: Serving,
+  request: GenerateRequest,
+  options: StartOptions,
+): Promise<StartedGeneration> {
+  try {
+    const iterator = serving.holder.engine.generate(request);
+    const promptTokens = await promptTokensOf(serving, iterator);
+    return { promptTokens, events: watched(serving, iterator, options) };
+  } catch (error) {
+    throw toOpenAiError(error, options.names);
   }
-  return { promptTokens, events: first() };
 }
 
-/** A generation without what the model thinks: `include_reasoning: false`. */
-export function withoutReasoning({ promptTokens, events }: StartedGeneration): StartedGeneration {
-  async function* spoken(): AsyncGenerator<GenerateEvent, void, undefined> {
-    for await (const event of events) if (event.type !== 'analysis') yield event;
-  }
-  return { promptTokens, events: spoken() };
-}
-
-/**
- * Starts several generations that share `abort`: all of them, or none.
- *
- * @param names What the request's API calls the engine's fields, for the error.
- * @throws OpenAiError
- */
+/** Starts several generations that share `abort`: all of them, or none. @throws OpenAiError */
 export async function startTogether(
   serving: Serving,
   requests: readonly GenerateRequest[],
   abort: AbortController,
-  names: FieldNames = [],
+  options: StartOptions,
 ): Promise<StartedGeneration[]> {
   try {
-    return await Promise.all(requests.map((request) => startGeneration(serving, request)));
+    return await Promise.all(requests.map((request) => startGeneration(serving, request, options)));
   } catch (error) {
     abort.abort();
-    throw toOpenAiError(error, names);
+    throw error;
   }
 }
 

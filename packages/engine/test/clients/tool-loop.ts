@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { scripted } from '../server/test-server.ts';
+import { echoed, scripted } from '../server/test-server.ts';
 
 /** One client's way through a loop. */
 export interface ToolLoop {
@@ -59,7 +59,7 @@ export function checkAnswer(answer: string, { asked, echoes }: Weather, thought 
     return;
   }
   assert.match(answer, /^[\da-f]+$/);
-  const prompt = Buffer.from(answer, 'hex').toString('utf8');
+  const prompt = echoed(answer);
   const expected = [
     ...(thought === '' ? [] : [`<|channel|>analysis<|message|>${thought}<|end|>`]),
     `<|channel|>commentary<|message|>${PREAMBLE}<|end|>`,

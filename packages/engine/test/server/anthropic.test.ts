@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { post, scripted, startScriptedServer } from './test-server.ts';
+import { echoed, post, scripted, startScriptedServer } from './test-server.ts';
 
 const MODEL = 'scripted';
 const ANSWER = scripted(
@@ -102,7 +102,7 @@ describe("Anthropic's messages, through its own package", () => {
     const { content } = await client.messages.create(
       request('ECHO PROMPT', { tools: [{ type: 'web_search_20250305', name: 'web_search' }, LOOKUP] }),
     );
-    const prompt = Buffer.from(content[0]?.type === 'text' ? content[0].text : '', 'hex').toString('utf8');
+    const prompt = echoed(content[0]?.type === 'text' ? content[0].text : null);
     assert.match(prompt, /type look_up = /);
     assert.doesNotMatch(prompt, /web_search/);
   });
@@ -130,7 +130,7 @@ describe("Anthropic's messages, through its own package", () => {
         },
       ],
     });
-    const prompt = Buffer.from(content[0]?.type === 'text' ? content[0].text : '', 'hex').toString('utf8');
+    const prompt = echoed(content[0]?.type === 'text' ? content[0].text : null);
     assert.match(
       prompt,
       /# Instructions\n\nBe brief\..*ECHO PROMPT.*analysis<\|message\|>a thought.*One moment\..*\{"place":"Oslo"\}.*Error: no such place/s,
@@ -145,7 +145,7 @@ describe("Anthropic's messages, through its own package", () => {
     const headers = { 'content-type': 'application/json', 'x-api-key': 'secret' };
     const response = await post(server, '/v1/messages', { messages, max_tokens: 10_000 }, { headers });
     const { content } = (await response.json()) as { content: { text: string }[] };
-    const prompt = Buffer.from(content[0]?.text ?? '', 'hex').toString('utf8');
+    const prompt = echoed(content[0]?.text);
     assert.match(
       prompt,
       /ECHO PROMPT<\|end\|><\|start\|>developer<\|message\|># Instructions\n\nFrom now on, be brief\./,

@@ -3,6 +3,7 @@ import { harmonyTokens, openSnapshot, type Snapshot } from '@switchyard/models';
 import fc from 'fast-check';
 import type OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
+import { type ChatAnswer, streamedAnswer, wholeAnswer } from './chat-answer.ts';
 import { clientOf, scripted, startScriptedServer } from './test-server.ts';
 
 const MARKUP = /<\|[a-z_]+\|>/;
@@ -24,15 +25,8 @@ function textOf({ output }: OpenAI.Responses.Response): string {
   return texts.join('\n');
 }
 
-interface Read {
-  readonly content: string;
-  readonly reasoning: string;
-  readonly calls: readonly { readonly name: string; readonly arguments: string }[];
-  readonly finish: string | null;
-}
-
-const says = (content: string, reasoning = ''): Read => ({ content, reasoning, calls: [], finish: 'stop' });
-const calls = (...made: readonly (readonly [name: string, arguments_: string])[]): Read => ({
+const says = (content: string, reasoning = ''): ChatAnswer => ({ content, reasoning, calls: [], finish: 'stop' });
+const calls = (...made: readonly (readonly [name: string, arguments_: string])[]): ChatAnswer => ({
   content: '',
   reasoning: '',
   calls: made.map(([name, arguments_]) => ({ name, arguments: arguments_ })),
@@ -44,7 +38,7 @@ const CALL = `<|channel|>commentary ${WEATHER}`;
 const NEXT = '<|start|>assistant';
 
 /** Answers that models really give, and worse, with what a client is to get of them. */
-const BROKEN: readonly (readonly [answer: string, read: Read])[] = [
+const BROKEN: readonly (readonly [answer: string, read: ChatAnswer])[] = [
   ['', says('')],
   ['no header at all', says('no header at all')],
   ['<|channel|>final', says('')],
@@ -99,37 +93,10 @@ describe('malformed answers', () => {
     tools: TOOLS,
   });
 
-  const whole = async (content: string): Promise<Read> => {
-    const { choices } = await client.chat.completions.create(request(content));
-    const message = choices[0]?.message;
-    const calls = (message?.tool_calls ?? []).map((call) =>
-      call.type === 'function' ? call.function : { name: '?', arguments: '?' },
-    );
-    return {
-      content: message?.content ?? '',
-      reasoning: (message as { reasoning?: string | null } | undefined)?.reasoning ?? '',
-      calls,
-      finish: choices[0]?.finish_reason ?? null,
-    };
-  };
+  const whole = (content: string): Promise<ChatAnswer> => wholeAnswer(client, request(content));
+  const streamed = (content: string): Promise<ChatAnswer> => streamedAnswer(client, request(content));
 
-  const streamed = async (content: string): Promise<Read> => {
-    const read = { content: '', reasoning: '', calls: [] as { name: string; arguments: string }[], finish: '' };
-    for await (const chunk of await client.chat.completions.create({ ...request(content), stream: true })) {
-      const [choice] = chunk.choices;
-      read.content += choice?.delta.content ?? '';
-      read.reasoning += (choice?.delta as { reasoning?: string } | undefined)?.reasoning ?? '';
-      read.finish = choice?.finish_reason ?? read.finish;
-      for (const { index, function: piece } of choice?.delta.tool_calls ?? []) {
-        const call = (read.calls[index] ??= { name: '', arguments: '' });
-        call.name += piece?.name ?? '';
-        call.arguments += piece?.arguments ?? '';
-      }
-    }
-    return read;
-  };
-
-  const checkClean = ({ content, reasoning, calls }: Read): void => {
+  const checkClean = ({ content, reasoning, calls }: ChatAnswer): void => {
     assert.doesNotMatch(content, MARKUP);
     assert.doesNotMatch(reasoning, MARKUP);
     for (const { name } of calls) assert.match(name, /^[A-Za-z0-9_-]{1,64}$/);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
+import { type ChatAnswer, streamedAnswer, wholeAnswer } from './chat-answer.ts';
 import { clientOf, scripted, startScriptedServer } from './test-server.ts';
 
 /** A message of each kind, as the model writes it and as each API shows it. */
@@ -33,8 +34,8 @@ const answerOf = (run: readonly Kind[]): string =>
   run.map((kind, index) => `${index === 0 ? '' : '<|start|>assistant'}${KINDS[kind].written(textOf(index))}`).join('');
 const textsOf = (run: readonly Kind[], ...kinds: readonly Kind[]): string =>
   run.flatMap((kind, index) => (kinds.includes(kind) ? [textOf(index)] : [])).join('\n');
-const callsOf = (run: readonly Kind[]): string[] =>
-  run.flatMap((kind, index) => (kind === 'call' ? [`{"a":"${textOf(index)}"}`] : []));
+const callsOf = (run: readonly Kind[]): ChatAnswer['calls'] =>
+  run.flatMap((kind, index) => (kind === 'call' ? [{ name: 'f', arguments: `{"a":"${textOf(index)}"}` }] : []));
 /** What the items of a response are, in order. */
 const itemsOf = (run: readonly Kind[]): string[] =>
   run.map((kind, index) =>
@@ -76,28 +77,10 @@ describe('boundaries between the messages of one answer', () => {
         reasoning: textsOf(run, 'analysis'),
         calls: callsOf(run),
       };
-      const { choices } = await client.chat.completions.create(chat);
-      const message = choices[0]?.message as OpenAI.ChatCompletionMessage & { reasoning: string | null };
-      assert.deepEqual(
-        {
-          content: message.content ?? '',
-          reasoning: message.reasoning ?? '',
-          calls: (message.tool_calls ?? []).map((call) => (call.type === 'function' ? call.function.arguments : '?')),
-        },
-        expected,
-      );
-      const streamed = { content: '', reasoning: '', calls: [] as string[] };
-      for await (const chunk of await client.chat.completions.create({ ...chat, stream: true })) {
-        const delta = (chunk.choices[0]?.delta ?? {}) as OpenAI.ChatCompletionChunk.Choice.Delta & {
-          reasoning?: string;
-        };
-        streamed.content += delta.content ?? '';
-        streamed.reasoning += delta.reasoning ?? '';
-        for (const { index, function: piece } of delta.tool_calls ?? []) {
-          streamed.calls[index] = (streamed.calls[index] ?? '') + (piece?.arguments ?? '');
-        }
+      for (const answer of [await wholeAnswer(client, chat), await streamedAnswer(client, chat)]) {
+        const { content, reasoning, calls } = answer;
+        assert.deepEqual({ content, reasoning, calls }, expected);
       }
-      assert.deepEqual(streamed, expected);
     });
 
     it(`are items in Responses, in the order written, whole and streamed: ${run.join(', ')}`, async () => {

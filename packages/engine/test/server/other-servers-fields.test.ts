@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { errorOf, post, scripted, startScriptedServer } from './test-server.ts';
+import { echoed, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
 const FINAL = '<|channel|>final<|message|>';
 const THOUGHT = '<|channel|>analysis<|message|>hm<|end|><|start|>assistant';
@@ -13,6 +13,14 @@ const ROUTES = {
 } as const;
 type Route = keyof typeof ROUTES;
 const NAMES = Object.keys(ROUTES) as Route[];
+
+/** What any of the routes answers. */
+interface Answer {
+  readonly choices?: readonly { readonly message?: { readonly content: string }; readonly text?: string }[];
+  readonly output_text?: string;
+}
+const textOf = ({ output_text: text, choices: [choice] = [] }: Answer): string =>
+  text ?? choice?.message?.content ?? choice?.text ?? '';
 
 /** Fields of vLLM's that would change the answer and are refused: a value that does, and its default, which does not. */
 const REFUSED: readonly (readonly [field: string, value: unknown, unset: unknown])[] = [
@@ -55,12 +63,9 @@ describe("other servers' fields", () => {
   const contentOf = async (route: Route, answer: string, more: object = {}): Promise<string> => {
     const text = scripted(route === '/v1/completions' ? answer.replaceAll(FINAL, '') : answer);
     const response = await send(route, text, more);
-    const body = (await response.json()) as {
-      choices?: { message?: { content: string }; text?: string }[];
-      output_text?: string;
-    };
+    const body = (await response.json()) as Answer;
     assert.equal(response.status, 200, JSON.stringify(body));
-    return body.output_text ?? body.choices?.[0]?.message?.content ?? body.choices?.[0]?.text ?? '';
+    return textOf(body);
   };
 
   for (const [field, value, unset] of REFUSED) {
@@ -147,10 +152,8 @@ describe("other servers' fields", () => {
     for (const route of ['/v1/chat/completions', '/v1/responses'] as const) {
       const kwargs = { reasoning_effort: 'high', model_identity: 'You are a sailor.' };
       const response = await send(route, 'ECHO PROMPT', { chat_template_kwargs: kwargs });
-      const body = (await response.json()) as { output_text?: string; choices?: { message: { content: string } }[] };
-      const hex = body.output_text ?? body.choices?.[0]?.message.content ?? '';
       assert.match(
-        Buffer.from(hex, 'hex').toString('utf8'),
+        echoed(textOf((await response.json()) as Answer)),
         /^<\|start\|>system<\|message\|>You are a sailor\..*Reasoning: high/s,
       );
       const refused = await send(route, 'x', { chat_template_kwargs: { enable_thinking: false } });
@@ -223,12 +226,8 @@ describe("other servers' fields", () => {
       ],
     ];
     for (const [route, body] of cases) {
-      const answer = (await (await post(server, route, body)).json()) as {
-        output_text?: string;
-        choices?: { message: { content: string } }[];
-      };
-      const hex = answer.output_text ?? answer.choices?.[0]?.message.content ?? '';
-      assert.match(Buffer.from(hex, 'hex').toString('utf8'), /<\|channel\|>final<\|message\|>I will not\.<\|end\|>/);
+      const answer = (await (await post(server, route, body)).json()) as Answer;
+      assert.match(echoed(textOf(answer)), /<\|channel\|>final<\|message\|>I will not\.<\|end\|>/);
     }
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { openSnapshot } from '@switchyard/models';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { post, scripted, startScriptedServer } from './test-server.ts';
+import { echoed, post, scripted, startScriptedServer } from './test-server.ts';
 
 const CHAT = '/v1/chat/completions';
 const RESPONSES = '/v1/responses';
@@ -31,7 +31,7 @@ describe('prompts, as the model gets them', () => {
       output_text?: string;
     };
     assert.equal(response.status, 200, JSON.stringify(answer));
-    return Buffer.from(answer.choices?.[0]?.message.content ?? answer.output_text ?? '', 'hex').toString('utf8');
+    return echoed(answer.choices?.[0]?.message.content ?? answer.output_text);
   };
 
   const call = (id: string, location: string): object => ({
@@ -137,7 +137,7 @@ describe('prompts, as the model gets them', () => {
         output_text?: string;
       };
       const json = answer.choices?.[0]?.message.content ?? answer.output_text ?? '';
-      return Buffer.from((JSON.parse(json) as { prompt: string }).prompt, 'hex').toString('utf8');
+      return echoed((JSON.parse(json) as { prompt: string }).prompt);
     };
     const chat = (response_format: object): Promise<string> =>
       promptInJson(CHAT, { messages: [user(echo)], response_format });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { ReasoningSeal } from '../../src/server/reasoning-seal.ts';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { errorOf, post, scripted, startScriptedServer } from './test-server.ts';
+import { echoed, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
 describe('ReasoningSeal', () => {
   const seal = new ReasoningSeal();
@@ -57,7 +57,7 @@ describe('encrypted reasoning', () => {
     const call = { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' };
     const result = { type: 'function_call_output', call_id: 'c', output: 'ok' };
     const echo = await ask({ input: [{ role: 'user', content: 'ECHO PROMPT' }, reasoning, call, result] });
-    const prompt = Buffer.from(echo.output_text, 'hex').toString('utf8');
+    const prompt = echoed(echo.output_text);
     assert.match(prompt, /<\|channel\|>analysis<\|message\|>a secret thought<\|end\|>/);
   });
 

@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { clientOf, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
+import { clientOf, echoed, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
 const MODEL = 'scripted';
 const ANSWER = scripted(
   '<|channel|>analysis<|message|>thought<|end|><|start|>assistant<|channel|>final<|message|>an answer',
 );
-
-/** The prompt that an answer to ECHO PROMPT tells. */
-const promptOf = (response: OpenAI.Responses.Response): string =>
-  Buffer.from(response.output_text, 'hex').toString('utf8');
 
 describe('responses that are kept', () => {
   let server: RunningServer;
@@ -46,7 +42,7 @@ describe('responses that are kept', () => {
     const second = await ask({ input: 'and then', previous_response_id: first.id });
     const third = await ask({ input: 'ECHO PROMPT', previous_response_id: second.id });
     assert.equal(third.previous_response_id, second.id);
-    const prompt = promptOf(third);
+    const prompt = echoed(third.output_text);
     const places = ['<|start|>user', 'an answer', 'and then', 'ECHO PROMPT'].map((text) => prompt.indexOf(text));
     assert.deepEqual(
       places,
@@ -61,7 +57,7 @@ describe('responses that are kept', () => {
     const second = await ask({
       input: [{ role: 'user', content: 'before' }, ...references, { role: 'user', content: 'ECHO PROMPT' }],
     });
-    assert.match(promptOf(second), /before.*an answer.*ECHO PROMPT/s);
+    assert.match(echoed(second.output_text), /before.*an answer.*ECHO PROMPT/s);
   });
 
   it('have input items with ids, which are listed in pages', async () => {

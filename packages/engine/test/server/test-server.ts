@@ -56,6 +56,11 @@ export function scripted(answer: string): string {
   return `SCRIPT ${Buffer.from(answer, 'utf8').toString('hex')}`;
 }
 
+/** The prompt that the scripted model answers `ECHO PROMPT` with. */
+export function echoed(answer: string | null | undefined): string {
+  return Buffer.from(answer ?? '', 'hex').toString('utf8');
+}
+
 /** Posts a body as it is. */
 export function post(server: RunningServer, path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
   return fetch(`${server.url}${path}`, {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { clientOf, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
+import { clientOf, echoed, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
 const MODEL = 'scripted';
 const INPUT = '*** Begin Patch\n"quotes", é🧀 and \\ backslashes\n*** End Patch';
@@ -33,8 +33,7 @@ describe('kinds of tools', () => {
   /** What the model reads of a request that makes it echo its prompt. */
   const promptOf = async (body: object): Promise<string> => {
     const response = await post(server, '/v1/responses', { input: 'ECHO PROMPT', ...body });
-    const { output_text: hex } = (await response.json()) as { output_text: string };
-    return Buffer.from(hex, 'hex').toString('utf8');
+    return echoed(((await response.json()) as { output_text: string }).output_text);
   };
 
   it('custom: free text comes out whole in Responses, streamed or not, and goes back in', async () => {
@@ -96,7 +95,7 @@ describe('kinds of tools', () => {
         { role: 'tool', tool_call_id: call.id, content: 'applied' },
       ],
     });
-    const prompt = Buffer.from(answer.choices[0]?.message.content ?? '', 'hex').toString('utf8');
+    const prompt = echoed(answer.choices[0]?.message.content);
     assert.ok(prompt.includes(JSON.stringify({ input: INPUT })), prompt);
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { errorOf, post, startScriptedServer } from './test-server.ts';
+import { echoed, errorOf, post, startScriptedServer } from './test-server.ts';
 
 const CALLS = ['a', 'b', 'c'] as const;
 const permutations = <Item>(items: readonly Item[]): Item[][] =>
@@ -29,8 +29,8 @@ describe('results belong to calls by id', () => {
       for (const between of [[], [user('meanwhile')]]) {
         const input = [user('ECHO PROMPT'), ...CALLS.map(call), ...between, ...order.map(output)];
         const response = await post(server, '/v1/responses', { input, tools: TOOLS });
-        const { output_text: hex } = (await response.json()) as { output_text: string };
-        const prompt = Buffer.from(hex, 'hex').toString('utf8');
+        const { output_text: answer } = (await response.json()) as { output_text: string };
+        const prompt = echoed(answer);
         assert.deepEqual(resultsRead(prompt), [...CALLS], prompt);
       }
     }
@@ -49,7 +49,7 @@ describe('results belong to calls by id', () => {
       ];
       const response = await post(server, '/v1/chat/completions', { messages });
       const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
-      assert.deepEqual(resultsRead(Buffer.from(choices[0]?.message.content ?? '', 'hex').toString('utf8')), [...CALLS]);
+      assert.deepEqual(resultsRead(echoed(choices[0]?.message.content)), [...CALLS]);
     }
   });
 
@@ -65,7 +65,7 @@ describe('results belong to calls by id', () => {
       ];
       const response = await post(server, '/v1/messages', { messages, max_tokens: 10_000 });
       const { content } = (await response.json()) as { content: { text: string }[] };
-      assert.deepEqual(resultsRead(Buffer.from(content[0]?.text ?? '', 'hex').toString('utf8')), [...CALLS]);
+      assert.deepEqual(resultsRead(echoed(content[0]?.text)), [...CALLS]);
     }
   });
 

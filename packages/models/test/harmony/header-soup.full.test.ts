@@ -1,4 +1,5 @@
-import { checkSoups, TOKENIZERS } from './header-soup.ts';
+import { checkSoups } from './header-soup.ts';
+import { TOKENIZERS } from './tokenizers.ts';
 
 for (const [name, tokenizer] of TOKENIZERS) {
   describe(`many soups of headers before a well-formed ending, in tokens of ${name}`, () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
 import { ByteTokenizer } from './byte-tokenizer.ts';
-import { checkSoups, ENDING, TOKENIZERS } from './header-soup.ts';
+import { checkSoups, ENDING } from './header-soup.ts';
+import { TOKENIZERS } from './tokenizers.ts';
 
 for (const [name, tokenizer] of TOKENIZERS) {
   describe(`any soup of headers before a well-formed ending, in tokens of ${name}`, () => {

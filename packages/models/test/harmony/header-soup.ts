@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { type HarmonyEvent, HarmonyParser, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { ByteTokenizer } from './byte-tokenizer.ts';
-import { pocketTokenizer } from './pocket-dictionary.ts';
 
 /** Pieces of headers, of thoughts, and markers; nothing that ends the answer. */
 const PIECES = [
@@ -71,11 +69,6 @@ const eventsOf = (ids: readonly number[], tokenizer: Tokenizer): HarmonyEvent[] 
   const parser = new HarmonyParser(tokenizer, { tools: new Set(['f']) });
   return [...ids.flatMap((id) => parser.push(id)), ...parser.finish()];
 };
-
-export const TOKENIZERS: readonly (readonly [name: string, tokenizer: Tokenizer])[] = [
-  ['a small vocabulary', new ByteTokenizer()],
-  ["the embedded checkpoint's vocabulary", pocketTokenizer],
-];
 
 /** Checks that the final message alone is the content, whole and streamed, however the soup is cut into tokens. */
 export function checkSoups(tokenizer: Tokenizer, numRuns: number): void {

@@ -3,8 +3,7 @@ import * as fc from 'fast-check';
 import { HarmonyParseError } from '../../src/errors.ts';
 import { HarmonyParser, isToolName, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { ByteTokenizer } from './byte-tokenizer.ts';
-import { pocketTokenizer } from './pocket-dictionary.ts';
+import { TOKENIZERS } from './tokenizers.ts';
 
 const WORDS = [
   ' to=functions.f',
@@ -35,11 +34,6 @@ function soupOf(tokenizer: Tokenizer): fc.Arbitrary<number[]> {
     )
     .map((parts) => parts.flat().filter((id) => tokenizer.isSpecial(id) || !tokenizer.decode([id]).includes('<')));
 }
-
-const TOKENIZERS: readonly (readonly [name: string, tokenizer: Tokenizer])[] = [
-  ['a small vocabulary', new ByteTokenizer()],
-  ["the embedded checkpoint's vocabulary", pocketTokenizer],
-];
 
 for (const [name, tokenizer] of TOKENIZERS)
   describe(`any tokens of ${name}`, () => {

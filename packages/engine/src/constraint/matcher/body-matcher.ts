@@ -5,7 +5,7 @@
  * found once for each of its places and kept. Only for tokens that lead out of it is the rest looked at.
  */
 
-import { type TokenMask, tokenMaskWords } from '../../sampling/token-mask.ts';
+import { allowToken, type TokenMask, tokenMaskWords } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
 import { Cursor, Frame, type Thread } from './cursor.ts';
 import type { Grammar } from './grammar.ts';
@@ -130,10 +130,7 @@ class Walk {
 
   #allow(from: number, to: number): void {
     const { tokens } = this.#trie;
-    for (let index = from; index < to; index += 1) {
-      const id = tokens[index] ?? 0;
-      this.mask[id >>> 5] = (this.mask[id >>> 5] ?? 0) | (1 << (id & 31));
-    }
+    for (let index = from; index < to; index += 1) allowToken(this.mask, tokens[index] ?? 0);
   }
 
   /**
@@ -232,13 +229,13 @@ export class BodyMatcher {
     for (const [frame, places] of byFrame) {
       const inside = this.#masks.inside(places.sort((a, b) => a - b));
       for (let word = 0; word < mask.length; word += 1) mask[word] = (mask[word] ?? 0) | (inside.mask[word] ?? 0);
-      for (const [suffix, ids] of inside.exits) if (this.#takes(frame, suffix)) for (const id of ids) set(mask, id);
+      for (const [suffix, ids] of inside.exits) if (this.#takes(frame, suffix)) for (const id of ids) allowToken(mask, id);
     }
     if (exact.length > 0) {
       const walk = new Walk(this.#cursor, tokens);
       walk.from(exact, this.#length);
       for (let word = 0; word < mask.length; word += 1) mask[word] = (mask[word] ?? 0) | (walk.mask[word] ?? 0);
-      for (const id of walk.exits.get('') ?? []) set(mask, id);
+      for (const id of walk.exits.get('') ?? []) allowToken(mask, id);
     }
     return mask;
   }
@@ -261,8 +258,4 @@ export class BodyMatcher {
     }
     return taken;
   }
-}
-
-function set(mask: TokenMask, id: number): void {
-  mask[id >>> 5] = (mask[id >>> 5] ?? 0) | (1 << (id & 31));
 }

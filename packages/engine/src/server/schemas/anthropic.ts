@@ -7,17 +7,20 @@ import { z } from 'zod';
 import type { GenerateRequest, ToolDeclaration } from '../../request.ts';
 import { MOST_STOP_STRINGS } from '../../ranges.ts';
 import { badRequest } from '../errors/openai-error.ts';
+import { plainText } from './content.ts';
 import { listOf, someOf, upTo } from './first-fault.ts';
 import { toSamplingOptions } from './sampling.ts';
 import {
   checkDistinct,
   chooseTools,
+  functionToDeclaration,
   jsonObject,
   MAX_TOOLS,
   reasoningEffort,
   type RequestedChoice,
   toolName,
   toReasoningEffort,
+  toResponseFormat,
 } from './tools.ts';
 
 const textBlock = z.object({ type: z.literal('text', 'only text is supported here'), text: z.string() });
@@ -108,10 +111,6 @@ export function wantsOneCall({ tool_choice: choice }: CountRequest): boolean {
   return choice != null && 'disable_parallel_tool_use' in choice && choice.disable_parallel_tool_use === true;
 }
 
-function plainText(value: z.output<typeof texts>): string {
-  return typeof value === 'string' ? value : value.map(({ text }) => text).join('');
-}
-
 /** Results go before the words that come with them: they belong to the calls of the message before. */
 function userMessages(
   content: Extract<CountRequest['messages'][number], { role: 'user' }>['content'],
@@ -169,18 +168,9 @@ function toMessages(body: CountRequest, open: (sealed: string) => string | null)
 }
 
 function toDeclarations(body: CountRequest): ToolDeclaration[] {
-  const declarations = (body.tools ?? []).flatMap((tool): ToolDeclaration[] => {
-    if (tool === null) return [];
-    const { name, description, input_schema: parameters, strict } = tool;
-    return [
-      {
-        name,
-        parameters,
-        ...(description != null ? { description } : {}),
-        ...(strict === true ? { strict } : {}),
-      },
-    ];
-  });
+  const declarations = (body.tools ?? []).flatMap((tool) =>
+    tool === null ? [] : [functionToDeclaration({ ...tool, parameters: tool.input_schema })],
+  );
   checkDistinct(declarations);
   return declarations;
 }
@@ -198,7 +188,7 @@ export function toConversation(body: CountRequest, open: (sealed: string) => str
     messages: toMessages(body, open),
     ...chooseTools(toChoice(body), toDeclarations(body)),
     ...(effort != null ? { reasoningEffort: toReasoningEffort(effort) } : {}),
-    ...(format != null ? { responseFormat: { type: 'json-schema', schema: format.schema } as const } : {}),
+    ...(format != null ? { responseFormat: toResponseFormat(format) } : {}),
   };
 }
 

@@ -120,8 +120,12 @@ export function toolsOf(body: Pick<ChatRequest, 'tools'>): RequestTools {
 }
 
 /** The engine's request for one choice. @throws OpenAiError 400 */
-export function toGenerateRequest(body: ChatRequest, choice: number, signal: AbortSignal): GenerateRequest {
-  const { declarations } = toolsOf(body);
+export function toGenerateRequest(
+  body: ChatRequest,
+  { declarations }: RequestTools,
+  choice: number,
+  signal: AbortSignal,
+): GenerateRequest {
   const template = body.chat_template_kwargs;
   const effort = body.reasoning_effort ?? template?.reasoning_effort;
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;

@@ -1,5 +1,5 @@
 /**
- * Message content of both APIs: a text, or parts of text under the names that either uses.
+ * Message content: a text, or parts of text under the names that chat completions and responses use.
  */
 
 import { z } from 'zod';

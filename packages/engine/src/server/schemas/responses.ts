@@ -66,12 +66,20 @@ export type ResponsesRequest = z.output<typeof responsesRequest>;
  */
 export function toolsOf(body: Pick<ResponsesRequest, 'tools'>, items: readonly InputItem[]): RequestTools {
   const tools = [...(body.tools ?? [])];
+  // A conversation may bring thousands of tools: a search of the list for each would take seconds.
+  const places = new Map<string, number>();
+  for (const [index, tool] of tools.entries()) if (!places.has(keyOf(tool))) places.set(keyOf(tool), index);
   for (const tool of items.flatMap((item) => (item.type === 'additional_tools' ? item.tools : []))) {
-    const same = tools.findIndex(({ type, name }) => type === tool.type && name === tool.name);
-    if (same === -1) tools.push(tool);
+    const same = places.get(keyOf(tool));
+    if (same === undefined) places.set(keyOf(tool), tools.push(tool) - 1);
     else tools[same] = tool;
   }
   return toRequestTools(tools);
+}
+
+/** Kind and name. Hosted tools, which may have none, are all left out in the end. */
+function keyOf({ type, name }: NonNullable<ResponsesRequest['tools']>[number]): string {
+  return `${type} ${typeof name === 'string' ? name : ''}`;
 }
 
 /** Whether the caller asked for the log-probabilities of the answer. */

@@ -1,5 +1,5 @@
 /**
- * Tools, tool choice, response format and reasoning effort: what chat completions and responses share.
+ * Tools, tool choice, response format and reasoning effort: what the APIs of conversations share.
  */
 
 import type { JsonValue, ReasoningEffort } from '@switchyard/models';
@@ -119,7 +119,7 @@ export function toReasoningEffort(effort: z.output<typeof reasoningEffort>): Rea
   return effort;
 }
 
-/** The engine's format for either API's. */
+/** The engine's format for any API's. */
 export function toResponseFormat(
   format:
     | { type: 'text' }

@@ -204,7 +204,7 @@ class HeaderReader {
     if (this.#channel !== 'commentary') return this.#channel;
     // Arguments for nobody.
     if (this.#contentType !== null) this.#fault('call-without-recipient', this.#contentType);
-    return this.#faults.length > 0 ? 'analysis' : 'preamble';
+    return this.#complete && this.#faults.length === 0 ? 'preamble' : 'analysis';
   }
 
   /** Whether a section begins with a channel's name. A marker or a recipient may be missing its space ("commentaryto=…"). */

@@ -4,7 +4,7 @@
 
 export { type HarmonyFormat, harmonyFormatOf, POCKET_DICTIONARY_FORMAT, PUBLISHED_HARMONY_FORMAT } from './format.ts';
 export { calledTool } from './header.ts';
-export { HarmonyParser } from './parse.ts';
+export { HarmonyParser, LONGEST_HARMONY_HEADER } from './parse.ts';
 export type * from './parser-events.ts';
 export { parseAnswer, parseMessages, toConversationMessages } from './read-conversation.ts';
 export { renderAnswerPrefix, renderConversation, type RenderOptions } from './render.ts';

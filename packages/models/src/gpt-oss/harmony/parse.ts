@@ -10,14 +10,14 @@ import { randomUUID } from 'node:crypto';
 import { TextDecoder } from 'node:util';
 import { type HarmonyFault, HarmonyParseError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { type HeaderSection, readHeader } from './header.ts';
+import { type HeaderSection, type ReadHeader, readHeader } from './header.ts';
 import type { HarmonyEvent, HarmonyMessageEnd, HarmonyParserOptions, ParsedHarmonyMessage } from './parser-events.ts';
 import { type HarmonyTokens, harmonyTokens } from './special-tokens.ts';
 import { NO_ARGUMENTS } from './tool-name.ts';
 import type { HarmonyAnswer, HarmonyHeader, HarmonyMessageKind } from './types.ts';
 
 /** Bytes and markers of a header after which a missing `<|message|>` is taken for granted. Valid headers have about 100. */
-const LONGEST_HEADER = 512;
+export const LONGEST_HARMONY_HEADER = 512;
 
 /** What ends the last message of an answer. `<|call|>` ends one too, but nobody is shown what was meant for a tool. */
 const ENDS_OF_ANSWERS: ReadonlySet<HarmonyMessageEnd> = new Set(['return', 'end-of-text', 'stream']);
@@ -139,13 +139,13 @@ export class HarmonyParser {
     const { start, channel, constrain, message } = this.#tokens;
     const end = this.#endOf(id);
     if (id === message) {
-      const { kind, header: fields, faults } = readHeader(textOf(header), header.role, true, this.#tools);
-      for (const { fault, found } of faults) this.#fault(fault, found);
-      this.#startMessage(kind, fields, { wholeHeader: true, told: kind !== 'final' || faults.length === 0 });
+      const read = readHeader(textOf(header), header.role, true, this.#tools);
+      for (const { fault, found } of read.faults) this.#fault(fault, found);
+      this.#startMessage(read, true);
     } else if (id === channel || id === constrain) {
       header.sections.push({ marker: id === channel ? 'channel' : 'constrain', bytes: [] });
       header.length += 1;
-      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+      if (header.length > LONGEST_HARMONY_HEADER) this.#overflowHeader(header);
     } else if (id === start) {
       this.#fault('missing-message-token', id);
       this.#endUnfinishedHeader(header, 'next-message');
@@ -159,7 +159,7 @@ export class HarmonyParser {
       const bytes = this.#tokenizer.tokenBytes(id);
       for (const byte of bytes) header.sections.at(-1)?.bytes.push(byte);
       header.length += bytes.length;
-      if (header.length > LONGEST_HEADER) this.#overflowHeader(header);
+      if (header.length > LONGEST_HARMONY_HEADER) this.#overflowHeader(header);
     }
   }
 
@@ -203,16 +203,13 @@ export class HarmonyParser {
     // A prompt ends in the middle of a header: <|start|>assistant.
     if (end === 'stream' && header.role === null && header.sections.length === 1) return;
     const read = readHeader(textOf(header), header.role, false, this.#tools);
-    const { kind, header: fields, addressed, rest, faults } = read;
+    const { kind, addressed, rest, faults } = read;
     if (end === 'stream') this.#fault('unfinished-header', rest);
     for (const { fault, found } of faults) this.#fault(fault, found);
     // At the end of the stream the header itself may be cut short: `js` may be no argument but half of `json`.
     if (addressed ? end === 'stream' || (rest === '' && end !== 'call') : rest === '') return;
-    const lost = kind === 'preamble' || (kind === 'tool-call' && end === 'next-message');
-    const message = this.#startMessage(lost ? 'analysis' : kind, fields, {
-      wholeHeader: false,
-      told: kind !== 'final',
-    });
+    const lost = kind === 'tool-call' && end === 'next-message';
+    const message = this.#startMessage(lost ? { ...read, kind: 'analysis' } : read, false);
     this.#appendContent(message, rest);
     this.#endMessage(message, end);
   }
@@ -224,21 +221,15 @@ export class HarmonyParser {
     // The character that the limit may have cut goes on in the content.
     const text = decoder.decode(Uint8Array.from(last?.bytes ?? []), { stream: true });
     sections.splice(-1, 1, { marker: last?.marker ?? 'role', text });
-    const { kind, header: fields, rest } = readHeader(sections, header.role, false, this.#tools);
-    this.#fault('missing-message-token', rest.slice(0, 40));
-    const message = this.#startMessage(kind === 'preamble' ? 'analysis' : kind, fields, {
-      wholeHeader: false,
-      told: kind !== 'final',
-    });
+    const read = readHeader(sections, header.role, false, this.#tools);
+    this.#fault('missing-message-token', read.rest.slice(0, 40));
+    const message = this.#startMessage(read, false);
     this.#decoder = decoder;
-    this.#appendContent(message, rest);
+    this.#appendContent(message, read.rest);
   }
 
-  #startMessage(
-    kind: HarmonyMessageKind,
-    header: HarmonyHeader,
-    { wholeHeader, told }: Pick<OpenMessage, 'wholeHeader' | 'told'>,
-  ): OpenMessage {
+  #startMessage({ kind, header, faults }: ReadHeader, wholeHeader: boolean): OpenMessage {
+    const told = kind !== 'final' || (wholeHeader && faults.length === 0);
     const callId = kind === 'tool-call' ? this.#newCallId() : null;
     const message: OpenMessage = { kind, told, header, wholeHeader, callId, content: '', end: null };
     this.#header = null;
