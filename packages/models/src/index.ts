@@ -9,7 +9,7 @@ export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGpt
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';
 export * from './gpt-oss/harmony/index.ts';
 export type { GptOssLayerWeights, GptOssWeights } from './gpt-oss/weights.ts';
-export { decodeFloats, elementCount, FLOAT_DTYPES, readFloats } from './tensors/floats.ts';
+export { decodeFloats, FLOAT_DTYPES, readFloats } from './tensors/floats.ts';
 export { decodeBf16, decodeF16 } from './tensors/half-precision.ts';
 export {
   decodeMxfp4,
@@ -28,7 +28,7 @@ export {
   type SnapshotOptions,
 } from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensors/tensor.ts';
-export { readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
+export { elementCount, readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
 export { rowsOf } from './tensors/tensor-rows.ts';
 export { TokenStreamDecoder } from './tokenizer/token-stream-decoder.ts';
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer/tokenizer.ts';

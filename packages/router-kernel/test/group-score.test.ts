@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../gpu/test/testing/skip-without.ts';
 import { createCpuRouter } from '../src/cpu/index.ts';
 import { referenceRoute } from '../src/reference.ts';
 import { contractCases, runContractSuite } from '../src/suite/index.ts';
 import type { RouterFactory } from '../src/suite/index.ts';
 import { createWebGpuRouter } from '../src/webgpu/index.ts';
-import { Emulator } from './hip/emulated-router.ts';
+import { EMULATED_TARGETS, Emulator } from './hip/emulated-router.ts';
 import { skipWithoutWebGpu } from './webgpu/software-webgpu.ts';
 
 /** The suite's cases of groups that rank by their best, of which the quick level of a backend's own test has few. */
@@ -39,16 +39,10 @@ describe('expert groups that rank by their best', function () {
 
   it('keep the contract on the CPU', () => assertContract(async (config) => createCpuRouter(config)));
 
-  for (const [architecture, waveSize] of [
-    ['gfx942', 64],
-    ['gfx1100', 32],
-  ] as const) {
-    it(`keep the contract in the HIP kernel, emulated as ${architecture}`, async function () {
-      if (!hasHostCompiler()) {
-        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-        this.skip();
-      }
-      const emulator = new Emulator({ vendor: 'amd', architecture, waveSize });
+  for (const target of EMULATED_TARGETS) {
+    it(`keep the contract in the HIP kernel, emulated as ${target.architecture}`, async function () {
+      skipWithoutHostCompiler.call(this);
+      const emulator = new Emulator(target);
       try {
         for (const tokens of TOKEN_HINTS) await assertContract(async (config) => emulator.createRouter(config, tokens));
       } finally {

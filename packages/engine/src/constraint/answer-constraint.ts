@@ -267,7 +267,8 @@ export class AnswerConstraint implements TokenConstraint {
   /** Every ordinary token, and the end. */
   #textMask(endToken: number): TokenMask {
     const mask = new Uint32Array(this.#words);
-    for (let id = 0; id < this.#tokenizer.vocabularySize; id += 1) if (!this.#tokenizer.isSpecial(id)) allowToken(mask, id);
+    for (let id = 0; id < this.#tokenizer.vocabularySize; id += 1)
+      if (!this.#tokenizer.isSpecial(id)) allowToken(mask, id);
     allowToken(mask, endToken);
     return mask;
   }

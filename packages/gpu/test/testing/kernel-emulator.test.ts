@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { KernelTarget } from '../../src/kernels/kernel-target.ts';
-import { HOST_COMPILER, hasHostCompiler, isTailPoisoned, KernelEmulator, poison } from '../../src/testing/index.ts';
+import { isTailPoisoned, KernelEmulator, poison } from '../../src/testing/index.ts';
+import { skipWithoutHostCompiler } from './skip-without.ts';
 
 const TARGETS: readonly KernelTarget[] = [
   { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },
@@ -26,10 +27,7 @@ for (const target of TARGETS) {
     let emulator: KernelEmulator;
 
     before(function () {
-      if (!hasHostCompiler()) {
-        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-        this.skip();
-      }
+      skipWithoutHostCompiler.call(this);
       emulator = new KernelEmulator(target);
     });
     after(() => emulator?.dispose());

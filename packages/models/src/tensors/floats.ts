@@ -1,8 +1,9 @@
 /** The floats that checkpoints store, as f32. Every bf16 and f16 has an exact one. */
 
 import { InvalidTensorDataError } from '../errors.ts';
+import { floatOutput } from './float-output.ts';
 import { decodeBf16, decodeF16 } from './half-precision.ts';
-import { readTensorBytes } from './tensor-bytes.ts';
+import { elementCount, readTensorBytes } from './tensor-bytes.ts';
 import { DTYPE_BITS, type Tensor, type TensorDtype } from './tensor.ts';
 
 /** Dtypes of floats that are read, the published one first. */
@@ -40,19 +41,11 @@ export function readFloats(tensor: Tensor, first = 0, count = elementCount(tenso
   return decodeFloats(readTensorBytes(tensor, first * width, (first + count) * width), tensor.dtype);
 }
 
-/** Elements of a tensor. */
-export function elementCount({ shape }: Pick<Tensor, 'shape'>): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
 function copyF32(bytes: Uint8Array, out: Float32Array | undefined): Float32Array {
   if (bytes.length % 4 !== 0) {
     throw new InvalidTensorDataError('f32', `${bytes.length} bytes`, 'a multiple of 4 bytes');
   }
-  const values = out ?? new Float32Array(bytes.length / 4);
-  if (values.length !== bytes.length / 4) {
-    throw new InvalidTensorDataError('f32', `an output of ${values.length} elements`, `${bytes.length / 4} elements`);
-  }
+  const values = floatOutput('f32', bytes.length / 4, out);
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength).set(bytes);
   return values;
 }

@@ -1,6 +1,7 @@
 /** bf16 and IEEE f16 to f32, from their raw little-endian bytes. Every bf16 and f16 has an exact f32. */
 
 import { InvalidTensorDataError } from '../errors.ts';
+import { floatOutput } from './float-output.ts';
 
 /**
  * Decodes bf16, the upper half of an f32.
@@ -11,8 +12,7 @@ import { InvalidTensorDataError } from '../errors.ts';
  */
 export function decodeBf16(bytes: Uint8Array, out?: Float32Array): Float32Array {
   const halves = halvesOf(bytes, 'bf16');
-  const values = out ?? new Float32Array(halves.length);
-  checkOutput('bf16', values, halves);
+  const values = floatOutput('bf16', halves.length, out);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] ?? 0) << 16;
   return values;
@@ -27,8 +27,7 @@ export function decodeBf16(bytes: Uint8Array, out?: Float32Array): Float32Array 
  */
 export function decodeF16(bytes: Uint8Array, out?: Float32Array): Float32Array {
   const halves = halvesOf(bytes, 'f16');
-  const values = out ?? new Float32Array(halves.length);
-  checkOutput('f16', values, halves);
+  const values = floatOutput('f16', halves.length, out);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   f16Bits ??= Uint32Array.from({ length: 65536 }, (_, half) => f32BitsOfF16(half));
   for (let i = 0; i < halves.length; i++) bits[i] = f16Bits[halves[i] ?? 0] ?? 0;
@@ -58,10 +57,4 @@ function halvesOf(bytes: Uint8Array, dtype: string): Uint16Array {
   // A typed array needs its own alignment, which safetensors does not promise. (A Buffer's slice would not copy.)
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2);
-}
-
-function checkOutput(dtype: string, out: Float32Array, halves: Uint16Array): void {
-  if (out.length !== halves.length) {
-    throw new InvalidTensorDataError(dtype, `an output of ${out.length} elements`, `${halves.length} elements`);
-  }
 }

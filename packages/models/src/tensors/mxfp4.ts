@@ -4,6 +4,7 @@
  */
 
 import { InvalidTensorDataError } from '../errors.ts';
+import { floatOutput } from './float-output.ts';
 import type { Mxfp4Tensor } from './tensor.ts';
 
 /** Elements that share a scale. */
@@ -40,8 +41,7 @@ const scaleValues = Float32Array.from({ length: 256 }, (_, byte) => (byte === E8
  */
 export function decodeMxfp4(blocks: Uint8Array, scales: Uint8Array, out?: Float32Array): Float32Array {
   checkSizes(blocks, scales);
-  const values = out ?? new Float32Array(scales.length * MXFP4_BLOCK);
-  checkOutput(values.length, scales.length * MXFP4_BLOCK);
+  const values = floatOutput('MXFP4', scales.length * MXFP4_BLOCK, out);
   let to = 0;
   let from = 0;
   for (const exponent of scales) {
@@ -78,11 +78,5 @@ function checkSizes(blocks: Uint8Array, scales: Uint8Array): void {
       `${blocks.length} bytes of codes for ${scales.length} scales`,
       `${MXFP4_BLOCK_BYTES} bytes a scale, ${scales.length * MXFP4_BLOCK_BYTES}`,
     );
-  }
-}
-
-function checkOutput(found: number, expected: number): void {
-  if (found !== expected) {
-    throw new InvalidTensorDataError('MXFP4', `an output of ${found} elements`, `${expected} elements`);
   }
 }

@@ -1,11 +1,15 @@
 import { InvalidTensorDataError } from '../errors.ts';
 import { DTYPE_BITS, type Tensor } from './tensor.ts';
 
+/** Elements of a tensor. */
+export function elementCount({ shape }: Pick<Tensor, 'shape'>): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
 /** The size of a tensor in bytes, by its dtype and shape. */
 export function tensorByteLength({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): number {
   // Elements first: a product of bits may leave the whole numbers sooner than one of bytes.
-  const elements = shape.reduce((product, size) => product * size, 1);
-  return (elements / 8) * DTYPE_BITS[dtype];
+  return (elementCount({ shape }) / 8) * DTYPE_BITS[dtype];
 }
 
 /**

@@ -1,7 +1,6 @@
 /** Compares answers with the reference before they are timed. */
 
-import type { DispatchPlan, Logits, ResolvedRouterConfig } from '../contract.ts';
-import { buildDispatchPlan } from '../dispatch-plan.ts';
+import type { Logits, ResolvedRouterConfig } from '../contract.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import { compareOutput } from '../suite/compare-output.ts';
 import type { BenchmarkShape } from './logits.ts';
@@ -14,6 +13,9 @@ const CHECKED_ROWS = 1024;
 
 /** What `routingProblems` compares, for a report. */
 export const ROUTING_CHECK = `up to ${CHECKED_ROWS} rows spread over T with the f64 reference: ids exact, weights within the contract`;
+
+/** What `planProblems` compares, for a report. */
+export const PLAN_CHECK = 'the dispatch plan with that of the ids: exact';
 
 /** The configuration that a shape stands for. */
 export function configOf({ experts, topK, dtype }: BenchmarkShape): ResolvedRouterConfig {
@@ -51,16 +53,4 @@ export function routingProblems(
   const args = checkRouteArguments(config, picked.logits);
   return compareOutput(config, picked.logits, args, { tokens: rows, ids: picked.ids, weights: picked.weights })
     .problems;
-}
-
-/** What `planProblems` compares, for a report. */
-export const PLAN_CHECK = 'the dispatch plan with that of the ids: exact';
-
-/** What is wrong with the dispatch plan of ids [T, K], in words; empty where it is right. */
-export function planProblems({ experts }: BenchmarkShape, ids: Int32Array, plan: DispatchPlan): readonly string[] {
-  const expected = buildDispatchPlan(ids, experts);
-  return (['expertOffsets', 'sortedSlots'] as const).flatMap((list) => {
-    const at = expected[list].findIndex((value, i) => plan[list][i] !== value);
-    return at === -1 ? [] : [`${list}[${at}] is ${plan[list][at]} where ${expected[list][at]} is due`];
-  });
 }

@@ -13,6 +13,7 @@ import {
   placePlan,
   planWorkspaceBytes,
 } from './kernel/dispatch-plan-launches.ts';
+import type { PlanPlacementLaunch } from './kernel/dispatch-plan-launches.ts';
 import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
   PLAN_ROUTER_KERNEL_ARGUMENTS,
@@ -103,6 +104,22 @@ interface LoadedForm {
   readonly placement: PlacementLaunch | null;
 }
 
+/** What T, the padding and the alignment of a call come down to. */
+interface RouteCall {
+  readonly tokens: number;
+  readonly padding: boolean;
+  readonly alignment: number;
+  readonly form: LoadedForm;
+  /** Of the routing launch. */
+  readonly blocks: number;
+  /** The launch after it; null where the form has none. */
+  readonly placement: { readonly launch: PlacementLaunch; readonly sizes: PlanPlacementLaunch } | null;
+  /** Scratch memory of the plan. */
+  readonly workspaceBytes: number;
+  /** 0 where no tiles are listed. */
+  readonly tileCapacity: number;
+}
+
 type RouterLaunch = KernelLaunch<(typeof PLAN_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
 type PlacementLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
 
@@ -114,8 +131,8 @@ export class DeviceRoute {
   readonly #bias: DevicePointer;
   readonly #mayOverlap: boolean;
   readonly #forms = new Map<string, LoadedForm>();
-  /** The form of the last call, which decoding repeats for thousands of calls. */
-  #last: { readonly tokens: number; readonly padding: boolean; readonly alignment: number; readonly form: LoadedForm };
+  /** The last call, which decoding repeats thousands of times. */
+  #last: RouteCall | null = null;
 
   private constructor(
     driver: GpuDriver,
@@ -131,7 +148,6 @@ export class DeviceRoute {
     this.#bias = bias;
     this.#mayOverlap = mayOverlap;
     this.#forms.set(first.specialization.symbol, first);
-    this.#last = { tokens: -1, padding: false, alignment: 0, form: first };
   }
 
   /**
@@ -172,9 +188,9 @@ export class DeviceRoute {
     return mostPlanWorkspaceBytes(this.#config, this.#library.target, tokens);
   }
 
-  /** Bytes of scratch memory that the dispatch plan of one call takes. */
-  workspaceBytesOf(shape: RouteShape): number {
-    return planWorkspaceBytes(this.#config, this.#specialize(shape), shape.tokens);
+  /** Bytes that the dispatch plan of a prepared shape takes: no more than `planWorkspaceBytes`. */
+  workspaceBytes({ tokens, padding, alignment }: Required<RouteShape>): number {
+    return this.#callFor(tokens, padding, alignment).workspaceBytes;
   }
 
   /** The kernel form that serves a shape. */
@@ -196,9 +212,9 @@ export class DeviceRoute {
     checkBuffers(config, buffers, rowStride);
     if (tokens === 0 && !config.dispatchPlan) return;
     const padding = paddingMask !== 0n || rowCount !== 0n;
-    const form = this.#formFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
-    const plan = this.#planArguments(tokens, form.specialization, buffers.dispatchPlan);
-    const blocks = gridSize(form.specialization, tokens);
+    const call = this.#callFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
+    const { form, blocks, placement } = call;
+    const plan = this.#planArguments(call, buffers.dispatchPlan);
     form.launch.launch(stream, blocks, {
       logits,
       weights,
@@ -215,32 +231,32 @@ export class DeviceRoute {
       ...plan,
       blocks,
     });
-    if (form.placement === null) return;
-    const placed = placementLaunch(form.specialization, tokens);
-    form.placement.launch(stream, placed.blocks, { ids, ...plan, slots: tokens * config.topK, ...placed });
+    if (placement === null) return;
+    const { launch, sizes } = placement;
+    launch.launch(stream, sizes.blocks, { ids, ...plan, slots: tokens * config.topK, ...sizes });
   }
 
   /** The values of a plan's arguments; null pointers where there is no plan. */
-  #planArguments(tokens: number, form: KernelSpecialization, buffers: DevicePlanBuffers | undefined): PlanArguments {
+  #planArguments(
+    { tokens, workspaceBytes, tileCapacity }: RouteCall,
+    buffers: DevicePlanBuffers | undefined,
+  ): PlanArguments {
     if (buffers === undefined || !this.#config.dispatchPlan) return NO_PLAN;
     const { expertOffsets, sortedSlots, expertTiles = 0n, workspace = 0n } = buffers;
-    const bytes = planWorkspaceBytes(this.#config, form, tokens);
-    if (bytes > 0 && workspace === 0n) {
+    if (workspaceBytes > 0 && workspace === 0n) {
       throw new InvalidArgumentError(
         'dispatchPlan.workspace',
         workspace,
-        `A dispatch plan of ${tokens} tokens needs ${bytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
+        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
       );
     }
-    const tiles = tileShapeOf(this.#config);
-    if (tiles !== null && expertTiles === 0n) {
+    if (this.#config.expertTiles !== null && expertTiles === 0n) {
       throw new InvalidArgumentError(
         'dispatchPlan.expertTiles',
         expertTiles,
         'This router lists expert tiles; pass the buffer that they go to, of expertTilesLength elements.',
       );
     }
-    const tileCapacity = tiles === null ? 0 : expertTileCapacity(tiles, tokens);
     return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
   }
 
@@ -250,13 +266,25 @@ export class DeviceRoute {
     return specialize(this.#config, this.#library.target, hint);
   }
 
-  #formFor(tokens: number, padding: boolean, alignment: number): LoadedForm {
+  #callFor(tokens: number, padding: boolean, alignment: number): RouteCall {
     const last = this.#last;
-    if (last.tokens === tokens && last.padding === padding && last.alignment === alignment) return last.form;
+    if (last?.tokens === tokens && last.padding === padding && last.alignment === alignment) return last;
     const { symbol } = this.#specialize({ tokens, padding, alignment });
     const form = this.#forms.get(symbol) ?? refuseUnprepared(symbol, tokens);
-    this.#last = { tokens, padding, alignment, form };
-    return form;
+    const { specialization, placement } = form;
+    const tiles = tileShapeOf(this.#config);
+    const call = {
+      tokens,
+      padding,
+      alignment,
+      form,
+      blocks: gridSize(specialization, tokens),
+      placement: placement && { launch: placement, sizes: placementLaunch(specialization, tokens) },
+      workspaceBytes: planWorkspaceBytes(this.#config, specialization, tokens),
+      tileCapacity: tiles === null ? 0 : expertTileCapacity(tiles, tokens),
+    };
+    this.#last = call;
+    return call;
   }
 }
 

@@ -185,10 +185,9 @@ export class HipRouter implements Router {
     const { tokens, rowStride, paddingMask, rowCount } = args;
     const padding = paddingMask !== null || rowCount < tokens;
     // Staged rows start at an address that 256 divides, so the stride alone decides the alignment.
-    const alignment = logitsAlignment(0n, rowStride, this.config.logitsDtype);
-    const shape = { tokens, padding, alignment };
+    const shape = { tokens, padding, alignment: logitsAlignment(0n, rowStride, this.config.logitsDtype) };
     await this.#route.prepare(shape);
-    const staged = this.#staging.stage(inputs, args, this.#route.workspaceBytesOf(shape));
+    const staged = this.#staging.stage(inputs, args, this.#route.workspaceBytes(shape));
     staged.upload(this.#stream);
     this.#route.enqueue(this.#stream, staged.buffers);
     staged.download(this.#stream);

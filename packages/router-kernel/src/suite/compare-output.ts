@@ -1,8 +1,16 @@
 /** Compares what a router returned with the reference, row by row. */
 
-import type { Logits, ResolvedRouterConfig, ResolvedRouteArguments, RouterOutput } from '../contract.ts';
+import type {
+  DispatchPlan,
+  ExpertIds,
+  Logits,
+  ResolvedRouterConfig,
+  ResolvedRouteArguments,
+  RouterOutput,
+} from '../contract.ts';
 import { buildDispatchPlan } from '../dispatch-plan.ts';
 import { tileShapeOf } from '../expert-tiles.ts';
+import type { ExpertTileShape } from '../expert-tiles.ts';
 import { rankRow, readRow, weightsOf } from '../reference.ts';
 import type { RankedRow } from '../reference.ts';
 import { acceptsIds } from './rank-tolerance.ts';
@@ -142,14 +150,25 @@ function derivedProblems(config: ResolvedRouterConfig, tokens: number, output: R
     pushDifference(problems, 'tokenExpertIndices', output.tokenExpertIndices, expected);
   }
   if (output.dispatchPlan !== undefined) {
-    const { expertOffsets, sortedSlots, expertTiles } = output.dispatchPlan;
-    const expected = buildDispatchPlan(output.ids, experts, tileShapeOf(config));
-    pushDifference(problems, 'expertOffsets', expertOffsets, expected.expertOffsets);
-    pushDifference(problems, 'sortedSlots', sortedSlots, expected.sortedSlots);
-    if (expertTiles !== undefined && expected.expertTiles !== undefined) {
-      for (const list of ['counts', 'activeExperts', 'tileExperts', 'tileStarts'] as const) {
-        pushDifference(problems, `expertTiles.${list}`, expertTiles[list], expected.expertTiles[list]);
-      }
+    problems.push(...planProblems(output.dispatchPlan, output.ids, experts, tileShapeOf(config)));
+  }
+  return problems;
+}
+
+/** What is wrong with the dispatch plan of ids [T, K], in words; empty where it is right. */
+export function planProblems(
+  { expertOffsets, sortedSlots, expertTiles }: DispatchPlan,
+  ids: ExpertIds,
+  experts: number,
+  tiles: ExpertTileShape | null = null,
+): string[] {
+  const problems: string[] = [];
+  const expected = buildDispatchPlan(ids, experts, tiles);
+  pushDifference(problems, 'expertOffsets', expertOffsets, expected.expertOffsets);
+  pushDifference(problems, 'sortedSlots', sortedSlots, expected.sortedSlots);
+  if (expertTiles !== undefined && expected.expertTiles !== undefined) {
+    for (const list of ['counts', 'activeExperts', 'tileExperts', 'tileStarts'] as const) {
+      pushDifference(problems, `expertTiles.${list}`, expertTiles[list], expected.expertTiles[list]);
     }
   }
   return problems;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { findLlvm } from '@switchyard/gpu/offline';
+import { skipWithoutLlvm } from '../../../gpu/test/testing/skip-without.ts';
 import { describeGpu } from '../../src/cli/devices.ts';
 import { defineCommand, describeOptions, integerOf, parseOptions, UsageError } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
@@ -160,10 +160,7 @@ describe('router-kernel compile', () => {
     const { code, out } = await run(['compile', '--arch', 'gfx90a:xnack-:sramecc+', ...shape, '--name']);
     assert.equal(code, 0);
     assert.match(out, /topk_gating_softmax_e128_k4_bf16/);
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
+    skipWithoutLlvm.call(this);
     const compiled = await run(['compile', '--arch', 'gfx90a:xnack-:sramecc+', ...shape, '--json']);
     assert.equal(compiled.err, '');
     const { arch, scratch } = JSON.parse(compiled.out) as { arch: string; scratch: number };
@@ -171,10 +168,7 @@ describe('router-kernel compile', () => {
   });
 
   it("takes one of LLVM's generic processors", async function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
+    skipWithoutLlvm.call(this);
     const { err, out } = await run(['compile', '--arch', 'gfx9-4-generic:xnack-', ...shape, '--json']);
     assert.equal(err, '');
     const { arch, scratch } = JSON.parse(out) as { arch: string; scratch: number };

@@ -12,10 +12,10 @@ import type { GpuDriver, LibraryLoader } from '@switchyard/gpu';
 import { viewOf } from '../../../gpu/src/driver/native-memory.ts';
 import type { NativeArgument, NativeFunction } from '../../../gpu/src/driver/shared-library.ts';
 import { loaderOf, machineOf, paperHip } from '../../../gpu/test/driver/paper-machine.ts';
-import type { ResolvedRouterConfig, RouterConfig } from '../../src/contract.ts';
 import { publishedConfigs } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { createHipRouter } from '../../src/hip/router.ts';
 import type { HipRouterOptions } from '../../src/hip/router.ts';
+import { asConfig } from '../router-config.ts';
 
 /** GPUs, with the settings that AMD's runtime names, and the number of the processor that their objects are for (LLVM's ELF.h). */
 const GPUS: readonly (readonly [architecture: string, processor: number])[] = [
@@ -35,11 +35,6 @@ const GPUS: readonly (readonly [architecture: string, processor: number])[] = [
 ];
 /** On both sides of every T at which kernels differ. */
 const TOKENS = [1, 128, 819, 820, 4095, 4096, 16_383, 16_384, 1_000_000];
-
-/** A configuration as a caller gives it. */
-function configOf({ correctionBias, expertTiles, ...rest }: ResolvedRouterConfig): RouterConfig {
-  return { ...rest, ...(correctionBias !== null && { correctionBias }), ...(expertTiles !== null && { expertTiles }) };
-}
 
 interface Machine {
   readonly driver: GpuDriver;
@@ -90,7 +85,7 @@ describe('without hipRTC', function () {
     it(`every published model routes on ${architecture}, from one object of the bundle`, async () => {
       for (const { models, config } of publishedConfigs()) {
         const { driver, options, loaded, launched } = machineWith(architecture, cacheFolder);
-        const router = await createHipRouter(configOf(config), options);
+        const router = await createHipRouter(asConfig(config), options);
         assert.deepEqual(loaded, [processor], models);
         let calls = 0;
         for (const tokens of TOKENS) {

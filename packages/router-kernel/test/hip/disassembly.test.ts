@@ -3,7 +3,6 @@ import { unpackBundle } from '@switchyard/gpu';
 import {
   compileOffline,
   disassemble,
-  findLlvm,
   instructionMix,
   parseListing,
   productsFusedWithLoads,
@@ -12,6 +11,7 @@ import {
 import type { Instruction, KernelResources } from '@switchyard/gpu/offline';
 import type { KernelTarget } from '@switchyard/gpu';
 import { readFileSync } from 'node:fs';
+import { skipWithoutLlvm } from '../../../gpu/test/testing/skip-without.ts';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
 import {
@@ -80,12 +80,7 @@ const CHECKED_TARGETS = PREBUILT_TARGETS.filter(
 
 describe('the AMD code of the router kernel', function () {
   this.timeout(120_000);
-  before(function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
-  });
+  before(skipWithoutLlvm);
 
   for (const target of CHECKED_TARGETS) {
     it(`${target.architecture}: no scratch, no shared memory, no barrier, whole loads and stores, few instructions`, () => {
@@ -125,12 +120,7 @@ describe('the AMD code of the router kernel', function () {
 
 describe('the AMD code of choice scores', function () {
   this.timeout(240_000);
-  before(function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
-  });
+  before(skipWithoutLlvm);
 
   for (const target of CHECKED_TARGETS) {
     it(`${target.architecture} adds the bias to a score that was rounded before, in every slot`, () => {

@@ -29,6 +29,12 @@ import { kernelUnit } from '../../src/hip/kernel/source.ts';
 import { gridSize, specialize } from '../../src/hip/kernel/specialization.ts';
 import type { KernelSpecialization } from '../../src/hip/kernel/specialization.ts';
 
+/** What kernels are emulated as: a GPU with each width of waves. */
+export const EMULATED_TARGETS: readonly KernelTarget[] = [
+  { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },
+  { vendor: 'amd', architecture: 'gfx1100', waveSize: 32 },
+];
+
 /** Elements after each output that must come out as they went in. */
 const GUARD = 16;
 

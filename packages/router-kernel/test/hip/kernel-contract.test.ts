@@ -1,12 +1,7 @@
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../../gpu/test/testing/skip-without.ts';
 import { contractCases, runContractSuite } from '../../src/suite/index.ts';
 import assert from 'node:assert/strict';
-import { Emulator } from './emulated-router.ts';
-
-const TARGETS = [
-  { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },
-  { vendor: 'amd', architecture: 'gfx1100', waveSize: 32 },
-] as const;
+import { EMULATED_TARGETS, Emulator } from './emulated-router.ts';
 
 /** T that the geometry is chosen for: each has its own number of lanes per token. */
 const TOKEN_HINTS = [128, 4096, 65536];
@@ -15,16 +10,13 @@ const TOKEN_HINTS = [128, 4096, 65536];
 const EVERY = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 2 : 5;
 const CASES = contractCases('smoke').filter((_, index) => index % EVERY === 0);
 
-for (const target of TARGETS) {
+for (const target of EMULATED_TARGETS) {
   describe(`the HIP kernel source, emulated as ${target.architecture}`, function () {
     this.timeout(600_000);
     let emulator: Emulator;
 
     before(function () {
-      if (!hasHostCompiler()) {
-        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-        this.skip();
-      }
+      skipWithoutHostCompiler.call(this);
       emulator = new Emulator(target);
     });
     after(() => emulator?.dispose());

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { unpackBundle } from '@switchyard/gpu';
 import { findLlvm } from '@switchyard/gpu/offline';
+import { skipWithoutLlvm } from '../../../gpu/test/testing/skip-without.ts';
 import { buildObjects, describeKernels } from '../../src/hip/kernel/build-prebuilt.ts';
 import {
   findPrebuiltObject,
@@ -37,10 +38,7 @@ describe('the shipped code objects', () => {
   });
 
   it('take what the manifest says', function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
+    skipWithoutLlvm.call(this);
     this.timeout(300_000);
     const objects = unpackBundle(readFileSync(new URL(manifest.bundle.file, PREBUILT_FOLDER)));
     for (const [index, target] of PREBUILT_TARGETS.entries()) {

@@ -1,7 +1,7 @@
 /** The kernel forms that only NVIDIA's GPUs run, on the CPU: those that search f32 rows by value, above all. */
 
 import assert from 'node:assert/strict';
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../../gpu/test/testing/skip-without.ts';
 import { contractCases, runContractSuite } from '../../src/suite/index.ts';
 import { Emulator } from './emulated-router.ts';
 
@@ -16,10 +16,7 @@ describe("the HIP kernel source in the forms for NVIDIA's GPUs, emulated", funct
   let emulator: Emulator;
 
   before(function () {
-    if (!hasHostCompiler()) {
-      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-      this.skip();
-    }
+    skipWithoutHostCompiler.call(this);
     emulator = new Emulator(WAVES_OF_32, H100);
   });
   after(() => emulator?.dispose());

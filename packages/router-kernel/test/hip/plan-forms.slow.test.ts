@@ -1,23 +1,15 @@
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../../gpu/test/testing/skip-without.ts';
 import { contractCases } from '../../src/suite/index.ts';
-import { Emulator } from './emulated-router.ts';
+import { EMULATED_TARGETS, Emulator } from './emulated-router.ts';
 import { checkPlanForm, PLAN_FORMS } from './plan-forms.ts';
 
-const TARGETS = [
-  { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },
-  { vendor: 'amd', architecture: 'gfx1100', waveSize: 32 },
-] as const;
-
-for (const target of TARGETS) {
+for (const target of EMULATED_TARGETS) {
   describe(`dispatch plans of every kind, emulated as ${target.architecture}`, function () {
     this.timeout(1_800_000);
     let emulator: Emulator;
 
     before(function () {
-      if (!hasHostCompiler()) {
-        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-        this.skip();
-      }
+      skipWithoutHostCompiler.call(this);
       emulator = new Emulator(target);
     });
     after(() => emulator?.dispose());

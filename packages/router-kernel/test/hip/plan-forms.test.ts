@@ -1,4 +1,4 @@
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../../gpu/test/testing/skip-without.ts';
 import { contractCases } from '../../src/suite/index.ts';
 import { Emulator } from './emulated-router.ts';
 import { checkPlanForm, PLAN_FORMS } from './plan-forms.ts';
@@ -8,10 +8,7 @@ describe('the dispatch plan of the HIP kernels, emulated as gfx942', function ()
   let emulator: Emulator;
 
   before(function () {
-    if (!hasHostCompiler()) {
-      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-      this.skip();
-    }
+    skipWithoutHostCompiler.call(this);
     emulator = new Emulator({ vendor: 'amd', architecture: 'gfx942', waveSize: 64 });
   });
   after(() => emulator?.dispose());

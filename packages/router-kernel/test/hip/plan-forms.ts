@@ -2,34 +2,29 @@
 
 import assert from 'node:assert/strict';
 import { aloneGeometry, lastGeometry, rowsGeometry } from '../../src/hip/kernel/plan-geometry.ts';
+import type { PlanGeometry } from '../../src/hip/kernel/plan-geometry.ts';
 import { specialize, specializeTo } from '../../src/hip/kernel/specialization.ts';
 import { runContractSuite } from '../../src/suite/index.ts';
 import type { ContractCase } from '../../src/suite/index.ts';
 import type { Emulator, PlanForm } from './emulated-router.ts';
 
-const chooseRows: typeof specialize = (config, target, hint) => {
-  if (hint.tokens === 0) return specialize(config, target, hint);
-  const geometry = rowsGeometry(config, target, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
-  return specializeTo(config, target, geometry, hint.padding === true);
-};
+/** Chooses forms of one way; where there is none for a call, as the package does. */
+function formsOf(geometryOf: (...of: Parameters<typeof aloneGeometry>) => PlanGeometry | null): typeof specialize {
+  return (config, target, hint) => {
+    const geometry = geometryOf(config, target, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
+    if (geometry === null) return specialize(config, target, hint);
+    return specializeTo(config, target, geometry, hint.padding === true);
+  };
+}
+
+const chooseRows = formsOf((config, target, launch) =>
+  launch.tokens === 0 ? null : rowsGeometry(config, target, launch),
+);
 
 /** The ways, by who makes the plan. */
 export const PLAN_FORMS: Readonly<Record<string, PlanForm>> = {
-  // Where it can: else as the package chooses.
-  'one block': {
-    chooseForm: (config, target, hint) => {
-      const geometry = aloneGeometry(config, target, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
-      return geometry === null
-        ? specialize(config, target, hint)
-        : specializeTo(config, target, geometry, hint.padding === true);
-    },
-  },
-  'the block that arrives last': {
-    chooseForm: (config, target, hint) => {
-      const geometry = lastGeometry(config, { tokens: hint.tokens, loadBytes: hint.alignment ?? 16 });
-      return specializeTo(config, target, geometry, hint.padding === true);
-    },
-  },
+  'one block': { chooseForm: formsOf(aloneGeometry) },
+  'the block that arrives last': { chooseForm: formsOf((config, _, launch) => lastGeometry(config, launch)) },
   'a second launch, a block for each of the first': { chooseForm: chooseRows },
   'a second launch of few blocks': { chooseForm: chooseRows, mostBlocks: 3 },
 };

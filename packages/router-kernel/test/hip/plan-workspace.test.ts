@@ -26,9 +26,14 @@ describe('the scratch memory of dispatch plans', () => {
   it('for T tokens is enough for any fewer', () => {
     const calls = fc.integer({ min: 1, max: 40_000 }).chain((most) => fc.tuple(fc.constant(most), fc.nat(most)));
     fc.assert(
-      fc.property(fc.constantFrom(...withPlan), fc.constantFrom(...TARGETS), calls, (config, target, [most, tokens]) => {
-        assert.ok(mostPlanWorkspaceBytes(config, target, most) >= bytesOf(config, target, tokens));
-      }),
+      fc.property(
+        fc.constantFrom(...withPlan),
+        fc.constantFrom(...TARGETS),
+        calls,
+        (config, target, [most, tokens]) => {
+          assert.ok(mostPlanWorkspaceBytes(config, target, most) >= bytesOf(config, target, tokens));
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -13,6 +13,7 @@ import { createCpuRouter } from '../../src/cpu/index.ts';
 import { BackendUnavailableError } from '../../src/errors.ts';
 import { contractCases, runContractSuite } from '../../src/suite/index.ts';
 import type { ContractSuiteResult } from '../../src/suite/index.ts';
+import { asConfig } from '../router-config.ts';
 
 /** What a sabotaged router may look at while it spoils a right answer. */
 interface Sabotage {
@@ -49,15 +50,6 @@ function swap(values: { [index: number]: number | bigint }, a: number, b: number
   const kept = values[a] ?? 0;
   values[a] = values[b] ?? 0;
   values[b] = kept;
-}
-
-/** A resolved configuration as one to make another router with. */
-function asConfig({ correctionBias, expertTiles, ...config }: ResolvedRouterConfig): RouterConfig {
-  return {
-    ...config,
-    ...(correctionBias !== null && { correctionBias }),
-    ...(expertTiles !== null && { expertTiles }),
-  };
 }
 
 function sectionsOf({ failures }: ContractSuiteResult): Set<string> {

@@ -229,7 +229,8 @@ export class BodyMatcher {
     for (const [frame, places] of byFrame) {
       const inside = this.#masks.inside(places.sort((a, b) => a - b));
       for (let word = 0; word < mask.length; word += 1) mask[word] = (mask[word] ?? 0) | (inside.mask[word] ?? 0);
-      for (const [suffix, ids] of inside.exits) if (this.#takes(frame, suffix)) for (const id of ids) allowToken(mask, id);
+      for (const [suffix, ids] of inside.exits)
+        if (this.#takes(frame, suffix)) for (const id of ids) allowToken(mask, id);
     }
     if (exact.length > 0) {
       const walk = new Walk(this.#cursor, tokens);

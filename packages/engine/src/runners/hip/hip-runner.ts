@@ -196,11 +196,7 @@ export class HipRunner implements LogitsRunner {
     }
   }
 
-  #takeResults(
-    rows: readonly PassRow[],
-    batch: readonly LogitsStep[],
-    outputs: readonly StepOutput[],
-  ): void {
+  #takeResults(rows: readonly PassRow[], batch: readonly LogitsStep[], outputs: readonly StepOutput[]): void {
     const { logits, tokens } = this.#resources.staging;
     const width = this.vocabularySize;
     const chosen = new Int32Array(tokens.memory, 0, rows.length);

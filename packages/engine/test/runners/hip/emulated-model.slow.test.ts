@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { HOST_COMPILER, hasHostCompiler } from '@switchyard/gpu/testing';
 import { openSnapshot } from '@switchyard/models';
 import type { Snapshot } from '@switchyard/models';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { forward } from '../../../src/reference/forward.ts';
 import { argmax, reference } from '../../golden/reference.ts';
 import { EMULATED_TARGETS, emulatedRunner } from './emulated-runner.ts';
@@ -18,10 +18,7 @@ describe('the GPU runner, emulated: the embedded model against the f64 reference
   this.timeout(1_200_000);
   let snapshot: Snapshot;
   before(async function () {
-    if (!hasHostCompiler()) {
-      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-      this.skip();
-    }
+    skipWithoutHostCompiler.call(this);
     snapshot = await openSnapshot();
   });
   after(() => snapshot?.dispose());

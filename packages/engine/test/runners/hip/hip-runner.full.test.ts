@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOST_COMPILER, type EmulatedGpu, emulatedGpu, hasHostCompiler } from '@switchyard/gpu/testing';
+import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
 import { DeviceError } from '@switchyard/gpu';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
@@ -37,10 +38,7 @@ describe('the GPU runner on a small emulated model', function () {
   };
 
   before(async function () {
-    if (!hasHostCompiler()) {
-      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-      this.skip();
-    }
+    skipWithoutHostCompiler.call(this);
     gpu = emulatedGpu({ target });
     cacheFolder = mkdtempSync(join(tmpdir(), 'switchyard-emulated-'));
     eager = await make(false);

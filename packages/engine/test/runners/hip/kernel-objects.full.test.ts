@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { compileOffline, findLlvm, readKernelResources } from '@switchyard/gpu/offline';
+import { compileOffline, readKernelResources } from '@switchyard/gpu/offline';
 import { parseKernelTarget } from '@switchyard/gpu';
 import { publishedConfig } from '@switchyard/models/testing';
+import { skipWithoutLlvm } from '../../../../gpu/test/testing/skip-without.ts';
 import { allForms } from './kernel-forms.ts';
 
 const ARCHITECTURES = ['gfx90a', 'gfx942', 'gfx950', 'gfx1030', 'gfx1100', 'gfx1201'];
@@ -10,12 +11,7 @@ const MOST_LDS = 65_536;
 
 describe("the AMD objects of the GPU runner's kernels", function () {
   this.timeout(900_000);
-  before(function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
-  });
+  before(skipWithoutLlvm);
 
   // Both published models differ in their experts alone: the larger one's are those of the gate and of the list.
   for (const architecture of ARCHITECTURES) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { compileOffline, findLlvm, readKernelResources } from '@switchyard/gpu/offline';
+import { compileOffline, readKernelResources } from '@switchyard/gpu/offline';
+import { skipWithoutLlvm } from '../../../../gpu/test/testing/skip-without.ts';
 import { SMALL_CONFIG } from './small-model.ts';
 import { allForms } from './kernel-forms.ts';
 
@@ -30,10 +31,7 @@ describe("the text of the GPU runner's kernels", function () {
   });
 
   it('compiles for a GPU, at shapes that no published model has', function () {
-    if (findLlvm() === null) {
-      console.log('    skipped: LLVM 22 is not installed');
-      this.skip();
-    }
+    skipWithoutLlvm.call(this);
     for (const name of ['embed', 'qkv, tiles of 1', 'attention', 'gate_up, tiles of 4']) {
       const form = forms.get(name);
       assert.ok(form !== undefined, name);

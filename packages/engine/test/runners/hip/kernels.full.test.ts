@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { HOST_COMPILER, KernelEmulator, hasHostCompiler, isTailPoisoned, poison } from '@switchyard/gpu/testing';
+import { KernelEmulator, isTailPoisoned, poison } from '@switchyard/gpu/testing';
 import { decodeMxfp4 } from '@switchyard/models';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { attend } from '../../../src/reference/attention.ts';
 import { linear } from '../../../src/reference/linear.ts';
 import { rotate } from '../../../src/reference/rotary.ts';
@@ -92,10 +93,7 @@ for (const target of EMULATED_TARGETS) {
     const context = contextFor(target);
     let emulator: KernelEmulator;
     before(function () {
-      if (!hasHostCompiler()) {
-        console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-        this.skip();
-      }
+      skipWithoutHostCompiler.call(this);
       emulator = new KernelEmulator(target);
     });
     after(() => emulator?.dispose());

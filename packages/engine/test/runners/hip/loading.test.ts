@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OutOfDeviceMemoryError } from '@switchyard/gpu';
 import type { GpuDriver } from '@switchyard/gpu';
-import { HOST_COMPILER, emulatedGpu, hasHostCompiler } from '@switchyard/gpu/testing';
+import { emulatedGpu } from '@switchyard/gpu/testing';
 import { openSnapshot } from '@switchyard/models';
 import type { Snapshot } from '@switchyard/models';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { AbortedError } from '../../../src/errors.ts';
 import { DeviceMemoryError, UnsupportedWeightsError } from '../../../src/runners/hip/errors.ts';
 import { createHipRunner } from '../../../src/runners/hip/index.ts';
@@ -22,10 +23,7 @@ describe('loading into the GPU runner', function () {
   let snapshot: Snapshot;
   let cacheFolder = '';
   before(async function () {
-    if (!hasHostCompiler()) {
-      console.log(`    skipped: ${HOST_COMPILER} is not installed`);
-      this.skip();
-    }
+    skipWithoutHostCompiler.call(this);
     snapshot = await openSnapshot();
     cacheFolder = mkdtempSync(join(tmpdir(), 'switchyard-loading-'));
   });

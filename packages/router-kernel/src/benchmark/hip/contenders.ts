@@ -30,44 +30,36 @@ export async function contendersFor(
   return contenders;
 }
 
-function contenderOf(
+async function contenderOf(
   name: ContenderName,
   shape: BenchmarkShape,
   driver: GpuDriver,
   library: KernelLibrary,
 ): Promise<Contender | null> {
-  if (name === 'switchyard_plan') return plannedContender(shape, driver, library);
-  if (name === 'plan_apart') return planApartContender(shape, driver, library);
-  if (name === 'switchyard' || name === 'switchyard_ordinary') return ownContender(name, shape, driver, library);
-  return baselineContender(name, shape, driver, library);
+  switch (name) {
+    case 'switchyard':
+    case 'switchyard_ordinary':
+    case 'switchyard_plan':
+      return ownContender(name, shape, driver, library);
+    case 'plan_apart':
+      return planApartContender(await ownContender('switchyard', shape, driver, library), shape, driver, library);
+    default:
+      return baselineContender(name, shape, driver, library);
+  }
 }
 
-/** This package's kernel. */
+/** This package's kernels. */
 export async function ownContender(
-  name: 'switchyard' | 'switchyard_ordinary',
+  name: 'switchyard' | 'switchyard_ordinary' | 'switchyard_plan',
   shape: BenchmarkShape,
   driver: GpuDriver,
   library: KernelLibrary,
 ): Promise<Contender> {
-  const config = configOf(shape);
-  const route = await DeviceRoute.create(driver, library, config, 0n, name === 'switchyard');
+  const config = { ...configOf(shape), dispatchPlan: name === 'switchyard_plan' };
+  const route = await DeviceRoute.create(driver, library, config, 0n, name !== 'switchyard_ordinary');
   return {
     name,
-    prepare: async (tokens) => {
-      await route.prepare({ tokens });
-      const form = route.describe({ tokens });
-      return (await library.load(kernelUnit(form), form.symbol)).resources();
-    },
-    enqueue: (stream, tokens, { logits, weights, ids }) => route.enqueue(stream, { tokens, logits, weights, ids }),
-  };
-}
-
-/** This package's kernels with the dispatch plan. */
-async function plannedContender(shape: BenchmarkShape, driver: GpuDriver, library: KernelLibrary): Promise<Contender> {
-  const route = await DeviceRoute.create(driver, library, { ...configOf(shape), dispatchPlan: true }, 0n);
-  return {
-    name: 'switchyard_plan',
-    planWorkspaceBytes: (tokens) => route.planWorkspaceBytes(tokens),
+    ...(config.dispatchPlan && { planWorkspaceBytes: (tokens: number) => route.planWorkspaceBytes(tokens) }),
     prepare: async (tokens) => {
       await route.prepare({ tokens });
       const form = route.describe({ tokens });

@@ -2,11 +2,9 @@
 
 import { joinParts, loadLaunch, sharedPart } from '@switchyard/gpu';
 import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
-import { DeviceRoute } from '../../hip/device-route.ts';
 import { ARRIVALS_BYTES } from '../../hip/kernel/dispatch-plan-launches.ts';
-import { kernelUnit, ownPart } from '../../hip/kernel/source.ts';
+import { ownPart } from '../../hip/kernel/source.ts';
 import type { BenchmarkShape } from '../logits.ts';
-import { configOf } from '../routing-check.ts';
 import type { Contender } from './contender.ts';
 
 const PLAN_APART_ARGUMENTS = [
@@ -19,7 +17,6 @@ const PLAN_APART_ARGUMENTS = [
   { name: 'blocks', type: 'u32', doc: 'Blocks that count.' },
 ] as const satisfies readonly KernelArgument[];
 
-const STEPS = ['single', 'count', 'scan', 'scatter'] as const;
 const THREADS = 256;
 /** Up to this many slots one block does everything in one launch. */
 const SINGLE_LAUNCH_SLOTS = 8192;
@@ -33,13 +30,13 @@ function blocksOf(slots: number): { readonly slotsPerBlock: number; readonly blo
   return { slotsPerBlock, blocks: Math.ceil(slots / slotsPerBlock) };
 }
 
-/** The router, then the plan apart. */
+/** A router that makes no plan, then the plan apart. */
 export async function planApartContender(
-  shape: BenchmarkShape,
+  router: Contender,
+  { experts, topK }: BenchmarkShape,
   driver: GpuDriver,
   library: KernelLibrary,
 ): Promise<Contender> {
-  const { experts, topK } = shape;
   const suffix = `e${experts}_i32`;
   const unit = {
     name: 'plan_apart',
@@ -51,36 +48,33 @@ export async function planApartContender(
       ROUTER_IDS_BYTES: 4,
     },
   };
-  const launches = new Map<string, KernelLaunch<(typeof PLAN_APART_ARGUMENTS)[number]['name']>>();
-  for (const step of STEPS) {
+  const load = (step: string): Promise<KernelLaunch<(typeof PLAN_APART_ARGUMENTS)[number]['name']>> => {
     const symbol = `plan_apart_${step}_${suffix}`;
-    const description = { unit, symbol, threadsPerBlock: THREADS, arguments: PLAN_APART_ARGUMENTS };
-    launches.set(step, await loadLaunch(driver, library, description));
-  }
-  const route = await DeviceRoute.create(driver, library, configOf(shape), 0n);
+    return loadLaunch(driver, library, { unit, symbol, threadsPerBlock: THREADS, arguments: PLAN_APART_ARGUMENTS });
+  };
+  const single = await load('single');
+  const count = await load('count');
+  const scan = await load('scan');
+  const scatter = await load('scatter');
   return {
     name: 'plan_apart',
     planWorkspaceBytes: (tokens) => ARRIVALS_BYTES + blocksOf(tokens * topK).blocks * experts * 4,
-    prepare: async (tokens) => {
-      await route.prepare({ tokens });
-      const form = route.describe({ tokens });
-      return (await library.load(kernelUnit(form), form.symbol)).resources();
-    },
+    prepare: (tokens) => router.prepare(tokens),
     enqueue: (stream, tokens, { plan, ...buffers }) => {
       if (plan === undefined) throw new RangeError('A plan needs buffers.');
-      route.enqueue(stream, { tokens, ...buffers });
+      router.enqueue(stream, tokens, buffers);
       const slots = tokens * topK;
       const { slotsPerBlock, blocks } = blocksOf(slots);
       // Its counts lie behind what other contenders find 0.
       const workspace = plan.workspace + BigInt(ARRIVALS_BYTES);
       const values = { ids: buffers.ids, ...plan, workspace, slots, slotsPerBlock, blocks };
       if (blocks === 1) {
-        launches.get('single')?.launch(stream, 1, values);
+        single.launch(stream, 1, values);
         return;
       }
-      launches.get('count')?.launch(stream, blocks, values);
-      launches.get('scan')?.launch(stream, 1, values);
-      launches.get('scatter')?.launch(stream, blocks, values);
+      count.launch(stream, blocks, values);
+      scan.launch(stream, 1, values);
+      scatter.launch(stream, blocks, values);
     },
   };
 }

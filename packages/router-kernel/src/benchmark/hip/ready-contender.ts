@@ -4,9 +4,10 @@ import { downloadBytes } from '@switchyard/gpu';
 import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { Benchmark, BenchmarkContender } from '@switchyard/gpu/benchmark';
 import type { Logits } from '../../contract.ts';
+import { planProblems } from '../../suite/compare-output.ts';
 import { describeShape } from '../logits.ts';
 import type { BenchmarkShape } from '../logits.ts';
-import { PLAN_CHECK, planProblems, POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
+import { PLAN_CHECK, POISON, ROUTING_CHECK, routingProblems } from '../routing-check.ts';
 import type { Contender, ContenderBuffers } from './contender.ts';
 import { LaunchTimer, replaysOfTurn } from './launch-timer.ts';
 import type { MeasureOptions } from './launch-timer.ts';
@@ -97,10 +98,8 @@ async function problemsOf(
   if (plan === undefined) throw new RangeError(`${contender.name} makes a plan, and has no buffers for one.`);
   const read = async ({ pointer, bytes }: DeviceBuffer): Promise<Int32Array> =>
     new Int32Array(await downloadBytes(driver, stream, pointer, bytes));
-  return planProblems(shape, output.ids, {
-    expertOffsets: await read(plan.expertOffsets),
-    sortedSlots: await read(plan.sortedSlots),
-  });
+  const found = { expertOffsets: await read(plan.expertOffsets), sortedSlots: await read(plan.sortedSlots) };
+  return planProblems(found, output.ids, shape.experts);
 }
 
 function pointersOf({ logits, weights, ids, plan }: BufferSet): ContenderBuffers {

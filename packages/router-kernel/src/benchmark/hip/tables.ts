@@ -29,7 +29,7 @@ export function benchmarkTables(report: HipFigures): string {
       'x best FlyDSL',
       '% of copy',
     ];
-    lines.push(head.map((cell) => cell.padStart(13)).join(''));
+    lines.push(tableLine(head));
     const tokens = [...new Set(results.map((result) => result.tokens))];
     for (const count of tokens) lines.push(tableRow(report, results, count));
     if (results.some(({ contender }) => contender === 'switchyard_plan')) lines.push(...planTable(results, tokens));
@@ -42,8 +42,7 @@ export function benchmarkTables(report: HipFigures): string {
 function planTable(results: readonly LaunchFigure[], tokens: readonly number[]): string[] {
   const head = ['T', 'router alone', 'with plan', 'p99', 'plan apart', 'p99', 'x apart'];
   const rows = tokens.map((count) => {
-    const of = (contender: string): LaunchFigure | undefined =>
-      results.find((result) => result.tokens === count && result.contender === contender);
+    const of = figuresAt(results, count);
     const [alone, planned, apart] = [of('switchyard'), of('switchyard_plan'), of('plan_apart')];
     const times = [
       alone?.medianMicroseconds,
@@ -55,14 +54,11 @@ function planTable(results: readonly LaunchFigure[], tokens: readonly number[]):
     ];
     return [String(count), ...times.map((time) => (time ?? Number.NaN).toFixed(2))];
   });
-  const line = (cells: readonly string[]): string =>
-    cells.map((cell) => (cell === 'NaN' ? '-' : cell).padStart(13)).join('');
-  return ['', line(head), ...rows.map(line)];
+  return ['', tableLine(head), ...rows.map(tableLine)];
 }
 
 function tableRow(report: HipFigures, results: readonly LaunchFigure[], tokens: number): string {
-  const of = (contender: string): LaunchFigure | undefined =>
-    results.find((result) => result.tokens === tokens && result.contender === contender);
+  const of = figuresAt(results, tokens);
   const own = of('switchyard');
   const time = (contender: string): number => of(contender)?.medianMicroseconds ?? Number.NaN;
   const ratio = (other: number): string => (other / (own?.medianMicroseconds ?? Number.NaN)).toFixed(2);
@@ -76,6 +72,16 @@ function tableRow(report: HipFigures, results: readonly LaunchFigure[], tokens: 
     Number.isFinite(flydsl) ? ratio(flydsl) : '-',
     share.toFixed(0),
   ];
+  return tableLine(cells);
+}
+
+/** The figure of each contender at T. */
+function figuresAt(results: readonly LaunchFigure[], tokens: number): (contender: string) => LaunchFigure | undefined {
+  return (contender) => results.find((result) => result.tokens === tokens && result.contender === contender);
+}
+
+/** Cells in columns; a dash for what was not measured. */
+function tableLine(cells: readonly string[]): string {
   return cells.map((cell) => (cell === 'NaN' ? '-' : cell).padStart(13)).join('');
 }
 

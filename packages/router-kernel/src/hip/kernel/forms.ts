@@ -26,24 +26,14 @@ export interface FormGeometry {
   readonly loadBytes?: number;
 }
 
-/** The forms of one kind of launch that serve calls of a shape. */
-type FormsOfKind = (config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint) => readonly KernelForm[];
-
-/** The kinds of launch. A kind that is added here is shipped compiled as well. */
-const KINDS: readonly FormsOfKind[] = [routerForms, placementForms];
-
-function routerForms(config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint): readonly KernelForm[] {
+/** The forms that a call launches, in their order. */
+function formsOf(config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint): readonly KernelForm[] {
   const form = specialize(config, target, call);
   const { source, defines, symbol, lanesPerToken, tokensPerBlock, threadsPerBlock, loadBytes } = form;
-  const geometry = { lanesPerToken, tokensPerBlock, threadsPerBlock, loadBytes };
-  return [{ source, defines, symbol, geometry }];
-}
-
-function placementForms(config: ResolvedRouterConfig, target: KernelTarget, call: LaunchHint): readonly KernelForm[] {
-  const form = specialize(config, target, call);
-  if (form.planShare !== 'rows') return [];
-  const { source, defines, symbol, threadsPerBlock } = placePlan(config, target, form);
-  return [{ source, defines, symbol, geometry: { threadsPerBlock } }];
+  const routing = { source, defines, symbol, geometry: { lanesPerToken, tokensPerBlock, threadsPerBlock, loadBytes } };
+  if (form.planShare !== 'rows') return [routing];
+  const { threadsPerBlock: placementThreads, ...placement } = placePlan(config, target, form);
+  return [routing, { ...placement, geometry: { threadsPerBlock: placementThreads } }];
 }
 
 /** The largest T whose forms are loaded ahead of time is 2 to this power; larger T have the same. */
@@ -57,6 +47,6 @@ export const PREPARED_CALLS: readonly LaunchHint[] = Array.from({ length: LARGES
 
 /** The kernels that PREPARED_CALLS of a configuration launch, each symbol once. */
 export function preparedForms(config: ResolvedRouterConfig, target: KernelTarget): readonly KernelForm[] {
-  const forms = PREPARED_CALLS.flatMap((call) => KINDS.flatMap((kind) => kind(config, target, call)));
+  const forms = PREPARED_CALLS.flatMap((call) => formsOf(config, target, call));
   return [...new Map(forms.map((form) => [form.symbol, form])).values()];
 }

@@ -4,7 +4,14 @@ import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { ranksByChoice } from '../../derived-config.ts';
 import type { LaunchGeometry } from './launch-geometry.ts';
-import { canSearchChunks, fitLanes, lanesThatFitGroups, mostPerLane, wholeWaveLoadBytes } from './launch-geometry.ts';
+import {
+  canSearchChunks,
+  fitLanes,
+  lanesThatFitGroups,
+  mostPerLane,
+  nextPowerOfTwo,
+  wholeWaveLoadBytes,
+} from './launch-geometry.ts';
 
 /**
  * How much of the plan a routing launch makes; the place of each is its ROUTER_PLAN (parts/plan_in_router.hip). `'alone'`:
@@ -70,7 +77,7 @@ export function planRangeEnds({ topK }: ResolvedRouterConfig, { vendor }: Kernel
 /** The shape of one block that routes every token; null where it would need too many threads or too much shared memory. */
 export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry | null {
   const isNvidia = target.vendor === 'nvidia';
-  const tokens = 2 ** Math.ceil(Math.log2(Math.max(launch.tokens, 1)));
+  const tokens = nextPowerOfTwo(launch.tokens);
   // As few threads as keep a lane's share of the row small: every one of them costs time at every barrier.
   const leastThreads = Math.min(isNvidia && (config.experts <= 128 || tokens > 8) ? 128 : 256, mostThreads(config));
   const mostLanes = isNvidia ? 32 : 16;

@@ -3,6 +3,7 @@
 import { expandParts } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import type { ExpertTileShape } from '../../expert-tiles.ts';
+import { nextPowerOfTwo } from './sorting-network.ts';
 import { PLAN_PARTS, TILES_PARTS } from './source.ts';
 
 /** Slots that one workgroup sorts. */
@@ -38,7 +39,7 @@ export function tilesShader({ experts, expertTiles }: ExpertTileShape): string {
     flags: {},
     texts: {
       EXPERTS: experts,
-      EXPERTS_POWER_OF_TWO: 2 ** Math.ceil(Math.log2(experts)),
+      EXPERTS_POWER_OF_TWO: nextPowerOfTwo(experts),
       TILE_ROWS: expertTiles,
       WORKGROUP_SIZE,
     },
