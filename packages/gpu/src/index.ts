@@ -35,5 +35,5 @@ export { KernelLaunch, loadLaunch } from './kernels/launcher.ts';
 export type { KernelLaunchDescription } from './kernels/launcher.ts';
 export { prebuiltLookup } from './kernels/prebuilt-bundle.ts';
 export type { PrebuiltIndex } from './kernels/prebuilt-bundle.ts';
-export { joinParts, SHARED_PARTS, sharedPart } from './kernels/kernel-parts.ts';
+export { joinParts, MATRIX_TILE_PARTS, SHARED_PARTS, sharedPart } from './kernels/kernel-parts.ts';
 export type { SharedPart } from './kernels/kernel-parts.ts';

@@ -13,8 +13,25 @@ export const SHARED_PARTS = [
   'number_formats',
   'streamed_loads',
   'sorted_lists',
+  'shared_copies',
+  'matrix_tile',
+  'matrix_tile_mma_sync',
+  'matrix_tile_mfma',
+  'matrix_tile_wmma',
+  'matrix_tile_lanes',
+  'matrix_tile_products',
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
+
+/** Matrix tiles: the contract, then every form of it. A target compiles one. */
+export const MATRIX_TILE_PARTS = [
+  'matrix_tile',
+  'matrix_tile_mma_sync',
+  'matrix_tile_mfma',
+  'matrix_tile_wmma',
+  'matrix_tile_lanes',
+  'matrix_tile_products',
+] as const satisfies readonly SharedPart[];
 
 /** The file of a shared part. */
 export function sharedPart(name: SharedPart): URL {

@@ -136,7 +136,7 @@ export class KernelEmulator {
       '-Wno-everything',
       '-march=x86-64-v3',
       `-DEMULATED_WAVE_SIZE=${this.target.waveSize}`,
-      ...(this.target.waveSize === 64 ? ['-D__GFX9__'] : []),
+      ...architectureMacros(this.target.architecture).map((macro) => `-D${macro}`),
       ...defines,
       '-include',
       LOCKSTEP,
@@ -153,6 +153,12 @@ export class KernelEmulator {
     renameSync(`${library}.new`, library);
     return library;
   }
+}
+
+/** What a compiler for an AMD processor says of it: the processor, and its generation, `__gfx1201__` and `__GFX12__`. */
+function architectureMacros(architecture: string): readonly string[] {
+  const generation = /^gfx(\d+)[\da-f]{2}$/.exec(architecture)?.[1];
+  return [`__${architecture}__`, ...(generation === undefined ? [] : [`__GFX${generation}__`])];
 }
 
 const GUARD_BYTE = 0xa5;

@@ -8,19 +8,24 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 namespace lockstep {
 
 constexpr std::size_t kStackBytes = 256 * 1024;
+// Of both operands of a matrix instruction.
+constexpr std::size_t kOperandBytes = 128;
 
 struct Thread {
   ucontext_t context;
   // Not initialised: most of it is never touched.
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
   uint64_t published[2] = {0, 0};
+  alignas(64) unsigned char operands[2][kOperandBytes];
   int turn = 0;
   bool isDone = true;
 };
@@ -103,6 +108,105 @@ inline uint64_t ballot(bool predicate) {
 
 inline void wave_barrier() { publish(0); }
 
+// Which number of an operand a lane has: of 16 x K, the first operand's rows or the second's columns.
+struct OperandPlace {
+  unsigned lane;
+  unsigned index;
+};
+
+// Where the operands and sums of each matrix instruction lie.
+struct MfmaK16 {
+  static constexpr unsigned kColumns = 16;
+  static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 4), k % 4}; }
+  static unsigned sum_row(unsigned lane, unsigned r) { return 4 * (lane / 16) + r; }
+};
+struct MfmaK32 {
+  static constexpr unsigned kColumns = 32;
+  static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 8), k % 8}; }
+  static unsigned sum_row(unsigned lane, unsigned r) { return 4 * (lane / 16) + r; }
+};
+struct WmmaGfx11 {
+  static constexpr unsigned kColumns = 16;
+  // The other half of the wave has the same, which multiply_matrices checks.
+  static OperandPlace operand(unsigned row, unsigned k) { return {row, k}; }
+  static unsigned sum_row(unsigned lane, unsigned r) { return 2 * r + lane / 16; }
+};
+struct WmmaGfx12 {
+  static constexpr unsigned kColumns = 16;
+  static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 4 % 2), k % 4 + 4 * (k / 8)}; }
+  static unsigned sum_row(unsigned lane, unsigned r) { return 8 * (lane / 16) + r; }
+};
+
+inline float bf16(uint16_t half) {
+#if defined(__gfx90a__)
+  if ((half & 0x7f80) == 0) half &= 0x8000;
+#endif
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// As publish(), of both operands.
+template <class Operand>
+int publish_operands(const Operand& first, const Operand& second) {
+  static_assert(2 * sizeof(Operand) <= kOperandBytes);
+  Thread& self = threads[current];
+  std::memcpy(self.operands[self.turn % 2], &first, sizeof(Operand));
+  std::memcpy(self.operands[self.turn % 2] + sizeof(Operand), &second, sizeof(Operand));
+  return publish(0);
+}
+
+template <class Operand>
+const uint16_t* published_operand(int place, unsigned lane, int which) {
+  const unsigned thread = current / EMULATED_WAVE_SIZE * EMULATED_WAVE_SIZE + lane;
+  return reinterpret_cast<const uint16_t*>(threads[thread].operands[place] + which * sizeof(Operand));
+}
+
+// sums[r] of a lane: row Layout::sum_row(lane, r) of the first operand with column lane % 16 of the second, added up in
+// the order of k.
+template <class Layout, class Operand, class Sums>
+Sums multiply_matrices(Operand first, Operand second, Sums sums) {
+  const int place = publish_operands(first, second);
+  if (std::is_same<Layout, WmmaGfx11>::value) {
+    for (int which = 0; which < 2; which++) {
+      const uint16_t* own = published_operand<Operand>(place, lane(), which);
+      if (std::memcmp(own, published_operand<Operand>(place, lane() % 16, which), sizeof(Operand)) != 0) std::abort();
+    }
+  }
+  for (unsigned r = 0; r < sizeof(Sums) / sizeof(float); r++) {
+    float sum = sums[r];
+    for (unsigned k = 0; k < Layout::kColumns; k++) {
+      const OperandPlace row = Layout::operand(Layout::sum_row(lane(), r), k);
+      const OperandPlace column = Layout::operand(lane() % 16, k);
+      sum = std::fma(bf16(published_operand<Operand>(place, row.lane, 0)[row.index]),
+                     bf16(published_operand<Operand>(place, column.lane, 1)[column.index]), sum);
+    }
+    sums[r] = sum;
+  }
+  return sums;
+}
+
+// mma.sync m16n8k16, as PTX has it.
+inline void mma_sync(float* sums, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+  struct Registers {
+    uint32_t words[4];
+  };
+  const int place = publish_operands(Registers{{a0, a1, a2, a3}}, Registers{{b0, b1, 0, 0}});
+  const auto number = [&](int which, unsigned lane, unsigned word, unsigned half) {
+    return bf16(published_operand<Registers>(place, lane, which)[2 * word + half]);
+  };
+  for (unsigned r = 0; r < 4; r++) {
+    const unsigned row = lane() / 4 + r / 2 * 8;
+    const unsigned column = lane() % 4 * 2 + r % 2;
+    for (unsigned k = 0; k < 16; k++) {
+      const unsigned lanes = k % 8 / 2;
+      sums[r] = std::fma(number(0, row % 8 * 4 + lanes, row / 8 + k / 8 * 2, k % 2),
+                         number(1, column * 4 + lanes, k / 8, k % 2), sums[r]);
+    }
+  }
+}
+
 inline void block_barrier() {
   const unsigned passed = barriersPassed;
   if (++arrived == threads.size()) {
@@ -138,6 +242,15 @@ inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void
   }
 }
 
+// ldmatrix x4, as PTX has it: lane i's word of block j is in the row that lane 8 * j + i / 4 points to.
+inline void load_matrices(uint32_t* words, const void* row) {
+  const int place = publish(reinterpret_cast<uint64_t>(row));
+  for (unsigned block = 0; block < 4; block++) {
+    const auto* source = reinterpret_cast<const uint32_t*>(published_by_lane(place, 8 * block + lane() / 4));
+    words[block] = source[lane() % 4];
+  }
+}
+
 }  // namespace lockstep
 
 #define amdgpu_flat_work_group_size(least, most)
@@ -159,3 +272,13 @@ inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void
 #define __builtin_amdgcn_fence(...)
 #define __builtin_amdgcn_s_barrier() lockstep::block_barrier()
 #define __builtin_amdgcn_rcpf(x) (1.0f / (x))
+#define __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(first, second, sums, ...) \
+  lockstep::multiply_matrices<lockstep::MfmaK16>(first, second, sums)
+#define __builtin_amdgcn_mfma_f32_16x16x32_bf16(first, second, sums, ...) \
+  lockstep::multiply_matrices<lockstep::MfmaK32>(first, second, sums)
+#define __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(first, second, sums) \
+  lockstep::multiply_matrices<lockstep::WmmaGfx11>(first, second, sums)
+#define __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(first, second, sums) \
+  lockstep::multiply_matrices<lockstep::WmmaGfx12>(first, second, sums)
+#define __builtin_emulated_mma_sync lockstep::mma_sync
+#define __builtin_emulated_ldmatrix lockstep::load_matrices
