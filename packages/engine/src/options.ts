@@ -7,7 +7,7 @@ import type { Logger } from './logger.ts';
 import { KV_BYTES_OF_UNKNOWN_MEMORY } from './memory/load-budget.ts';
 import { ENGINE_RANGES } from './ranges.ts';
 import { type RunnerChoice, type RunnerName, runnersToTry } from './runners/runner-choice.ts';
-import type { ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
+import type { Activations, ExpertPrecision, RouterChoice } from './runners/runner-module.ts';
 import { checkNumber, checkOneOf, describeValue } from './check-values.ts';
 import type { SchedulerLimits } from './scheduler/limits.ts';
 
@@ -34,6 +34,8 @@ export interface LoadProgress {
 export interface EngineOptions {
   /** How MXFP4 experts are computed with. Defaults to `'exact'`. */
   readonly expertPrecision?: ExpertPrecision;
+  /** What the GPU runner rounds activations to in steps of many tokens of a prompt. Defaults to `'bf16'`. */
+  readonly activations?: Activations;
   /**
    * Threads to compute with, 1 to 1024. Defaults to the runner's choice. On the CPU that is one a core, of those that the
    * process's affinity and quota leave it; more than it may run at once are not made. All engines of a process share one
@@ -89,6 +91,7 @@ export interface EngineOptions {
 /** The defaults that do not depend on the machine. */
 export const DEFAULT_ENGINE_OPTIONS = {
   expertPrecision: 'exact',
+  activations: 'bf16',
   router: 'auto',
   maxSequences: 64,
   maxQueue: 256,
@@ -110,6 +113,7 @@ function checkDevice(device: unknown): number | string | undefined {
  */
 export function resolveEngineOptions(options: EngineOptions): {
   readonly expertPrecision: ExpertPrecision;
+  readonly activations: Activations;
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly device: number | string | undefined;
@@ -129,6 +133,10 @@ export function resolveEngineOptions(options: EngineOptions): {
     expertPrecision: checkOneOf('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
       'exact',
       'int4',
+    ]),
+    activations: checkOneOf('activations', options.activations ?? DEFAULT_ENGINE_OPTIONS.activations, [
+      'bf16',
+      'exact',
     ]),
     threads: options.threads === undefined ? undefined : count('threads', 1),
     router: checkOneOf('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),

@@ -1,20 +1,9 @@
-// The experts' gate and up projections with the clamped SwiGLU between them and `down.hip`: normed rows f32 [rows,
-// hidden] to f32 [rows * K, intermediate], a slot (token * K + k) a row. A matrix's rows alternate between gate and up:
-//
-//   gate <- min(gate, limit), up <- clamp(up, -limit, limit), output = (up + 1) * gate * sigmoid(1.702 * gate)
+// The experts' gate and up projections with the SwiGLU between them and `down.hip`: normed rows f32 [rows, hidden] to f32
+// [rows * K, intermediate], a slot (token * K + k) a row. A matrix's rows alternate between gate and up.
 
 namespace ROUTER_NAMESPACE {
 
 constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
-constexpr float kAlphaLog2E = 1.702f * 1.44269504088896340736f;
-
-ROUTER_INLINE float swiglu(float gate, float up) {
-  // Written so that NaN stays what it is, and shows in the logits.
-  const float limited = smaller(MODEL_SWIGLU_LIMIT, gate);
-  const float linear = smaller(MODEL_SWIGLU_LIMIT, larger(up, -MODEL_SWIGLU_LIMIT));
-  const float sigmoid = reciprocal_approximate(1.0f + exp2_approximate(rounded_product(limited, -kAlphaLog2E)));
-  return rounded_product(rounded_product(limited, sigmoid), linear + 1.0f);
-}
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     expert_gate_up(const u8* step, const u8* codes, const u8* scales, const float* bias, const float* normed,

@@ -55,6 +55,13 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     default: 'exact',
   },
   {
+    name: 'activations',
+    type: 'choice',
+    choices: ['bf16', 'exact'],
+    help: 'What --runner hip rounds activations to in steps of many tokens of a prompt; exact: to nothing',
+    default: 'bf16',
+  },
+  {
     name: 'threads',
     type: 'integer',
     value: 'N',

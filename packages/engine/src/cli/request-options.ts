@@ -24,6 +24,8 @@ export function engineOptions(values: OptionValues): EngineOptions {
   if (router !== undefined) options.router = router;
   const precision = values.choice('expert-precision', ['exact', 'int4']);
   if (precision !== undefined) options.expertPrecision = precision;
+  const activations = values.choice('activations', ['bf16', 'exact']);
+  if (activations !== undefined) options.activations = activations;
   const threads = values.number('threads');
   if (threads !== undefined) options.threads = threads;
   const memoryMiB = values.number('memory-mib');

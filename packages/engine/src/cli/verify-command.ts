@@ -32,7 +32,8 @@ export async function verifyCommand(values: OptionValues, terminal: Terminal): P
       ),
   });
   if (json) terminal.output.write(`${JSON.stringify(report)}\n`);
-  const { cases, failures } = report.suite;
+  const cases = report.suite.cases + (report.rounded?.cases ?? 0);
+  const failures = [...report.suite.failures, ...(report.rounded?.failures ?? [])];
   const found = `${failures.length} of ${cases} cases wrong on ${report.runner} (${report.device})`;
   if (!report.passed) throw new VerificationFailedError(found);
   say(`passed: ${found}`);

@@ -4,7 +4,7 @@
 
 import { basename } from 'node:path';
 import type { GptOssConfig, Snapshot } from '@switchyard/models';
-import type { ExpertPrecision } from '../runners/runner-module.ts';
+import type { Activations, ExpertPrecision } from '../runners/runner-module.ts';
 import type { LoadPlan } from '../runners/load-plan.ts';
 import type { RunnerEntry } from '../runners/runner-entry.ts';
 import type { SchedulerLimits } from '../scheduler/limits.ts';
@@ -15,6 +15,7 @@ export interface PlanOptions {
   /** The runner that the model would be loaded into. */
   readonly runner: RunnerEntry;
   readonly expertPrecision: ExpertPrecision;
+  readonly activations: Activations;
   readonly limits: Pick<SchedulerLimits, 'maxSequences' | 'prefillChunk' | 'maxCachedPrefixes'>;
   /** The caller's choice; undefined for what is left. */
   readonly kvCacheBytes: number | undefined;
@@ -25,11 +26,11 @@ const PRECISIONS: readonly ExpertPrecision[] = ['exact', 'int4'];
 /** The runner's plans for every precision, the one asked for first. */
 export function plansOf(
   config: GptOssConfig,
-  { runner, expertPrecision, limits }: PlanOptions,
+  { runner, expertPrecision, activations, limits }: PlanOptions,
 ): [LoadPlan, ...LoadPlan[]] {
   const { maxSequences, prefillChunk } = limits;
   const plan = (precision: ExpertPrecision): LoadPlan =>
-    runner.planMemory(config, { expertPrecision: precision, maxSequences, prefillChunk });
+    runner.planMemory(config, { expertPrecision: precision, activations, maxSequences, prefillChunk });
   return [plan(expertPrecision), ...PRECISIONS.filter((precision) => precision !== expertPrecision).map(plan)];
 }
 

@@ -5,11 +5,12 @@
 import type { GptOssConfig } from '@switchyard/models';
 import type { ProcessMemory } from '../memory/process-memory.ts';
 import type { LoadPlan } from './load-plan.ts';
-import type { ExpertPrecision, RunnerModule } from './runner-module.ts';
+import type { Activations, ExpertPrecision, RunnerModule } from './runner-module.ts';
 
 /** What changes the memory that a runner takes. */
 export interface MemoryPlanOptions {
   readonly expertPrecision: ExpertPrecision;
+  readonly activations: Activations;
   /** The most prompt tokens of a step. */
   readonly prefillChunk: number;
   /** The most sequences of a step. */

@@ -11,6 +11,12 @@ import type { ModelRunner } from './runner.ts';
 /** How MXFP4 expert weights are computed with: their exact values, or 4-bit integers near them (faster, lossy). */
 export type ExpertPrecision = 'exact' | 'int4';
 
+/**
+ * What activations are rounded to in steps of many tokens, such as prompts, by a runner with matrix units: bf16, as the
+ * published matrices are, or nothing is and all is computed in f32. Other runners compute in f32 with both.
+ */
+export type Activations = 'bf16' | 'exact';
+
 /** Which router stands between gate projection and dispatch; what `'auto'` takes is the runner's choice (ONNX Runtime's: HIP where it starts, else the CPU). */
 export type RouterChoice = 'auto' | 'cpu' | 'hip' | 'webgpu';
 
@@ -19,6 +25,7 @@ export interface RunnerModuleOptions {
   /** Open until the runner is disposed. */
   readonly snapshot: Snapshot;
   readonly expertPrecision: ExpertPrecision;
+  readonly activations: Activations;
   /** Threads to compute with; undefined leaves it to the runner. */
   readonly threads: number | undefined;
   readonly router: RouterChoice;

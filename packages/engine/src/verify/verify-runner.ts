@@ -10,7 +10,15 @@ import { createRunner } from '../runners/create-runner.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import type { ModelRunner } from '../runners/runner.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
-import { type RunnerFailure, type RunnerTolerances, runRunnerSuite } from '../runners/suite/index.ts';
+import type { Activations } from '../runners/runner-module.ts';
+import {
+  type RunnerCase,
+  type RunnerFailure,
+  type RunnerSuiteResult,
+  type RunnerTolerances,
+  goldenAnswerCases,
+  runRunnerSuite,
+} from '../runners/suite/index.ts';
 import { type DecodeSpeed, measureDecodeSpeed } from './decode-speed.ts';
 import { embeddedGoldenPrompts } from './golden-prompts.ts';
 
@@ -37,11 +45,15 @@ export interface VerifyReport {
   readonly passed: boolean;
   readonly suite: { readonly cases: number; readonly failures: readonly RunnerFailure[]; readonly seconds: number };
   readonly tolerances: RunnerTolerances;
+  /** Golden answers with activations in bf16; null for runners that round none. */
+  readonly rounded: RunnerSuiteResult | null;
   readonly decode: readonly (DecodeSpeed & { readonly model: string })[];
 }
 
 /** What f32 has to keep. */
 const TOLERANCES: RunnerTolerances = { betweenKinds: 2e-4, logit: 5e-3, nll: 1e-4, routerWeight: 1e-4 };
+/** What bf16 has to keep of it: of the likelihood of a prompt, this part. */
+const ROUNDED_NLL = 1e-3;
 const KV_BYTES = 256 * 2 ** 20;
 const SPEED = { steps: 128, warmUpSteps: 16 };
 
@@ -49,12 +61,13 @@ const SPEED = { steps: 128, warmUpSteps: 16 };
 export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport> {
   const { runner: name, device, shape, batches, context } = options;
   using snapshot = await openSnapshot();
-  const load = (): Promise<ModelRunner> =>
+  const load = (activations: Activations): Promise<ModelRunner> =>
     createRunner(
       { name },
       {
         snapshot,
         expertPrecision: 'exact',
+        activations,
         threads: undefined,
         router: name === 'hip' ? 'hip' : 'cpu',
         device,
@@ -66,19 +79,31 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
     );
   const started = performance.now();
   let about = { runner: '', device: '' };
-  const { cases, failures } = await runRunnerSuite(
-    async () => {
-      const runner = await load();
-      about = { runner: runner.name, device: runner.router.device };
-      return runner;
-    },
-    {
-      golden: await embeddedGoldenPrompts(),
-      tolerances: TOLERANCES,
-      window: snapshot.config.slidingWindow,
-      onCase: ({ section, name: caseName, problem }) => options.onCase({ name: `${section}: ${caseName}`, problem }),
-    },
-  );
+  const golden = await embeddedGoldenPrompts();
+  const runSuite = (
+    activations: Activations,
+    tolerances: RunnerTolerances,
+    cases?: readonly RunnerCase[],
+  ): Promise<RunnerSuiteResult> =>
+    runRunnerSuite(
+      async () => {
+        const runner = await load(activations);
+        about = { runner: runner.name, device: runner.router.device };
+        return runner;
+      },
+      {
+        golden,
+        tolerances,
+        window: snapshot.config.slidingWindow,
+        onCase: ({ section, name: caseName, problem }) => options.onCase({ name: `${section}: ${caseName}`, problem }),
+        ...(cases === undefined ? {} : { cases }),
+      },
+    );
+  const { cases, failures } = await runSuite('exact', TOLERANCES);
+  // Only the GPU runner rounds activations.
+  const rounded =
+    name === 'hip' ? await runSuite('bf16', { ...TOLERANCES, nll: ROUNDED_NLL }, goldenAnswerCases(golden)) : null;
+  const passed = failures.length === 0 && (rounded?.failures.length ?? 0) === 0;
   const suite = { cases, failures, seconds: (performance.now() - started) / 1000 };
   const decode: (DecodeSpeed & { readonly model: string })[] = [];
   const measure = async (model: string, runner: ModelRunner): Promise<void> => {
@@ -88,15 +113,15 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
       decode.push({ model, ...speed });
     }
   };
-  if (failures.length === 0) {
-    await using embedded = await load();
+  if (passed) {
+    await using embedded = await load('bf16');
     await measure('pocket-dictionary', embedded);
   }
-  if (failures.length === 0 && shape !== undefined) {
+  if (passed && shape !== undefined) {
     await using synthetic = await syntheticRunner(publishedConfig(shape), device, batches, context);
     await measure(`${shape}, synthetic weights`, synthetic);
   }
-  return { ...about, passed: failures.length === 0, suite, tolerances: TOLERANCES, decode };
+  return { ...about, passed, suite, tolerances: TOLERANCES, rounded, decode };
 }
 
 async function syntheticRunner(

@@ -236,6 +236,7 @@ async function serve(port: MessagePort, data: WorkerData): Promise<void> {
     const options: RunnerModuleOptions = {
       snapshot,
       expertPrecision: data.expertPrecision,
+      activations: data.activations,
       threads: data.threads,
       router: data.router,
       device: data.device,

@@ -4,7 +4,7 @@
 
 import type { TokenizerData } from '@switchyard/models';
 import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.ts';
-import type { ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';
+import type { Activations, ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';
 import type { RunnerSource } from '../runners/create-runner.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
 import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
@@ -19,6 +19,7 @@ export interface WorkerData {
   /** The checkpoint's tokenizer, already read; left out, the worker reads it. */
   readonly tokenizer?: TokenizerData;
   readonly expertPrecision: ExpertPrecision;
+  readonly activations: Activations;
   readonly threads: number | undefined;
   readonly router: RouterChoice;
   readonly limits: SchedulerLimits;

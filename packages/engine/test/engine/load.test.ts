@@ -211,6 +211,7 @@ describe('the memory of Engine.load', () => {
     const report = inspectMemory(snapshot.config, allowance, {
       runner: RUNNERS.onnxruntime,
       expertPrecision: 'int4',
+      activations: 'bf16',
       limits,
       kvCacheBytes: undefined,
     });

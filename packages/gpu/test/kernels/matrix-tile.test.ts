@@ -98,13 +98,13 @@ for (const target of TILE_TARGETS) {
       }));
       const { sums, products, ofParts } = run(emulator, target, operands);
       const both = operands.map(({ tokens, weights }) =>
-        [0, 1].map((half) =>
-          product(tokens, weights.slice(half * TILE, (half + 1) * TILE)).map((value) => 2 * value),
-        ),
+        [0, 1].map((half) => product(tokens, weights.slice(half * TILE, (half + 1) * TILE)).map((value) => 2 * value)),
       );
       assert.deepEqual(sums, both.flat(2));
       const asTokens = both.map(([first = [], second = []]) =>
-        Array.from({ length: 16 }, (_, token) => [first, second].flatMap((half) => half.slice(token * 16, token * 16 + 16))),
+        Array.from({ length: 16 }, (_, token) =>
+          [first, second].flatMap((half) => half.slice(token * 16, token * 16 + 16)),
+        ),
       );
       assert.deepEqual(
         products,
@@ -116,7 +116,10 @@ for (const target of TILE_TARGETS) {
           for (let part = 0; part < target.parts; part++) {
             const at = ((block * 16 + token) * target.parts + part) * 2;
             assert.equal(ofParts[at], Math.max(...own));
-            assert.equal(ofParts[at + 1], own.reduce((sum, value) => sum + value, 0));
+            assert.equal(
+              ofParts[at + 1],
+              own.reduce((sum, value) => sum + value, 0),
+            );
           }
         }
       }

@@ -90,7 +90,9 @@ export const TILE_TARGETS: readonly TileTarget[] = [
 ];
 
 export function tileKernel({ waveSize, defines = {} }: Pick<TileTarget, 'waveSize' | 'defines'>): KernelUnit {
-  const parts = (['platform', 'wave', 'lane_exchange', 'streamed_loads', ...MATRIX_TILE_PARTS] as const).map(sharedPart);
+  const parts = (['platform', 'wave', 'lane_exchange', 'streamed_loads', ...MATRIX_TILE_PARTS] as const).map(
+    sharedPart,
+  );
   return {
     name: 'multiply_one',
     source: () => joinParts(parts) + SOURCE,

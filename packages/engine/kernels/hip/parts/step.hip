@@ -9,6 +9,7 @@
 //                                  entries of KV blocks that the window has left are not there
 //   STEP_PARTIALS[row]             where the row's partial results of attention begin
 //   STEP_WANTED_ROWS[index]        the rows whose logits are wanted
+//   STEP_RUNS[run]                 neighbouring rows of one sequence: the first, and STEP_RUN_FACTOR times their count
 //
 // Rows at and past STEP_ROWS are not there: a launch may be made for more rows than a step has.
 

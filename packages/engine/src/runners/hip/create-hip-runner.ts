@@ -9,6 +9,7 @@ import { createHipRouter } from '@switchyard/router-kernel/hip';
 import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
 import type { LogitsRunner } from '../logits-runner.ts';
+import type { Activations } from '../runner-module.ts';
 import { checkShape } from './check-shape.ts';
 import { type ArrangeCodes, type DeviceWeights, loadWeights } from './device-weights.ts';
 import { DeviceMemoryError } from './errors.ts';
@@ -23,6 +24,7 @@ import { type KvType, kvKinds } from './sizes.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { syntheticWeights } from './synthetic-weights.ts';
+import { hasMatrixUnits } from './tile-kernels.ts';
 import { modelParts } from './weight-layout.ts';
 import { Workspace } from './workspace.ts';
 
@@ -35,6 +37,12 @@ interface CommonOptions {
   readonly kvCacheBytes: number;
   /** How keys and values are kept. Defaults to `'f32'`. */
   readonly kv?: KvType;
+  /**
+   * What activations are rounded to in steps of many tokens of a sequence (FEWEST_TILE_TOKENS and more: prompts): `'bf16'`, by
+   * matrix tiles, or `'exact'`: nothing is. All other steps, and all router logits and sums, are in f32 with both. Defaults
+   * to `'bf16'` where the GPU has matrix units for it; others are exact.
+   */
+  readonly activations?: Activations;
   /** The GPU, as `openGpuDriver` takes it. */
   readonly device?: DeviceChoice;
   /** A driver to share. It stays the caller's to dispose of, after the runner. Defaults to one of the runner's own. */
@@ -117,7 +125,8 @@ async function startRunner(
   if (options.driver === undefined) own(driver, () => driver.dispose());
   try {
     const context: KernelContext = { config, target: targetOf(driver), kv: options.kv ?? 'f32' };
-    const plan = planHipMemory(config, context.kv);
+    const activations = hasMatrixUnits(context.target) ? (options.activations ?? 'bf16') : 'exact';
+    const plan = planHipMemory(config, { kv: context.kv, activations });
     const blockBytes = kvBlockBytes(config, context.kv);
     const blocks = Math.floor(options.kvCacheBytes / blockBytes) + RESERVED_BLOCKS;
     const neededBytes = plan.weightBytes + plan.workspaceBytes + options.kvCacheBytes;
@@ -135,7 +144,7 @@ async function startRunner(
     };
     const library = own(new KernelLibrary(driver, { cache, ...compiling }), (part) => part.dispose());
     const nothingRead = { what: 'kernels', doneBytes: 0, totalBytes: tensorBytes };
-    const kernels = await loadKernels(driver, library, context, () =>
+    const kernels = await loadKernels(driver, library, context, activations, () =>
       onProgress({ ...nothingRead, readMs: 0, convertMs: 0, sessionMs: 0 }),
     );
     const router = own(
@@ -151,7 +160,7 @@ async function startRunner(
       (part) => part.dispose(),
     );
     const planBytes = router.planWorkspaceBytes(MOST_ROWS);
-    const workspace = own(new Workspace(driver, config, planBytes), (part) => part.free());
+    const workspace = own(new Workspace(driver, config, activations, planBytes), (part) => part.free());
     // What counts arrived blocks is 0 before the first call, and left so by every call.
     driver.fill(workspace.at.planWorkspace, 0, planBytes, stream);
     const rotary = own(new RotaryRows(driver, config), (part) => part.free());

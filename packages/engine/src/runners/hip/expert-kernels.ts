@@ -55,7 +55,12 @@ export function expertForms(context: KernelContext, tile: ExpertTile): ExpertFor
     },
   });
   return {
-    gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
+    gateUp: kernelForm(context, {
+      name: 'gate_up',
+      symbol: 'expert_gate_up',
+      ...common('gateUp'),
+      parts: ['mxfp4_rows', 'expert_items', 'swiglu'],
+    }),
     down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
   };
 }
@@ -99,14 +104,14 @@ export function arrangeBlocks(words: number): number {
   return Math.ceil(words / ARRANGE_THREADS);
 }
 
-/** One block. */
-export function expertListForm(context: KernelContext): KernelForm<typeof LIST_ARGUMENTS> {
+/** Lists items of `tile` slots each. One block. */
+export function expertListForm(context: KernelContext, tile: number = LISTED_TILE): KernelForm<typeof LIST_ARGUMENTS> {
   return kernelForm(context, {
     name: 'expert_list',
     symbol: 'list_experts',
     arguments: LIST_ARGUMENTS,
     threadsPerBlock: Math.ceil(context.config.experts / 64) * 64,
-    defines: { KERNEL_VECTORS: LISTED_TILE },
+    defines: { KERNEL_VECTORS: tile },
   });
 }
 

@@ -30,7 +30,7 @@ export interface PassParts {
 
 /** How large a launch has to be. What the step block says may be less. */
 export interface PassSize {
-  /** At least 1, at most MOST_ROWS of the step block. */
+  /** At least 1, at most MOST_VECTOR_ROWS. */
   readonly rows: number;
   /** Chunks of keys of the row that sees most. */
   readonly mostChunks: number;
@@ -41,20 +41,34 @@ const MOST_CHUNK_BLOCKS = 64;
 
 /** Embedding and all layers; the residual stream is left in the workspace, the routers' choices beside it. */
 export function enqueueLayers(parts: PassParts, stream: StreamLike, size: PassSize): void {
-  const { context, kernels, weights, workspace } = parts;
-  const { at } = workspace;
-  kernels.embed.launch(stream, size.rows, {
-    step: at.step,
-    embedding: weights.outer.embedding,
-    residual: at.residual,
-  });
-  const kinds = { full: 0, sliding: 0 };
-  for (const [index, layer] of weights.layers.entries()) {
-    const kind = context.config.layerTypes[index] ?? 'full';
-    enqueueAttention(parts, stream, size, layer, { kind, place: kinds[kind] });
-    enqueueExperts(parts, stream, size, layer, index);
-    kinds[kind]++;
+  enqueueEmbedding(parts, stream, size.rows);
+  for (const { weights, index, ...ofKind } of layersByKind(parts)) {
+    enqueueAttention(parts, stream, size, weights, ofKind);
+    enqueueExperts(parts, stream, size, weights, index);
   }
+}
+
+/** The rows' tokens become the residual stream. */
+export function enqueueEmbedding({ kernels, weights, workspace }: PassParts, stream: StreamLike, rows: number): void {
+  const { step, residual } = workspace.at;
+  kernels.embed.launch(stream, rows, { step, embedding: weights.outer.embedding, residual });
+}
+
+/** A layer, and its place among those of its kind. */
+interface PlacedLayer {
+  readonly weights: LayerWeights;
+  readonly index: number;
+  readonly kind: 'full' | 'sliding';
+  readonly place: number;
+}
+
+/** The layers in the order of the model. */
+export function layersByKind({ context, weights: { layers } }: PassParts): readonly PlacedLayer[] {
+  const kinds = { full: 0, sliding: 0 };
+  return layers.map((weights, index) => {
+    const kind = context.config.layerTypes[index] ?? 'full';
+    return { weights, index, kind, place: kinds[kind]++ };
+  });
 }
 
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
@@ -195,7 +209,7 @@ export function enqueueHead(
 }
 
 /** Where a layer's ids and weights go in a launch for `rows` rows. */
-function routingPlace(
+export function routingPlace(
   { config }: KernelContext,
   { at }: Workspace,
   layer: number,

@@ -7,7 +7,7 @@ import type { RunnerEntry } from '../runner-entry.ts';
 import { kvBytesOf, planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
-  planMemory: (config) => planHipMemory(config),
+  planMemory: (config, { activations }) => planHipMemory(config, { activations }),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
     const { deviceMemory } = await import('./device-memory.ts');
@@ -16,12 +16,13 @@ export const HIP_ENTRY: RunnerEntry = {
   load: async () => {
     const { createHipRunner } = await import('./index.ts');
     return {
-      createRunner: ({ snapshot, expertPrecision, device, logger, onProgress, kvCacheBytes }) => {
+      createRunner: ({ snapshot, expertPrecision, activations, device, logger, onProgress, kvCacheBytes }) => {
         if (expertPrecision !== 'exact')
           logger.info(`The GPU runner computes experts exactly, not as ${expertPrecision}.`);
         return createHipRunner({
           snapshot,
           kvCacheBytes,
+          activations,
           logger,
           onProgress,
           ...(device === undefined ? {} : { device }),

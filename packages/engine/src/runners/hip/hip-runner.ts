@@ -9,10 +9,12 @@ import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './for
 import type { KvSequences } from './kv-sequences.ts';
 import { PassGraphs } from './pass-graphs.ts';
 import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from './plan-memory.ts';
-import { type PassRow, planPasses } from './plan-passes.ts';
+import { type Pass, type PassRow, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';
-import { writeStep } from './step-block.ts';
+import { writeRuns, writeStep } from './step-block.ts';
+import { rowsOfRun } from './tile-kernels.ts';
+import { enqueueTileLayers } from './tile-pass.ts';
 
 /** What a runner works with, beside the parts of its passes. */
 export interface HipResources {
@@ -140,35 +142,30 @@ export class HipRunner implements LogitsRunner {
       batch,
       (sequence) => sequences.length(sequence),
       (sequence) => sequences.tables(sequence),
+      this.#parts.kernels.tiles !== null,
     );
-    let done = 0;
-    for (const pass of passes) {
-      await this.#runPass(pass, batch, outputs, routings, done);
-      done += pass.length;
-    }
+    for (const pass of passes) await this.#runPass(pass, batch, outputs, routings);
     routings?.forEach((routing) => this.onRouting?.(routing, batch));
     return outputs;
   }
 
-  /** @param done rows of the batch in the passes before. */
   async #runPass(
-    pass: readonly PassRow[],
+    pass: Pass,
     batch: readonly LogitsStep[],
     outputs: readonly StepOutput[],
     routings: readonly LayerRouting[] | null,
-    done: number,
   ): Promise<void> {
     const { driver, stream, staging } = this.#resources;
     const { workspace, rotary } = this.#parts;
-    const longest = pass.reduce((most, { position }) => Math.max(most, position + 1), 0);
-    const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
+    const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
     await rotary.reserve(longest, stream, () => this.#finished());
     const started = performance.now();
-    const bytes = writeStep(staging.stepWords, pass);
+    const bytes = writeStep(staging.stepWords, pass.rows);
+    const runs = pass.kind === 'tiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
-    const wanted = pass.filter((row) => row.wanted !== 'nothing');
-    const graphs = wanted.length === pass.length && PassGraphs.takes(size) ? this.#graphs : null;
-    const launchedRows = await this.#enqueue(size, graphs);
+    const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
+    const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
+    const launchedRows = await this.#enqueue(pass, runs, graphs);
     if (routings !== null) this.#bringRouting(launchedRows);
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
@@ -178,7 +175,7 @@ export class HipRunner implements LogitsRunner {
       this.#takeResults(rows, batch, outputs);
     }
     if (wanted.length === 0) await this.#finished();
-    if (routings !== null) this.#collectRouting(routings, { rows: pass.length, launchedRows, done });
+    if (routings !== null) this.#collectRouting(routings, pass.rows, launchedRows);
     this.#compute += performance.now() - started;
   }
 
@@ -212,12 +209,23 @@ export class HipRunner implements LogitsRunner {
     }
   }
 
+  /** The graphs that a pass all of whose rows want something can be launched from. */
+  #graphsFor(pass: Pass): PassGraphs | null {
+    return pass.kind === 'vectors' && PassGraphs.takes(sizeOf(pass)) ? this.#graphs : null;
+  }
+
   /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
-  async #enqueue(size: PassSize, graphs: PassGraphs | null): Promise<number> {
+  async #enqueue(pass: Pass, runs: number, graphs: PassGraphs | null): Promise<number> {
     const { stream } = this.#resources;
+    const { tiles } = this.#parts.kernels;
+    const size = sizeOf(pass);
     if (graphs !== null) return graphs.launch(stream, size);
     await this.#prepareRouter(size.rows);
-    enqueueLayers(this.#parts, stream, size);
+    if (pass.kind === 'tiles' && tiles !== null) {
+      enqueueTileLayers(this.#parts, tiles, stream, { rows: size.rows, runs });
+    } else {
+      enqueueLayers(this.#parts, stream, size);
+    }
     return size.rows;
   }
 
@@ -260,18 +268,24 @@ export class HipRunner implements LogitsRunner {
     driver.copyOnDevice(at(to), at(from), bytes, stream);
   }
 
-  /** @param done rows of the batch in the passes before. */
-  #collectRouting(
-    routings: readonly LayerRouting[],
-    { rows, launchedRows, done }: { readonly rows: number; readonly launchedRows: number; readonly done: number },
-  ): void {
+  #collectRouting(routings: readonly LayerRouting[], rows: readonly PassRow[], launchedRows: number): void {
     const { memory } = this.#resources.staging.routing;
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows);
     for (const { layer, ids, weights } of routings) {
-      const [slots, place] = [rows * expertsPerToken, done * expertsPerToken];
-      ids.set(new Int32Array(memory, layer * stride, slots), place);
-      weights.set(new Float32Array(memory, (layers + layer) * stride, slots), place);
+      const ofPass = {
+        ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
+        weights: new Float32Array(memory, (layers + layer) * stride, rows.length * expertsPerToken),
+      };
+      for (const [row, { place }] of rows.entries()) {
+        const [from, to] = [row * expertsPerToken, place * expertsPerToken];
+        ids.set(ofPass.ids.subarray(from, from + expertsPerToken), to);
+        weights.set(ofPass.weights.subarray(from, from + expertsPerToken), to);
+      }
     }
   }
+}
+
+function sizeOf({ rows }: Pass): PassSize {
+  return { rows: rows.length, mostChunks: rows.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
 }

@@ -39,8 +39,8 @@ function ownPart(name: string): URL {
 }
 
 /** The whole text of a kernel: the common parts, its own, and the file of its name. */
-export function kernelText(name: string, parts: readonly string[] = []): string {
-  return joinParts([...COMMON, ...parts.map((part) => ownPart(`parts/${part}`)), ownPart(name)]);
+export function kernelText(name: string, parts: readonly string[] = [], sharedParts: readonly URL[] = []): string {
+  return joinParts([...COMMON, ...sharedParts, ...parts.map((part) => ownPart(`parts/${part}`)), ownPart(name)]);
 }
 
 /** What a kernel is made of beside its model. */
@@ -48,6 +48,8 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
   /** The kernel's file. */
   readonly name: string;
   readonly parts?: readonly string[];
+  /** Parts of @switchyard/gpu beside the common ones. */
+  readonly sharedParts?: readonly URL[];
   readonly symbol: string;
   readonly arguments: List;
   readonly threadsPerBlock: number;
@@ -58,11 +60,11 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
 /** Makes a form for a model. */
 export function kernelForm<const List extends readonly KernelArgument[]>(
   context: KernelContext,
-  { name, parts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
+  { name, parts, sharedParts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
 ): KernelForm<List> {
   const unit: KernelUnit = {
     name,
-    source: () => kernelText(name, parts),
+    source: () => kernelText(name, parts, sharedParts),
     defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...defines },
   };
   return { unit, symbol, arguments: list, threadsPerBlock };

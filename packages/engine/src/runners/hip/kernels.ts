@@ -4,6 +4,7 @@
 
 import { loadLaunch } from '@switchyard/gpu';
 import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
+import type { Activations } from '../runner-module.ts';
 import { type AttentionForms, attentionForms } from './attention-kernels.ts';
 import { largestForm } from './choice-kernel.ts';
 import { DENSE_TILES, type DenseForms, type DenseTile, denseForms } from './dense-kernels.ts';
@@ -11,10 +12,14 @@ import { embeddingForm } from './embedding-kernel.ts';
 import { type ExpertForms, arrangeCodesForm, combineForm, expertForms, expertListForm } from './expert-kernels.ts';
 import type { KernelContext, KernelForm } from './kernel-form.ts';
 import { EXPERT_TILES, type ExpertTile } from './sizes.ts';
+import { type TileForms, tileForms } from './tile-kernels.ts';
 
 type LaunchOf<Form> =
   Form extends KernelForm<infer List extends readonly KernelArgument[]> ? KernelLaunch<List[number]['name']> : never;
 type LaunchesOf<Forms> = { readonly [Name in keyof Forms]: LaunchOf<Forms[Name]> };
+
+/** Launches of passes by matrix tiles. */
+export type TileLaunches = LaunchesOf<TileForms>;
 
 /** Launches by what they compute. */
 export interface HipKernels {
@@ -27,6 +32,8 @@ export interface HipKernels {
   /** Used while loading. */
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
   readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
+  /** Null where activations are exact. */
+  readonly tiles: TileLaunches | null;
 }
 
 /**
@@ -39,6 +46,7 @@ export async function loadKernels(
   driver: GpuDriver,
   library: KernelLibrary,
   context: KernelContext,
+  activations: Activations,
   afterKernel: () => void = () => {},
 ): Promise<HipKernels> {
   const load = async <List extends readonly KernelArgument[]>(
@@ -63,6 +71,7 @@ export async function loadKernels(
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),
+    tiles: activations === 'exact' ? null : await loadEach(tileForms(context)),
   };
 }
 

@@ -4,6 +4,7 @@
 
 import type { GptOssConfig } from '@switchyard/models';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
+import type { Activations } from '../runner-module.ts';
 import { BLOCK_POSITIONS, blocksOfSequence } from './kv-sequences.ts';
 import { type KvType, kvKinds, kvLayers } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
@@ -43,7 +44,10 @@ export function rotaryBytes({ contextLength, headDim }: Pick<GptOssConfig, 'cont
 }
 
 /** What the runner will take on its device. */
-export function planHipMemory(config: GptOssConfig, kv: KvType = 'f32'): LoadPlan {
+export function planHipMemory(
+  config: GptOssConfig,
+  { kv = 'f32', activations = 'bf16' }: { readonly kv?: KvType; readonly activations?: Activations } = {},
+): LoadPlan {
   const weights = Object.entries(weightBytesOf(config)).map(([kind, bytes]) => ({ kind: kind as WeightKind, bytes }));
   return {
     runner: 'hip',
@@ -52,7 +56,9 @@ export function planHipMemory(config: GptOssConfig, kv: KvType = 'f32'): LoadPla
     weightBytes: weights.reduce((sum, { bytes }) => sum + bytes, 0),
     loadingBytes: LOADING_BYTES,
     workspaceBytes:
-      workspaceBytes(config, PLAN_BYTES) + rotaryBytes(config) + RESERVED_BLOCKS * kvBlockBytes(config, kv),
+      workspaceBytes(config, activations, PLAN_BYTES) +
+      rotaryBytes(config) +
+      RESERVED_BLOCKS * kvBlockBytes(config, kv),
     kvBytesPerToken: kvBytesPerToken(config, kv),
     smallestKvBytes: kvBytesOf(config, kv)(Math.min(SMALLEST_CONTEXT, config.contextLength)),
   };

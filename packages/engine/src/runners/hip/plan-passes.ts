@@ -3,59 +3,103 @@
  */
 
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
-import { MOST_CHUNKS, chunksAt } from './sizes.ts';
+import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from './sizes.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type SequenceTables, type StepRow, tableWords } from './step-block.ts';
+
+/** How rows are computed: a vector each, or by matrix tiles. The sums of both are rounded differently. */
+export type PassKind = 'vectors' | 'tiles';
 
 /** A row of a pass, and whose it is. */
 export interface PassRow extends StepRow {
   /** The entry of the batch. */
   readonly entry: number;
-  /** The row's place among the entry's tokens. */
+  /** The row's place among the entry's tokens, and among all of the batch. */
   readonly offset: number;
+  readonly place: number;
+}
+
+/** Rows that go through the layers together. */
+export interface Pass {
+  readonly kind: PassKind;
+  readonly rows: readonly PassRow[];
 }
 
 /**
- * All rows of a batch in its order, in passes. A sequence's rows stand in ascending positions, so that each pass finds what
- * the one before has written.
+ * Entries of at least this many tokens are computed by matrix tiles. The entry alone decides, so that a row's result does not
+ * depend on what else is in the step.
+ */
+export const FEWEST_TILE_TOKENS = 32;
+
+/**
+ * All rows of a batch, in passes; those of a kind in the order of the batch. A sequence's rows are all of one kind and stand
+ * in ascending positions, so that each pass finds what the one before has written.
  *
  * @param lengthOf tokens that a sequence has before the step.
  * @param tablesOf where its blocks are, room for the step included.
+ * @param hasTiles whether there are passes by matrix tiles.
  */
 export function planPasses(
   batch: readonly LogitsStep[],
   lengthOf: (sequence: number) => number,
   tablesOf: (sequence: number) => SequenceTables,
-): PassRow[][] {
-  const passes: PassRow[][] = [];
-  let pass: PassRow[] = [];
-  let chunks = 0;
-  let words = 0;
+  hasTiles = false,
+): readonly Pass[] {
+  const vectors = new PassCutter('vectors');
+  const tiles = new PassCutter('tiles');
+  let place = 0;
   for (const [entry, { sequence, tokens, logits = 'last' }] of batch.entries()) {
+    const cutter = hasTiles && tokens.length >= FEWEST_TILE_TOKENS ? tiles : vectors;
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
-    let isListed = false;
     for (const [offset, token] of tokens.entries()) {
       const position = first + offset;
-      const own = chunksAt(position);
-      const more = isListed ? 0 : tableWords(tables);
-      const isFull = pass.length === MOST_ROWS || chunks + own > MOST_CHUNKS || words + more > MOST_TABLE_WORDS;
-      if (isFull && pass.length > 0) {
-        passes.push(pass);
-        pass = [];
-        chunks = 0;
-        words = 0;
-        isListed = false;
-      }
-      if (!isListed) words += tableWords(tables);
-      isListed = true;
-      chunks += own;
-      const isLast = offset === tokens.length - 1;
-      const wanted = wantedOf(logits, isLast);
-      pass.push({ token, position, wanted, chunks: own, tables, entry, offset });
+      const wanted = wantedOf(logits, offset === tokens.length - 1);
+      cutter.add({ token, position, wanted, chunks: chunksAt(position), tables, entry, offset, place: place++ });
     }
   }
-  if (pass.length > 0) passes.push(pass);
-  return passes;
+  return [...tiles.end(), ...vectors.end()];
+}
+
+/** Passes of one kind. */
+class PassCutter {
+  readonly #kind: PassKind;
+  readonly #passes: Pass[] = [];
+  #rows: PassRow[] = [];
+  #chunks = 0;
+  #words = 0;
+
+  constructor(kind: PassKind) {
+    this.#kind = kind;
+  }
+
+  add(row: PassRow): void {
+    // Rows of a sequence follow each other.
+    const isListed = this.#rows.at(-1)?.tables === row.tables;
+    const words = tableWords(row.tables);
+    if (this.#rows.length > 0 && !this.#hasRoom(row.chunks, isListed ? 0 : words)) this.#cut();
+    if (this.#rows.at(-1)?.tables !== row.tables) this.#words += words;
+    this.#chunks += row.chunks;
+    this.#rows.push(row);
+  }
+
+  end(): readonly Pass[] {
+    if (this.#rows.length > 0) this.#cut();
+    return this.#passes;
+  }
+
+  #hasRoom(chunks: number, words: number): boolean {
+    if (this.#words + words > MOST_TABLE_WORDS) return false;
+    // Matrix tiles leave no partial results.
+    if (this.#kind === 'tiles') return this.#rows.length < MOST_ROWS;
+    return this.#rows.length < MOST_VECTOR_ROWS && this.#chunks + chunks <= MOST_CHUNKS;
+  }
+
+  #cut(): void {
+    this.#passes.push({ kind: this.#kind, rows: this.#rows });
+    this.#rows = [];
+    this.#chunks = 0;
+    this.#words = 0;
+  }
 }
 
 function wantedOf(logits: LogitsWanted, isLast: boolean): StepRow['wanted'] {

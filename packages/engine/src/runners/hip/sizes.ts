@@ -3,11 +3,20 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
+import type { Activations } from '../runner-module.ts';
 import type { KvKinds } from './kv-sequences.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** How keys and values are kept. */
 export type KvType = 'f32' | 'bf16';
+
+/** The most rows of a pass whose rows are computed as vectors. */
+export const MOST_VECTOR_ROWS = 512;
+/** Rows, and slots of an expert, that a block takes at once by matrix tiles (kernels/hip/parts/tile_products.hip). */
+export const TILE_ROWS = 128;
+
+/** Terms of bf16 that the gate projection reads of a normed row by matrix tiles. */
+export const NORMED_TERMS = 2;
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
@@ -59,7 +68,7 @@ export function expertTile(rows: number): ExpertTile {
 export function mostItems(
   { experts, expertsPerToken }: Pick<GptOssConfig, 'experts' | 'expertsPerToken'>,
   rows: number,
-  tile: ExpertTile,
+  tile: ExpertTile | typeof TILE_ROWS,
 ): number {
   const slots = rows * expertsPerToken;
   return tile === 1 ? slots : Math.min(experts, slots) + Math.floor(slots / tile);
@@ -74,25 +83,40 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 }
 
 /** Bytes of each part of a pass's memory on the device. */
-export function workspaceSizes(config: GptOssConfig, planBytes: number) {
+export function workspaceSizes(config: GptOssConfig, activations: Activations, planBytes: number) {
   const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
   const slots = MOST_ROWS * expertsPerToken;
+  const attendedWidth = attentionHeads * headDim;
   return {
     step: STEP_BYTES,
     residual: 4 * MOST_ROWS * hiddenSize,
-    queries: 4 * MOST_ROWS * attentionHeads * headDim,
-    attended: 4 * MOST_ROWS * attentionHeads * headDim,
+    queries: 4 * MOST_VECTOR_ROWS * attendedWidth,
+    attended: 4 * MOST_VECTOR_ROWS * attendedWidth,
     partials: 4 * MOST_CHUNKS * partialFloats(config),
-    normed: 4 * MOST_ROWS * hiddenSize,
+    normed: 4 * MOST_VECTOR_ROWS * hiddenSize,
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, LISTED_TILE)),
-    activated: 4 * slots * intermediateSize,
+    list:
+      4 * (4 + 4 * Math.max(mostItems(config, MOST_VECTOR_ROWS, LISTED_TILE), mostItems(config, MOST_ROWS, TILE_ROWS))),
+    activated: 4 * MOST_VECTOR_ROWS * expertsPerToken * intermediateSize,
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
     tokens: 4 * HEAD_ROWS,
+    ...(activations === 'exact' ? NO_TILES : tileSizes(config)),
   };
 }
+
+/** Bytes of what passes by matrix tiles have beside that: their activations, in bf16. */
+function tileSizes({ hiddenSize, intermediateSize, expertsPerToken, attentionHeads, headDim }: GptOssConfig) {
+  return {
+    normedBf16: 2 * MOST_ROWS * NORMED_TERMS * hiddenSize,
+    queriesBf16: 2 * MOST_ROWS * attentionHeads * headDim,
+    attendedBf16: 2 * MOST_ROWS * attentionHeads * headDim,
+    activatedBf16: 2 * MOST_ROWS * expertsPerToken * intermediateSize,
+  };
+}
+
+const NO_TILES: ReturnType<typeof tileSizes> = { normedBf16: 0, queriesBf16: 0, attendedBf16: 0, activatedBf16: 0 };

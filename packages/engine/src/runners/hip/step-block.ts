@@ -4,7 +4,7 @@
  */
 
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */
-export const MOST_ROWS = 512;
+export const MOST_ROWS = 2048;
 /** The most table entries that the rows of a pass have together: 4 million tokens' worth. */
 export const MOST_TABLE_WORDS = 2 ** 18;
 
@@ -21,9 +21,11 @@ export const STEP_PLACES = {
   STEP_WINDOW_TABLES: column(3),
   STEP_PARTIALS: column(4),
   STEP_WANTED_ROWS: column(5),
+  STEP_RUNS: column(6),
+  STEP_RUN_FACTOR: 65_536,
 } as const;
 
-const FIRST_TABLE = column(6);
+const FIRST_TABLE = column(7);
 /** Bytes of the largest step block. */
 export const STEP_BYTES = (FIRST_TABLE + MOST_TABLE_WORDS) * 4;
 
@@ -87,4 +89,27 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
   words[STEP_PLACES.STEP_ROWS] = rows.length;
   words[STEP_PLACES.STEP_WANTED] = wanted;
   return end * 4;
+}
+
+/**
+ * Writes the runs of a pass's rows beside its step block: neighbouring rows of one sequence, each with the position behind
+ * that of the row before.
+ *
+ * @param most rows of a run.
+ * @returns how many runs there are: at most as many as rows.
+ */
+export function writeRuns(words: Int32Array, rows: readonly StepRow[], most: number): number {
+  let runs = 0;
+  let count = 0;
+  for (const [row, { position, tables }] of rows.entries()) {
+    const before = rows[row - 1];
+    const goesOn = before !== undefined && before.tables === tables && before.position + 1 === position;
+    if (!goesOn || count === most) {
+      runs++;
+      count = 0;
+    }
+    count++;
+    words[STEP_PLACES.STEP_RUNS + runs - 1] = count * STEP_PLACES.STEP_RUN_FACTOR + row - count + 1;
+  }
+  return runs;
 }

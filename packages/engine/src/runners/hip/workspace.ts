@@ -4,14 +4,15 @@
 
 import type { GpuDriver } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
+import type { Activations } from '../runner-module.ts';
 import { type BufferParts, allocateParts, bytesOfParts } from './buffer-parts.ts';
 import { workspaceSizes } from './sizes.ts';
 
 type WorkspaceName = keyof ReturnType<typeof workspaceSizes>;
 
 /** Bytes of a workspace. */
-export function workspaceBytes(config: GptOssConfig, planBytes: number): number {
-  return bytesOfParts(Object.values(workspaceSizes(config, planBytes)));
+export function workspaceBytes(config: GptOssConfig, activations: Activations, planBytes: number): number {
+  return bytesOfParts(Object.values(workspaceSizes(config, activations, planBytes)));
 }
 
 /** Addresses by name, all in one buffer. */
@@ -20,8 +21,8 @@ export class Workspace {
   readonly #buffer: BufferParts<WorkspaceName>['buffer'];
 
   /** @param planBytes what the router's dispatch plans of up to MOST_ROWS rows take. */
-  constructor(driver: GpuDriver, config: GptOssConfig, planBytes: number) {
-    const { buffer, at } = allocateParts(driver, workspaceSizes(config, planBytes), (bytes) => bytes);
+  constructor(driver: GpuDriver, config: GptOssConfig, activations: Activations, planBytes: number) {
+    const { buffer, at } = allocateParts(driver, workspaceSizes(config, activations, planBytes), (bytes) => bytes);
     this.at = at;
     this.#buffer = buffer;
   }

@@ -11,10 +11,51 @@ export function goldenCases(golden: readonly GoldenPrompt[]): readonly RunnerCas
   }));
 }
 
-async function checkPrompt(suite: SuiteRun, prompt: GoldenPrompt): Promise<void> {
-  const { runner, tolerances } = suite;
-  const sequence = suite.sequence();
+/**
+ * Of those, what a runner keeps that rounds activations: the likelihood and the greedy continuation. Experts and logits of
+ * single tokens are what rounding changes.
+ */
+export function goldenAnswerCases(golden: readonly GoldenPrompt[]): readonly RunnerCase[] {
+  return golden.map((prompt, index) => ({
+    section: 'golden answers',
+    name: `prompt ${index}: likelihood, greedy continuation`,
+    run: async (suite) => {
+      const ids = Int32Array.from(prompt.ids);
+      const targets = ids.subarray(1);
+      const scored = await suite.alone({
+        sequence: suite.sequence(),
+        tokens: ids.subarray(0, -1),
+        want: 'none',
+        targets,
+      });
+      checkLikelihood(scored.targetLogprobs, prompt, suite.tolerances.nll);
+      await checkContinuation(suite, prompt);
+    },
+  }));
+}
+
+function checkLikelihood(logprobs: Float64Array | undefined, { nll: expected }: GoldenPrompt, tolerance: number): void {
+  const nll = (logprobs ?? new Float64Array(0)).reduce((sum, logprob) => sum - logprob, 0);
+  assert.ok(Math.abs(nll / expected - 1) <= tolerance, `the likelihood is ${nll}, expected ${expected}`);
+}
+
+async function checkContinuation(suite: SuiteRun, { ids, greedy }: GoldenPrompt): Promise<void> {
   const sampler = suite.sampler();
+  const sequence = suite.sequence();
+  const answer: number[] = [];
+  let tokens: Int32Array | 'sampled' = Int32Array.from(ids);
+  while (answer.length < greedy.length) {
+    const { token } = await suite.alone({ sequence, tokens, want: 'token', sampler });
+    answer.push(token);
+    tokens = 'sampled';
+  }
+  assert.deepEqual(answer, greedy, 'the greedy continuation');
+  assert.equal(suite.runner.length(sequence), ids.length + answer.length - 1);
+}
+
+async function checkPrompt(suite: SuiteRun, prompt: GoldenPrompt): Promise<void> {
+  const { tolerances } = suite;
+  const sequence = suite.sequence();
   const ids = Int32Array.from(prompt.ids);
   const head = ids.subarray(0, -1);
   const scored = await suite.alone({
@@ -24,8 +65,7 @@ async function checkPrompt(suite: SuiteRun, prompt: GoldenPrompt): Promise<void>
     targets: ids.subarray(1),
     traceRouting: true,
   });
-  const nll = (scored.targetLogprobs ?? new Float64Array(0)).reduce((sum, logprob) => sum - logprob, 0);
-  assert.ok(Math.abs(nll / prompt.nll - 1) <= tolerances.nll, `the likelihood is ${nll}, expected ${prompt.nll}`);
+  checkLikelihood(scored.targetLogprobs, prompt, tolerances.nll);
   checkRouting(scored.routing ?? [], prompt, tolerances.routerWeight);
 
   const last = await suite.alone({ sequence, tokens: ids.subarray(-1), want: 'last' });
@@ -34,17 +74,7 @@ async function checkPrompt(suite: SuiteRun, prompt: GoldenPrompt): Promise<void>
     const difference = Math.abs((last.logits[id] as number) - expected);
     assert.ok(difference <= tolerances.logit, `the logit of token ${id} differs by ${difference}`);
   });
-
-  const answer: number[] = [];
-  const again = suite.sequence();
-  let tokens: Int32Array | 'sampled' = ids;
-  while (answer.length < prompt.greedy.length) {
-    const { token } = await suite.alone({ sequence: again, tokens, want: 'token', sampler });
-    answer.push(token);
-    tokens = 'sampled';
-  }
-  assert.deepEqual(answer, prompt.greedy, 'the greedy continuation');
-  assert.equal(runner.length(again), ids.length + answer.length - 1);
+  await checkContinuation(suite, prompt);
 }
 
 function checkRouting(routing: readonly LayerRouting[], { routing: expected }: GoldenPrompt, tolerance: number): void {

@@ -7,5 +7,6 @@ export {
   type RunnerFailure,
   type RunnerSuiteResult,
 } from './run-runner-suite.ts';
+export { goldenAnswerCases } from './golden-cases.ts';
 export type { GoldenPrompt, RunnerCase, RunnerFactory, RunnerSuiteOptions, RunnerTolerances } from './suite-run.ts';
 export { SuiteRun } from './suite-run.ts';

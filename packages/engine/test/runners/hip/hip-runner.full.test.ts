@@ -6,11 +6,15 @@ import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
 import { DeviceError } from '@switchyard/gpu';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
+import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
+import type { Activations } from '../../../src/runners/runner-module.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
-import { SMALL_CONFIG } from './small-model.ts';
+import { SMALL_CONFIG, errorOf } from './small-model.ts';
 
 const [target] = EMULATED_TARGETS;
+/** Activations in bf16 through two layers: some roundings of 2^-9 each, of the root mean square of the logits. */
+const TILE_TOLERANCE = 5e-2;
 const bits = ({ buffer, byteOffset, byteLength }: Float32Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 
@@ -21,10 +25,11 @@ describe('the GPU runner on a small emulated model', function () {
   let eager: LogitsRunner;
   let graph: LogitsRunner;
 
-  const make = (graphs: boolean, kvCacheBytes = 8 * 2 ** 20): Promise<LogitsRunner> =>
+  const make = (graphs: boolean, activations: Activations = 'bf16'): Promise<LogitsRunner> =>
     createSyntheticHipRunner({
       config: SMALL_CONFIG,
-      kvCacheBytes,
+      kvCacheBytes: 8 * 2 ** 20,
+      activations,
       driver: gpu.driver,
       compiler: gpu.compiler,
       cacheFolder,
@@ -72,6 +77,32 @@ describe('the GPU runner on a small emulated model', function () {
       for (const { sequence } of [...company, { sequence: own }]) graph.releaseSequence(sequence);
     }
     for (const sequence of [alone, whole]) eager.releaseSequence(sequence);
+  });
+
+  it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone and in company', async () => {
+    const prompt = tokens(2 * FEWEST_TILE_TOKENS + 3, 5);
+    const exact = await make(false, 'exact');
+    const logitsOf = async (runner: LogitsRunner, company: number): Promise<Float32Array> => {
+      const own = runner.createSequence();
+      const others = Array.from({ length: company }, (_, index) => ({
+        sequence: runner.createSequence(),
+        tokens: tokens(index === 0 ? 1 : FEWEST_TILE_TOKENS + index, index + 6),
+        logits: 'none' as const,
+      }));
+      const outputs = await runner.forward([...others, { sequence: own, tokens: prompt, logits: 'all' }]);
+      for (const { sequence } of [...others, { sequence: own }]) runner.releaseSequence(sequence);
+      return outputs.at(-1)?.logits ?? new Float32Array(0);
+    };
+    try {
+      const expected = await logitsOf(exact, 0);
+      const alone = await logitsOf(eager, 0);
+      assert.equal(bits(await logitsOf(eager, 3)), bits(alone), 'in company');
+      assert.notEqual(bits(alone), bits(expected), 'matrix tiles round what the others do not');
+      const { largest, scale } = errorOf(alone, expected);
+      assert.ok(largest <= TILE_TOLERANCE * scale, `off by ${largest} where logits are about ${scale}`);
+    } finally {
+      await exact.dispose();
+    }
   });
 
   it('leaves sequences as they were where the device fails, and goes on when it works again', async () => {

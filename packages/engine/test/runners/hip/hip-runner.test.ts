@@ -9,6 +9,7 @@ import { InvalidStepError, RunnerBusyError, UnknownSequenceError } from '../../.
 import { DeviceHungError, KvCacheFullError } from '../../../src/runners/hip/errors.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { kvBlockBytes, RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
+import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG } from './small-model.ts';
@@ -93,6 +94,32 @@ describe('the GPU runner around its device', () => {
     await runner.forward([{ sequence, tokens: Int32Array.of(6, 7), logits: 'last' }]);
     assert.deepEqual(device.launched.slice(-2), ['project_head', 'choose_largest']);
     assert.ok(!device.launched.includes('list_experts'), 'few rows take their experts by slot');
+  });
+
+  it('launches many tokens of a sequence by matrix tiles, and other sequences beside them as ever', async () => {
+    const [many, one] = [runner.createSequence(), runner.createSequence()];
+    await runner.forward([
+      { sequence: one, tokens: Int32Array.of(1), logits: 'none' },
+      { sequence: many, tokens: new Int32Array(FEWEST_TILE_TOKENS).fill(2), logits: 'none' },
+    ]);
+    const layer = [
+      'norm_rows',
+      'project_qkv_tiles',
+      'attend_tiles',
+      'project_attention_tiles',
+      'norm_rows',
+      'project_gate_tiles',
+      'topk_gating_softmax',
+      'list_experts',
+      'expert_gate_up_tiles',
+      'expert_down_tiles',
+      'combine_experts',
+    ];
+    const names = device.launched.map((name) => /^(?:topk_gating_softmax|dispatch_plan)|.*/.exec(name)?.[0]);
+    const byTiles = ['embed', ...layer, ...layer];
+    assert.deepEqual(names.slice(0, byTiles.length), byTiles);
+    assert.ok(names.slice(byTiles.length).includes('project_qkv'));
+    assert.ok(!names.slice(byTiles.length).some((name) => name?.endsWith('_tiles')));
   });
 
   it('gives back what was asked for', async () => {

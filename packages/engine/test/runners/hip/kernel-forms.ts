@@ -7,7 +7,8 @@ import { DENSE_TILES, denseForms } from '../../../src/runners/hip/dense-kernels.
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
 import { arrangeCodesForm, combineForm, expertForms, expertListForm } from '../../../src/runners/hip/expert-kernels.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
-import { EXPERT_TILES } from '../../../src/runners/hip/sizes.ts';
+import { EXPERT_TILES, NORMED_TERMS, TILE_ROWS } from '../../../src/runners/hip/sizes.ts';
+import { hasMatrixUnits, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
 
 /** All forms for a model and a target, by what they are called in messages. */
 export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm<readonly KernelArgument[]>> {
@@ -19,8 +20,20 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   for (const form of Object.values(attentionForms(context))) add(form);
   for (const tile of DENSE_TILES) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
   for (const tile of EXPERT_TILES) for (const form of Object.values(expertForms(context, tile))) add(form, tile);
+  for (const [form, tile] of hasMatrixUnits(context.target) ? formsByTiles(context) : []) add(form, tile);
   for (const form of [expertListForm(context), combineForm(context), largestForm(context), arrangeCodesForm(context)]) {
     add(form);
   }
   return forms;
+}
+
+/** Those of passes by matrix tiles; two of them come in two kinds. */
+function formsByTiles(context: KernelContext): readonly (readonly [KernelForm<readonly KernelArgument[]>, number?])[] {
+  const { normForQkv, normForExperts, listExperts, ...others } = tileForms(context);
+  return [
+    [normForQkv, 1],
+    [normForExperts, NORMED_TERMS],
+    [listExperts, TILE_ROWS],
+    ...Object.values(others).map((form) => [form] as const),
+  ];
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { MOST_CHUNKS, chunksAt } from '../../../src/runners/hip/sizes.ts';
-import { planPasses } from '../../../src/runners/hip/plan-passes.ts';
-import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeStep } from '../../../src/runners/hip/step-block.ts';
+import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from '../../../src/runners/hip/sizes.ts';
+import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
+import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import type { SequenceTables } from '../../../src/runners/hip/step-block.ts';
 
 /** Blocks numbered by sequence, for `tokens` tokens. */
@@ -31,7 +31,7 @@ describe('the step block of the GPU runner', () => {
       (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
     );
     assert.ok(pass !== undefined && more.length === 0);
-    const bytes = writeStep(words, pass);
+    const bytes = writeStep(words, pass.rows);
     const column = (place: number): number[] => [...words.subarray(place, place + 5)];
     assert.equal(words[STEP_PLACES.STEP_ROWS], 5);
     assert.deepEqual(column(STEP_PLACES.STEP_TOKENS), [11, 12, 21, 22, 23]);
@@ -53,7 +53,7 @@ describe('the step block of the GPU runner', () => {
 
   it('cuts a step into passes that have room, every row once and in order', () => {
     const batch = [
-      { sequence: 1, tokens: new Int32Array(3 * MOST_ROWS + 7).fill(1), logits: 'all' as const },
+      { sequence: 1, tokens: new Int32Array(3 * MOST_VECTOR_ROWS + 7).fill(1), logits: 'all' as const },
       { sequence: 2, tokens: Int32Array.of(2), logits: 'largest' as const },
     ];
     const lengths = new Map([
@@ -65,16 +65,67 @@ describe('the step block of the GPU runner', () => {
       (sequence) => lengths.get(sequence) ?? 0,
       (sequence) => tablesOf(sequence, 62_000, 0),
     );
-    for (const pass of passes) {
-      assert.ok(pass.length <= MOST_ROWS);
-      assert.ok(pass.reduce((sum, { chunks }) => sum + chunks, 0) <= MOST_CHUNKS);
-      assert.ok(writeStep(new Int32Array(STEP_BYTES / 4), pass) <= STEP_BYTES);
+    for (const { kind, rows } of passes) {
+      assert.equal(kind, 'vectors');
+      assert.ok(rows.length <= MOST_VECTOR_ROWS);
+      assert.ok(rows.reduce((sum, { chunks }) => sum + chunks, 0) <= MOST_CHUNKS);
+      assert.ok(writeStep(new Int32Array(STEP_BYTES / 4), rows) <= STEP_BYTES);
     }
-    const rows = passes.flat();
+    const rows = passes.flatMap((pass) => pass.rows);
     assert.deepEqual(
       rows.map(({ entry, offset, position }) => [entry, offset, position]),
-      [...Array(3 * MOST_ROWS + 7).keys()].map((offset) => [0, offset, 60_000 + offset]).concat([[1, 0, 100]]),
+      [...Array(3 * MOST_VECTOR_ROWS + 7).keys()].map((offset) => [0, offset, 60_000 + offset]).concat([[1, 0, 100]]),
     );
     assert.deepEqual(new Set(rows.map(({ wanted }) => wanted)), new Set(['logits', 'token']));
+  });
+
+  it('takes entries of many tokens by matrix tiles, whatever is beside them', () => {
+    const tokens = (count: number) => new Int32Array(count).fill(1);
+    const batch = [
+      { sequence: 1, tokens: tokens(FEWEST_TILE_TOKENS - 1), logits: 'none' as const },
+      { sequence: 2, tokens: tokens(MOST_ROWS + FEWEST_TILE_TOKENS), logits: 'last' as const },
+      { sequence: 3, tokens: tokens(1), logits: 'largest' as const },
+      { sequence: 4, tokens: tokens(FEWEST_TILE_TOKENS), logits: 'none' as const },
+    ];
+    const tables = new Map(batch.map(({ sequence }) => [sequence, tablesOf(sequence, 4096, 0)]));
+    const passes = planPasses(
+      batch,
+      () => 0,
+      (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
+      true,
+    );
+    const first = FEWEST_TILE_TOKENS - 1;
+    assert.deepEqual(
+      passes.map(({ kind, rows }) => [kind, rows.length, rows[0]?.place, rows.at(-1)?.place]),
+      [
+        ['tiles', MOST_ROWS, first, first + MOST_ROWS - 1],
+        ['tiles', 2 * FEWEST_TILE_TOKENS, first + MOST_ROWS, first + MOST_ROWS + 2 * FEWEST_TILE_TOKENS],
+        ['vectors', FEWEST_TILE_TOKENS, 0, first + MOST_ROWS + FEWEST_TILE_TOKENS],
+      ],
+    );
+  });
+
+  it('lists runs: neighbouring rows of one sequence, up to so many', () => {
+    const [one, two] = [tablesOf(1, 100, 0), tablesOf(2, 100, 0)];
+    const row = (position: number, tables: SequenceTables) =>
+      ({ token: 0, position, wanted: 'nothing', chunks: 1, tables }) as const;
+    const rows = [
+      ...[5, 6, 7, 8, 9].map((position) => row(position, one)),
+      ...[10, 11].map((position) => row(position, two)),
+      row(40, two),
+    ];
+    const words = new Int32Array(STEP_BYTES / 4);
+    const runs = writeRuns(words, rows, 3);
+    const listed = [...words.subarray(STEP_PLACES.STEP_RUNS, STEP_PLACES.STEP_RUNS + runs)];
+    const factor = STEP_PLACES.STEP_RUN_FACTOR;
+    assert.deepEqual(
+      listed.map((word) => [word % factor, Math.floor(word / factor)]),
+      [
+        [0, 3],
+        [3, 2],
+        [5, 2],
+        [7, 1],
+      ],
+    );
   });
 });

@@ -1,0 +1,243 @@
+// Products of a block of tokens with a block of a matrix's rows, by matrix tiles: kBlockTokens x kBlockRows sums over
+// all columns, in waves of kTokenTiles x kRowTiles tiles each. Columns are taken 32 at a time, in their order: the number
+// of columns alone decides how a sum is formed.
+//
+// Both operands come through shared memory, in tiles of a step of 32 columns. Where copies to shared memory go on by
+// themselves, several steps are under way; else a step's bytes wait in registers while the step before is multiplied.
+//
+// Which sums a lane gets is up to the tiles; rows are put into them so that a lane's rows of a token are neighbours.
+
+namespace ROUTER_NAMESPACE {
+
+// Two waves share a block's tokens, and the others have other tokens of it.
+constexpr int kBlockTokens = 128;
+constexpr int kBlockRows = 128;
+constexpr int kBlockTiles = kBlockTokens / kTileSize;
+constexpr int kStepGranules = kBlockTiles * kTileGranules;
+constexpr int kWaves = kThreads / kWaveSize;
+constexpr int kTokenTiles = kBlockTiles / (kWaves / 2);
+constexpr int kRowTiles = 4;
+constexpr int kWaveTokens = kTokenTiles * kTileSize;
+constexpr int kWaveRows = kRowTiles * kTileSize;
+static_assert(kWaves * kWaveSize == kThreads && kWaves / 2 * kWaveTokens == kBlockTokens, "waves share a block out");
+static_assert(kBlockTokens == kBlockRows && 2 * kWaveRows == kBlockRows, "both operands are shared out alike");
+
+// Steps of an operand that are in shared memory at once.
+constexpr int kStages = kHasSharedCopies ? 3 : 2;
+
+// Of the rows of a wave, a lane has kLaneRows of each of its tokens.
+constexpr int kLaneRows = kRowTiles * kRowsPerPart;
+
+// How a wave's rows are dealt: neighbours to a lane, or so that a lane has rows of the first half and those 32 further.
+enum class RowOrder { neighbours, halves };
+
+// The row, among the wave's, of a lane's row `index`.
+template <RowOrder ORDER>
+ROUTER_INLINE int wave_row(int part, int index) {
+  if constexpr (ORDER == RowOrder::neighbours) return part * kLaneRows + index;
+  constexpr int kHalf = kLaneRows / 2;
+  return index / kHalf * (kWaveRows / 2) + part * kHalf + index % kHalf;
+}
+
+// The row, among the block's, that is row `inTile` of the block's tile `tile`.
+template <RowOrder ORDER>
+ROUTER_INLINE int block_row(int tile, int inTile) {
+  const int index = tile % kRowTiles * kRowsPerPart + index_in_part(inTile);
+  return tile / kRowTiles * kWaveRows + wave_row<ORDER>(part_of_row(inTile), index);
+}
+
+ROUTER_INLINE int wave_of_block() { return static_cast<int>(thread_index() / kWaveSize); }
+// The first token and row of a wave, among the block's.
+ROUTER_INLINE int first_token_of_wave() { return wave_of_block() / 2 * kWaveTokens; }
+ROUTER_INLINE int first_row_of_wave() { return wave_of_block() % 2 * kWaveRows; }
+
+// An operand in bf16. A thread brings kOwn granules a step, of rows whose addresses it is told. It is asked for its steps
+// in their order; after the last of STEPS it begins anew.
+template <int STEPS>
+struct Bf16Operand {
+  static constexpr int kOwn = kStepGranules / kThreads;
+  static constexpr int kBuffers = kStages;
+  static constexpr int kRowBytes = kTileColumns * 2;
+  static constexpr bool kCopiesByItself = kHasSharedCopies;
+  static_assert(kThreads % kTileGranules == 0, "a thread's granules are as far apart as its tiles");
+
+  // What comes next of each row; where the first row's granule goes in the first buffer; the buffer that comes next.
+  const u8* next[kOwn];
+  Words4* place;
+  int buffer;
+  int asked;
+  Words4 pending[kHasSharedCopies ? 1 : kOwn];
+
+  // The tile and the row of it that a thread's granule `own` is of.
+  ROUTER_INLINE int tile_of(int own) { return granule_of(own) / kTileGranules; }
+  ROUTER_INLINE int row_of(int own) { return granule_of(own) % kTileGranules / kTilePieces; }
+  ROUTER_INLINE int granule_of(int own) { return static_cast<int>(thread_index()) + own * kThreads; }
+
+  ENGINE_METHOD void begin(Words4* shared) {
+    place = shared + tile_of(0) * kTileGranules + tile_granule(row_of(0), granule_of(0) % kTilePieces);
+    buffer = 0;
+    asked = 0;
+  }
+  ENGINE_METHOD void begin_row(int own, const u8* row) { next[own] = row + granule_of(own) % kTilePieces * 16; }
+
+  ENGINE_METHOD void ask() {
+#pragma unroll
+    for (int own = 0; own < kOwn; own++) {
+      if constexpr (kHasSharedCopies) copy_to_shared(place + buffer * kStepGranules + own * kThreads, next[own]);
+      else pending[own] = *reinterpret_cast<const Words4*>(next[own]);
+      next[own] += kRowBytes;
+    }
+    if constexpr (kHasSharedCopies) turn_buffer();
+    if (++asked < STEPS) return;
+    asked = 0;
+#pragma unroll
+    for (int own = 0; own < kOwn; own++) next[own] -= STEPS * kRowBytes;
+  }
+  ENGINE_METHOD void deliver() {
+    if constexpr (!kHasSharedCopies) {
+#pragma unroll
+      for (int own = 0; own < kOwn; own++) place[buffer * kStepGranules + own * kThreads] = pending[own];
+      turn_buffer();
+    }
+  }
+  ENGINE_METHOD void turn_buffer() { buffer = buffer + 1 == kBuffers ? 0 : buffer + 1; }
+};
+
+// Sums of all steps. `tiles` is how many of the wave's tiles of tokens have any.
+struct TileProducts {
+  TileSum sums[kTokenTiles][kRowTiles];
+
+  // What is under way when the block comes to step 0.
+  template <class Operand>
+  ENGINE_METHOD void begin(Operand& operand, int steps) {
+    if constexpr (!Operand::kCopiesByItself) {
+      operand.ask();
+      operand.deliver();
+      if (steps > 1) operand.ask();
+    }
+  }
+  // Past the barrier at the beginning of a step: copies of one further on may begin.
+  template <class Operand>
+  ENGINE_METHOD void before(Operand& operand, int further, int steps) {
+    if constexpr (Operand::kCopiesByItself) {
+      if (further < steps) operand.ask();
+    }
+  }
+  // What waited in registers goes where the step before was.
+  template <class Operand>
+  ENGINE_METHOD void after(Operand& operand, int step, int steps) {
+    if constexpr (!Operand::kCopiesByItself) {
+      if (step + 1 < steps) operand.deliver();
+      if (step + 2 < steps) operand.ask();
+    }
+  }
+
+  template <class Tokens, class Weights>
+  ENGINE_METHOD void multiply(Tokens& tokens, const Words4* tokenTiles, Weights& weights, const Words4* weightTiles,
+                              int steps, int tiles) {
+#pragma unroll
+    for (int t = 0; t < kTokenTiles; t++) {
+#pragma unroll
+      for (int r = 0; r < kRowTiles; r++) sums[t][r] = zero_sum();
+    }
+    begin(tokens, steps);
+    begin(weights, steps);
+#pragma unroll
+    for (int step = 0; step < kStages - 1; step++) {
+      before(tokens, step, steps);
+      before(weights, step, steps);
+      commit_copies();
+    }
+    const Words4* ownTokens = tokenTiles + first_token_of_wave() / kTileSize * kTileGranules;
+    const Words4* ownWeights = weightTiles + first_row_of_wave() / kTileSize * kTileGranules;
+    // Most waves have all of their tokens, and a loop without branches between tiles.
+    if (tiles == kTokenTiles) add_steps<true>(tokens, ownTokens, weights, ownWeights, steps, tiles);
+    else add_steps<false>(tokens, ownTokens, weights, ownWeights, steps, tiles);
+  }
+
+  template <bool HAS_ALL, class Tokens, class Weights>
+  ENGINE_METHOD void add_steps(Tokens& tokens, const Words4* tokenTiles, Weights& weights, const Words4* weightTiles,
+                               int steps, int tiles) {
+    int tokenBuffer = 0;
+    int weightBuffer = 0;
+#pragma unroll 1
+    for (int step = 0; step < steps; step++) {
+      wait_for_copies<kStages - 2>();
+      block_barrier();
+      before(tokens, step + kStages - 1, steps);
+      before(weights, step + kStages - 1, steps);
+      commit_copies();
+      add_step<HAS_ALL>(tokenTiles + tokenBuffer * kStepGranules, weightTiles + weightBuffer * kStepGranules, tiles);
+      tokenBuffer = tokenBuffer + 1 == Tokens::kBuffers ? 0 : tokenBuffer + 1;
+      weightBuffer = weightBuffer + 1 == Weights::kBuffers ? 0 : weightBuffer + 1;
+      after(tokens, step, steps);
+      after(weights, step, steps);
+    }
+  }
+
+  template <bool HAS_ALL>
+  ENGINE_METHOD void add_step(const Words4* tokenTiles, const Words4* weightTiles, int tiles) {
+    WeightTile rows[kRowTiles];
+#pragma unroll
+    for (int r = 0; r < kRowTiles; r++) rows[r] = load_weights(weightTiles + r * kTileGranules);
+#pragma unroll
+    for (int t = 0; t < kTokenTiles; t++) {
+      if (!HAS_ALL && t >= tiles) continue;
+      const TokenTile own = load_tokens(tokenTiles + t * kTileGranules);
+      multiply_tiles<kRowTiles>(sums[t], rows, own);
+    }
+  }
+
+  // A lane's row `index` of token t of the wave's tile `tile`.
+  ENGINE_METHOD float sum_of(int tile, int t, int index) const {
+    return sums[tile][index / kRowsPerPart].values[sum_index(t, index % kRowsPerPart)];
+  }
+};
+
+// How many of the wave's tiles of tokens have any of the block's `count`.
+ROUTER_INLINE int tiles_of_wave(int count) {
+  return (smaller(larger(count - first_token_of_wave(), 0), kWaveTokens) + kTileSize - 1) / kTileSize;
+}
+
+// The rows of a bf16 matrix of ROWS rows that a block multiplies with, from `firstRow` on.
+template <int ROWS, int COLUMNS, RowOrder ORDER>
+ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> weight_operand(const u8* matrix, int firstRow, Words4* shared) {
+  using Operand = Bf16Operand<COLUMNS / kTileColumns>;
+  Operand operand;
+  operand.begin(shared);
+#pragma unroll
+  for (int own = 0; own < Operand::kOwn; own++) {
+    const int row = firstRow + block_row<ORDER>(Operand::tile_of(own), Operand::row_of(own));
+    operand.begin_row(own, matrix + static_cast<u64>(smaller(row, ROWS - 1)) * COLUMNS * 2);
+  }
+  return operand;
+}
+
+// Tokens of bf16 rows of COLUMNS numbers, STRIDE apart, from `first` on; past the last of `count` they repeat it.
+template <int COLUMNS, int STRIDE>
+ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> token_operand(const u8* rows, int first, int count, Words4* shared) {
+  using Operand = Bf16Operand<COLUMNS / kTileColumns>;
+  Operand operand;
+  operand.begin(shared);
+#pragma unroll
+  for (int own = 0; own < Operand::kOwn; own++) {
+    const int token = first + smaller(Operand::tile_of(own) * kTileSize + Operand::row_of(own), count - 1);
+    operand.begin_row(own, rows + static_cast<u64>(token) * STRIDE * 2);
+  }
+  return operand;
+}
+
+// Where a block works: blocks of the same tokens follow each other.
+struct BlockPlace {
+  int token;
+  int row;
+};
+
+template <int ROWS>
+ROUTER_INLINE BlockPlace block_place() {
+  constexpr int kRowBlocks = (ROWS + kBlockRows - 1) / kBlockRows;
+  const int block = static_cast<int>(block_index());
+  return {block / kRowBlocks * kBlockTokens, block % kRowBlocks * kBlockRows};
+}
+
+}  // namespace ROUTER_NAMESPACE

@@ -1,0 +1,78 @@
+// qkv.hip for many rows, by matrix tiles: query, key and value projections of normed rows, bf16 [rows, hidden], with
+// rotary embedding; keys and values go to the KV cache, queries are written as bf16 [rows, heads * head size].
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kPairs = MODEL_HEAD_DIM / 2;
+constexpr int kOutputs = (MODEL_HEADS + 2 * MODEL_KV_HEADS) * MODEL_HEAD_DIM;
+static_assert(MODEL_HEAD_DIM == kWaveRows, "a wave has a head");
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+    project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
+                      const float* sines, u32* queries, KvElement* cache, u32 layer, u32 isWindow) {
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
+  step = once_kernel_before_is_done(step);
+  let_kernel_after_begin();
+  const BlockPlace place = block_place<kOutputs>();
+  const int count = step_word(step, STEP_ROWS) - place.token;
+  if (count <= 0) return;
+  auto tokens = token_operand<MODEL_HIDDEN, MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
+  auto weights = weight_operand<kOutputs, MODEL_HIDDEN, RowOrder::halves>(weight, place.row, weightTiles);
+  TileProducts products;
+  products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns,
+                    tiles_of_wave(count));
+
+  const int head = (place.row + first_row_of_wave()) / MODEL_HEAD_DIM;
+  if (head >= MODEL_HEADS + 2 * MODEL_KV_HEADS) return;
+  const bool isRotated = head < MODEL_HEADS + MODEL_KV_HEADS;
+  // A lane's elements: kHalf of the head's first half from `first` on, and those that turn with them.
+  constexpr int kHalf = kLaneRows / 2;
+  const int first = wave_row<RowOrder::halves>(part_of_lane(), 0);
+  float biases[kLaneRows];
+#pragma unroll
+  for (int i = 0; i < kLaneRows; i++) {
+    biases[i] = bias[head * MODEL_HEAD_DIM + wave_row<RowOrder::halves>(part_of_lane(), i)];
+  }
+#pragma unroll
+  for (int tile = 0; tile < kTokenTiles; tile++) {
+#pragma unroll
+    for (int t = 0; t < kTokensPerLane; t++) {
+      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      if (token >= count) continue;
+      const int row = place.token + token;
+      const int position = step_word(step, STEP_POSITIONS + row);
+      float values[kLaneRows];
+#pragma unroll
+      for (int i = 0; i < kLaneRows; i++) values[i] = rounded_sum(products.sum_of(tile, t, i), biases[i]);
+      if (isRotated) {
+        const float* cosine = cosines + static_cast<u64>(position) * kPairs + first;
+        const float* sine = sines + static_cast<u64>(position) * kPairs + first;
+#pragma unroll
+        for (int i = 0; i < kHalf; i++) {
+          const float low = values[i];
+          const float high = values[kHalf + i];
+          values[i] = multiply_add(low, cosine[i], rounded_product(high, -sine[i]));
+          values[kHalf + i] = multiply_add(high, cosine[i], rounded_product(low, sine[i]));
+        }
+      }
+      if (head < MODEL_HEADS) {
+        u32* to = queries + (static_cast<u64>(row) * MODEL_HEADS + head) * (MODEL_HEAD_DIM / 2);
+#pragma unroll
+        for (int i = 0; i < kLaneRows; i += 2) {
+          to[wave_row<RowOrder::halves>(part_of_lane(), i) / 2] = bf16_pair(values[i], values[i + 1]);
+        }
+        continue;
+      }
+      const i32 block = step_word(step, table_of_row(step, isWindow, row) + position / kBlockPositions);
+      const int part = isRotated ? kKeys : kValues;
+      KvElement* to = cache + kv_row(block, layer, part, (head - MODEL_HEADS) % MODEL_KV_HEADS, position);
+#pragma unroll
+      for (int i = 0; i < kLaneRows; i++) {
+        store_kv(to + wave_row<RowOrder::halves>(part_of_lane(), i), values[i]);
+      }
+    }
+  }
+}
+
+}  // namespace ROUTER_NAMESPACE

@@ -1,0 +1,486 @@
+import assert from 'node:assert/strict';
+import { KernelEmulator, isTailPoisoned, poison } from '@switchyard/gpu/testing';
+import type { KernelArgument } from '@switchyard/gpu';
+import { decodeMxfp4 } from '@switchyard/models';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
+import { attend } from '../../../src/reference/attention.ts';
+import { linear } from '../../../src/reference/linear.ts';
+import { rotate } from '../../../src/reference/rotary.ts';
+import { arrangeBlocks, arrangeCodesForm } from '../../../src/runners/hip/expert-kernels.ts';
+import type { KernelForm } from '../../../src/runners/hip/kernel-form.ts';
+import { BLOCK_POSITIONS } from '../../../src/runners/hip/kv-sequences.ts';
+import { NORMED_TERMS, TILE_ROWS, kvLayers, mostItems } from '../../../src/runners/hip/sizes.ts';
+import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
+import { rowsOfRun, tileBlocks, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
+import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
+import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
+
+const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
+const { slidingWindow } = SMALL_CONFIG;
+const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
+const WIDTH = attentionHeads * headDim;
+const GUARD = 16;
+
+/** A target of every form of the tiles; the last one stands for NVIDIA, whose instruction is emulated in waves of 32. */
+const TARGETS = [
+  { architecture: 'gfx942', waveSize: 64, defines: {} },
+  { architecture: 'gfx1100', waveSize: 32, defines: {} },
+  { architecture: 'gfx1201', waveSize: 32, defines: {} },
+  { architecture: 'sm_90', waveSize: 32, defines: { MATRIX_FORM: 1 } },
+] as const;
+
+/** Of f32 outputs, against the f64 reference on the same bf16 inputs: of their root mean square. */
+const TOLERANCE = 2e-5;
+/** Two terms of bf16 leave 2^-17 of each of some hundred values. */
+const GATE_TOLERANCE = 2e-5;
+/** Half a unit in the last place of a bf16, of the value itself. */
+const BF16_ROUNDING = 2 ** -8;
+/** Both terms of a row together: half a unit in the last place of the second, which is 2^-8 of the first or less. */
+const TWO_TERM_ROUNDING = 2 ** -16;
+/** As of the other kernels: angles are formed in f32, off by 2^-25 of some hundred radians. */
+const CACHE_TOLERANCE = 3e-5;
+/** Shares, and what comes out, are each rounded to bf16: of the sum of the values' magnitudes by their shares. */
+const ATTENTION_ROUNDING = 2 ** -7;
+
+function stepOf(rows: number, change: (index: number) => Partial<StepRow> = () => ({})): Int32Array {
+  const words = new Int32Array(STEP_BYTES / 4);
+  const tables = { full: [], window: [], windowFirst: 0 };
+  writeStep(
+    words,
+    Array.from({ length: rows }, (_, index): StepRow => {
+      return { token: index, position: index, wanted: 'nothing', chunks: 1, tables, ...change(index) };
+    }),
+  );
+  return words;
+}
+
+function outputOf(elements: number): Float32Array {
+  return poison(new Float32Array(elements + GUARD));
+}
+
+function halvesOf(elements: number): Uint16Array {
+  return poison(new Uint16Array(elements + GUARD));
+}
+
+/** Nothing behind the output was written; returns the output. */
+function guarded<Output extends Float32Array | Uint16Array>(output: Output): Output {
+  assert.ok(isTailPoisoned(output, GUARD * output.BYTES_PER_ELEMENT), 'the kernel wrote past the end');
+  return output.subarray(0, -GUARD) as Output;
+}
+
+/** The numbers that bits of bf16 are. */
+function widened(bits: Uint16Array): Float64Array {
+  return new Float64Array(new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer));
+}
+
+/** To the nearest bf16, the even one of two. */
+function rounded(values: ArrayLike<number>): Uint16Array {
+  const words = new Uint32Array(Float32Array.from(values).buffer);
+  return Uint16Array.from(words, (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
+}
+
+function assertNear(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  assert.equal(found.length, expected.length, what);
+  const { largest, scale } = errorOf(found, expected);
+  assert.ok(largest <= tolerance * scale, `${what}: off by ${largest} where values are about ${scale}`);
+}
+
+/** What was computed as f32 and then rounded. */
+function assertRounded(bits: Uint16Array, expected: ArrayLike<number>, what: string): void {
+  const found = widened(bits);
+  assert.equal(found.length, expected.length, what);
+  const { scale } = errorOf(found, expected);
+  found.forEach((value, index) => {
+    const right = expected[index] as number;
+    const difference = Math.abs(value - right);
+    assert.ok(
+      difference <= BF16_ROUNDING * Math.abs(right) + TOLERANCE * scale,
+      `${what}: ${value} at ${index} where ${right} is right`,
+    );
+  });
+}
+
+function matrix(outputs: number, inputs: number, seed: number) {
+  return asBf16(randomFloats(outputs * inputs, seed, 1 / Math.sqrt(inputs)));
+}
+
+for (const { architecture, waveSize, defines } of TARGETS) {
+  const name = 'MATRIX_FORM' in defines ? 'NVIDIA' : architecture;
+  describe(`the GPU runner's kernels by matrix tiles, emulated as ${name}`, function () {
+    this.timeout(600_000);
+    const target = { vendor: name === 'NVIDIA' ? 'nvidia' : 'amd', architecture, waveSize } as const;
+    const context = contextFor(target);
+    const forms = tileForms(context);
+    let emulator: KernelEmulator;
+    before(function () {
+      skipWithoutHostCompiler.call(this);
+      emulator = new KernelEmulator(target);
+    });
+    after(() => emulator?.dispose());
+
+    const run = <List extends readonly KernelArgument[]>(
+      form: KernelForm<List>,
+      blocks: number,
+      values: Parameters<typeof runForm<List>>[3],
+    ): void => {
+      const unit = { ...form.unit, defines: { ...form.unit.defines, ...defines } };
+      runForm(emulator, { ...form, unit }, blocks, values);
+    };
+
+    it('norm: rows in one term, and in two that leave 16 bits', () => {
+      const rows = 3;
+      const residual = randomFloats(rows * hiddenSize, 2, 3);
+      const gain = randomFloats(hiddenSize, 3);
+      const expected = normed(residual, gain);
+      const step = stepOf(rows);
+      const single = halvesOf(rows * hiddenSize);
+      run(forms.normForQkv, rows + 1, { step, gain, residual, output: single });
+      assertRounded(guarded(single), expected, 'one term');
+      const double = halvesOf(rows * NORMED_TERMS * hiddenSize);
+      run(forms.normForExperts, rows + 1, { step, gain, residual, output: double });
+      const terms = widened(guarded(double));
+      const place = (index: number): number =>
+        Math.floor(index / hiddenSize) * NORMED_TERMS * hiddenSize + (index % hiddenSize);
+      const first = rounded(expected.map((_, index) => terms[place(index)] as number));
+      assert.deepEqual(first, guarded(single), 'the first term is the row in one');
+      const sums = expected.map(
+        (_, index) => (terms[place(index)] as number) + (terms[place(index) + hiddenSize] as number),
+      );
+      sums.forEach((sum, index) => {
+        const right = expected[index] as number;
+        assert.ok(
+          Math.abs(sum - right) <= TWO_TERM_ROUNDING * Math.abs(right) + 1e-7,
+          `${sum} where ${right} is right`,
+        );
+      });
+    });
+
+    // One row, one more than a tile of 16 has, one more than a block has.
+    for (const rows of [1, 17, TILE_ROWS + 1]) {
+      it(`output projection and gate: ${rows} rows`, () => {
+        const step = stepOf(rows);
+        const tiles = Math.ceil(rows / TILE_ROWS) + 1;
+        const attended = matrix(rows, WIDTH, 10);
+        const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
+        const residual = randomFloats(rows * hiddenSize, 2);
+        const sum = outputOf(rows * hiddenSize);
+        sum.set(residual);
+        run(forms.attentionOutput, tileBlocks(context, 'attentionOutput', tiles), {
+          step,
+          weight: weight.bits,
+          bias,
+          attended: attended.bits,
+          residual: sum,
+        });
+        const added = linear(attended.values, weight.values, new Float64Array(bias));
+        const expected = added.map((value, index) => value + (residual[index] as number));
+        assertNear(guarded(sum), expected, TOLERANCE, 'output');
+
+        const exact = randomFloats(rows * hiddenSize, 11);
+        const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
+        const logits = outputOf(rows * experts);
+        run(forms.gate, tileBlocks(context, 'gate', tiles), {
+          step,
+          weight: gate.bits,
+          bias: gateBias,
+          normed: twoTerms(exact),
+          logits,
+        });
+        const right = linear(new Float64Array(exact), gate.values, new Float64Array(gateBias));
+        assertNear(guarded(logits), right, GATE_TOLERANCE, 'gate');
+      });
+    }
+
+    it('a row has the same bits alone and among others, wherever it stands', () => {
+      const rows = TILE_ROWS + 5;
+      const attended = matrix(rows, WIDTH, 20);
+      const [weight, bias] = [matrix(hiddenSize, WIDTH, 21), randomFloats(hiddenSize, 22)];
+      const project = (bits: Uint16Array): Float32Array => {
+        const count = bits.length / WIDTH;
+        const residual = outputOf(count * hiddenSize);
+        residual.fill(0, 0, count * hiddenSize);
+        run(forms.attentionOutput, tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_ROWS)), {
+          step: stepOf(count),
+          weight: weight.bits,
+          bias,
+          attended: bits,
+          residual,
+        });
+        return guarded(residual);
+      };
+      const all = project(attended.bits);
+      for (const row of [0, 15, 16, 100, TILE_ROWS + 4]) {
+        const alone = project(attended.bits.slice(row * WIDTH, (row + 1) * WIDTH));
+        assert.deepEqual(all.subarray(row * hiddenSize, (row + 1) * hiddenSize), alone, `row ${row}`);
+      }
+    });
+
+    for (const kv of ['f32', 'bf16'] as const) {
+      it(`QKV, rotary embedding and KV write, then attention with sinks, KV in ${kv}`, () => {
+        const kvContext = contextFor(target, kv);
+        const { qkv, attend: attendForm } = tileForms(kvContext);
+        const tokens = 2 * TILE_ROWS + 9;
+        const input = asBf16(randomFloats(tokens * hiddenSize, 30));
+        const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
+        const bias = randomFloats(QKV, 33, 0.3);
+        const sinks = randomFloats(attentionHeads, 34);
+        sinks[1] = Number.NEGATIVE_INFINITY;
+        sinks[2] = 20;
+        const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+        const elements = 2 * blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim;
+        const rotary = new RotaryTables(SMALL_CONFIG);
+        rotary.reserve(tokens);
+        const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
+        const tables = {
+          full: Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks),
+          window: Array.from({ length: blocks }, (_, index) => blocks + ((index * 3 + 2) % blocks)),
+          windowFirst: 0,
+        };
+        const all = linear(input.values, weight.values, new Float64Array(bias));
+        const part = (begin: number, heads: number): Float64Array =>
+          Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
+            const row = Math.floor(index / (heads * headDim));
+            return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
+          });
+        const queries = part(0, attentionHeads);
+        const keys = part(attentionHeads, keyValueHeads);
+        rotate(queries, attentionHeads, SMALL_CONFIG);
+        rotate(keys, keyValueHeads, SMALL_CONFIG);
+        const values = part(attentionHeads + keyValueHeads, keyValueHeads);
+
+        for (const isWindow of [0, 1]) {
+          const window = isWindow === 1 ? slidingWindow : Infinity;
+          const held = isWindow === 1 ? tables.window : tables.full;
+          // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
+          const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
+            // NaN: what was not written is not read, or it shows.
+            const cache =
+              kv === 'f32' ? new Float32Array(elements).fill(Number.NaN) : new Uint16Array(elements).fill(0x7fc0);
+            const rotated = new Uint16Array(tokens * WIDTH);
+            const output = new Uint16Array(tokens * WIDTH);
+            let first = 0;
+            for (const rows of pieces) {
+              const words = new Int32Array(STEP_BYTES / 4);
+              const list = Array.from({ length: rows }, (_, row): StepRow => {
+                return { token: 0, position: first + row, wanted: 'nothing', chunks: 1, tables };
+              });
+              writeStep(words, list);
+              const runs = writeRuns(words, list, rowsOfRun(kvContext));
+              const common = { step: words, cache, layer: 0, isWindow };
+              const own = halvesOf(rows * WIDTH);
+              run(qkv, tileBlocks(kvContext, 'qkv', Math.ceil(rows / TILE_ROWS)), {
+                ...common,
+                weight: weight.bits,
+                bias,
+                normed: input.bits.slice(first * hiddenSize, (first + rows) * hiddenSize),
+                cosines,
+                sines,
+                queries: own,
+              });
+              rotated.set(guarded(own), first * WIDTH);
+              const attended = halvesOf(rows * WIDTH);
+              run(attendForm, runs * keyValueHeads, { ...common, queries: own, sinks, output: attended, runs });
+              output.set(guarded(attended), first * WIDTH);
+              first += rows;
+            }
+            return { rotated, output, cache };
+          });
+          const [whole, cut] = results;
+          assert.ok(whole !== undefined && cut !== undefined);
+          assert.deepEqual(cut.output, whole.output, 'a row does not know where its prompt was cut');
+
+          assertRounded(whole.rotated, queries, 'queries');
+          const stored = [keys, values].map((expected, which) => {
+            const found = cached(whole.cache, held, tokens, which);
+            if (found instanceof Uint16Array) {
+              assertRounded(found, expected, `part ${which} of the cache`);
+              return widened(found);
+            }
+            assertNear(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
+            return widened(rounded(found));
+          });
+          const [storedKeys, storedValues] = stored as [Float64Array, Float64Array];
+          const attendTo = (to: Float64Array): Float64Array =>
+            attend(widened(whole.rotated), storedKeys, to, new Float64Array(sinks), headDim, window);
+          const right = attendTo(storedValues);
+          const magnitudes = attendTo(storedValues.map(Math.abs));
+          widened(whole.output).forEach((value, index) => {
+            const difference = Math.abs(value - (right[index] as number));
+            const most = ATTENTION_ROUNDING * (magnitudes[index] as number) + 1e-6;
+            assert.ok(
+              difference <= most,
+              `window ${window}: off by ${difference} at ${index}, where ${right[index]} is right`,
+            );
+          });
+        }
+      });
+    }
+
+    it('experts: gate and up with SwiGLU, down, in the order of the plan', () => {
+      const rows = TILE_ROWS + 7;
+      const exact = randomFloats(rows * hiddenSize, 40);
+      // Some experts get nothing, one gets a slot of every row: more than a block has.
+      const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) =>
+        slot % expertsPerToken === 0 ? 5 : (slot * 7 + Math.floor(slot / 3)) % 5,
+      );
+      const sorted = Int32Array.from([...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b));
+      const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
+      const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
+      const down = mxfp4(hiddenSize, intermediateSize, 44);
+      for (const { onDevice } of [gateUp, down]) {
+        const words = new Uint32Array(onDevice.codes.buffer);
+        run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
+      }
+      const items = mostItems(SMALL_CONFIG, rows, TILE_ROWS);
+      const list = poison(new Int32Array(4 + 4 * items));
+      run(forms.listExperts, 1, { offsets, list });
+      const activated = halvesOf(ids.length * intermediateSize);
+      run(forms.gateUp, tileBlocks(context, 'gateUp', items), {
+        ...gateUp.onDevice,
+        input: twoTerms(exact),
+        list,
+        sortedSlots: sorted,
+        output: activated,
+      });
+      const output = outputOf(ids.length * hiddenSize);
+      run(forms.down, tileBlocks(context, 'down', items), {
+        ...down.onDevice,
+        input: activated,
+        list,
+        sortedSlots: sorted,
+        output,
+      });
+      const input = widened(rounded(exact));
+      const limit = SMALL_CONFIG.swigluLimit;
+      const [right, found] = [new Float64Array(ids.length * hiddenSize), widened(guarded(activated))];
+      const both = new Float64Array(ids.length * intermediateSize);
+      sorted.forEach((slot, place) => {
+        const expert = ids[slot] as number;
+        const row = Math.floor(slot / expertsPerToken);
+        const sums = gateUp.apply(expert, input.subarray(row * hiddenSize, (row + 1) * hiddenSize));
+        for (let index = 0; index < intermediateSize; index++) {
+          const gate = Math.min(sums[2 * index] as number, limit);
+          const up = Math.min(Math.max(sums[2 * index + 1] as number, -limit), limit);
+          both[place * intermediateSize + index] = ((up + 1) * gate) / (1 + Math.exp(-1.702 * gate));
+        }
+        // From what the kernel before gave, so that its rounding is not counted here.
+        right.set(
+          down.apply(expert, found.subarray(place * intermediateSize, (place + 1) * intermediateSize)),
+          slot * hiddenSize,
+        );
+      });
+      assertRounded(guarded(activated), both, 'activated');
+      assertNear(guarded(output), right, TOLERANCE, 'down');
+    });
+
+    it('MXFP4: every code under scales that matter, and NaN', () => {
+      const weights = mxfp4(hiddenSize, intermediateSize, 50);
+      const { scales } = weights.onDevice;
+      const used = [20, 60, 110, 126, 127, 128, 190];
+      scales.forEach((_, index) => {
+        scales[index] = used[index % used.length] as number;
+      });
+      scales[0] = 255;
+      const words = new Uint32Array(weights.onDevice.codes.buffer);
+      run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
+      const slots = experts;
+      const input = asBf16(randomFloats(slots * intermediateSize, 51));
+      const list = Int32Array.from([
+        slots,
+        0,
+        0,
+        0,
+        ...Array.from({ length: slots }, (_, slot) => [slot, slot, 1, 0]).flat(),
+      ]);
+      const output = outputOf(slots * hiddenSize);
+      run(forms.down, tileBlocks(context, 'down', slots), {
+        ...weights.onDevice,
+        input: input.bits,
+        list,
+        sortedSlots: Int32Array.from({ length: slots }, (_, slot) => slot),
+        output,
+      });
+      const found = guarded(output);
+      assert.ok(Number.isNaN(found[0]), 'a block of NaN makes its row NaN');
+      for (let expert = 0; expert < slots; expert++) {
+        const x = input.values.subarray(expert * intermediateSize, (expert + 1) * intermediateSize);
+        const right = weights.apply(expert, x);
+        const sizes = weights.apply(expert, x.map(Math.abs), true);
+        right.forEach((value, row) => {
+          if (Number.isNaN(value)) return;
+          const difference = Math.abs((found[expert * hiddenSize + row] as number) - value);
+          assert.ok(
+            difference <= 1e-6 * (sizes[row] as number),
+            `row ${row} of expert ${expert}: off by ${difference}`,
+          );
+        });
+      }
+    });
+  });
+}
+
+/** x * gain / sqrt(mean(x^2) + epsilon), a row at a time. */
+function normed(rows: Float32Array, gain: Float32Array): Float64Array {
+  const result = new Float64Array(rows.length);
+  for (let start = 0; start < rows.length; start += gain.length) {
+    const row = rows.subarray(start, start + gain.length);
+    const mean = row.reduce((sum, value) => sum + value * value, 0) / gain.length;
+    row.forEach((value, index) => {
+      result[start + index] = (value * (gain[index] as number)) / Math.sqrt(mean + SMALL_CONFIG.rmsNormEpsilon);
+    });
+  }
+  return result;
+}
+
+/** Rows as norm_rows.hip leaves them: each rounded, and behind it what the rounding has left, rounded. */
+function twoTerms(exact: Float32Array): Uint16Array {
+  const first = rounded(exact);
+  const second = rounded(widened(first).map((value, index) => (exact[index] as number) - value));
+  const rows = exact.length / hiddenSize;
+  return Uint16Array.from({ length: rows * NORMED_TERMS * hiddenSize }, (_, index) => {
+    const row = Math.floor(index / (NORMED_TERMS * hiddenSize));
+    const column = index % (NORMED_TERMS * hiddenSize);
+    const from = column < hiddenSize ? first : second;
+    return from[row * hiddenSize + (column % hiddenSize)] as number;
+  });
+}
+
+/** Keys (0) or values (1) of all positions as the kernels left them: [position, KV head, head size]. */
+function cached(
+  cache: Float32Array | Uint16Array,
+  blocks: readonly number[],
+  tokens: number,
+  which: number,
+): Float32Array | Uint16Array {
+  const rows = cache.slice(0, tokens * keyValueHeads * headDim);
+  for (let position = 0; position < tokens; position++) {
+    const block = blocks[Math.floor(position / BLOCK_POSITIONS)] as number;
+    for (let head = 0; head < keyValueHeads; head++) {
+      const place = (block * kvLayers(SMALL_CONFIG) * 2 + which) * keyValueHeads + head;
+      const from = (place * BLOCK_POSITIONS + (position % BLOCK_POSITIONS)) * headDim;
+      rows.set(cache.subarray(from, from + headDim), (position * keyValueHeads + head) * headDim);
+    }
+  }
+  return rows;
+}
+
+/** Random experts in MXFP4, and what they compute in f64. */
+function mxfp4(rows: number, columns: number, seed: number) {
+  const blocks = (experts * rows * columns) / 32;
+  const random = randomFloats(blocks * 16, seed);
+  const codes = new Uint8Array(Uint32Array.from(new Uint32Array(random.buffer), (bits) => (bits >>> 8) & 255));
+  const scales = Uint8Array.from({ length: blocks }, (_, index) => 121 + (index % 4));
+  const bias = randomFloats(experts * rows, seed + 1);
+  const stored = codes.slice();
+  const apply = (expert: number, x: Float64Array, magnitudes = false): Float64Array => {
+    const perExpert = blocks / experts;
+    const decoded = decodeMxfp4(
+      stored.slice(expert * perExpert * 16, (expert + 1) * perExpert * 16),
+      scales.slice(expert * perExpert, (expert + 1) * perExpert),
+    );
+    const weights = new Float64Array(magnitudes ? decoded.map(Math.abs) : decoded);
+    const own = new Float64Array(bias.subarray(expert * rows, (expert + 1) * rows));
+    return linear(x, weights, magnitudes ? own.map(Math.abs) : own);
+  };
+  return { onDevice: { codes, scales, bias }, apply };
+}
