@@ -47,7 +47,7 @@ describe('WebGPU as one of the backends', function () {
       assert.deepEqual([error?.code, error?.backend], ['BACKEND_UNAVAILABLE', 'webgpu']);
       assert.match(
         error?.message ?? '',
-        /found no adapter\. Install a GPU driver with Vulkan.*or use backend "cpu"\.$/,
+        /found no adapter · install a GPU driver with Vulkan.*or use backend "cpu"$/,
       );
     });
 
