@@ -198,7 +198,12 @@ describe('WebGPU encode', function () {
         /needs a buffer for dispatchPlan · found none/,
         (b) => ({ ...b, dispatchPlan: undefined }),
       ],
-      ['half a plan', 'dispatchPlan.sortedSlots', /needs a buffer for dispatchPlan.sortedSlots · found none/, withHalfAPlan],
+      [
+        'half a plan',
+        'dispatchPlan.sortedSlots',
+        /needs a buffer for dispatchPlan.sortedSlots · found none/,
+        withHalfAPlan,
+      ],
       ['two outputs in one place', 'ids', /weights/, (b) => ({ ...b, ids: b.weights })],
       ['an output in the logits', 'weights', /logits/, (b) => ({ ...b, weights: b.logits })],
       ['a mask in an output', 'paddingMask', /weights/, (b) => ({ ...b, paddingMask: b.weights })],
