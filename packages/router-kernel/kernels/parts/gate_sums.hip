@@ -162,6 +162,8 @@ ROUTER_INLINE void sum_gate(const u8* weight, u32 firstExpert, const GateAhead& 
 #pragma unroll
   for (int i = 0; i < kAheadPieces; i++) {
     if (lane + i * kGateTeam < kPieces) add_gate_piece(ahead.pieces[i], rows, lane + i * kGateTeam, sums);
+    // Of one token, all pieces fit the registers, and are asked for at once.
+    if constexpr (kGateTokens > 1) keep_loads_behind();
   }
 #pragma unroll 1
   for (u32 piece = lane + kAheadPieces * kGateTeam; piece < kPieces; piece += kGateTeam) {

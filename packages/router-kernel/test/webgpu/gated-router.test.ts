@@ -68,7 +68,7 @@ describe('WebGPU gated router on SwiftShader', function () {
     router.encode(pass, buffers, encoded);
     for (const [change, argument] of [
       [{ hidden: { buffer: input, offset: 8 } }, 'hidden'],
-      [{ hidden: { buffer: input, offset: 64 } }, 'hidden'],
+      [{ hidden: { buffer: input, offset: 80 } }, 'hidden'],
       [{ logits: { buffer: readLogits } }, 'logits'],
     ] as const) {
       assert.throws(
