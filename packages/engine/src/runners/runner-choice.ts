@@ -5,7 +5,7 @@
 import { checkOneOf } from '../check-values.ts';
 
 /** The runners that there are. */
-export const RUNNER_NAMES = ['onnxruntime', 'hip'] as const;
+export const RUNNER_NAMES = ['native', 'onnxruntime', 'hip'] as const;
 export type RunnerName = (typeof RUNNER_NAMES)[number];
 
 /**

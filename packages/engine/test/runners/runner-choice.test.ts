@@ -22,7 +22,7 @@ describe('the choice of a runner', () => {
       () => runnersToTry(undefined, { SWITCHYARD_RUNNER: 'cuda' }),
       (error) => {
         assert.ok(error instanceof InvalidRequestError);
-        assert.match(error.message, /SWITCHYARD_RUNNER.*"cuda".*give one of auto, onnxruntime, hip/);
+        assert.match(error.message, /SWITCHYARD_RUNNER.*"cuda".*give one of auto, native, onnxruntime, hip/);
         return true;
       },
     );

@@ -3,8 +3,9 @@
  */
 
 import type { ProcessMemory } from '../../memory/process-memory.ts';
+import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
-import { kvBytesOf, planHipMemory } from './plan-memory.ts';
+import { planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
   planMemory: (config) => planHipMemory(config),
