@@ -41,6 +41,7 @@ const ERRORS: readonly errors.EngineError[] = [
   new hipErrors.DeviceHungError('A GPU', 60_000),
   new nativeErrors.NativeLibraryError('darwin, arm64'),
   new nativeErrors.UnsupportedCheckpointError('experts in BF16', 'experts in MXFP4'),
+  new nativeErrors.UnsupportedPrecisionError('int4'),
   new nativeErrors.NativeMemoryError('the KV cache'),
 ];
 /** Its whole message is its caller's. */

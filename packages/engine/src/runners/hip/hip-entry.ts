@@ -8,6 +8,7 @@ import type { RunnerEntry } from '../runner-entry.ts';
 import { planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
+  precisions: ['exact'],
   planMemory: (config) => planHipMemory(config),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {

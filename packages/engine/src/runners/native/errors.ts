@@ -25,6 +25,17 @@ export class UnsupportedCheckpointError extends EngineError {
   }
 }
 
+/** Experts are to be computed as the native runner does not compute them. Nothing was loaded. */
+export class UnsupportedPrecisionError extends EngineError {
+  override readonly name = 'UnsupportedPrecisionError';
+  readonly code = 'UNSUPPORTED_PRECISION';
+  constructor(found: string) {
+    super(
+      `The native runner computes experts exactly only · found expertPrecision ${found} · leave it out, or use --runner onnxruntime`,
+    );
+  }
+}
+
 /** The system gives no memory. What was computed before stays. */
 export class NativeMemoryError extends EngineError {
   override readonly name = 'NativeMemoryError';
