@@ -165,7 +165,11 @@ export const ROOMS = {
       'runners/hip/**',
       [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
     ],
-    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**']],
+    [
+      'runners/native/**',
+      [GPU, MODELS, ROUTER, 'contain.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+    ],
+    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**', 'runners/native/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
     ['constraint/language', ['contain.ts']],
     ['constraint/schema', ['constraint/language']],
