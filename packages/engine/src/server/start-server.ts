@@ -171,6 +171,10 @@ export async function startServer(
   });
   // Whoever does not wait for `ready` learns of a failed load from /health.
   ready.catch(() => undefined);
+  const stored = new ResponseStore({
+    responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
+    characters: MAX_STORED_CHARACTERS,
+  });
   const serving: Serving = {
     holder,
     metrics,
@@ -178,11 +182,8 @@ export async function startServer(
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
     maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
     created: unixSeconds(),
-    responses: new ResponseStore({
-      responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
-      characters: MAX_STORED_CHARACTERS,
-    }),
-    background: new BackgroundResponses(),
+    responses: stored,
+    background: new BackgroundResponses(stored),
     seal: new ReasoningSeal(),
     logger,
   };
