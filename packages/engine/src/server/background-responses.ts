@@ -6,7 +6,6 @@
 import { contain } from '../contain.ts';
 import { EventLog, type EventSink } from './event-log.ts';
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
-import { MAX_LOGGED_CHARACTERS } from './options.ts';
 import type { ResponseStatus } from './response-json.ts';
 import type { ResponseStore } from './response-store.ts';
 
@@ -40,18 +39,23 @@ const NOWHERE: EventSink = { send: () => Promise.resolve() };
 /** The responses under way in the background. */
 export class BackgroundResponses {
   readonly #store: ResponseStore;
+  readonly #mostLogged: number;
   readonly #running = new Map<string, Running>();
 
-  /** @param store Keeps the events of responses that are over, beside the responses. */
-  constructor(store: ResponseStore) {
+  /**
+   * @param store Keeps the events of responses that are over, beside the responses.
+   * @param mostLogged Characters of one response's events that are kept.
+   */
+  constructor(store: ResponseStore, mostLogged: number) {
     this.#store = store;
+    this.#mostLogged = mostLogged;
   }
 
   /** Runs a response to its end and keeps its first and its last state. Returns the first. */
   start(run: BackgroundRun, { id, abort, streamed, onFailure }: BackgroundOptions): object {
     const first = run.state('in_progress');
     run.keep(first);
-    const log = streamed ? new EventLog(MAX_LOGGED_CHARACTERS) : null;
+    const log = streamed ? new EventLog(this.#mostLogged) : null;
     const settled = new Promise<void>((resolve) => {
       const over = (): void => {
         log?.end();

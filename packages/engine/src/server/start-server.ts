@@ -17,6 +17,7 @@ import { BackgroundResponses } from './background-responses.ts';
 import { ReasoningSeal } from './reasoning-seal.ts';
 import { ResponseStore } from './response-store.ts';
 import {
+  LOGGED_CHARACTERS_PER_BODY_BYTE,
   MAX_HEADER_BYTES,
   MAX_STORED_CHARACTERS,
   REQUEST_CHECK_MS,
@@ -171,6 +172,7 @@ export async function startServer(
   });
   // Whoever does not wait for `ready` learns of a failed load from /health.
   ready.catch(() => undefined);
+  const maxBodyBytes = options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes;
   const stored = new ResponseStore({
     responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
     characters: MAX_STORED_CHARACTERS,
@@ -180,10 +182,10 @@ export async function startServer(
     metrics,
     modelId,
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
-    maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
+    maxBodyBytes,
     created: unixSeconds(),
     responses: stored,
-    background: new BackgroundResponses(stored),
+    background: new BackgroundResponses(stored, LOGGED_CHARACTERS_PER_BODY_BYTE * maxBodyBytes),
     seal: new ReasoningSeal(),
     logger,
   };

@@ -101,6 +101,12 @@ describe('a response that is made in the background and streamed', () => {
     assert.equal(whole.at(-1)?.type, 'response.completed');
   });
 
+  it('is read from its first event, however large the request is that the events repeat', async () => {
+    const events = await read(await start(ANSWER, { metadata: { large: 'x'.repeat(2 ** 21) } }));
+    assert.equal(textOf(events), WORDS);
+    assert.deepEqual(await read(await resume(idOf(events))), events);
+  });
+
   it("is resumed by the client's own helper", async () => {
     const seen = await leave(`SLOW ${ANSWER}`, 6);
     const stream = client.responses.stream({ response_id: idOf(seen), starting_after: 5 });
