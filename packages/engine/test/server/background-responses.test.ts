@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import {
@@ -129,6 +130,39 @@ describe('a response that is made in the background and streamed', () => {
       if (end === 'delete') await assert.rejects(async () => resume(id), OpenAI.NotFoundError);
       else assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
     }
+  });
+
+  it('has no gap in its numbers and leaves nothing behind, whatever its clients do at once', async () => {
+    const visit = fc.record({
+      leavesAfter: fc.integer({ min: 1, max: 12 }),
+      deed: fc.constantFrom('resume', 'resume', 'cancel', 'delete', 'nothing'),
+      words: fc.integer({ min: 1, max: 40 }),
+    });
+    const live = async ({ leavesAfter, deed, words }: { leavesAfter: number; deed: string; words: number }) => {
+      const answer = scripted(`<|channel|>final<|message|>${'word '.repeat(words)}`);
+      const seen = await leave(`SLOW ${answer}`, leavesAfter);
+      const id = idOf(seen);
+      const following = deed === 'nothing' ? [] : read(await resume(id, seen.length - 1));
+      if (deed === 'cancel') await client.responses.cancel(id);
+      if (deed === 'delete') await client.responses.delete(id);
+      const all = [...seen, ...(await following)];
+      assert.deepEqual(
+        all.map(({ sequence_number: number }) => number),
+        [...all.keys()],
+      );
+      const last = all.at(-1)?.type as string | undefined;
+      if (deed === 'resume') assert.equal(last, 'response.completed');
+      if (deed === 'cancel') assert.match(last ?? '', /^response\.(?:cancelled|completed)$/);
+      if (deed === 'delete') await assert.rejects(client.responses.retrieve(id), OpenAI.NotFoundError);
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(visit, { minLength: 1, maxLength: 8 }), async (visits) => {
+        await Promise.all(visits.map(live));
+      }),
+      { numRuns: 12, endOnFailure: true },
+    );
+    await untilMetric(server, RUNNING, 0);
+    await untilMetric(server, 'switchyard:blocked_streams', 0);
   });
 
   it('tells its failure in the stream and keeps it', async () => {
