@@ -84,17 +84,13 @@ export class ResponseRun {
       this.keep(response);
       await send({ type: `response.${status}`, response });
     } catch (error) {
-      if (this.#options.signal.aborted) {
-        const response = this.state('cancelled');
-        this.keep(response);
-        await send({ type: 'response.cancelled', response });
-        return;
-      }
+      const status = this.#options.signal.aborted ? 'cancelled' : 'failed';
+      for (const next of this.#items.finish('incomplete')) await send(next);
       const failure = toOpenAiError(error);
-      onFailure(failure);
-      const response = this.failed(failure);
+      if (status === 'failed') onFailure(failure);
+      const response = status === 'failed' ? this.failed(failure) : this.state(status);
       this.keep(response);
-      await send({ type: 'response.failed', response });
+      await send({ type: `response.${status}`, response });
     }
   }
 

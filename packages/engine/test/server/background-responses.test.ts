@@ -4,6 +4,7 @@ import OpenAI from 'openai';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import {
   clientOf,
+  echoed,
   type ErrorBody,
   errorOf,
   metric,
@@ -128,7 +129,12 @@ describe('a response that is made in the background and streamed', () => {
       assert.deepEqual(ends, types);
       await untilMetric(server, RUNNING, 0);
       if (end === 'delete') await assert.rejects(async () => resume(id), OpenAI.NotFoundError);
-      else assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
+      else {
+        // What was being written is there, and says that it was cut.
+        const { status, output } = await client.responses.retrieve(id);
+        const items = output.map((item) => ('status' in item ? item.status : 'none'));
+        assert.deepEqual([status, items], ['cancelled', ['incomplete']]);
+      }
     }
   });
 
@@ -163,6 +169,17 @@ describe('a response that is made in the background and streamed', () => {
     );
     await untilMetric(server, RUNNING, 0);
     await untilMetric(server, 'switchyard:blocked_streams', 0);
+  });
+
+  it('cannot be gone on with before it is over', async () => {
+    const { id } = await client.responses.create({ model: MODEL, input: ENDLESS, background: true });
+    const next = { model: MODEL, input: 'ECHO PROMPT', previous_response_id: id };
+    await assert.rejects(
+      client.responses.create(next),
+      (error) => error instanceof OpenAI.BadRequestError && error.code === 'previous_response_in_progress',
+    );
+    await client.responses.cancel(id);
+    assert.match(echoed((await client.responses.create(next)).output_text), /SLOW .*ECHO PROMPT/s);
   });
 
   it('tells its failure in the stream and keeps it', async () => {
