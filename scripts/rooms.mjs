@@ -171,6 +171,7 @@ export const ROOMS = {
     ],
     ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**', 'runners/native/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
+    ['constraint/text-grammar', []],
     ['constraint/language', ['contain.ts']],
     ['constraint/schema', ['constraint/language']],
     ['constraint/least-recent-map.ts', []],
@@ -230,7 +231,7 @@ export const ROOMS = {
       [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
     ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
-    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
+    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'constraint/text-grammar', 'server/errors']],
     [
       'server',
       [
