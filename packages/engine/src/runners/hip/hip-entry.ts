@@ -7,6 +7,7 @@ import type { RunnerEntry } from '../runner-entry.ts';
 import { kvBytesOf, planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
+  usesGpu: true,
   planMemory: (config) => planHipMemory(config),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
