@@ -4,7 +4,7 @@ import type { DeviceChoice } from '@switchyard/gpu';
 import { environmentVariables } from '@switchyard/gpu/environment';
 import type { Logger } from '@switchyard/gpu/logger';
 import { resolveRouterConfig } from './resolve-config.ts';
-import type { Router, RouterBackend, RouterConfig } from './contract.ts';
+import type { PlanningRouter, Router, RouterBackend, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
 
@@ -32,6 +32,8 @@ const BACKENDS: readonly RouterBackend[] = ['hip', 'webgpu', 'cpu'];
  *
  * @throws InvalidConfigError for a wrong option; BackendUnavailableError where the named backend cannot start
  */
+export function createRouter(options: CreateRouterOptions & { readonly dispatchPlan: true }): Promise<PlanningRouter>;
+export function createRouter(options: CreateRouterOptions): Promise<Router>;
 export async function createRouter(options: CreateRouterOptions): Promise<Router> {
   const { backend = 'auto', device, logger, ...config } = options;
   resolveRouterConfig(config);
