@@ -5,6 +5,7 @@ import { CHECKS } from './checks.mjs';
 import { ROOT, StepFailed, run } from './commands.mjs';
 import { buildKernels } from './kernels.mjs';
 import { pack } from './pack.mjs';
+import { writeReference } from './reference/write-reference.mjs';
 import { setUp } from './set-up.mjs';
 
 /** Runs a file of a package, set up first. */
@@ -21,7 +22,10 @@ const JOBS = {
   kernels: buildKernels,
   pack,
   bench: runFile('packages/engine', '--import=tsx', 'bench/run.ts'),
-  docs: runFile('packages/engine', '--import=tsx', 'src/cli/write-docs.ts'),
+  docs: async (args) => {
+    const code = await runFile('packages/engine', '--import=tsx', 'src/cli/write-docs.ts')(args);
+    return code === 0 ? writeReference() : code;
+  },
   check: async () => {
     await setUp();
     for (const { name, run } of CHECKS) {
