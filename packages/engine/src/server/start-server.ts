@@ -235,8 +235,13 @@ export async function startServer(
   cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>
     metrics.stalledReader(),
   );
-  // Without its own option the adapter would put its Request and Response in the place of the process's globals.
-  server.on('request', getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  const listener = getRequestListener(app.fetch, {
+    // Without this option the adapter would put its Request and Response in the place of the process's globals.
+    overrideGlobalObjects: false,
+    // HTTP/1.0, which health checks of gateways speak, names no host, and the adapter refuses to make an address without.
+    hostname: 'localhost',
+  });
+  server.on('request', listener);
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {

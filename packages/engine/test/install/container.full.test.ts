@@ -2,23 +2,15 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, readFile, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { readStages, runStage, type Stage } from './container-file.ts';
+import { eventually, freePort } from './local-server.ts';
 import { emptyFolder, registryFault, run } from './packed-packages.ts';
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 const QUESTION = { messages: [{ role: 'user', content: 'What is 17 + 25?' }] };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 async function answerOf(port: number): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
@@ -28,14 +20,6 @@ async function answerOf(port: number): Promise<string> {
   });
   const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
   return choices[0]?.message.content ?? '';
-}
-
-/** Asks until it is so, or the time is over. */
-async function eventually(isSo: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await isSo()); ) {
-    if (Date.now() > end) throw new Error('It did not become so within a minute');
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
 }
 
 describe('The container', function () {
