@@ -7,7 +7,8 @@
  *   node --import=tsx/esm bench/page-stream.ts --quick     few tokens; no target is held
  *
  * The server of the answers is a child of this process, so that Chromium and the writing of tokens share no event loop.
- * Frames of the same page at rest are measured too: what the machine itself does to them.
+ * Frames of the same page at rest are measured too: what the machine itself does to them. So is the processor time of the
+ * page's own thread, task by task, which neighbours on the machine do not lengthen.
  */
 
 import { fork } from 'node:child_process';
@@ -36,8 +37,35 @@ const COUNT_FRAMES = `(() => {
 })()`;
 const TAKE_FRAMES = `(() => { cancelAnimationFrame(globalThis.frame_); return globalThis.frames_; })()`;
 
+/** What Chromium calls the thread of the page, as a process of its own and as a thread among others. */
+const PAGE_THREADS = ['CrRendererMain', 'Chrome_InProcRendererThread'];
+
+/** An event of Chromium's trace. */
+interface TraceEvent {
+  readonly name: string;
+  readonly pid: number;
+  readonly tid: number;
+  /** Microseconds of processor time. */
+  readonly tdur?: number;
+  readonly args: { readonly name?: string };
+}
+
+/** Milliseconds of processor time that each task of the page's thread took. */
+function tasksOf(trace: Buffer): number[] {
+  const { traceEvents } = JSON.parse(trace.toString('utf8')) as { readonly traceEvents: readonly TraceEvent[] };
+  const threadOf = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
+  const named = traceEvents.filter(
+    ({ name, args }) => name === 'thread_name' && PAGE_THREADS.includes(args.name ?? ''),
+  );
+  const threads = new Set(named.map(threadOf));
+  return traceEvents.flatMap((event) =>
+    event.name === 'RunTask' && threads.has(threadOf(event)) && event.tdur !== undefined ? [event.tdur / 1000] : [],
+  );
+}
+
 interface Run {
   readonly frames: readonly number[];
+  readonly tasks: readonly number[];
   readonly seconds: number;
   readonly problems: readonly string[];
 }
@@ -53,6 +81,7 @@ async function streamTo(browser: Browser, url: string, shape: Shape, tokens: num
   const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 }, bypassCSP: true })).newPage();
   await page.goto(url);
   await page.getByText('ready', { exact: true }).waitFor();
+  await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
   await page.evaluate(COUNT_FRAMES);
   const start = performance.now();
   await page.getByLabel('your message', { exact: true }).fill(shape);
@@ -60,6 +89,7 @@ async function streamTo(browser: Browser, url: string, shape: Shape, tokens: num
   await page.locator('article[data-role=model][data-done=true]').waitFor({ timeout: 300_000 });
   const seconds = (performance.now() - start) / 1000;
   const frames = await page.evaluate<number[]>(TAKE_FRAMES);
+  const tasks = tasksOf(await browser.stopTracing());
   const problems = await page.evaluate<string[]>(`(async () => {
     const { blocksOf, nodesOf } = await import('/page/markdown.mjs');
     const whole = document.createElement('div');
@@ -69,7 +99,7 @@ async function streamTo(browser: Browser, url: string, shape: Shape, tokens: num
   })()`);
   // The page is left, not closed: Chromium as one process ends with the first that is closed.
   await page.goto('about:blank');
-  return { frames, seconds, problems };
+  return { frames, tasks, seconds, problems };
 }
 
 async function main(): Promise<void> {
@@ -109,6 +139,7 @@ async function main(): Promise<void> {
       const keep = (name: string, unit: string, samples: readonly number[]): number =>
         benchmark.record({ name, contender: shape, unit, better: 'lower', samples, check }).max;
       const longest = keep('frames while an answer comes', 'ms', run.frames);
+      keep("processor time of the page's tasks", 'ms', run.tasks);
       keep('time of the whole answer', 's', [run.seconds]);
       if (longest > LONGEST_FRAME_MS) missed.push(`a frame of ${shape} took ${longest.toFixed(0)} ms`);
       if (shape !== SHAPES[0]) continue;

@@ -18,6 +18,8 @@ const SANITISED = {
   ALLOWED_ATTR: ['href', 'title', 'class', 'align', 'start'],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
+  // Words and numbers, no addresses.
+  ADD_URI_SAFE_ATTR: ['align', 'start'],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   RETURN_DOM_FRAGMENT: /** @type {const} */ (true),
 };

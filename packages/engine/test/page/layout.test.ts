@@ -28,7 +28,8 @@ function tooWide(page: Page): Promise<string[]> {
     elements
       .filter((element) => {
         // These scroll what is wide by themselves, or cut it off.
-        if (element.closest('.scrolling > *, #load-rows > *, .unseen, .skip, #question-keys') !== null) return false;
+        if (element.closest('.scrolling > *, #load-rows > *, .unseen, .skip, #question-keys, h1') !== null)
+          return false;
         const width = element.ownerDocument.documentElement.clientWidth;
         const { left, right } = element.getBoundingClientRect();
         // An inline element has no width of its own.

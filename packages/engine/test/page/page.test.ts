@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Browser } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { startModelServer } from '../server/test-server.ts';
-import { ask, finishedTurn, launchOrSkip, openPage, recordProblems } from './browser.ts';
+import { ask, finishedTurn, launchOrSkip, openNewPage, openPage, recordProblems } from './browser.ts';
 
 /** A folder for the pictures of docs/images, to write them anew. */
 const PICTURES = process.env['SWITCHYARD_PAGE_PICTURES'];
@@ -42,6 +42,7 @@ describe('the page at /', function () {
     await finishedTurn(page, 1);
     assert.equal(await page.locator('#log img').count(), 0);
     assert.deepEqual(problems, []);
+    await page.goto('about:blank');
   });
 
   it('is drawn in pictures for the documentation where they are asked for', async function () {
@@ -52,12 +53,15 @@ describe('the page at /', function () {
     for (const [name, [width, height]] of Object.entries(SIZES)) {
       const colorScheme = name === 'tablet' ? 'dark' : 'light';
       const page = await browser.newPage({ viewport: { width, height }, colorScheme });
-      await openPage(page, server.url);
+      await openNewPage(page, server.url);
       await ask(page, 'What is a lighthouse?');
       await (await finishedTurn(page, 0)).locator('summary').click();
+      if (name === 'desktop') await page.getByLabel('Trace every token').check();
       await ask(page, 'What is 17 + 25?');
       await finishedTurn(page, 1);
+      if (name === 'desktop') await page.locator('#token-strip span').last().hover();
       await page.screenshot({ path: `${PICTURES}/page-${name}.png` });
+      await page.goto('about:blank');
     }
   });
 });

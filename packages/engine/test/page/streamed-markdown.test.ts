@@ -123,6 +123,21 @@ describe('Markdown that is shown while it comes', function () {
     assert.match(open?.streamed ?? '', /<code class="language-js">const one/);
   });
 
+  it('keeps what Markdown says of tables, lists, code and line breaks', async () => {
+    const cases = {
+      '| a | b |\n|:-:|--:|\n| 1 | 2<br>3 |':
+        /<th align="center">a<\/th>\s*<th align="right">b<\/th>.*<td align="right">2<br>3<\/td>/s,
+      '10) ten\n11) eleven': /<ol start="10">\s*<li>ten<\/li>\s*<li>eleven<\/li>\s*<\/ol>/,
+      '- [x] done\n- [ ] not': /<li>☑ done<\/li>\s*<li>☐ not<\/li>/,
+      '```c++\n<b>\n```': /<span>c\+\+<\/span>.*<code class="language-c\+\+">&lt;b&gt;\n<\/code>/s,
+      '[a](https://example.org/a "title") H<sub>2</sub>O ~~no~~':
+        /<a href="https:\/\/example\.org\/a" title="title" .*>a<\/a> H<sub>2<\/sub>O <del>no<\/del>/,
+    };
+    const rendered = await render(Object.keys(cases).map((text) => [text]));
+    for (const [index, pattern] of Object.values(cases).entries())
+      assert.match(rendered[index]?.streamed ?? '', pattern);
+  });
+
   it('leaves the nodes of finished blocks, and the start of unfinished ones, in place', async () => {
     const kept = await page.evaluate(`(async () => {
       const { StreamedMarkdown } = await import('/page/streamed-markdown.mjs');
