@@ -21,6 +21,8 @@ import { SHAPES, textOf, type Shape } from './page-answers.ts';
 import { writeReport } from './write-report.ts';
 
 const REST_MS = 3000;
+/** What a browser does once, such as its first drawing, is over by then. */
+const SETTLE_MS = 1000;
 /** What the page has to reach, in milliseconds. */
 const LONGEST_FRAME_MS = 100;
 
@@ -81,6 +83,7 @@ async function streamTo(browser: Browser, url: string, shape: Shape, tokens: num
   const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 }, bypassCSP: true })).newPage();
   await page.goto(url);
   await page.getByText('ready', { exact: true }).waitFor();
+  await page.waitForTimeout(SETTLE_MS);
   await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
   await page.evaluate(COUNT_FRAMES);
   const start = performance.now();

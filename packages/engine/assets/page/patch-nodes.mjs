@@ -6,14 +6,15 @@
  * @param {Node} place
  * @param {Node | null} anchor the last child that stays as it is; null for none
  * @param {Node} wanted loses the children that are put in
+ * @param {Node | null} [end] the first child behind them that stays as it is; null for none
  */
-export function patchChildren(place, anchor, wanted) {
+export function patchChildren(place, anchor, wanted, end = null) {
   let old = anchor === null ? place.firstChild : anchor.nextSibling;
   let next = wanted.firstChild;
   while (next !== null) {
     const following = next.nextSibling;
-    if (old === null) {
-      place.appendChild(next);
+    if (old === null || old === end) {
+      place.insertBefore(next, end);
     } else {
       const after = old.nextSibling;
       patchNode(old, next);
@@ -21,7 +22,7 @@ export function patchChildren(place, anchor, wanted) {
     }
     next = following;
   }
-  while (old !== null) {
+  while (old !== null && old !== end) {
     const after = old.nextSibling;
     old.remove();
     old = after;

@@ -3,6 +3,7 @@
  * ones are read again, and of their nodes only what changed is touched.
  */
 
+import { growthOf, keptRows, rowsPlace, withoutRows } from './growing-block.mjs';
 import { blocksOf, nodesOf } from './markdown.mjs';
 import { patchChildren } from './patch-nodes.mjs';
 
@@ -27,6 +28,8 @@ export class StreamedMarkdown {
   /** @type {ReturnType<typeof setTimeout> | null} */
   #timer = null;
   #lastCostMs = 0;
+  /** The list or the table at the end as it was shown last. @type {import('./growing-block.mjs').Growth | null} */
+  #growth = null;
   /** Whether the text defines links by name, which blocks before the definition may use. */
   #defines = false;
 
@@ -64,6 +67,7 @@ export class StreamedMarkdown {
     if (this.#defines) {
       this.#settled = 0;
       this.#anchor = null;
+      this.#growth = null;
     }
     this.show();
   }
@@ -86,19 +90,56 @@ export class StreamedMarkdown {
     const blocks = blocksOf(rest);
     this.#defines ||= blocks.some(({ type }) => type === 'def');
     const settled = blocks.slice(0, settledBlocks(blocks));
-    const raw = settled.map((block) => block.raw).join('');
-    const isExact = rest.startsWith(raw);
-    const nodes = nodesOf(isExact ? settled : []);
+    const raw = rawOf(settled);
+    // Where it is not what was read, nothing is settled: slower, and right.
+    if (!rest.startsWith(raw)) {
+      this.#growth = null;
+      patchChildren(this.#place, this.#anchor, nodesOf(blocks));
+      return;
+    }
+    const nodes = nodesOf(settled);
     const kept = nodes.childNodes.length;
-    nodes.append(nodesOf(isExact ? blocks.slice(settled.length) : blocks));
-    patchChildren(this.#place, this.#anchor, nodes);
-    if (!isExact) return;
+    this.#patch(nodes, blocks.slice(settled.length), this.#settled + raw.length);
     for (let count = 0; count < kept; count += 1) {
       this.#anchor = this.#anchor === null ? this.#place.firstChild : this.#anchor.nextSibling;
     }
     this.#settled += raw.length;
   }
+
+  /**
+   * Shows nodes that stay, and behind them blocks that may change. Of a list or a table that only grew, its last rows.
+   *
+   * @param {DocumentFragment} settled
+   * @param {readonly import('./markdown.mjs').Token[]} open
+   * @param {number} start where they begin in the text
+   */
+  #patch(settled, open, start) {
+    const before = open.slice(0, -1);
+    const last = open.at(-1);
+    const growth = growthOf(last, start + rawOf(before).length);
+    const kept = keptRows(this.#growth, growth);
+    const shown = this.#place.lastElementChild;
+    const rows = rowsPlace(shown);
+    const isThere = rows?.children.length === this.#growth?.rows.length;
+    this.#growth = growth;
+    if (last === undefined || kept === 0 || rows === null || !isThere) {
+      settled.append(nodesOf(open));
+      patchChildren(this.#place, this.#anchor, settled);
+      return;
+    }
+    settled.append(nodesOf(before));
+    patchChildren(this.#place, this.#anchor, settled, shown);
+    const grown = rowsPlace(nodesOf([withoutRows(last, kept)]).firstElementChild);
+    if (grown === null) return;
+    // Lists have a line break before their first row, and tables have none.
+    const startsWithText = grown.firstChild instanceof Text;
+    const anchor = startsWithText ? rows.children[kept - 1] : rows.children[kept]?.previousSibling;
+    patchChildren(rows, anchor ?? null, grown);
+  }
 }
+
+/** @param {readonly import('./markdown.mjs').Token[]} blocks */
+const rawOf = (blocks) => blocks.map(({ raw }) => raw).join('');
 
 /**
  * How many of the blocks no further text can change.

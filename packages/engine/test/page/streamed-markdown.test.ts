@@ -36,6 +36,9 @@ const BLOCKS = [
   '漢字 🎉',
   '  indented',
   '- deep\n  - deeper\n    - deepest',
+  '1. one\n2. two\n   | a |\n   |---|\n   | 1 |\n3. three\n4. four\n\n5. loose from here',
+  '- [a](https://example.org) [b](javascript:x) <b>c</b>\n- ```\n  code\n  ```\n- last',
+  '| a | b |\n|:--|--:|\n| 1 | 2 |\n| 3 | [link](https://example.org) |\n| 5 |\n| 6 | 7 | 8 |\nno row',
 ];
 const SEPARATORS = ['\n\n', '\n', '\n\n\n', '\r\n\r\n', '\n \n', ''];
 
@@ -136,6 +139,27 @@ describe('Markdown that is shown while it comes', function () {
     const rendered = await render(Object.keys(cases).map((text) => [text]));
     for (const [index, pattern] of Object.values(cases).entries())
       assert.match(rendered[index]?.streamed ?? '', pattern);
+  });
+
+  it('leaves the rows of growing lists and tables in place', async () => {
+    const kept = await page.evaluate(`(async () => {
+      const { StreamedMarkdown } = await import('/page/streamed-markdown.mjs');
+      const keptOf = (head, row) => {
+        const place = document.createElement('div');
+        const shown = new StreamedMarkdown(place);
+        const append = (text) => { shown.append(text); shown.show(); };
+        append(head + row(1) + row(2) + row(3));
+        const nodes = [...place.querySelectorAll('li, tr')];
+        for (let number = 4; number < 50; number += 1) append(row(number));
+        const now = [...place.querySelectorAll('li, tr')];
+        return [nodes.every((node, index) => node === now[index]), now.length, place.innerText.match(/7/g).length];
+      };
+      return [keptOf('text\\n\\n', (n) => '- ' + n + '\\n'), keptOf('| a |\\n|---|\\n', (n) => '| ' + n + ' |\\n')];
+    })()`);
+    assert.deepEqual(kept, [
+      [true, 49, 5],
+      [true, 50, 5],
+    ]);
   });
 
   it('leaves the nodes of finished blocks, and the start of unfinished ones, in place', async () => {
