@@ -13,11 +13,8 @@ import { type RoutedExperts, routedExpertsOf } from './routed-experts.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
-/** Where chat completions keep the schemas of formats and tools. */
-const FIELDS: FieldNames = [
-  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
-  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
-];
+/** Where chat completions keep the schemas of formats. */
+const FIELDS: FieldNames = [[/^responseFormat\.schema/, 'response_format.json_schema.schema']];
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -170,6 +167,7 @@ export function chatCompletions(serving: Serving) {
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: FIELDS,
+      schemaFields: tools.schemaFields,
       oneCall: body.parallel_tool_calls === false,
       reasoning: options.showsReasoning,
       stream: body.stream === true,
