@@ -38,7 +38,7 @@ export function growthOf(block, start) {
   if (isTable(block)) {
     const { header, align, rows } = block;
     const lineOf = (/** @type {readonly { text: string }[]} */ cells) => JSON.stringify(cells.map(({ text }) => text));
-    return { start, head: `table ${align} ${lineOf(header)}`, rows: rows.map(lineOf) };
+    return { start, head: `table ${align.join()} ${lineOf(header)}`, rows: rows.map(lineOf) };
   }
   return null;
 }
