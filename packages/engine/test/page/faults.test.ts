@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { ask, finishedTurn, launchOrSkip, recordMessages } from './browser.ts';
-import { SCRIPTED, serve } from './serve-process.ts';
-import { scripted, startScriptedServer, untilMetric } from './test-server.ts';
+import { ask, finishedTurn, launchOrSkip, openPage, recordMessages } from './browser.ts';
+import { SCRIPTED, serve } from '../server/serve-process.ts';
+import { scripted, startScriptedServer, untilMetric } from '../server/test-server.ts';
 
 const FINAL = '<|channel|>final<|message|>';
 const CHAT = '**/v1/chat/completions';
@@ -32,7 +32,7 @@ const stream = (...events: string[]): { status: number; contentType: string; bod
 async function checkUsable(page: Page): Promise<void> {
   const send = page.getByRole('button', { name: 'Send', exact: true });
   assert.equal(await send.isEnabled(), true);
-  assert.equal(await page.getByLabel('your message').isEditable(), true);
+  assert.equal(await page.getByLabel('your message', { exact: true }).isEditable(), true);
 }
 
 describe('the page when a request fails', function () {
@@ -60,11 +60,8 @@ describe('the page when a request fails', function () {
     await page?.goto('about:blank');
     assert.deepEqual(faults, []);
   });
-  const open = async (url = server.url): Promise<void> => {
-    await page.goto(url);
-    await page.getByText('ready', { exact: true }).waitFor();
-  };
-  const field = (): ReturnType<Page['getByLabel']> => page.getByLabel('your message');
+  const open = (url = server.url): Promise<void> => openPage(page, url);
+  const field = (): ReturnType<Page['getByLabel']> => page.getByLabel('your message', { exact: true });
 
   it('lives through a server that is killed in mid-answer, is away at Send, and comes back', async () => {
     const first = await serve(...SCRIPTED);
@@ -76,7 +73,7 @@ describe('the page when a request fails', function () {
       first.child.kill('SIGKILL');
       const cut = await finishedTurn(page, 0);
       assert.match(await cut.getByRole('alert').innerText(), /broke in the middle .+ stays in the conversation/);
-      const part = await cut.locator('> span').innerText();
+      const part = await cut.locator('.body').innerText();
       assert.match(part, /^(word ?)+$/);
       assert.equal(await field().inputValue(), LONG);
       await page.getByText('the server does not answer').waitFor();
@@ -91,8 +88,9 @@ describe('the page when a request fails', function () {
       const second = await serve(...SCRIPTED, '--port', new URL(first.url).port);
       try {
         await page.getByText('ready', { exact: true }).waitFor();
-        await page.getByRole('button', { name: 'Send again' }).click();
-        assert.match(await (await finishedTurn(page, 2)).innerText(), /back again/);
+        await refused.getByRole('button', { name: 'Retry' }).click();
+        assert.match(await (await finishedTurn(page, 1)).innerText(), /back again/);
+        assert.equal(await page.locator('article[data-role=you]').count(), 2);
         assert.equal(await field().inputValue(), '');
         assert.deepEqual(
           sent.at(-1)?.map(({ role, content }) => [role, content.trim()]),
@@ -121,12 +119,13 @@ describe('the page when a request fails', function () {
     assert.match(await stopped.getByRole('status').innerText(), /^Stopped · .+ stays in the conversation/);
     assert.equal(await field().inputValue(), '');
     await untilMetric(server, 'vllm:num_requests_running', 0);
-    const part = await stopped.locator('> span').textContent();
+    const part = await stopped.locator('.body').textContent();
     await ask(page, SHORT);
     await finishedTurn(page, 1);
-    assert.deepEqual(sent.at(-1), [
+    const messages = sent.at(-1)?.map(({ role, content }) => ({ role, content: content.trim() }));
+    assert.deepEqual(messages, [
       { role: 'user', content: LONG },
-      { role: 'assistant', content: part },
+      { role: 'assistant', content: part?.trim() },
       { role: 'user', content: SHORT },
     ]);
   });
@@ -135,13 +134,16 @@ describe('the page when a request fails', function () {
     await open();
     const sent = recordMessages(page);
     await ask(page, `SLOW ${scripted(`<|channel|>analysis<|message|>${'think '.repeat(2000)}`)}`);
-    await page.locator('details').waitFor();
+    await page.locator('.thoughts').waitFor();
     await page.keyboard.press('Escape');
     const stopped = await finishedTurn(page, 0);
-    const thoughts = await stopped.locator('details > span').textContent();
+    const thoughts = await stopped.locator('.thoughts > .markdown').textContent();
     await ask(page, SHORT);
     await finishedTurn(page, 1);
-    assert.deepEqual(sent.at(-1)?.[1], { role: 'assistant', content: '', reasoning: thoughts });
+    const message = sent.at(-1)?.[1] as { role: string; content: string; reasoning: string };
+    assert.deepEqual({ role: message.role, content: message.content }, { role: 'assistant', content: '' });
+    assert.match(message.reasoning, /^(think ?)+$/);
+    assert.equal(message.reasoning.trim(), thoughts?.trim());
   });
 
   it('gives the message back where it was stopped before anything came', async () => {
@@ -169,7 +171,7 @@ describe('the page when a request fails', function () {
     'a request that is not valid': { answer: refusal(400, 'No good · found x', 'bad'), says: /^No good · found x/ },
     'a conversation that is too long': {
       answer: refusal(400, 'Too long', 'context_length_exceeded'),
-      says: /^Too long · or reload the page/,
+      says: /^Too long · or begin a new chat/,
     },
     'a full queue': { answer: refusal(429, 'The queue is full', 'queue_full'), says: /^The queue is full/ },
     'a server that shuts down': { answer: refusal(503, 'The server shuts down', 'shutting_down'), says: /shuts down/ },
@@ -219,7 +221,7 @@ describe('the page when a request fails', function () {
       await ask(page, 'What is a ship?');
       const turn = await finishedTurn(page, 0);
       assert.match(await turn.getByRole('alert').innerText(), says);
-      assert.equal(await turn.locator('> span').innerText(), part ?? '');
+      assert.equal(await turn.locator('.body').innerText(), part ?? '');
       assert.equal(await field().inputValue(), 'What is a ship?');
       await checkUsable(page);
       await ask(page, SHORT);
@@ -298,10 +300,10 @@ describe('the page when a request fails', function () {
         const alert = (await finishedTurn(page, turn)).getByRole('alert');
         assert.match(await alert.innerText(), /^The API key is not valid/);
       }
-      await page.getByRole('button', { name: 'Send again' }).click();
-      assert.match(await (await finishedTurn(page, 2)).innerText(), /back again/);
+      await page.getByRole('button', { name: 'Retry' }).last().click();
+      assert.match(await (await finishedTurn(page, 1)).innerText(), /back again/);
       await ask(page, SHORT);
-      assert.match(await (await finishedTurn(page, 3)).innerText(), /back again/);
+      assert.match(await (await finishedTurn(page, 2)).innerText(), /back again/);
       assert.deepEqual(keys, []);
     } finally {
       await guarded.close();
