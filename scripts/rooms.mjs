@@ -215,6 +215,20 @@ export const ROOMS = {
       'verify',
       [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
     ],
+    [
+      'bench',
+      [
+        GPU,
+        MODELS,
+        'logger.ts',
+        'sampling',
+        'runners',
+        'runners/hip/**',
+        'runners/create-runner.ts',
+        'runners/runner-table.ts',
+        'verify',
+      ],
+    ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
     ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
     [

@@ -13,6 +13,9 @@ export const SHARED_PARTS = [
   'number_formats',
   'streamed_loads',
   'sorted_lists',
+  'shared_copies',
+  'exact_doubles',
+  'bf16_products',
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
 
