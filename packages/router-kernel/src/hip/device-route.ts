@@ -247,14 +247,14 @@ export class DeviceRoute {
       throw new InvalidArgumentError(
         'dispatchPlan.workspace',
         workspace,
-        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
+        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory · found no pointer · allocate planWorkspaceBytes(${tokens})`,
       );
     }
     if (this.#config.expertTiles !== null && expertTiles === 0n) {
       throw new InvalidArgumentError(
         'dispatchPlan.expertTiles',
         expertTiles,
-        'This router lists expert tiles; pass the buffer that they go to, of expertTilesLength elements.',
+        'This router lists expert tiles · found no buffer for them · pass one of expertTilesLength elements',
       );
     }
     return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
@@ -335,7 +335,7 @@ function refuseUnprepared(symbol: string, tokens: number): never {
   throw new InvalidArgumentError(
     'tokens',
     tokens,
-    `The kernel ${symbol} is not loaded, and enqueue never compiles. Await prepare() with this shape first.`,
+    `enqueue never compiles · found the kernel ${symbol} not loaded · await prepare() with this shape first`,
   );
 }
 
@@ -345,7 +345,7 @@ function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers,
     throw new InvalidArgumentError(
       'tokens',
       tokens,
-      `tokens must be 0 or more with T * K below 2^31; found ${tokens}.`,
+      `tokens must be 0 or more with T * K below 2^31 · found ${tokens} · route more in several calls`,
     );
   }
   const mostStride = Math.floor((2 ** 32 - 1) / logitBytes(config.logitsDtype));
@@ -353,7 +353,7 @@ function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers,
     throw new InvalidArgumentError(
       'rowStride',
       rowStride,
-      `rowStride must be an integer from ${config.experts} to ${mostStride}; found ${rowStride}.`,
+      `rowStride must be an integer from ${config.experts} to ${mostStride} · found ${rowStride} · count elements from one row's start to the next's`,
     );
   }
   requireAligned('weights', buffers.weights, tokens);
@@ -363,7 +363,7 @@ function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers,
     throw new InvalidArgumentError(
       'dispatchPlan',
       dispatchPlan,
-      'This router makes a dispatch plan; pass the buffers that it goes to.',
+      'This router makes a dispatch plan · found no buffers for it · pass those that it goes to',
     );
   }
 }
@@ -373,6 +373,6 @@ function requireAligned(argument: string, pointer: DevicePointer, tokens: number
   throw new InvalidArgumentError(
     argument,
     pointer,
-    `${argument} must be a device address that 16 divides; found 0x${pointer.toString(16)}.`,
+    `${argument} must be a device address that 16 divides · found 0x${pointer.toString(16)} · pass memory of its own allocation`,
   );
 }
