@@ -153,7 +153,17 @@ export const ROOMS = {
     ['runners/ort/ort-entry.ts', ['memory/process-memory.ts', 'runners', 'runners/ort/**', 'runners/import-ort.ts']],
     [
       'runners/hip/**',
-      [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+      [
+        GPU,
+        MODELS,
+        ROUTER,
+        'describe-bytes.ts',
+        'errors.ts',
+        'logger.ts',
+        'memory/process-memory.ts',
+        'sampling',
+        'runners',
+      ],
     ],
     ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
@@ -249,6 +259,6 @@ export const ROOMS = {
       ],
     ],
     ['index.ts', ['*']],
-    ['cli', [MODELS, ROUTER, '*']],
+    ['cli', [GPU, MODELS, ROUTER, '*']],
   ],
 };
