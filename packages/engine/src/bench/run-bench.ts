@@ -158,7 +158,12 @@ async function greedyTokens(runner: ModelRunner, count: number): Promise<number[
       const batch = sequences.map((sequence, index): SequenceStep => {
         const first = Int32Array.of(tokenAt(index, CHECKED_PROMPT, runner.vocabularySize));
         const sampler = samplers[index];
-        return { sequence, tokens: step === 0 ? first : 'sampled', want: 'token', ...(sampler !== undefined && { sampler }) };
+        return {
+          sequence,
+          tokens: step === 0 ? first : 'sampled',
+          want: 'token',
+          ...(sampler !== undefined && { sampler }),
+        };
       });
       const [output] = await runner.submit(batch).outputs;
       if (output?.failure !== undefined) throw output.failure;

@@ -3,12 +3,8 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import type { KvKinds } from './kv-sequences.ts';
 import { FEWEST_VECTORS } from './mxfp4-product.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
-
-/** How keys and values are kept. */
-export type KvType = 'f32' | 'bf16';
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
@@ -27,18 +23,6 @@ export function chunksAt(position: number): number {
 /** Floats of the partial result of one chunk: of each head, its values, the largest logit and the sum. */
 function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
-}
-
-/** What decides which KV blocks a sequence of a model needs. */
-export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
-  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
-  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
-}
-
-/** Layers of a kind share KV blocks, and blocks of both kinds have one size: room for the kind that has more. */
-export function kvLayers(config: GptOssConfig): number {
-  const { fullLayers, windowLayers } = kvKinds(config);
-  return Math.max(fullLayers, windowLayers);
 }
 
 /** Up to this many rows, most slots have an expert of their own. */

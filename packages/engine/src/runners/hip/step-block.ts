@@ -4,6 +4,7 @@
  */
 
 import type { TokenDraw } from '../../sampling/token-draw.ts';
+import type { SequenceTables } from '../kv-sequences.ts';
 
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */
 export const MOST_ROWS = 512;
@@ -46,18 +47,6 @@ export interface StepRow {
   readonly tables: SequenceTables;
 }
 
-/**
- * One sequence's KV blocks. The rows of a sequence in a pass share one object and come in ascending positions; the entries
- * are written once.
- */
-export interface SequenceTables {
-  /** Numbers of the blocks of layers that see everything, from the sequence's beginning. */
-  readonly full: readonly number[];
-  /** Numbers of the blocks of layers with a window, from block `windowFirst` of the sequence on. */
-  readonly window: readonly number[];
-  readonly windowFirst: number;
-}
-
 /** Words of a sequence's tables. */
 export function tableWords({ full, window }: SequenceTables): number {
   return full.length + window.length;
@@ -67,7 +56,8 @@ export function tableWords({ full, window }: SequenceTables): number {
  * Writes a pass's step block.
  *
  * @param words i32, at least as many as STEP_BYTES has; they begin at a multiple of 8 bytes.
- * @param rows at most MOST_ROWS, with at most MOST_TABLE_WORDS of tables.
+ * @param rows at most MOST_ROWS, with at most MOST_TABLE_WORDS of tables. Those of a sequence share
+ * one object of tables, and come in ascending positions.
  * @returns the bytes written, from the beginning.
  */
 export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
