@@ -205,7 +205,7 @@ for (const target of EMULATED_TARGETS) {
         residual: new Float32Array(rows.length * hiddenSize),
         rows: rows.length,
       });
-      const of = <Value extends Int32Array | Float32Array>(values: Value): number[][] =>
+      const of = (values: Int32Array | Float32Array): number[][] =>
         rows.map((_, row) => [...values.subarray(row * expertsPerToken, (row + 1) * expertsPerToken)]);
       assert.deepEqual(of(ids), [
         [4, 7, 1],
