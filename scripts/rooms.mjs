@@ -165,8 +165,13 @@ export const ROOMS = {
       'runners/hip/**',
       [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
     ],
-    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**']],
+    [
+      'runners/native/**',
+      [GPU, MODELS, ROUTER, 'contain.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+    ],
+    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**', 'runners/native/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
+    ['constraint/text-grammar', []],
     ['constraint/language', ['contain.ts']],
     ['constraint/schema', ['constraint/language']],
     ['constraint/least-recent-map.ts', []],
@@ -226,7 +231,7 @@ export const ROOMS = {
       [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
     ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
-    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
+    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'constraint/text-grammar', 'server/errors']],
     [
       'server',
       [

@@ -97,6 +97,7 @@ export class Engine implements AsyncDisposable {
       };
       const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
         const runner = RUNNERS[name];
+        await runner.assertUsable?.();
         const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
         return start({ name }, planKvBytes(snapshot, await allowance(runner.deviceMemory(resolved.device)), demand));
       };

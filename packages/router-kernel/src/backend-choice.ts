@@ -74,20 +74,24 @@ function resolveBackend(backend: string): RouterBackend | 'auto' {
   throw new InvalidConfigError(
     'backend',
     name,
-    `${source} must be one of 'auto', 'hip', 'webgpu', 'cpu'; found '${name}'.`,
+    `${source} must be one of 'auto', 'hip', 'webgpu', 'cpu' · found '${name}' · choose one, or leave it out`,
   );
 }
 
 function checkDevice(device: unknown, backend: RouterBackend | 'auto'): void {
   if (device === undefined) return;
   if (typeof device !== 'number' && typeof device !== 'string') {
-    throw new InvalidConfigError('device', device, `device must be a number or a text; found ${typeof device}.`);
+    throw new InvalidConfigError(
+      'device',
+      device,
+      `device must be a number or a text · found ${typeof device} · pass an index, or a part of the GPU's name`,
+    );
   }
   if (backend === 'auto' || backend === 'hip') return;
   throw new InvalidConfigError(
     'device',
     device,
-    `device chooses a GPU of backend 'hip'; found '${device}' with backend '${backend}'. Leave it out, or use backend 'hip'.`,
+    `device chooses a GPU of backend 'hip' · found '${device}' with backend '${backend}' · leave it out, or use backend 'hip'`,
   );
 }
 
@@ -100,7 +104,7 @@ export function notLoaded(backend: RouterBackend, cause: unknown): never {
   const reason = String(cause).split('\n')[0] ?? '';
   throw new BackendUnavailableError(
     backend,
-    `The modules of backend "${backend}" did not load: ${reason}. Install this package for this platform and allow native addons, or use backend "cpu".`,
+    `The modules of backend "${backend}" did not load · found ${reason} · install this package for this platform and allow native addons, or use backend "cpu"`,
     [reason],
     { cause },
   );

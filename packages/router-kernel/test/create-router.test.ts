@@ -63,11 +63,11 @@ describe('createRouter', () => {
     await assert.rejects(createRouter(wrong), (error: unknown) => {
       assert.ok(error instanceof InvalidConfigError);
       assert.equal(error.option, 'backend');
-      assert.match(error.message, /^backend must be one of 'auto', 'hip', 'webgpu', 'cpu'; found 'cuda'/);
+      assert.match(error.message, /^backend must be one of 'auto', 'hip', 'webgpu', 'cpu' · found 'cuda'/);
       return true;
     });
     process.env[variable] = 'rocm';
-    await assert.rejects(createRouter(config), /SWITCHYARD_ROUTER must be one of .*; found 'rocm'/);
+    await assert.rejects(createRouter(config), /SWITCHYARD_ROUTER must be one of .* · found 'rocm'/);
   });
 
   it('refuses a wrong configuration before it looks for devices', async () => {

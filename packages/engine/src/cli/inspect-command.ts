@@ -6,7 +6,8 @@ import { describeBytes } from '../describe-bytes.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';
-import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+import { RUNNER_NAMES, type RunnerName } from '../runners/runner-choice.ts';
+import type { RunnerEntry } from '../runners/runner-entry.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
 import type { OptionValues } from './parse-options.ts';
@@ -71,13 +72,27 @@ function memoryRows(report: MemoryReport): Row[] {
 const bytesOf = (weights: PrecisionReport['weights'], kind: string): number =>
   weights.find((weight) => weight.kind === kind)?.bytes ?? 0;
 
+/** The first of the runners that a load would try and this machine can have; the last where it can have none. */
+async function firstUsable(names: readonly RunnerName[]): Promise<RunnerEntry> {
+  let entry = RUNNERS[RUNNER_NAMES[0]];
+  for (const name of names) {
+    entry = RUNNERS[name];
+    try {
+      await entry.assertUsable?.();
+      return entry;
+    } catch {
+      // A load passes it over, too.
+    }
+  }
+  return entry;
+}
+
 export async function inspectCommand(values: OptionValues, terminal: Terminal): Promise<void> {
   const options = resolveEngineOptions(engineOptions(values));
   using snapshot = await openSnapshot(values.text('model'), { encoder: 'when-needed' });
   const { config, path, layout, tensorBytes } = snapshot;
   const tensors = listTensors(snapshot.weights);
-  // The first of the runners that a load would try.
-  const runnerEntry = RUNNERS[options.runners[0] ?? RUNNER_NAMES[0]];
+  const runnerEntry = await firstUsable(options.runners);
   const allowance = allowanceOf(await runnerEntry.deviceMemory(options.device), options.memoryLimitBytes);
   const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
   const devices = await probeBackends();

@@ -61,10 +61,10 @@ export const benchCommand = defineCommand({
   options: OPTIONS,
   run: async (values, io) => {
     if (values.software && values.backend !== 'webgpu') {
-      throw new UsageError('--software needs --backend webgpu; found --backend hip.');
+      throw new UsageError('--software needs --backend webgpu · found --backend hip · leave one of them out');
     }
     if (values.shapes === 'gate' && values.backend !== 'hip') {
-      throw new UsageError('--shapes gate needs --backend hip; found --backend webgpu.');
+      throw new UsageError('--shapes gate needs --backend hip · found --backend webgpu · leave one of them out');
     }
     if (values.from !== undefined) return show(readStored(values.from), values, io);
     const report = await time(values, io);
@@ -145,7 +145,10 @@ function readStored(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    throw new UsageError(`--from must name a JSON file; found '${file}': ${String(cause)}`, { cause });
+    throw new UsageError(
+      `--from must name a JSON file · found '${file}': ${String(cause)} · give one that --out wrote`,
+      { cause },
+    );
   }
 }
 
@@ -158,7 +161,8 @@ function show(stored: unknown, values: BenchValues, io: CliIo): number {
     io.out(values.json ? `${JSON.stringify(stored, null, 1)}\n` : benchmarkTables(figures));
     return figures.wrong.length === 0 ? 0 : 1;
   }
-  if (values.plot !== undefined) throw new UsageError('--plot draws launches; found a report without them.');
+  if (values.plot !== undefined)
+    throw new UsageError('--plot draws launches · found a report without them · give one of --backend hip');
   io.out(values.json ? benchmarkJson(stored) : benchmarkTable(stored));
   return stored.failures.length === 0 ? 0 : 1;
 }
@@ -173,7 +177,9 @@ function contendersOf({ contenders }: BenchValues): readonly ContenderName[] | u
   return contenders?.split(',').map((name) => {
     const known = CONTENDERS.find((one) => one === name);
     if (known === undefined) {
-      throw new UsageError(`--contenders must be of ${CONTENDERS.join(', ')}; found '${name}'.`);
+      throw new UsageError(
+        `--contenders must be of ${CONTENDERS.join(', ')} · found '${name}' · choose some, or leave it out`,
+      );
     }
     return known;
   });

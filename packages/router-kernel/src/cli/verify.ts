@@ -34,13 +34,13 @@ export const verifyCommand = defineCommand({
   run: async (values, io) => {
     const { backend, level, software, path, json } = values;
     if (software && backend !== 'webgpu') {
-      throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
+      throw new UsageError(`--software needs --backend webgpu · found --backend ${backend} · leave one of them out`);
     }
     if (values.device !== undefined && backend !== 'hip') {
-      throw new UsageError(`--device needs --backend hip; found --backend ${backend}.`);
+      throw new UsageError(`--device needs --backend hip · found --backend ${backend} · leave one of them out`);
     }
     if (path !== 'auto' && backend !== 'webgpu') {
-      throw new UsageError(`--path needs --backend webgpu; found --backend ${backend}.`);
+      throw new UsageError(`--path needs --backend webgpu · found --backend ${backend} · leave one of them out`);
     }
     const [shard, shards] = shardOf(values.shard);
     const cases = contractCases(level).filter((_, index) => index % shards === shard - 1);
@@ -137,7 +137,7 @@ function shardOf(text: string): readonly [shard: number, shards: number] {
   const [shard, shards, ...rest] = text.split('/').map(Number);
   const fits = shard !== undefined && shards !== undefined && rest.length === 0 && 1 <= shard && shard <= shards;
   if (!fits || !Number.isInteger(shard) || !Number.isInteger(shards)) {
-    throw new UsageError(`--shard must be I/N with 1 <= I <= N; found '${text}'.`);
+    throw new UsageError(`--shard must be I/N with 1 <= I <= N · found '${text}' · leave it out for all cases`);
   }
   return [shard, shards];
 }

@@ -24,11 +24,11 @@ export function resolveGatedRouterConfig(config: GatedRouterConfig): ResolvedGat
     throw new InvalidConfigError(
       'config',
       config,
-      `A gated router needs a configuration object; found ${show(config)}.`,
+      `A gated router needs a configuration object · found ${show(config)} · pass one with experts, topK, hiddenSize and gateWeight`,
     );
   }
   if ('logitsDtype' in config) {
-    const message = 'The logits of a gated router are f32, and logitsDtype is no option of it. Leave it out.';
+    const message = 'The logits of a gated router are f32 · found logitsDtype, which is no option of it · leave it out';
     throw new InvalidConfigError('logitsDtype', config.logitsDtype, message);
   }
   const router = resolveRouterConfig(routerConfigOf(config));
@@ -42,11 +42,11 @@ export function resolveGatedRouterConfig(config: GatedRouterConfig): ResolvedGat
     throw new InvalidConfigError(
       'hiddenSize',
       hiddenSize,
-      `hiddenSize (the columns of a hidden state, H) must be a multiple of ${GATE_PIECE_COLUMNS} from ${GATE_PIECE_COLUMNS} to ${MAX_HIDDEN_SIZE}; found ${show(hiddenSize)}. Pad hidden states and gateWeight with zeros.`,
+      `hiddenSize (the columns of a hidden state, H) must be a multiple of ${GATE_PIECE_COLUMNS} from ${GATE_PIECE_COLUMNS} to ${MAX_HIDDEN_SIZE} · found ${show(hiddenSize)} · pad hidden states and gateWeight with zeros`,
     );
   }
   if (hiddenDtype !== 'bf16' && hiddenDtype !== 'f32') {
-    const message = `hiddenDtype must be one of 'bf16', 'f32'; found ${show(hiddenDtype)}.`;
+    const message = `hiddenDtype must be one of 'bf16', 'f32' · found ${show(hiddenDtype)} · choose one, or leave it out`;
     throw new InvalidConfigError('hiddenDtype', hiddenDtype, message);
   }
   const elements = router.experts * hiddenSize;
@@ -54,14 +54,14 @@ export function resolveGatedRouterConfig(config: GatedRouterConfig): ResolvedGat
     throw new InvalidConfigError(
       'gateWeight',
       gateWeight,
-      `gateWeight must be a Uint16Array with the bits of ${router.experts} rows of ${hiddenSize} bf16 numbers, ${elements} elements; found ${show(gateWeight)}.`,
+      `gateWeight must be a Uint16Array with the bits of ${router.experts} rows of ${hiddenSize} bf16 numbers, ${elements} elements · found ${show(gateWeight)} · pass the checkpoint's gate projection, row by row`,
     );
   }
   if (gateBias !== undefined && (!isTypedArray(gateBias, 'Float32Array') || lengthOf(gateBias, 4) !== router.experts)) {
     throw new InvalidConfigError(
       'gateBias',
       gateBias,
-      `gateBias must be a Float32Array with one value for each of the ${router.experts} experts; found ${show(gateBias)}.`,
+      `gateBias must be a Float32Array with one value for each of the ${router.experts} experts · found ${show(gateBias)} · pass the checkpoint's, or leave it out`,
     );
   }
   return Object.freeze({

@@ -20,7 +20,7 @@ export function checkOutputs(config: ResolvedRouterConfig, outputs: DeviceOutput
     throw new InvalidArgumentError(
       'tokens',
       tokens,
-      `tokens must be 0 or more with T * K below 2^31; found ${tokens}.`,
+      `tokens must be 0 or more with T * K below 2^31 · found ${tokens} · route more in several calls`,
     );
   }
   if (tokens > 0) {
@@ -33,7 +33,7 @@ export function checkOutputs(config: ResolvedRouterConfig, outputs: DeviceOutput
     throw new InvalidArgumentError(
       'dispatchPlan',
       dispatchPlan,
-      'This router makes a dispatch plan; pass the buffers that it goes to.',
+      'This router makes a dispatch plan · found no buffers for it · pass those that it goes to',
     );
   }
   const { expertTiles = 0n } = dispatchPlan;
@@ -41,7 +41,7 @@ export function checkOutputs(config: ResolvedRouterConfig, outputs: DeviceOutput
     throw new InvalidArgumentError(
       'dispatchPlan.expertTiles',
       expertTiles,
-      'This router lists expert tiles; pass the buffer that they go to, of expertTilesLength elements.',
+      'This router lists expert tiles · found no buffer for them · pass one of expertTilesLength elements',
     );
   }
 }
@@ -53,7 +53,7 @@ export function checkRowStride(rowStride: number, columns: number, elementBytes:
   throw new InvalidArgumentError(
     'rowStride',
     rowStride,
-    `rowStride must be an integer from ${columns} to ${mostStride}; found ${rowStride}.`,
+    `rowStride must be an integer from ${columns} to ${mostStride} · found ${rowStride} · count elements from one row's start to the next's`,
   );
 }
 
@@ -63,7 +63,7 @@ export function requireAligned(argument: string, pointer: DevicePointer): void {
   throw new InvalidArgumentError(
     argument,
     pointer,
-    `${argument} must be a device address that 16 divides; found 0x${pointer.toString(16)}.`,
+    `${argument} must be a device address that 16 divides · found 0x${pointer.toString(16)} · pass memory of its own allocation`,
   );
 }
 
@@ -72,6 +72,6 @@ export function refuseUnprepared(symbol: string, tokens: number): never {
   throw new InvalidArgumentError(
     'tokens',
     tokens,
-    `The kernel ${symbol} is not loaded, and enqueue never compiles. Await prepare() with this shape first.`,
+    `enqueue never compiles · found the kernel ${symbol} not loaded · await prepare() with this shape first`,
   );
 }

@@ -228,7 +228,7 @@ export class DeviceGatedRoute {
       throw new InvalidArgumentError(
         'rowStride',
         rowStride,
-        `Hidden states must begin at multiples of 16 bytes; found one every ${rowBytes}. Pad the rows.`,
+        `Hidden states must begin at multiples of 16 bytes · found one every ${rowBytes} · pad the rows`,
       );
     }
     return rowBytes;

@@ -249,7 +249,7 @@ export class DeviceRoute {
       throw new InvalidArgumentError(
         'dispatchPlan.workspace',
         workspace,
-        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
+        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory · found no pointer · allocate planWorkspaceBytes(${tokens})`,
       );
     }
     return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };

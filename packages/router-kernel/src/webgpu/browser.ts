@@ -72,7 +72,7 @@ export async function createWebGpuRouter(
   if (gpu === undefined) {
     throw new BackendUnavailableError(
       'webgpu',
-      'This browser has no WebGPU (navigator.gpu is missing). Use a current browser over https or localhost.',
+      'This browser has no WebGPU · found no navigator.gpu · use a current browser, over https or localhost',
       ['navigator.gpu: missing'],
     );
   }

@@ -75,7 +75,7 @@ export class GateEncoder {
       throw new InvalidArgumentError(
         'rowStride',
         rowStride,
-        `rowStride must be an integer of at least the hidden size, ${hiddenSize}, and of whole ${VECTOR_BYTES} bytes; found ${rowStride}.`,
+        `rowStride must be an integer of at least the hidden size, ${hiddenSize}, and of whole ${VECTOR_BYTES} bytes · found ${rowStride} · pad the rows`,
       );
     }
     checkRange('hidden', hidden, Math.max(tokens * rowBytes - rowBytes + hiddenSize * hiddenBytes(hiddenDtype), 0));
@@ -144,6 +144,6 @@ function checkRange(name: string, { buffer, offset = 0 }: GpuRange, bytes: numbe
   throw new InvalidArgumentError(
     name,
     offset,
-    `${name} must be a range of ${bytes} bytes from a multiple of ${VECTOR_BYTES} on, in a buffer of usage STORAGE; found offset ${offset} in ${buffer.size} bytes of usage 0x${buffer.usage.toString(16)}.`,
+    `${name} must be a range of ${bytes} bytes from a multiple of ${VECTOR_BYTES} on, in a buffer of usage STORAGE · found offset ${offset} in ${buffer.size} bytes of usage 0x${buffer.usage.toString(16)} · pass such a range`,
   );
 }
