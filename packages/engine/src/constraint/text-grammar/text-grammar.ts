@@ -1,10 +1,11 @@
 /**
  * Grammars of free text as one regular expression, so that the grammar of a JSON string can hold a text to them.
  *
- * Lark's grammars are followed where they are regular: a rule that leads back to itself has texts of brackets inside one
- * another, which no automaton can follow.
+ * Lark's grammars are followed where they are regular: a rule that leads back to itself in its midst, or through others, has
+ * texts of brackets inside one another, which no automaton can follow.
  */
 
+import { withoutLinearRecursion } from './linear-recursion.ts';
 import { type Expansion, type LarkGrammar, readLark } from './lark-syntax.ts';
 import { ecmaExpression } from './rust-expression.ts';
 import { TextGrammarError } from './text-grammar-error.ts';
@@ -103,10 +104,12 @@ class LarkExpression {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     if (this.#open.has(name)) {
-      throw new TextGrammarError(`${name}, which leads back to itself: only grammars without recursion are followed`);
+      throw new TextGrammarError(
+        `${name}, which leads back to itself: that is followed at one end of its own rule only, as in a list`,
+      );
     }
     this.#open.add(name);
-    const expression = this.#expression(definition, isTerminal);
+    const expression = this.#expression(isTerminal ? definition : withoutLinearRecursion(name, definition), isTerminal);
     this.#open.delete(name);
     this.#known.set(name, expression);
     return expression;
