@@ -200,6 +200,7 @@ describe('a grammar of free text: Lark', () => {
       ['start: "ab".."c"', /single characters/],
       ['start: ("a"', /where "\)" is due/],
       ['start "a"', /where ":" is due/],
+      [`start: /[${'a-z'.repeat(8000)}]/i`, /characters/],
       ['start: "\\q"', /escape \\q/],
       ['start: `a`', /no Lark/],
       [`start: ${'('.repeat(100)}"a"${')'.repeat(100)}`, /brackets/],

@@ -5,6 +5,7 @@
  * texts of brackets inside one another, which no automaton can follow.
  */
 
+import { checkLength } from './expression-length.ts';
 import { withoutLinearRecursion } from './linear-recursion.ts';
 import { type Expansion, type LarkGrammar, readLark } from './lark-syntax.ts';
 import { ecmaExpression } from './rust-expression.ts';
@@ -15,8 +16,6 @@ export const GRAMMAR_SYNTAXES = ['lark', 'regex'] as const;
 
 export type GrammarSyntax = (typeof GRAMMAR_SYNTAXES)[number];
 
-/** Characters of a grammar, and of the expression that comes of it. */
-const MOST_CHARACTERS = 32_768;
 /** Rules and brackets inside one another: what reads the expression calls itself for each. */
 const MOST_DEPTH = 200;
 
@@ -84,7 +83,6 @@ class LarkExpression {
     let joined = '';
     for (const [index, part] of parts.entries()) {
       joined += (index === 0 ? '' : separator) + this.#expression(part, isTerminal);
-      // At once: what is put into one another may double with each rule.
       checkLength(joined);
     }
     return joined;
@@ -119,9 +117,4 @@ class LarkExpression {
 /** Lark tells terminals by their upper case. */
 function isTerminalName(name: string): boolean {
   return /^_?[A-Z]/.test(name);
-}
-
-function checkLength(text: string): string {
-  if (text.length <= MOST_CHARACTERS) return text;
-  throw new TextGrammarError(`more than ${MOST_CHARACTERS} characters, its rules put into one another`);
 }
