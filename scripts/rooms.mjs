@@ -136,7 +136,12 @@ export const ROOMS = {
     ['gpt-oss/harmony', ['errors.ts', 'tokenizer']],
     ['gpt-oss', ['errors.ts', 'tensors', 'files']],
     ['generation-config.ts', ['errors.ts', 'files', 'gpt-oss']],
-    ['snapshot.ts', ['errors.ts', 'tensors', 'files', 'tokenizer', 'gpt-oss', 'generation-config.ts']],
+    ['checkpoint-description.ts', ['errors.ts', 'tensors', 'gpt-oss']],
+    [
+      'snapshot.ts',
+      ['errors.ts', 'tensors', 'files', 'tokenizer', 'gpt-oss', 'generation-config.ts', 'checkpoint-description.ts'],
+    ],
+    ['hub', ['errors.ts', 'tensors', 'files', 'gpt-oss', 'checkpoint-description.ts']],
     ['testing', ['errors.ts', 'tensors', 'tokenizer', 'gpt-oss']],
     ['index.ts', ['*']],
   ],

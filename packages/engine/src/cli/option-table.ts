@@ -21,8 +21,8 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
   {
     name: 'model',
     type: 'text',
-    value: 'DIR',
-    help: 'Checkpoint folder in the Hugging Face layout',
+    value: 'MODEL',
+    help: 'Checkpoint folder, or the name of a model that was downloaded: OWNER/MODEL or OWNER/MODEL@REVISION (see pull)',
     default: 'the embedded pocket-dictionary',
     variable: 'SWITCHYARD_MODEL',
   },
@@ -197,8 +197,29 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
   },
   {
+    name: 'pull',
+    summary:
+      "Download a model into the cache that Hugging Face's tools share, or go on with a download; every file is checked. HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and HTTPS_PROXY mean what they mean there",
+    words: 'OWNER/MODEL[@REVISION]',
+    options: [
+      {
+        name: 'connections',
+        type: 'integer',
+        value: 'N',
+        minimum: 1,
+        maximum: 64,
+        help: 'The most requests at a time',
+        default: '8',
+      },
+      { ...JSON_OPTION, help: 'Print the folder, the commit and the bytes as JSON' },
+      ...PROGRAM_OPTIONS,
+    ],
+  },
+  {
     name: 'inspect',
-    summary: 'Configuration, tensors and devices, and what loading would take in each precision; loads nothing',
+    summary:
+      'Configuration, tensors and devices, and what loading would take in each precision and on each device; loads nothing, and of a model that is not downloaded reads the headers alone',
+    words: 'MODEL',
     options: [...MODEL_OPTIONS, JSON_OPTION, ...PROGRAM_OPTIONS],
   },
   {

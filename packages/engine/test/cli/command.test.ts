@@ -325,7 +325,7 @@ describe('switchyard', () => {
       ['generate', '--prompt', ''],
       ['generate', '--prompt', 'a', '--top-p', '2'],
       ['generate', '--prompt', 'a', '--stop', ''],
-      ['inspect', 'stray'],
+      ['score', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
       ['verify'],
@@ -343,7 +343,7 @@ describe('switchyard', () => {
   it('exits with 1 for what goes wrong later', async () => {
     const missing = await switchyard('generate', '--model', join(folder, 'nothing'), '--prompt', 'a');
     assert.equal(missing.code, 1);
-    assert.match(missing.stderr, /FILE_NOT_READABLE/);
+    assert.match(missing.stderr, /MODEL_NOT_FOUND/);
     assert.equal((await switchyard('score', '--file', join(folder, 'nothing.jsonl'))).code, 1);
     const lines = join(folder, 'wrong.jsonl');
     for (const [text, message] of [
