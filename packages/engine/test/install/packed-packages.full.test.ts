@@ -101,8 +101,14 @@ describe('npm install of the packed packages, with no flag', function () {
     ) as { optionalDependencies: Record<string, string> };
     assert.ok(command.includes(`onnxruntime-node@${manifest.optionalDependencies['onnxruntime-node']}`), command);
 
-    const [npm = '', ...words] = command.split(/\s+/);
-    await must(project, npm, ...words);
+    // As npx runs it: from a folder that has nothing.
+    const elsewhere = await newFolder(false);
+    const bin = join(project, 'node_modules', '@switchyard', 'engine', 'bin', 'switchyard.mjs');
+    const fromElsewhere = await run(elsewhere, process.execPath, bin, 'generate', 'What is a lighthouse?');
+    const [, moved = ''] = /run: (npm install .*) \[/.exec(fromElsewhere.stderr) ?? [];
+    assert.equal(moved.replace(/--prefix \S+ /, ''), command);
+    const [npm = '', ...words] = moved.split(/\s+/);
+    await must(elsewhere, npm, ...words);
     const answered = await generate(project);
     assert.match(answered.stdout, ANSWER, answered.stderr);
     // What was mended stays so, and the next install of the project does not fail.
