@@ -43,12 +43,14 @@ export const ROOMS = {
     ['dispatch-plan.ts', ['errors.ts', 'typed-arrays.ts', 'contract.ts', 'expert-tiles.ts']],
     ['number-formats.ts', ['contract.ts']],
     ['reference.ts', ['contract.ts', 'resolve-config.ts', 'expert-tiles.ts', 'dispatch-plan.ts', 'number-formats.ts']],
+    ['gate', ['errors.ts', 'typed-arrays.ts', 'contract.ts', 'resolve-config.ts', 'number-formats.ts', 'reference.ts']],
     [
       'suite',
       [
         'errors.ts',
         'known-options.ts',
         'contract.ts',
+        'gate',
         'resolve-config.ts',
         'expert-tiles.ts',
         'dispatch-plan.ts',
@@ -62,6 +64,7 @@ export const ROOMS = {
         'errors.ts',
         'typed-arrays.ts',
         'contract.ts',
+        'gate',
         'resolve-config.ts',
         'derived-config.ts',
         'expert-tiles.ts',
@@ -69,7 +72,7 @@ export const ROOMS = {
         'number-formats.ts',
       ],
     ],
-    ['hip/kernel', [GPU, 'errors.ts', 'contract.ts', 'resolve-config.ts', 'derived-config.ts']],
+    ['hip/kernel', [GPU, 'errors.ts', 'contract.ts', 'gate', 'resolve-config.ts', 'derived-config.ts']],
     [
       'hip',
       [
@@ -78,6 +81,7 @@ export const ROOMS = {
         'typed-arrays.ts',
         'known-options.ts',
         'contract.ts',
+        'gate',
         'resolve-config.ts',
         'derived-config.ts',
         'expert-tiles.ts',
@@ -87,7 +91,7 @@ export const ROOMS = {
       ],
     ],
     ['webgpu/wgsl/**', []],
-    ['webgpu/kernel', [GPU, 'contract.ts', 'derived-config.ts', 'expert-tiles.ts', 'webgpu/wgsl/**']],
+    ['webgpu/kernel', [GPU, 'contract.ts', 'gate', 'derived-config.ts', 'expert-tiles.ts', 'webgpu/wgsl/**']],
     [
       'webgpu',
       [
@@ -96,6 +100,7 @@ export const ROOMS = {
         'typed-arrays.ts',
         'known-options.ts',
         'contract.ts',
+        'gate',
         'resolve-config.ts',
         'derived-config.ts',
         'expert-tiles.ts',
@@ -104,13 +109,18 @@ export const ROOMS = {
         'webgpu/kernel',
       ],
     ],
-    ['create-router.ts', [GPU, 'errors.ts', 'contract.ts', 'resolve-config.ts', 'cpu', 'hip', 'webgpu']],
+    ['backend-choice.ts', [GPU, 'errors.ts', 'contract.ts']],
+    ['create-router.ts', ['backend-choice.ts', 'contract.ts', 'resolve-config.ts', 'cpu', 'hip', 'webgpu']],
+    ['create-gated-router.ts', ['backend-choice.ts', 'gate', 'cpu', 'hip', 'webgpu']],
     ['probe-backends.ts', [GPU, 'errors.ts', 'contract.ts', 'create-router.ts']],
     [
       'benchmark',
       ['contract.ts', 'resolve-config.ts', 'derived-config.ts', 'dispatch-plan.ts', 'number-formats.ts', 'suite'],
     ],
-    ['benchmark/hip', [GPU, 'errors.ts', 'contract.ts', 'hip/kernel', 'hip', 'benchmark']],
+    [
+      'benchmark/hip',
+      [GPU, 'errors.ts', 'contract.ts', 'gate', 'number-formats.ts', 'suite', 'hip/kernel', 'hip', 'benchmark'],
+    ],
     [
       'benchmark/webgpu',
       [GPU, 'contract.ts', 'resolve-config.ts', 'reference.ts', 'suite', 'hip', 'webgpu', 'benchmark', 'benchmark/hip'],
@@ -160,8 +170,13 @@ export const ROOMS = {
       'runners/hip/**',
       [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
     ],
-    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**']],
+    [
+      'runners/native/**',
+      [GPU, MODELS, ROUTER, 'contain.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+    ],
+    ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**', 'runners/native/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
+    ['constraint/text-grammar', []],
     ['constraint/language', ['contain.ts']],
     ['constraint/schema', ['constraint/language']],
     ['constraint/least-recent-map.ts', []],
@@ -221,7 +236,7 @@ export const ROOMS = {
       [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
     ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
-    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'server/errors']],
+    ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'constraint/text-grammar', 'server/errors']],
     [
       'server',
       [

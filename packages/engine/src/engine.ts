@@ -107,6 +107,7 @@ export class Engine implements AsyncDisposable {
       };
       const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
         const runner = RUNNERS[name];
+        await runner.assertUsable?.();
         const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
         const { config, path } = snapshot;
         const planned = { config, path: located?.name ?? path };

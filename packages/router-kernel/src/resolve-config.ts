@@ -110,31 +110,65 @@ const NO_OPTIONS: RouteOptions = {};
  * @throws InvalidArgumentError naming the first argument that is wrong.
  */
 export function checkRouteArguments(
-  config: ResolvedRouterConfig,
+  { experts, topK, logitsDtype }: ResolvedRouterConfig,
   logits: Logits,
+  options?: RouteOptions,
+): ResolvedRouteArguments {
+  const rows = {
+    argument: 'logits',
+    content: 'logits',
+    dtypeOption: 'logitsDtype',
+    columns: experts,
+    columnsName: 'the number of experts',
+    dtype: logitsDtype,
+    topK,
+  };
+  return checkRowArguments(rows, logits, options);
+}
+
+/** The rows that a call takes, and what messages call them. */
+export interface RowsOfCall {
+  /** The argument that holds them. */
+  readonly argument: string;
+  /** What they are. */
+  readonly content: string;
+  /** The option that says how they are stored. */
+  readonly dtypeOption: string;
+  /** The elements of one, */
+  readonly columns: number;
+  /** and how many those are. */
+  readonly columnsName: string;
+  readonly dtype: LogitsDtype;
+  /** K. */
+  readonly topK: number;
+}
+
+/** As `checkRouteArguments`, for rows of any kind. */
+export function checkRowArguments(
+  { argument, content, dtypeOption, columns, columnsName, dtype, topK }: RowsOfCall,
+  rows: Logits,
   options: RouteOptions = NO_OPTIONS,
 ): ResolvedRouteArguments {
-  const { experts, topK, logitsDtype } = config;
   if (options !== NO_OPTIONS) refuseUnknownOptions(ROUTE_OPTIONS, options);
-  if (!isTypedArray(logits, logitsDtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
-    const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
+  if (!isTypedArray(rows, dtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
+    const wanted = dtype === 'f32' ? 'a Float32Array' : `the bits of ${dtype} in a Uint16Array`;
     throw new InvalidArgumentError(
-      'logits',
-      logits,
-      `This router takes ${logitsDtype} logits as ${wanted} · found ${show(logits)} · convert them, or set logitsDtype`,
+      argument,
+      rows,
+      `This router takes ${dtype} ${content} as ${wanted} · found ${show(rows)} · convert them, or set ${dtypeOption}`,
     );
   }
-  const elements = lengthOf(logits, logitsDtype === 'f32' ? 4 : 2);
-  if (elements === 0) refuseDetached('logits', logits);
-  const rowStride = options.rowStride ?? experts;
-  if (!Number.isSafeInteger(rowStride) || rowStride < experts) {
+  const elements = lengthOf(rows, dtype === 'f32' ? 4 : 2);
+  if (elements === 0) refuseDetached(argument, rows);
+  const rowStride = options.rowStride ?? columns;
+  if (!Number.isSafeInteger(rowStride) || rowStride < columns) {
     throw new InvalidArgumentError(
       'rowStride',
       rowStride,
-      `rowStride must be an integer of at least the number of experts, ${experts} · found ${show(rowStride)} · count elements from one row's start to the next's`,
+      `rowStride must be an integer of at least ${columnsName}, ${columns} · found ${show(rowStride)} · count elements from one row's start to the next's`,
     );
   }
-  const tokens = options.tokens ?? rowsHeld(elements, rowStride, experts);
+  const tokens = options.tokens ?? rowsHeld(argument, elements, rowStride, columns);
   if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * topK > MAX_SLOTS) {
     throw new InvalidArgumentError(
       'tokens',
@@ -142,12 +176,12 @@ export function checkRouteArguments(
       `tokens must be an integer from 0 to ${Math.floor(MAX_SLOTS / topK)} (slots are 32-bit) · found ${show(tokens)} · route more in several calls`,
     );
   }
-  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + columns;
   if (elements < needed) {
     throw new InvalidArgumentError(
-      'logits',
-      logits,
-      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements · found ${elements} · pass all rows, or fewer tokens`,
+      argument,
+      rows,
+      `${content} are too short: ${tokens} rows of ${columns} at a stride of ${rowStride} need ${needed} elements · found ${elements} · pass all rows, or fewer tokens`,
     );
   }
   const paddingMask = options.paddingMask ?? null;
@@ -181,14 +215,14 @@ function refuseDetached(argument: string, array: ArrayBufferView): void {
   );
 }
 
-/** The rows in `length` elements; the last one may end at its E-th element. */
-function rowsHeld(length: number, rowStride: number, experts: number): number {
+/** The rows in `length` elements; the last one may end at its last column. */
+function rowsHeld(argument: string, length: number, rowStride: number, columns: number): number {
   const rest = length % rowStride;
-  if (rest !== 0 && rest < experts) {
+  if (rest !== 0 && rest < columns) {
     throw new InvalidArgumentError(
-      'logits',
+      argument,
       length,
-      `logits do not end at the end of a row · found ${length} elements, ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more · pass tokens to route fewer rows than the array holds`,
+      `${argument} do not end at the end of a row · found ${length} elements, ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more · pass tokens to route fewer rows than the array holds`,
     );
   }
   return Math.floor(length / rowStride) + (rest === 0 ? 0 : 1);
@@ -296,7 +330,7 @@ function rangeOption(range: readonly [number, number], experts: number): readonl
 }
 
 /** A value as a short phrase for a message. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (ArrayBuffer.isView(value)) {
     const name: string = value.constructor?.name ?? 'an array';
     const length: unknown = Reflect.get(value, 'length');

@@ -5,7 +5,8 @@ import { describeBytes } from '../describe-bytes.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';
-import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+import { RUNNER_NAMES, type RunnerName } from '../runners/runner-choice.ts';
+import type { RunnerEntry } from '../runners/runner-entry.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
 import { type InspectedModel, withInspectedModel } from './inspected-model.ts';
@@ -72,6 +73,21 @@ function memoryRows(report: MemoryReport): Row[] {
 const bytesOf = (weights: PrecisionReport['weights'], kind: string): number =>
   weights.find((weight) => weight.kind === kind)?.bytes ?? 0;
 
+/** The first of the runners that a load would try and this machine can have; the last where it can have none. */
+async function firstUsable(names: readonly RunnerName[]): Promise<RunnerEntry> {
+  let entry = RUNNERS[RUNNER_NAMES[0]];
+  for (const name of names) {
+    entry = RUNNERS[name];
+    try {
+      await entry.assertUsable?.();
+      return entry;
+    } catch {
+      // A load passes it over, too.
+    }
+  }
+  return entry;
+}
+
 /** The words are what a person types first; the variable is for all commands. */
 function modelOf(values: OptionValues): string | undefined {
   const option = values.text('model');
@@ -89,8 +105,7 @@ async function inspect(model: InspectedModel, values: OptionValues, terminal: Te
   const options = resolveEngineOptions(engineOptions(values));
   const { config, path, layout, tensorBytes, downloadBytes } = model;
   const tensors = listTensors(model.weights);
-  // The first of the runners that a load would try.
-  const runnerEntry = RUNNERS[options.runners[0] ?? RUNNER_NAMES[0]];
+  const runnerEntry = await firstUsable(options.runners);
   const allowance = allowanceOf(await runnerEntry.deviceMemory(options.device), options.memoryLimitBytes);
   const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
   const devices = await probeBackends();

@@ -41,6 +41,7 @@ export async function runnerFits(
     const devices = entry.usesGpu === true && gpus.length > 0 ? gpus : [null];
     for (const device of devices) {
       try {
+        await entry.assertUsable?.();
         const found = await entry.deviceMemory(device ?? undefined);
         const allowance = allowanceOf(found, memoryLimitBytes);
         const memory = inspectMemory(config, allowance, { ...options, runner: entry });

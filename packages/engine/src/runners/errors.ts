@@ -46,6 +46,17 @@ export class RunnerBusyError extends EngineError {
   }
 }
 
+/** Every KV block is in use. The step was not computed. */
+export class KvCacheFullError extends EngineError {
+  override readonly name = 'KvCacheFullError';
+  readonly code = 'KV_CACHE_FULL';
+  constructor(positions: number) {
+    super(
+      `The KV cache is full · found every block of ${positions} positions in use · release sequences, or raise kvCacheBytes`,
+    );
+  }
+}
+
 /** The library that a runner computes with is not installed, or does not load here. */
 export class RunnerLibraryError extends EngineError {
   override readonly name = 'RunnerLibraryError';

@@ -18,6 +18,10 @@ export interface MemoryPlanOptions {
 
 /** One runner that the engine can load a model into. */
 export interface RunnerEntry {
+  /** How it can compute MXFP4 experts. */
+  readonly precisions: readonly ExpertPrecision[];
+  /** Throws where it cannot run on this machine, whatever the model. Not there where only loading tells. */
+  assertUsable?(): Promise<void>;
   /** What loading will take, from the configuration alone. */
   planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
   /** KV bytes of one sequence by its tokens. */

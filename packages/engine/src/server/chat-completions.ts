@@ -12,11 +12,8 @@ import { logprobsJson } from './logprobs-json.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
-/** Where chat completions keep the schemas of formats and tools. */
-const FIELDS: FieldNames = [
-  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
-  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
-];
+/** Where chat completions keep the schemas of formats. */
+const FIELDS: FieldNames = [[/^responseFormat\.schema/, 'response_format.json_schema.schema']];
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -157,6 +154,7 @@ export function chatCompletions(serving: Serving) {
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: FIELDS,
+      schemaFields: tools.schemaFields,
       oneCall: body.parallel_tool_calls === false,
       reasoning: options.showsReasoning,
       stream: body.stream === true,

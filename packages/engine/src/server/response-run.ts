@@ -3,8 +3,8 @@
  */
 
 import type { DoneEvent, GenerateEvent } from '../events.ts';
-import type { EventStream } from './event-stream.ts';
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
+import type { EventSink } from './event-log.ts';
 import type { ResponseContext } from './response-context.ts';
 import { type ResponseEvent, ResponseItems, type ItemOptions } from './response-items.ts';
 import { itemStatusOf, type ResponseHead, responseJson, type ResponseStatus, statusOf } from './response-json.ts';
@@ -19,12 +19,15 @@ export interface ResponseRunOptions {
   readonly items: ItemOptions;
   /** Null where nothing is to be kept. */
   readonly store: ResponseStore | null;
+  /** Fires when the response is given up: its client has gone or cancels it. */
+  readonly signal: AbortSignal;
 }
 
 /** A response under way. Read it once, with `collect` or `stream`. */
 export class ResponseRun {
   readonly #options: ResponseRunOptions;
   readonly #items: ResponseItems;
+  #isForgotten = false;
 
   constructor(options: ResponseRunOptions) {
     this.#options = options;
@@ -43,8 +46,14 @@ export class ResponseRun {
 
   /** Keeps a state of the response. */
   keep(response: object): void {
+    if (this.#isForgotten) return;
     const { store, head, context } = this.#options;
     store?.put({ id: head.id, response, input: context.stored, output: this.#items.toJson() as StoredItem[] });
+  }
+
+  /** Keeps nothing from now on. */
+  forget(): void {
+    this.#isForgotten = true;
   }
 
   /** Reads the answer to its end. Throws what the generation throws. */
@@ -55,8 +64,8 @@ export class ResponseRun {
     return this.state(status, done);
   }
 
-  /** Sends the response's events as they come, its failure among them. */
-  async stream(events: EventStream, onFailure: (failure: OpenAiError) => void): Promise<void> {
+  /** Sends the response's events as they come, its failure or its being given up among them, and keeps its last state. */
+  async stream(events: EventSink, onFailure: (failure: OpenAiError) => void): Promise<void> {
     let sequence = 0;
     const send = async (event: ResponseEvent): Promise<void> => {
       await events.send({ ...event, sequence_number: sequence }, event.type);
@@ -75,11 +84,13 @@ export class ResponseRun {
       this.keep(response);
       await send({ type: `response.${status}`, response });
     } catch (error) {
+      const status = this.#options.signal.aborted ? 'cancelled' : 'failed';
+      for (const next of this.#items.finish('incomplete')) await send(next);
       const failure = toOpenAiError(error);
-      onFailure(failure);
-      const response = this.failed(failure);
+      if (status === 'failed') onFailure(failure);
+      const response = status === 'failed' ? this.failed(failure) : this.state(status);
       this.keep(response);
-      await send({ type: 'response.failed', response });
+      await send({ type: `response.${status}`, response });
     }
   }
 

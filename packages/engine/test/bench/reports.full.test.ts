@@ -23,6 +23,11 @@ describe("the engine's benchmarks, each in its smallest run", function () {
     await assert.rejects(runBench('run.ts', '--only', 'training'), /--only takes checkpoint, embedded, layer; found/);
   });
 
+  it('schema-masks gives a report in the documented form, of checked answers', async () => {
+    const report = await runBench('schema-masks.ts', '--quick');
+    assert.deepEqual([...namesOf(report)], ['compile a schema', 'find the mask of a token']);
+  });
+
   it('serve-load gives a report in the documented form, of checked answers', async () => {
     const report = await runBench('serve-load.ts', '--quick');
     assert.ok(namesOf(report).has('time to the first text'));

@@ -47,7 +47,7 @@ describe('the pipeline example', () => {
         'tokens {4}76 prompt, 45 generated \\(9 of them analysis\\)\n',
         'speed {5}prefill \\d+ tokens/s, decode \\d+ tokens/s\n',
         'latency {3}first token after [\\d.]+ ms, all after [\\d.]+ ms\n',
-        'runner {4}onnxruntime-cpu\n',
+        'runner {4}(?:native \\(.+\\)|onnxruntime-cpu)\n',
         'router {4}\\w+ \\(.+\\)\n\n',
         'Tokens that each of 32 experts got, layer by layer:\n',
         '(?:layer {2}\\d \\|.{32}\\| busiest \\d+ \\(\\d+\\), idle \\d+\n){6}$',

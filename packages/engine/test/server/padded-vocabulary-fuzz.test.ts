@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { Engine } from '../../src/engine.ts';
 import { type RunningServer, startServer } from '../../src/server/start-server.ts';
+import { FUZZ_SEED } from '../fixtures/fuzz-seed.ts';
 import { writePaddedCheckpoint } from '../fixtures/padded-checkpoint.ts';
 import { type Path, type RandomRequest, randomRequest } from './random-requests.ts';
 import { metric, post, untilMetric } from './test-server.ts';
 
-/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them; `SWITCHYARD_FUZZ_SEED` for other requests than those of every run. */
+/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them. */
 const REQUESTS = Number(
   process.env['SWITCHYARD_FUZZ'] ?? (process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 10_000 : 300),
 );
-const SEED = Number(process.env['SWITCHYARD_FUZZ_SEED'] ?? 2026);
 /** Requests under way at once. */
 const TOGETHER = 6;
 /** Then a request counts as hanging. */
@@ -61,6 +62,35 @@ function checkAnswer(status: number, text: string): void {
   else JSON.parse(text);
 }
 
+interface ChatBody {
+  readonly response_format?: { readonly type: string; readonly json_schema?: { readonly schema: object } } | null;
+  readonly stop?: unknown;
+  readonly stop_token_ids?: unknown;
+}
+
+interface ChatAnswer {
+  readonly choices: readonly {
+    readonly finish_reason: string;
+    readonly message: { readonly content: string | null };
+  }[];
+}
+
+/** Whole answers that had to be JSON are what their schema says. Returns how many there were. */
+function checkFormats({ path, body }: RandomRequest, status: number, text: string): number {
+  if (path !== '/v1/chat/completions' || status !== 200 || !text.startsWith('{')) return 0;
+  const { response_format: format, stop, stop_token_ids: stopIds } = JSON.parse(body) as ChatBody;
+  // A stop string or token may end the answer anywhere.
+  if (format == null || format.type === 'text' || stop != null || stopIds != null) return 0;
+  const validate = new Ajv2020({ strict: false }).compile(format.json_schema?.schema ?? { type: 'object' });
+  let checked = 0;
+  for (const { finish_reason: reason, message } of (JSON.parse(text) as ChatAnswer).choices) {
+    if (reason !== 'stop') continue;
+    assert.ok(validate(JSON.parse(message.content ?? '')), `${body}: ${message.content}`);
+    checked += 1;
+  }
+  return checked;
+}
+
 describe('a server whose model has more logits than tokens', () => {
   let folder: string;
   let server: RunningServer;
@@ -88,6 +118,7 @@ describe('a server whose model has more logits than tokens', () => {
   it(`survives ${REQUESTS} requests at the edges of every parameter, and answers each`, async function () {
     this.timeout(Math.max(60_000, REQUESTS * 1000));
     const counts = new Map<string, number>();
+    let formatted = 0;
     const count = (name: string): number => {
       const next = (counts.get(name) ?? 0) + 1;
       counts.set(name, next);
@@ -103,13 +134,14 @@ describe('a server whose model has more logits than tokens', () => {
               return;
             }
             checkAnswer(answer.status, answer.text);
+            formatted += checkFormats(request, answer.status, answer.text);
             count(`${request.path} ${answer.status}`);
           }),
         );
         assert.equal(loads.length, 1, 'the worker crashed');
       }),
       // A failure is told with its seed and its requests; smaller ones would each have to wait for a hanging request.
-      { numRuns: Math.ceil(REQUESTS / TOGETHER), seed: SEED, endOnFailure: true },
+      { numRuns: Math.ceil(REQUESTS / TOGETHER), seed: 2026, ...FUZZ_SEED, endOnFailure: true },
     );
     // Otherwise the test would say nothing of what comes after validation.
     for (const path of GENERATING) {
@@ -117,6 +149,7 @@ describe('a server whose model has more logits than tokens', () => {
       assert.ok(answered >= REQUESTS / 30, `${path} answered ${answered}`);
     }
     assert.ok((counts.get('left') ?? 0) >= REQUESTS / 30);
+    assert.ok(formatted > 0, 'no answer was held to a format');
   });
 
   it('has nothing left to do afterwards, and answers as before', async () => {

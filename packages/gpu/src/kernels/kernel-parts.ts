@@ -12,6 +12,7 @@ export const SHARED_PARTS = [
   'lane_exchange',
   'number_formats',
   'streamed_loads',
+  'device_words',
   'sorted_lists',
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];

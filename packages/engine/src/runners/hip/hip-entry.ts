@@ -3,10 +3,12 @@
  */
 
 import type { ProcessMemory } from '../../memory/process-memory.ts';
+import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
-import { kvBytesOf, planHipMemory } from './plan-memory.ts';
+import { planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
+  precisions: ['exact'],
   usesGpu: true,
   planMemory: (config) => planHipMemory(config),
   kvBytes: (config) => kvBytesOf(config, 'f32'),

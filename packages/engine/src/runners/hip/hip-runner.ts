@@ -1,14 +1,14 @@
 import type { GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
+import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
+import type { KvSequences } from '../kv-sequences.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { StepGate } from '../step-gate.ts';
 import { DeviceHungError } from './errors.ts';
 import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
-import type { KvSequences } from './kv-sequences.ts';
 import { PassGraphs } from './pass-graphs.ts';
-import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from './plan-memory.ts';
 import { type PassRow, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';

@@ -5,7 +5,7 @@
 import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget, KernelUnit } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { type KvType, kvLayers } from './sizes.ts';
+import { type KvType, kvLayers } from '../kv-bytes.ts';
 import { STEP_PLACES } from './step-block.ts';
 
 /** Whom kernels are made for. */

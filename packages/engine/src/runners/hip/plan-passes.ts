@@ -2,9 +2,10 @@
  * Cuts a step into passes over the layers: each within the rows, chunks and tables that there is room for.
  */
 
+import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 import { MOST_CHUNKS, chunksAt } from './sizes.ts';
-import { MOST_ROWS, MOST_TABLE_WORDS, type SequenceTables, type StepRow, tableWords } from './step-block.ts';
+import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /** A row of a pass, and whose it is. */
 export interface PassRow extends StepRow {

@@ -3,11 +3,7 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import type { KvKinds } from './kv-sequences.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
-
-/** How keys and values are kept. */
-export type KvType = 'f32' | 'bf16';
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
@@ -24,18 +20,6 @@ export function chunksAt(position: number): number {
 /** Floats of the partial result of one chunk: of each head, its values, the largest logit and the sum. */
 function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
-}
-
-/** What decides which KV blocks a sequence of a model needs. */
-export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
-  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
-  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
-}
-
-/** Layers of a kind share KV blocks, and blocks of both kinds have one size: room for the kind that has more. */
-export function kvLayers(config: GptOssConfig): number {
-  const { fullLayers, windowLayers } = kvKinds(config);
-  return Math.max(fullLayers, windowLayers);
 }
 
 /** Slots of one expert that a block works on where they are listed by expert. */

@@ -3,6 +3,8 @@
  * (kernels/hip/parts/step.hip). Described here once; kernels get the places as macros.
  */
 
+import type { SequenceTables } from '../kv-sequences.ts';
+
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */
 export const MOST_ROWS = 512;
 /** The most table entries that the rows of a pass have together: 4 million tokens' worth. */
@@ -36,15 +38,6 @@ export interface StepRow {
   /** Chunks of keys that attention cuts the row into in layers that see everything. */
   readonly chunks: number;
   readonly tables: SequenceTables;
-}
-
-/** One sequence's KV blocks. Several rows of a pass share one object, and the entries are written once. */
-export interface SequenceTables {
-  /** Numbers of the blocks of layers that see everything, from the sequence's beginning. */
-  readonly full: readonly number[];
-  /** Numbers of the blocks of layers with a window, from block `windowFirst` of the sequence on. */
-  readonly window: readonly number[];
-  readonly windowFirst: number;
 }
 
 /** Words of a sequence's tables. */

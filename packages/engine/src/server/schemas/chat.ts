@@ -41,6 +41,7 @@ const message = z.discriminatedUnion('role', [
     reasoning: z.string().nullish(),
     reasoning_content: z.string().nullish(),
     tool_calls: listOf(chatToolCall).nullish(),
+    function_call: z.null('function_call was replaced by tool_calls: send those').optional(),
   }),
   z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: toolName.nullish() }),
 ]);

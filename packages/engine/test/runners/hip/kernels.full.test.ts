@@ -17,15 +17,9 @@ import {
   expertForms,
   expertListForm,
 } from '../../../src/runners/hip/expert-kernels.ts';
-import {
-  ATTENTION_CHUNK,
-  EXPERT_TILES,
-  LISTED_TILE,
-  chunksAt,
-  kvLayers,
-  mostItems,
-} from '../../../src/runners/hip/sizes.ts';
-import { BLOCK_POSITIONS } from '../../../src/runners/hip/kv-sequences.ts';
+import { ATTENTION_CHUNK, EXPERT_TILES, LISTED_TILE, chunksAt, mostItems } from '../../../src/runners/hip/sizes.ts';
+import { kvLayers } from '../../../src/runners/kv-bytes.ts';
+import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { STEP_BYTES, type StepRow, writeStep } from '../../../src/runners/hip/step-block.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';

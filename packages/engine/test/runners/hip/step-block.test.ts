@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { MOST_CHUNKS, chunksAt } from '../../../src/runners/hip/sizes.ts';
 import { planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeStep } from '../../../src/runners/hip/step-block.ts';
-import type { SequenceTables } from '../../../src/runners/hip/step-block.ts';
+import type { SequenceTables } from '../../../src/runners/kv-sequences.ts';
 
 /** Blocks numbered by sequence, for `tokens` tokens. */
 function tablesOf(sequence: number, tokens: number, windowFirst: number): SequenceTables {

@@ -169,7 +169,7 @@ function isGroupedInSharedMemory(config: ResolvedRouterConfig): boolean {
 }
 
 /** The most threads of a block: fewer where each takes many registers, or much shared memory. */
-function mostThreads(config: ResolvedRouterConfig): number {
+export function mostThreads(config: ResolvedRouterConfig): number {
   const isHeavy = config.topK > 10 || config.experts > 512 || isGroupedInSharedMemory(config);
   return isHeavy ? FEW_THREADS : 512;
 }

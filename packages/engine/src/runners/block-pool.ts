@@ -1,5 +1,5 @@
 /**
- * Numbers of equal blocks of device memory, handed out and shared by reference count.
+ * Numbers of equal blocks of memory, handed out and shared by reference count.
  */
 
 /** Which blocks are in use, and by how many sequences each. */

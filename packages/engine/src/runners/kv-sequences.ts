@@ -2,12 +2,10 @@
  * Which KV blocks each sequence holds. Copies of a sequence share its blocks until one of them writes into the last.
  */
 
-import { UnknownSequenceError } from '../errors.ts';
 import { BlockPool } from './block-pool.ts';
-import { KvCacheFullError } from './errors.ts';
-import type { SequenceTables } from './step-block.ts';
+import { KvCacheFullError, UnknownSequenceError } from './errors.ts';
 
-/** Positions that a block holds (kernels/hip/parts/kv_blocks.hip). */
+/** Positions that a block holds (kernels/hip/parts/kv_blocks.hip, kernels/native/model.h). */
 export const BLOCK_POSITIONS = 16;
 
 /** What decides which blocks a sequence needs. */
@@ -17,6 +15,15 @@ export interface KvKinds {
   readonly windowLayers: number;
   /** Positions that a layer with a window sees, the token itself included. */
   readonly window: number;
+}
+
+/** One sequence's KV blocks. Several rows of a pass share one object, and the entries are written once. */
+export interface SequenceTables {
+  /** Numbers of the blocks of layers that see everything, from the sequence's beginning. */
+  readonly full: readonly number[];
+  /** Numbers of the blocks of layers with a window, from block `windowFirst` of the sequence on. */
+  readonly window: readonly number[];
+  readonly windowFirst: number;
 }
 
 /** Enqueues the copy of a block's content to another block. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { KvCacheFullError } from '../../../src/runners/hip/errors.ts';
-import { BLOCK_POSITIONS, KvSequences, blocksOfSequence } from '../../../src/runners/hip/kv-sequences.ts';
+import { KvCacheFullError } from '../../src/runners/errors.ts';
+import { BLOCK_POSITIONS, KvSequences, blocksOfSequence } from '../../src/runners/kv-sequences.ts';
 
 const KINDS = { fullLayers: 3, windowLayers: 3, window: 40 };
 
