@@ -2,7 +2,7 @@
 
 import { notLoaded, startChosenBackend } from './backend-choice.ts';
 import type { BackendOptions } from './backend-choice.ts';
-import type { Router, RouterConfig } from './contract.ts';
+import type { PlanningRouter, Router, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
 import { resolveRouterConfig } from './resolve-config.ts';
 
@@ -14,6 +14,8 @@ export interface CreateRouterOptions extends RouterConfig, BackendOptions {}
  *
  * @throws InvalidConfigError for a wrong option; BackendUnavailableError where the named backend cannot start
  */
+export function createRouter(options: CreateRouterOptions & { readonly dispatchPlan: true }): Promise<PlanningRouter>;
+export function createRouter(options: CreateRouterOptions): Promise<Router>;
 export async function createRouter(options: CreateRouterOptions): Promise<Router> {
   const { backend, device, logger, ...config } = options;
   resolveRouterConfig(config);

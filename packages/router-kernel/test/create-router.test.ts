@@ -27,6 +27,15 @@ describe('createRouter', () => {
     assert.deepEqual([...(await router.route(logits)).ids], [7, 6]);
   });
 
+  it('gives outputs whose type has the dispatch plan where it is asked for, and only there', async () => {
+    await using planning = await createRouter({ ...config, backend: 'cpu', dispatchPlan: true });
+    assert.deepEqual([...(await planning.route(logits)).dispatchPlan.sortedSlots], [1, 0]);
+    await using plain = await createRouter({ ...config, backend: 'cpu' });
+    const output = await plain.route(logits);
+    // @ts-expect-error: it may be absent
+    assert.throws(() => output.dispatchPlan.sortedSlots, TypeError);
+  });
+
   it('tries hip, webgpu and cpu, and logs why each was passed over', async () => {
     const said: string[] = [];
     await using router = await createRouter({ ...config, logger: { info: (message) => said.push(message) } });

@@ -32,6 +32,8 @@ export interface RunnerEntry {
    * @param device `EngineOptions.device`
    */
   deviceMemory(device?: number | string): Promise<ProcessMemory | null>;
+  /** Whether it computes in the memory of a GPU, of which there may be several. Default false: in the process's own. */
+  readonly usesGpu?: boolean;
   /** Loads it, with its library. Throws where that is not there. */
   load(): Promise<RunnerModule>;
 }

@@ -325,12 +325,17 @@ describe('switchyard', () => {
       ['generate', '--prompt', ''],
       ['generate', '--prompt', 'a', '--top-p', '2'],
       ['generate', '--prompt', 'a', '--stop', ''],
-      ['inspect', 'stray'],
+      ['score', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
       ['verify'],
       ['verify', '--runner', 'auto'],
       ['verify', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench'],
+      ['bench', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench', '--runner', 'hip', '--shape', 'gpt-oss-20b', '--model', 'somewhere'],
+      ['bench', '--runner', 'onnxruntime', '--batch', '1,two'],
+      ['bench', '--runner', 'onnxruntime', '--prompt', '0'],
     ];
     for (const words of wrong) {
       const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');
@@ -343,7 +348,7 @@ describe('switchyard', () => {
   it('exits with 1 for what goes wrong later', async () => {
     const missing = await switchyard('generate', '--model', join(folder, 'nothing'), '--prompt', 'a');
     assert.equal(missing.code, 1);
-    assert.match(missing.stderr, /FILE_NOT_READABLE/);
+    assert.match(missing.stderr, /MODEL_NOT_FOUND/);
     assert.equal((await switchyard('score', '--file', join(folder, 'nothing.jsonl'))).code, 1);
     const lines = join(folder, 'wrong.jsonl');
     for (const [text, message] of [

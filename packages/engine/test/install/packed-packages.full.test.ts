@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { emptyFolder, type Finished, must, pack, registryFault, run } from './packed-packages.ts';
@@ -10,6 +10,15 @@ const ANSWER = /a tower with a light that gives warning of shoals to passing shi
 /** Runs a module's text in a project. */
 function evaluate(project: string, ...lines: readonly string[]): Promise<string> {
   return must(project, process.execPath, '--input-type=module', '--eval', lines.join('\n'));
+}
+
+/** Bytes of the files of a folder and of those in it. */
+async function folderBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
+  }
+  return bytes;
 }
 
 function generate(project: string): Promise<Finished> {
@@ -99,5 +108,25 @@ describe('npm install of the packed packages, with no flag', function () {
     // What was mended stays so, and the next install of the project does not fail.
     await must(project, 'npm', 'install');
     assert.match((await generate(project)).stdout, ANSWER);
+  });
+
+  it('gives an engine of less than 150 MB without the optional packages, which says what it lacks', async () => {
+    const project = await newFolder(true);
+    const { dependencies } = JSON.parse(
+      await readFile(new URL('../../../models/package.json', import.meta.url), 'utf8'),
+    ) as { dependencies: Record<string, string> };
+    const binaries = `@koromix/koffi-${process.platform}-${process.arch}@${dependencies['koffi']}`;
+    await must(project, 'npm', 'install', '--omit=optional', ...Object.values(tarball), binaries);
+    for (const name of ['onnxruntime-node', 'webgpu']) {
+      assert.ok(!existsSync(join(project, 'node_modules', name)), name);
+    }
+    const bytes = await folderBytes(join(project, 'node_modules'));
+    assert.ok(bytes < 150e6, `${bytes} bytes`);
+    console.log(`      ${(bytes / 1e6).toFixed(0)} MB installed`);
+    // Checkpoints open, and what is missing is said when it is asked for.
+    const inspected = await run(project, 'npx', '--no-install', 'switchyard', 'inspect', '--json', '--router', 'cpu');
+    assert.equal(inspected.code, 0, inspected.stderr);
+    const refused = await generate(project);
+    assert.deepEqual([refused.code, /onnxruntime-node is needed .* npm install /.test(refused.stderr)], [1, true]);
   });
 });

@@ -412,13 +412,13 @@ describe('a server whose worker fails', () => {
 
   it('says why where the model cannot be loaded', async () => {
     await using server = await startServer(() => Engine.load('/nowhere'), 'nowhere', { port: 0 });
-    await assert.rejects(server.ready, { code: 'FILE_NOT_READABLE' });
+    await assert.rejects(server.ready, { code: 'MODEL_NOT_FOUND' });
     const health = await fetch(`${server.url}/health`);
     assert.equal(health.status, 503);
     assert.equal((await errorOf(health)).message, 'failed');
     const refused = await post(server, CHAT, chat('x'));
     assert.equal(refused.status, 503);
-    assert.match((await errorOf(refused)).message, /Cannot read \/nowhere\/config\.json/);
+    assert.match((await errorOf(refused)).message, /There is no model \/nowhere/);
   });
 
   it('tries again where the next model cannot be loaded after a crash', async () => {

@@ -63,27 +63,30 @@ export async function runGateSuite(
     }
     if (problems.length > 0) failures.push({ section: gateCase.section, name: gateCase.name, problems });
   }
-  return { cases: cases.length, ...totals, failures };
+  return { cases: cases.length, ...totals.counts, failures };
 }
 
 /** What all calls come to. */
 class Totals {
-  calls = 0;
-  rows = 0;
-  mismatchedLogits = 0;
-  mismatchedIds = 0;
-  mismatchedWeights = 0;
-  worstLogitError = 0;
-  worstWeightError = 0;
+  readonly counts = {
+    calls: 0,
+    rows: 0,
+    mismatchedLogits: 0,
+    mismatchedIds: 0,
+    mismatchedWeights: 0,
+    worstLogitError: 0,
+    worstWeightError: 0,
+  };
 
   add(comparison: GateComparison): void {
-    this.calls++;
-    this.rows += comparison.rows;
-    this.mismatchedLogits += comparison.mismatchedLogits;
-    this.mismatchedIds += comparison.mismatchedIds;
-    this.mismatchedWeights += comparison.mismatchedWeights;
-    this.worstLogitError = Math.max(this.worstLogitError, comparison.worstLogitError);
-    this.worstWeightError = Math.max(this.worstWeightError, comparison.worstWeightError);
+    const { counts } = this;
+    counts.calls++;
+    for (const name of ['rows', 'mismatchedLogits', 'mismatchedIds', 'mismatchedWeights'] as const) {
+      counts[name] += comparison[name];
+    }
+    for (const name of ['worstLogitError', 'worstWeightError'] as const) {
+      counts[name] = Math.max(counts[name], comparison[name]);
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import { planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
   precisions: ['exact'],
+  usesGpu: true,
   planMemory: (config) => planHipMemory(config),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {

@@ -1,14 +1,13 @@
-// Rows of an MXFP4 matrix times f32 vectors. A lane takes a whole block of 32 columns, then the one 32 blocks further
-// on; it adds up a block before it applies the block's scale, and the lanes' sums meet in a butterfly. So the number of
-// columns alone decides in which order a sum is formed, however many rows and vectors a team works on.
-//
-// Codes are u32 [rows, columns / 8], as arrange_codes.hip leaves them; scales are U8 [rows, columns / 32].
+// Groups of 16 rows of an MXFP4 matrix times f32 vectors (mxfp4_group.hip), by f32 multiply-adds of single lanes: for GPUs
+// without products of bf16 tiles that keep f32 sums, and for the host. Two rows are a team's. A lane takes a whole block of
+// 32 columns, then the one 32 blocks further on; it adds up a block before it applies the block's scale, and the lanes'
+// sums meet in a butterfly.
 
 namespace ROUTER_NAMESPACE {
 
-constexpr int kBlockColumns = 32;
-constexpr int kBlockBytes = 16;
 constexpr int kGranules = 8;
+constexpr int kRowsPerTeam = kGroupRows / kTeams;
+static_assert(kRowsPerTeam * kTeams == kGroupRows, "teams have as many rows of a group each");
 
 // The magnitude of a code lies in three bits, two of exponent and one of mantissa: at the top of an f32's mantissa they
 // are the number times 2^-126, zero and one half (a subnormal) included. Vectors are kept times 2^64, so that no
@@ -37,6 +36,10 @@ ROUTER_INLINE float block_scale(u32 scale) {
   return bits_to_float(scale == 255 ? 0x7fc00000u : bits);
 }
 
+// Bytes of a vector in shared memory.
+template <int COLUMNS>
+constexpr int kVectorBytes = COLUMNS * 4;
+
 // Where a vector's values are in shared memory: the eight groups of four of a block are mixed by the block's number, so
 // that lanes, which read the same group of different blocks, find it in different banks.
 ROUTER_INLINE int shared_place(int column) {
@@ -45,98 +48,102 @@ ROUTER_INLINE int shared_place(int column) {
   return block * kBlockColumns + (granule ^ (block % kGranules)) * 4;
 }
 
-// Brings a vector to shared memory; the whole block takes part, and waits for it afterwards.
+// Stores the eight values from column `column` on, which eight divides.
 template <int COLUMNS>
-ROUTER_INLINE void share_vector(const float* vector, float* shared) {
-  for (int column = static_cast<int>(thread_index()) * 4; column < COLUMNS; column += kThreads * 4) {
-    float values[4];
-    load_four(vector + column, values);
+ROUTER_INLINE void share_eight(u8* vector, int column, const float* values) {
+  float scaled[8];
 #pragma unroll
-    for (int i = 0; i < 4; i++) values[i] = rounded_product(values[i], kVectorFactor);
-    store_four(shared + shared_place(column), values);
-  }
+  for (int i = 0; i < 8; i++) scaled[i] = rounded_product(values[i], kVectorFactor);
+  float* to = reinterpret_cast<float*>(vector);
+  store_four(to + shared_place(column), scaled);
+  store_four(to + shared_place(column + 4), scaled + 4);
 }
 
-template <int COLUMNS, int ROWS, int VECTORS>
-struct Mxfp4Rows {
+// Stores the value of one column.
+template <int COLUMNS>
+ROUTER_INLINE void put_value(u8* vector, int column, float value) {
+  reinterpret_cast<float*>(vector)[shared_place(column) + column % 4] = rounded_product(value, kVectorFactor);
+}
+
+template <int COLUMNS, int VECTORS>
+struct Mxfp4Group {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
+  // Floats of a group's sums in shared memory.
+  static constexpr int kSumFloats = kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
   static constexpr int kTurns = (kBlocks + kTeam - 1) / kTeam;
 
-  // What was asked for last, and what is being used.
-  Words4 pendingCodes[kTurns][ROWS];
-  u32 pendingScales[kTurns][ROWS];
-  Words4 codes[kTurns][ROWS];
-  u32 scales[kTurns][ROWS];
-  float sums[ROWS][VECTORS];
+  Words4 codes[kTurns][kRowsPerTeam];
+  u32 scales[kTurns][kRowsPerTeam];
+  float sums[kRowsPerTeam][VECTORS];
 
   ROUTER_INLINE bool has_block(int turn) {
     return (turn + 1) * kTeam <= kBlocks || turn * kTeam + lane_of_team() < kBlocks;
   }
 
-  // Asks for all of the rows.
-  ENGINE_METHOD void load(const u8* rowCodes, const u8* rowScales) {
+  // Asks for a group, from its first row on.
+  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
+      if (!has_block(turn)) continue;
       const int block = turn * kTeam + lane_of_team();
 #pragma unroll
-      for (int row = 0; row < ROWS; row++) {
-        if (!has_block(turn)) continue;
-        const int at = row * kBlocks + block;
-        pendingCodes[turn][row] = load_streamed_words4(rowCodes + static_cast<u64>(at) * kBlockBytes);
-        pendingScales[turn][row] = rowScales[at];
+      for (int row = 0; row < kRowsPerTeam; row++) {
+        const int at = (team_of_block() * kRowsPerTeam + row) * kBlocks + block;
+        codes[turn][row] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
+        scales[turn][row] = groupScales[at];
       }
     }
   }
 
-  // Begins to use what was asked for.
-  ENGINE_METHOD void take() {
+  // Multiplies what was asked for with the vectors, which lie one behind the other; the group's sums are whole after a
+  // barrier. Where `loadsNext`, the next group is asked for as this one is used up.
+  ENGINE_METHOD void multiply(const u8* vectors, float* groupSums, bool loadsNext, const u8* nextCodes,
+                              const u8* nextScales) {
+    const float* shared = reinterpret_cast<const float*>(vectors);
+    Words4 words[kTurns][kRowsPerTeam];
+    u32 blockScales[kTurns][kRowsPerTeam];
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
 #pragma unroll
-      for (int row = 0; row < ROWS; row++) {
-        codes[turn][row] = pendingCodes[turn][row];
-        scales[turn][row] = pendingScales[turn][row];
+      for (int row = 0; row < kRowsPerTeam; row++) {
+        words[turn][row] = codes[turn][row];
+        blockScales[turn][row] = scales[turn][row];
       }
     }
-  }
-
-  // `shared` holds the vectors, COLUMNS apart, as share_vector leaves them.
-  ENGINE_METHOD void multiply(const float* shared) {
+    if (loadsNext) load(nextCodes, nextScales);
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < kRowsPerTeam; row++) {
 #pragma unroll
       for (int vector = 0; vector < VECTORS; vector++) sums[row][vector] = 0.0f;
     }
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
-      if (has_block(turn)) add_block(codes[turn], scales[turn], shared, turn * kTeam + lane_of_team());
+      if (has_block(turn)) add_block(words[turn], blockScales[turn], shared, turn * kTeam + lane_of_team());
     }
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < kRowsPerTeam; row++) {
 #pragma unroll
-      for (int vector = 0; vector < VECTORS; vector++) sums[row][vector] = team_sum(sums[row][vector]);
+      for (int vector = 0; vector < VECTORS; vector++) {
+        const float sum = team_sum(sums[row][vector]);
+        if (lane_of_team() == row * VECTORS + vector) {
+          groupSums[(team_of_block() * kRowsPerTeam + row) * VECTORS + vector] = sum;
+        }
+      }
     }
   }
 
-  // The sum of row `row` and vector `vector`, which differ from lane to lane. Chosen by comparing, since registers have
-  // no index.
-  ENGINE_METHOD float sum_of(int row, int vector) const {
-    float own = 0.0f;
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
-#pragma unroll
-      for (int r = 0; r < ROWS; r++) own = row == r && vector == v ? sums[r][v] : own;
-    }
-    return own;
+  // Of a row of the group and a vector, which may differ from lane to lane.
+  static ENGINE_METHOD float sum_of(const float* groupSums, int row, int vector) {
+    return groupSums[row * VECTORS + vector];
   }
 
-  ENGINE_METHOD void add_block(const Words4 (&words)[ROWS], const u32 (&blockScales)[ROWS], const float* shared,
+  ENGINE_METHOD void add_block(const Words4 (&words)[kRowsPerTeam], const u32 (&blockScales)[kRowsPerTeam], const float* shared,
                                int block) {
     keep_loads_behind();
-    float partial[ROWS][VECTORS];
+    float partial[kRowsPerTeam][VECTORS];
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < kRowsPerTeam; row++) {
 #pragma unroll
       for (int vector = 0; vector < VECTORS; vector++) partial[row][vector] = 0.0f;
     }
@@ -149,7 +156,7 @@ struct Mxfp4Rows {
     keep_loads_behind();
     add_word<3>(words, partial, values, block);
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < kRowsPerTeam; row++) {
       const float scale = block_scale(blockScales[row]);
 #pragma unroll
       for (int vector = 0; vector < VECTORS; vector++) {
@@ -161,11 +168,11 @@ struct Mxfp4Rows {
 
   // The eight columns of one word of each row's block.
   template <int WORD>
-  ENGINE_METHOD void add_word(const Words4 (&words)[ROWS], float (&partial)[ROWS][VECTORS], const float* values,
+  ENGINE_METHOD void add_word(const Words4 (&words)[kRowsPerTeam], float (&partial)[kRowsPerTeam][VECTORS], const float* values,
                               int block) {
-    float weights[ROWS][8];
+    float weights[kRowsPerTeam][8];
 #pragma unroll
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < kRowsPerTeam; row++) {
       const u32 word = WORD == 0 ? words[row].x : WORD == 1 ? words[row].y : WORD == 2 ? words[row].z : words[row].w;
       code_values(word, weights[row]);
     }
@@ -178,7 +185,7 @@ struct Mxfp4Rows {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
 #pragma unroll
-          for (int row = 0; row < ROWS; row++) {
+          for (int row = 0; row < kRowsPerTeam; row++) {
             partial[row][vector] = multiply_add(weights[row][4 * half + i], four[i], partial[row][vector]);
           }
         }
