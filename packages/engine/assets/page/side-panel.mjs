@@ -14,6 +14,8 @@ export class SidePanel {
   #room;
   /** @type {readonly HTMLElement[]} */
   #rest;
+  /** The landmark that it is beside the conversation. Over it, it is a dialog. */
+  #landmark;
 
   /**
    * @param {string} id the panel's; its button is `open-ID`
@@ -23,6 +25,7 @@ export class SidePanel {
     this.#panel = byId(id, HTMLElement);
     this.#opener = byId(`open-${id}`, HTMLButtonElement);
     this.#room = matchMedia(room);
+    this.#landmark = this.#panel.getAttribute('role') ?? 'region';
     this.#rest = [...document.body.children].filter(
       /** @returns {other is HTMLElement} */ (other) => other instanceof HTMLElement && other !== this.#panel,
     );
@@ -59,13 +62,10 @@ export class SidePanel {
     this.#opener.setAttribute('aria-expanded', String(open));
     const covers = this.isOver;
     document.body.classList.toggle(`over-${this.#panel.id}`, covers);
-    if (covers) {
-      this.#panel.setAttribute('role', 'dialog');
-      this.#panel.setAttribute('aria-modal', 'true');
-    } else {
-      this.#panel.removeAttribute('role');
-      this.#panel.removeAttribute('aria-modal');
-    }
+    this.#panel.setAttribute('role', covers ? 'dialog' : this.#landmark);
+    // Landmarks have no such attribute, not even with false.
+    if (covers) this.#panel.setAttribute('aria-modal', 'true');
+    else this.#panel.removeAttribute('aria-modal');
     for (const other of this.#rest) other.inert = covers;
   }
 }

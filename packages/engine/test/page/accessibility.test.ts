@@ -17,6 +17,11 @@ const MARKDOWN = [
   '> quoted\n\n---\n\n## Another heading',
 ].join('\n\n');
 const CALL = { index: 0, id: 'call_1', function: { name: 'look_up', arguments: '{"word":"ship"}' } };
+const ROUTED = {
+  position: 0,
+  tokens: ['a', ' ship'],
+  layers: [{ layer: 0, experts: [[1], [2]], weights: [[1], [1]] }],
+};
 const SIZES = [
   [320, 640],
   [820, 1000],
@@ -84,10 +89,18 @@ describe('the page, for everybody', function () {
         await answerWith(page, MARKDOWN);
         await ask(page, 'What is a ship?');
         await finishedTurn(page, 0);
-        const chunk = JSON.stringify({
-          choices: [{ delta: { reasoning: 'thinking', tool_calls: [CALL] }, finish_reason: 'tool_calls' }],
+        const error = { message: 'No good · found x', code: 'bad' };
+        await page.route('**/v1/chat/completions', (route) => route.fulfill({ status: 400, json: { error } }), {
+          times: 1,
         });
-        const body = `data: ${chunk}\n\ndata: [DONE]\n\n`;
+        await ask(page, 'fail');
+        await finishedTurn(page, 1);
+        const choice = {
+          delta: { reasoning: 'thinking', tool_calls: [CALL] },
+          routed_experts: [ROUTED],
+          finish_reason: 'tool_calls',
+        };
+        const body = `data: ${JSON.stringify({ choices: [choice] })}\n\ndata: [DONE]\n\n`;
         await page.route(
           '**/v1/chat/completions',
           (route) => route.fulfill({ contentType: 'text/event-stream', body }),
@@ -96,20 +109,17 @@ describe('the page, for everybody', function () {
           },
         );
         await ask(page, 'call');
-        await (await finishedTurn(page, 1)).locator('summary').click();
-        const error = { message: 'No good · found x', code: 'bad' };
-        await page.route('**/v1/chat/completions', (route) => route.fulfill({ status: 400, json: { error } }), {
-          times: 1,
-        });
-        await ask(page, 'fail');
-        await finishedTurn(page, 2);
+        await (await finishedTurn(page, 2)).locator('summary').click();
         await page.getByRole('button', { name: 'Edit your message' }).first().click();
         await check(page, 'answers of every kind');
 
         for (const name of ['Chats', 'Experts', 'Settings']) {
           const opener = page.getByRole('button', { name, exact: true });
           if ((await opener.getAttribute('aria-expanded')) !== 'true') await opener.click();
-          if (name === 'Experts') await page.getByText('As a table').click();
+          if (name === 'Experts') {
+            await page.getByText('As a table').click();
+            await page.locator('#token-strip span').first().click();
+          }
           await check(page, name);
           await page.keyboard.press('Escape');
         }
