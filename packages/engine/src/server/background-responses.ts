@@ -7,12 +7,13 @@ import { contain } from '../contain.ts';
 import { EventLog, type EventSink } from './event-log.ts';
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
 import type { ResponseStatus } from './response-json.ts';
-import type { ResponseStore } from './response-store.ts';
+import type { ResponseStore, StoredResponse } from './response-store.ts';
 
 /** A response that can be read to its end, and keeps its last state itself. */
 export interface BackgroundRun {
   stream(events: EventSink, onFailure: (failure: OpenAiError) => void): Promise<void>;
   state(status: ResponseStatus): object;
+  stored(response: object): StoredResponse;
   keep(response: object): void;
   forget(): void;
 }
@@ -70,6 +71,12 @@ export class BackgroundResponses {
     });
     this.#running.set(id, { run, abort, log, settled });
     return first;
+  }
+
+  /** A response that is under way, also where newer ones took its place in the store; null where it is over. */
+  get(id: string): StoredResponse | null {
+    const running = this.#running.get(id);
+    return running === undefined ? null : running.run.stored(running.run.state('in_progress'));
   }
 
   /** The events of a response that is under way or kept; null where they are not kept. */

@@ -8,7 +8,7 @@ import type { EventSink } from './event-log.ts';
 import type { ResponseContext } from './response-context.ts';
 import { type ResponseEvent, ResponseItems, type ItemOptions } from './response-items.ts';
 import { itemStatusOf, type ResponseHead, responseJson, type ResponseStatus, statusOf } from './response-json.ts';
-import type { ResponseStore, StoredItem } from './response-store.ts';
+import type { ResponseStore, StoredItem, StoredResponse } from './response-store.ts';
 import type { StartedGeneration } from './serving.ts';
 
 /** What a response needs of the server. */
@@ -44,11 +44,15 @@ export class ResponseRun {
     return responseJson(this.#options.head, 'failed', this.#items, null, { code, message });
   }
 
+  /** A state of the response with its conversation. */
+  stored(response: object): StoredResponse {
+    const { head, context } = this.#options;
+    return { id: head.id, response, input: context.stored, output: this.#items.toJson() as StoredItem[] };
+  }
+
   /** Keeps a state of the response. */
   keep(response: object): void {
-    if (this.#isForgotten) return;
-    const { store, head, context } = this.#options;
-    store?.put({ id: head.id, response, input: context.stored, output: this.#items.toJson() as StoredItem[] });
+    if (!this.#isForgotten) this.#options.store?.put(this.stored(response));
   }
 
   /** Keeps nothing from now on. */

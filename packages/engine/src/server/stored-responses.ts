@@ -15,7 +15,7 @@ const MOST_ITEMS = 100;
 /** @throws OpenAiError 404 */
 function storedOf(serving: Serving, context: Context): StoredResponse {
   const id = context.req.param('id') ?? '';
-  const stored = serving.responses.get(id);
+  const stored = serving.background.get(id) ?? serving.responses.get(id);
   if (stored === null) throw responseNotFound(id);
   return stored;
 }

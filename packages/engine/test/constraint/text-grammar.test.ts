@@ -138,6 +138,28 @@ describe('a grammar of free text: Lark', () => {
     check('lark', 'start: /./s D+\n%import common.DIGIT -> D', ['\n1', 'x23'], ['1', '']);
   });
 
+  it('follows rules that name themselves at one end, as lists are written', () => {
+    const list = ['a', 'a,a', 'a,a,a'];
+    const none = ['', ',', 'a,', ',a', 'aa'];
+    for (const rule of [
+      'list "," "a" | "a"',
+      '"a" | "a" "," list',
+      '"a" ("," list)?',
+      '(list ",")? "a"',
+      '["a" ","] "a" | "a" "," list',
+    ]) {
+      check('lark', `start: list\nlist: ${rule}`, list, none);
+    }
+    check(
+      'lark',
+      'start: sum\nsum: sum ("+" | "-") product | product\nproduct: product "*" N | N\nN: /[0-9]/',
+      ['1', '1+2*3-4'],
+      ['1+', '*1', '12'],
+    );
+    check('lark', 'start: "a" start | ', ['', 'a', 'aaa'], ['b', 'ab']);
+    check('lark', 'start: lines\nlines: lines line | line\nline: /[^\\n]+/ "\\n"', ['x\n', 'x\ny\n'], ['', 'x']);
+  });
+
   it('does not let what is ignored stand inside of terminals', () => {
     check('lark', 'start: PAIR PAIR\nPAIR: "a" "b"\n%ignore /[ ]+/', ['abab', ' ab  ab '], ['a bab', 'abab,']);
   });
@@ -161,6 +183,10 @@ describe('a grammar of free text: Lark', () => {
     for (const [definition, reason] of [
       ['start: "(" start ")" | "x"', /start, which leads back to itself/],
       ['start: a\na: b\nb: a?', /a, which leads back to itself/],
+      ['start: "a" start', /start, which leads back to itself/],
+      ['start: start "+" start | "x"', /start, which leads back to itself/],
+      ['start: ("a" start)* "b"', /start, which leads back to itself/],
+      ['start: A\nA: "a" A | "b"', /A, which leads back to itself/],
       ['root: "a"', /no rule called "start"/],
       ['start: b', /b, which is not defined/],
       ['start: "a"\nstart: "b"', /two definitions of start/],
@@ -174,6 +200,7 @@ describe('a grammar of free text: Lark', () => {
       ['start: "ab".."c"', /single characters/],
       ['start: ("a"', /where "\)" is due/],
       ['start "a"', /where ":" is due/],
+      [`start: /[${'a-z'.repeat(8000)}]/i`, /characters/],
       ['start: "\\q"', /escape \\q/],
       ['start: `a`', /no Lark/],
       [`start: ${'('.repeat(100)}"a"${')'.repeat(100)}`, /brackets/],

@@ -207,6 +207,28 @@ describe('a response that is made in the background and streamed', () => {
     assert.equal((await fetch(`${server.url}/v1/responses/${streamed}?stream=false`)).status, 200);
   });
 
+  it('is found, read on and cancelled as long as it is made, though newer ones took its place', async () => {
+    const small = await startScriptedServer({ storedResponses: 2 });
+    try {
+      await small.ready;
+      const few = clientOf(small);
+      const { id } = await few.responses.create({ model: MODEL, input: ENDLESS, background: true });
+      for (let newer = 0; newer < 3; newer += 1) await few.responses.create({ model: MODEL, input: ANSWER });
+      const polled = await few.responses.retrieve(id);
+      assert.equal(polled.status, 'in_progress');
+      assert.equal((await few.responses.inputItems.list(id)).data.length, 1);
+      assert.equal((await few.responses.cancel(id)).status, 'cancelled');
+      assert.equal((await few.responses.retrieve(id)).status, 'cancelled');
+      const dropped = await few.responses.create({ model: MODEL, input: ENDLESS, background: true });
+      for (let newer = 0; newer < 3; newer += 1) await few.responses.create({ model: MODEL, input: ANSWER });
+      await few.responses.delete(dropped.id);
+      await assert.rejects(few.responses.retrieve(dropped.id), OpenAI.NotFoundError);
+      await untilMetric(small, RUNNING, 0);
+    } finally {
+      await small.close();
+    }
+  });
+
   it('is refused where nothing would be kept of it', async () => {
     const closed = await startScriptedServer({ storedResponses: 0 });
     try {

@@ -8,6 +8,7 @@
  * @see https://docs.rs/regex/latest/regex/#syntax
  */
 
+import { checkLength } from './expression-length.ts';
 import { TextGrammarError } from './text-grammar-error.ts';
 
 /** Those that ECMAScript's flag `u` lets stand after a backslash. */
@@ -82,7 +83,7 @@ class Translation {
 
   whole(): string {
     let result = '';
-    while (this.#at < this.#source.length) result += this.#next();
+    while (this.#at < this.#source.length) result = checkLength(result + this.#next());
     return result;
   }
 
@@ -206,7 +207,7 @@ class Translation {
     let isFirst = true;
     for (let next = this.#take(); next !== ']' || isFirst; next = this.#take()) {
       isFirst = false;
-      result += this.#member(next, negated || this.#whole);
+      result = checkLength(result + this.#member(next, negated || this.#whole));
     }
     return `[${negated ? '^' : ''}${result}]`;
   }

@@ -1,10 +1,12 @@
 /**
  * Grammars of free text as one regular expression, so that the grammar of a JSON string can hold a text to them.
  *
- * Lark's grammars are followed where they are regular: a rule that leads back to itself has texts of brackets inside one
- * another, which no automaton can follow.
+ * Lark's grammars are followed where they are regular: a rule that leads back to itself in its midst, or through others, has
+ * texts of brackets inside one another, which no automaton can follow.
  */
 
+import { checkLength } from './expression-length.ts';
+import { withoutLinearRecursion } from './linear-recursion.ts';
 import { type Expansion, type LarkGrammar, readLark } from './lark-syntax.ts';
 import { ecmaExpression } from './rust-expression.ts';
 import { TextGrammarError } from './text-grammar-error.ts';
@@ -14,8 +16,6 @@ export const GRAMMAR_SYNTAXES = ['lark', 'regex'] as const;
 
 export type GrammarSyntax = (typeof GRAMMAR_SYNTAXES)[number];
 
-/** Characters of a grammar, and of the expression that comes of it. */
-const MOST_CHARACTERS = 32_768;
 /** Rules and brackets inside one another: what reads the expression calls itself for each. */
 const MOST_DEPTH = 200;
 
@@ -83,7 +83,6 @@ class LarkExpression {
     let joined = '';
     for (const [index, part] of parts.entries()) {
       joined += (index === 0 ? '' : separator) + this.#expression(part, isTerminal);
-      // At once: what is put into one another may double with each rule.
       checkLength(joined);
     }
     return joined;
@@ -103,10 +102,12 @@ class LarkExpression {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     if (this.#open.has(name)) {
-      throw new TextGrammarError(`${name}, which leads back to itself: only grammars without recursion are followed`);
+      throw new TextGrammarError(
+        `${name}, which leads back to itself: that is followed at one end of its own rule only, as in a list`,
+      );
     }
     this.#open.add(name);
-    const expression = this.#expression(definition, isTerminal);
+    const expression = this.#expression(isTerminal ? definition : withoutLinearRecursion(name, definition), isTerminal);
     this.#open.delete(name);
     this.#known.set(name, expression);
     return expression;
@@ -116,9 +117,4 @@ class LarkExpression {
 /** Lark tells terminals by their upper case. */
 function isTerminalName(name: string): boolean {
   return /^_?[A-Z]/.test(name);
-}
-
-function checkLength(text: string): string {
-  if (text.length <= MOST_CHARACTERS) return text;
-  throw new TextGrammarError(`more than ${MOST_CHARACTERS} characters, its rules put into one another`);
 }
