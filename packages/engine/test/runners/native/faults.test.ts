@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { openSnapshot } from '@switchyard/models';
 import type { GptOssConfig } from '@switchyard/models';
 import { Engine } from '../../../src/engine.ts';
@@ -66,7 +69,7 @@ describe('checkpoints that the native runner does not take', () => {
 });
 
 describe('a step of the native runner', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   before(function () {
     if (USABLE_LIBRARIES.length === 0) this.skip();
   });
@@ -101,6 +104,12 @@ describe('a step of the native runner', function () {
     isOver = true;
     // Once a layer at least: each is a call on another thread.
     assert.ok(turns >= CONFIG.layers, `${turns} turns`);
+  });
+
+  it('may have been the last of a worker that is ended without more ado', async () => {
+    const program = fileURLToPath(new URL('./ended-workers-process.mjs', import.meta.url));
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program]);
+    assert.deepEqual([stdout, stderr], ['mapped', '']);
   });
 
   it('is refused after the end, which may come twice', async () => {
