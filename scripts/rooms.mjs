@@ -168,7 +168,17 @@ export const ROOMS = {
     ['runners/ort/ort-entry.ts', ['memory/process-memory.ts', 'runners', 'runners/ort/**', 'runners/import-ort.ts']],
     [
       'runners/hip/**',
-      [GPU, MODELS, ROUTER, 'describe-bytes.ts', 'errors.ts', 'logger.ts', 'memory/process-memory.ts', 'runners'],
+      [
+        GPU,
+        MODELS,
+        ROUTER,
+        'describe-bytes.ts',
+        'errors.ts',
+        'logger.ts',
+        'memory/process-memory.ts',
+        'sampling',
+        'runners',
+      ],
     ],
     [
       'runners/native/**',
@@ -235,6 +245,20 @@ export const ROOMS = {
       'verify',
       [MODELS, 'logger.ts', 'sampling', 'runners', 'runners/suite', 'runners/hip/**', 'runners/create-runner.ts'],
     ],
+    [
+      'bench',
+      [
+        GPU,
+        MODELS,
+        'logger.ts',
+        'sampling',
+        'runners',
+        'runners/hip/**',
+        'runners/create-runner.ts',
+        'runners/runner-table.ts',
+        'verify',
+      ],
+    ],
     ['server/errors', [MODELS, 'contain.ts', 'errors.ts']],
     ['server/schemas', [MODELS, 'ranges.ts', 'request.ts', 'constraint/text-grammar', 'server/errors']],
     [
@@ -255,6 +279,6 @@ export const ROOMS = {
       ],
     ],
     ['index.ts', ['*']],
-    ['cli', [MODELS, ROUTER, '*']],
+    ['cli', [GPU, MODELS, ROUTER, '*']],
   ],
 };

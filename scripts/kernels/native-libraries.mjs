@@ -59,7 +59,19 @@ const COMPILE = [
   '-Wno-psabi',
   '-c',
 ];
-const LINK = ['-shared', '--strip-all', '--build-id=none', '--hash-style=gnu', '-z', 'noexecstack', '-z', 'now'];
+const LINK = [
+  '-shared',
+  '--strip-all',
+  '--build-id=none',
+  '--hash-style=gnu',
+  '-z',
+  'noexecstack',
+  '-z',
+  'now',
+  // Where a worker is ended, koffi closes its libraries, in whose code the threads of a pool may still wait.
+  '-z',
+  'nodelete',
+];
 
 /** @type {import('./artefacts.mjs').KernelBuild} */
 export const NATIVE_LIBRARIES = {

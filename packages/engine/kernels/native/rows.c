@@ -38,6 +38,7 @@ INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float
     }
     UNROLL for (int out = 0; out < outputs; out++) {
       const u32x16 pairs = LOAD(u32x16, weight + (size_t)out * columns + column);
+      __builtin_prefetch(weight + (size_t)(out + OUTPUTS) * columns + column);
       UNROLL for (int row = 0; row < rows; row++) {
         sums[row][out] = fma16(even_of(pairs), even[row], sums[row][out]);
         sums[row][out] = fma16(odd_of(pairs), odd[row], sums[row][out]);

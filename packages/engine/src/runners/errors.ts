@@ -63,9 +63,10 @@ export class RunnerLibraryError extends EngineError {
   readonly code = 'RUNNER_LIBRARY_MISSING';
   /** The package, such as 'onnxruntime-node'. */
   readonly library: string;
-  constructor(library: string, version: string, found: string, cause?: unknown) {
+  /** @param command brings it. */
+  constructor(library: string, found: string, command: string, cause?: unknown) {
     super(
-      `${library} is needed to run models and does not load · found ${found} · run: npm install --no-save --ignore-scripts ${library}@${version}`,
+      `${library} is needed to run models and does not load · found ${found} · run: ${command}`,
       cause === undefined ? undefined : { cause },
     );
     this.library = library;

@@ -9,6 +9,7 @@ import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
 import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
 import { logprobsJson } from './logprobs-json.ts';
+import { type RoutedExperts, routedExpertsOf } from './routed-experts.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
@@ -32,6 +33,8 @@ interface ChoiceOptions {
   readonly wantsLogprobs: boolean;
   readonly showsReasoning: boolean;
   readonly calls: ChatCalls;
+  /** A token's text. */
+  readonly textOf: (id: number) => string;
 }
 
 /** One choice as it grows. */
@@ -40,6 +43,7 @@ class Choice {
   content = '';
   readonly toolCalls: ChatToolCall[] = [];
   readonly logprobs: SampledTokenLogprob[] = [];
+  readonly routedExperts: RoutedExperts[] = [];
   done: DoneEvent | null = null;
 
   readonly #options: ChoiceOptions;
@@ -63,8 +67,10 @@ class Choice {
       case 'done':
         this.done = event;
         break;
-      case 'queued':
       case 'routing':
+        this.routedExperts.push(routedExpertsOf(event, this.#options.textOf));
+        break;
+      case 'queued':
       case 'tool-call-start':
       case 'tool-call-delta':
         break;
@@ -87,6 +93,7 @@ class Choice {
         ...(this.toolCalls.length > 0 ? { tool_calls: this.toolCalls } : {}),
       },
       logprobs: wantsLogprobs ? openAiLogprobs(this.logprobs) : null,
+      ...(this.routedExperts.length > 0 ? { routed_experts: this.routedExperts } : {}),
       finish_reason: this.done === null ? null : FINISH[this.done.finishReason],
     };
   }
@@ -124,6 +131,11 @@ async function streamChoice(
       await send({ index, delta: {}, logprobs: null, finish_reason: FINISH[event.finishReason] });
       return event;
     }
+    if (event.type === 'routing') {
+      const routed = [routedExpertsOf(event, options.textOf)];
+      await send({ index, delta: {}, logprobs: null, routed_experts: routed, finish_reason: null });
+      continue;
+    }
     const delta = toDelta(event, options);
     if (delta === null) continue;
     const tokens = event.type === 'content' && options.wantsLogprobs ? event.logprobs : undefined;
@@ -147,6 +159,7 @@ export function chatCompletions(serving: Serving) {
       wantsLogprobs: body.logprobs === true,
       showsReasoning: body.include_reasoning !== false,
       calls: new ChatCalls(tools.custom),
+      textOf: (id) => serving.holder.engine.detokenize([id]),
     };
     const choices = body.n ?? 1;
     return await answerChoices(context, serving, {

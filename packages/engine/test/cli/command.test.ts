@@ -331,6 +331,11 @@ describe('switchyard', () => {
       ['verify'],
       ['verify', '--runner', 'auto'],
       ['verify', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench'],
+      ['bench', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench', '--runner', 'hip', '--shape', 'gpt-oss-20b', '--model', 'somewhere'],
+      ['bench', '--runner', 'onnxruntime', '--batch', '1,two'],
+      ['bench', '--runner', 'onnxruntime', '--prompt', '0'],
     ];
     for (const words of wrong) {
       const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');

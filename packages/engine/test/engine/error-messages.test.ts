@@ -34,7 +34,7 @@ const ERRORS: readonly errors.EngineError[] = [
   new runnerErrors.UnknownSamplerError(3),
   new runnerErrors.InvalidStepError('no tokens', 'give some'),
   new runnerErrors.RunnerBusyError('submit()'),
-  new runnerErrors.RunnerLibraryError('onnxruntime-node', '1.0.0', 'no such module'),
+  new runnerErrors.RunnerLibraryError('onnxruntime-node', 'no such module', 'npm install onnxruntime-node@1.0.0'),
   new hipErrors.UnsupportedWeightsError('experts in bf16', 'experts in MXFP4'),
   new runnerErrors.KvCacheFullError(1024),
   new hipErrors.DeviceMemoryError('a GPU', 2e10, 1e10),

@@ -12,6 +12,7 @@ interface Manifest {
   readonly sideEffects: boolean;
   readonly files: readonly string[];
   readonly exports: Readonly<Record<string, unknown>>;
+  readonly dependencies: Readonly<Record<string, string>>;
   readonly bin?: Readonly<Record<string, string>>;
 }
 
@@ -36,6 +37,12 @@ describe('The packages, as npm shows them', () => {
       for (const folder of ['test', 'bench', 'scripts', 'training'])
         assert.ok(!files.includes(folder), `${name} ${folder}`);
     }
+  });
+
+  it("need the version of koffi's binaries that the page on installing names", async () => {
+    const page = await readFile(new URL('../../../../docs/embedding.md', import.meta.url), 'utf8');
+    const [, named] = /@koromix\/koffi-[^\n]*@([\d.]+)"$/m.exec(page) ?? [];
+    for (const name of ['gpu', 'models', 'engine']) assert.equal((await manifestOf(name)).dependencies['koffi'], named);
   });
 
   it('have one command where npx is to find it by the name of the package', async () => {

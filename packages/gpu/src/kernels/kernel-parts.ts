@@ -14,6 +14,9 @@ export const SHARED_PARTS = [
   'streamed_loads',
   'device_words',
   'sorted_lists',
+  'shared_copies',
+  'exact_doubles',
+  'bf16_products',
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
 

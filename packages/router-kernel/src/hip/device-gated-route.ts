@@ -30,8 +30,8 @@ export interface DeviceGatedRouteBuffers
   /** f32 [T, E], written: the router logits. */
   readonly logits: DevicePointer;
   /**
-   * `workspaceBytes(T)` bytes of scratch memory, which must be 0 before the first call. What has to be 0 is left 0 by every
-   * call. Calls that may run at the same time need one each.
+   * `workspaceBytes(T)` bytes of scratch memory, of which the first `clearedBytes` must be 0 before the first call, and are
+   * left 0 by every call. Calls that may run at the same time need one each.
    */
   readonly workspace: DevicePointer;
   /** Required where the configuration asks for a dispatch plan. */

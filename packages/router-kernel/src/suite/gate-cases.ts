@@ -203,7 +203,7 @@ function normalRows(config: GatedRouterConfig, rows: number, options: RouteOptio
           values[row * rowStride + column] = column < hiddenSize ? normal(random) : NaN;
         }
       }
-      return { hidden: encodeLogits(values, hiddenDtype) as HiddenStates, options };
+      return { hidden: encodeLogits(values, hiddenDtype), options };
     },
   };
 }
@@ -224,7 +224,7 @@ function specialRows(config: GatedRouterConfig): GateCall {
         row((column) => (column === 2 ? NaN : normal(random))),
         row((column) => normal(random) * 2 ** ((column % 5) * 8 - 16)),
       ];
-      return { hidden: encodeLogits(rows.flat(), hiddenDtype) as HiddenStates, options: {} };
+      return { hidden: encodeLogits(rows.flat(), hiddenDtype), options: {} };
     },
   };
 }

@@ -51,7 +51,15 @@ export async function runGateSuite(
 ): Promise<GateSuiteResult> {
   refuseUnknownOptions(SUITE_OPTIONS, options);
   const cases = options.cases ?? gateCases(options.level ?? 'quick');
-  const totals = new Totals();
+  const totals: Totals = {
+    calls: 0,
+    rows: 0,
+    mismatchedLogits: 0,
+    mismatchedIds: 0,
+    mismatchedWeights: 0,
+    worstLogitError: 0,
+    worstWeightError: 0,
+  };
   const failures: ContractSuiteResult['failures'][number][] = [];
   for (const gateCase of cases) {
     let problems: readonly string[];
@@ -67,24 +75,16 @@ export async function runGateSuite(
 }
 
 /** What all calls come to. */
-class Totals {
-  calls = 0;
-  rows = 0;
-  mismatchedLogits = 0;
-  mismatchedIds = 0;
-  mismatchedWeights = 0;
-  worstLogitError = 0;
-  worstWeightError = 0;
+type Totals = { -readonly [Name in Exclude<keyof GateSuiteResult, 'cases' | 'failures'>]: GateSuiteResult[Name] };
 
-  add(comparison: GateComparison): void {
-    this.calls++;
-    this.rows += comparison.rows;
-    this.mismatchedLogits += comparison.mismatchedLogits;
-    this.mismatchedIds += comparison.mismatchedIds;
-    this.mismatchedWeights += comparison.mismatchedWeights;
-    this.worstLogitError = Math.max(this.worstLogitError, comparison.worstLogitError);
-    this.worstWeightError = Math.max(this.worstWeightError, comparison.worstWeightError);
-  }
+function addTo(totals: Totals, comparison: GateComparison): void {
+  totals.calls++;
+  totals.rows += comparison.rows;
+  totals.mismatchedLogits += comparison.mismatchedLogits;
+  totals.mismatchedIds += comparison.mismatchedIds;
+  totals.mismatchedWeights += comparison.mismatchedWeights;
+  totals.worstLogitError = Math.max(totals.worstLogitError, comparison.worstLogitError);
+  totals.worstWeightError = Math.max(totals.worstWeightError, comparison.worstWeightError);
 }
 
 /** What is wrong in a case, in words. */
@@ -100,7 +100,7 @@ async function runCase(
   for (const call of gateCase.calls) {
     signal?.throwIfAborted();
     const { comparison, output } = await runCall(router, gateCase, call);
-    totals.add(comparison);
+    addTo(totals, comparison);
     const own = [...comparison.problems, ...periodProblems(output, gateCase.config.experts, gateCase.period)];
     problems.push(...own.map((problem) => `${call.name}: ${problem}`));
   }

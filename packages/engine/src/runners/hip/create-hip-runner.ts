@@ -20,6 +20,7 @@ import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
 import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
+import { workspaceSizes } from './sizes.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { syntheticWeights } from './synthetic-weights.ts';
@@ -154,6 +155,9 @@ async function startRunner(
     const workspace = own(new Workspace(driver, config, planBytes), (part) => part.free());
     // What counts arrived blocks is 0 before the first call, and left so by every call.
     driver.fill(workspace.at.planWorkspace, 0, planBytes, stream);
+    const { arrivals, choiceArrivals } = workspaceSizes(config, planBytes);
+    driver.fill(workspace.at.arrivals, 0, arrivals, stream);
+    driver.fill(workspace.at.choiceArrivals, 0, choiceArrivals, stream);
     const rotary = own(new RotaryRows(driver, config), (part) => part.free());
     const kvBlocks = own(driver.allocate(blocks * blockBytes), (part) => part.free());
     const staging = own(new Staging(driver, config), (part) => part.free());

@@ -7,7 +7,7 @@ import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { StepGate } from '../step-gate.ts';
 import { DeviceHungError } from './errors.ts';
-import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
 import { type PassRow, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
@@ -42,7 +42,7 @@ export class HipRunner implements LogitsRunner {
   readonly contextLength: number;
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
-  readonly choosesLargest = true;
+  readonly choosesTokens = true;
   onRouting: LogitsRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #resources: HipResources;
@@ -161,7 +161,8 @@ export class HipRunner implements LogitsRunner {
     const { driver, stream, staging } = this.#resources;
     const { workspace, rotary } = this.#parts;
     const longest = pass.reduce((most, { position }) => Math.max(most, position + 1), 0);
-    const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
+    const draws = pass.some(({ draw }) => draw !== undefined);
+    const size = { rows: pass.length, mostChunks: pass.reduce((most, { chunks }) => Math.max(most, chunks), 1), draws };
     await rotary.reserve(longest, stream, () => this.#finished());
     const started = performance.now();
     const bytes = writeStep(staging.stepWords, pass);
@@ -172,7 +173,7 @@ export class HipRunner implements LogitsRunner {
     if (routings !== null) this.#bringRouting(launchedRows);
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
-      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length });
+      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length, draws });
       this.#bringResults(rows);
       await this.#finished();
       this.#takeResults(rows, batch, outputs);
@@ -213,7 +214,7 @@ export class HipRunner implements LogitsRunner {
   }
 
   /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
-  async #enqueue(size: PassSize, graphs: PassGraphs | null): Promise<number> {
+  async #enqueue(size: PassSize & Pick<HeadRows, 'draws'>, graphs: PassGraphs | null): Promise<number> {
     const { stream } = this.#resources;
     if (graphs !== null) return graphs.launch(stream, size);
     await this.#prepareRouter(size.rows);

@@ -3,7 +3,7 @@
  */
 
 import { joinParts, sharedPart } from '@switchyard/gpu';
-import type { KernelArgument, KernelTarget, KernelUnit } from '@switchyard/gpu';
+import type { KernelArgument, KernelTarget, KernelUnit, SharedPart } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { type KvType, kvLayers } from '../kv-bytes.ts';
 import { STEP_PLACES } from './step-block.ts';
@@ -39,15 +39,23 @@ function ownPart(name: string): URL {
 }
 
 /** The whole text of a kernel: the common parts, its own, and the file of its name. */
-export function kernelText(name: string, parts: readonly string[] = []): string {
-  return joinParts([...COMMON, ...parts.map((part) => ownPart(`parts/${part}`)), ownPart(name)]);
+export function kernelText(
+  name: string,
+  parts: readonly string[] = [],
+  sharedParts: readonly SharedPart[] = [],
+): string {
+  const own = parts.map((part) => ownPart(`parts/${part}`));
+  return joinParts([...COMMON, ...sharedParts.map(sharedPart), ...own, ownPart(name)]);
 }
 
 /** What a kernel is made of beside its model. */
 export interface FormDescription<List extends readonly KernelArgument[]> {
   /** The kernel's file. */
   readonly name: string;
+  /** Of this package. */
   readonly parts?: readonly string[];
+  /** Of packages/gpu, beside those that every kernel stands on. */
+  readonly sharedParts?: readonly SharedPart[];
   readonly symbol: string;
   readonly arguments: List;
   readonly threadsPerBlock: number;
@@ -58,11 +66,11 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
 /** Makes a form for a model. */
 export function kernelForm<const List extends readonly KernelArgument[]>(
   context: KernelContext,
-  { name, parts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
+  { name, parts, sharedParts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
 ): KernelForm<List> {
   const unit: KernelUnit = {
     name,
-    source: () => kernelText(name, parts),
+    source: () => kernelText(name, parts, sharedParts),
     defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...defines },
   };
   return { unit, symbol, arguments: list, threadsPerBlock };

@@ -31,7 +31,7 @@ export function planPasses(
   let pass: PassRow[] = [];
   let chunks = 0;
   let words = 0;
-  for (const [entry, { sequence, tokens, logits = 'last' }] of batch.entries()) {
+  for (const [entry, { sequence, tokens, logits = 'last', draw }] of batch.entries()) {
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     let isListed = false;
@@ -52,7 +52,8 @@ export function planPasses(
       chunks += own;
       const isLast = offset === tokens.length - 1;
       const wanted = wantedOf(logits, isLast);
-      pass.push({ token, position, wanted, chunks: own, tables, entry, offset });
+      const drawn = isLast && logits === 'drawn' && draw !== undefined ? { draw } : {};
+      pass.push({ token, position, wanted, chunks: own, tables, entry, offset, ...drawn });
     }
   }
   if (pass.length > 0) passes.push(pass);

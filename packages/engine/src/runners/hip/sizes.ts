@@ -3,6 +3,7 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
+import { FEWEST_VECTORS } from './mxfp4-product.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
@@ -11,6 +12,8 @@ export const ATTENTION_CHUNK = 128;
 export const MOST_CHUNKS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
+/** Blocks that share the search for a row's largest logit. */
+export const LARGEST_BLOCKS = 32;
 
 /** Chunks of keys that a row at a position has in a layer without a window. */
 export function chunksAt(position: number): number {
@@ -22,31 +25,25 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
 
-/** Slots of one expert that a block works on where they are listed by expert. */
-export const LISTED_TILE = 4;
-/**
- * Slots (token * K + k) of one expert that a block works on at once: with one, no slot has to be sorted, and weights are
- * read once a slot; with several, once a tile. All have the same bits in each.
- */
-export const EXPERT_TILES = [1, LISTED_TILE] as const;
-export type ExpertTile = (typeof EXPERT_TILES)[number];
-
 /** Up to this many rows, most slots have an expert of their own. */
 const MOST_ROWS_BY_SLOT = 4;
 
-/** The tile for a step. */
-export function expertTile(rows: number): ExpertTile {
-  return rows <= MOST_ROWS_BY_SLOT ? 1 : LISTED_TILE;
+/** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
+export function isBySlot(rows: number): boolean {
+  return rows <= MOST_ROWS_BY_SLOT;
 }
 
-/** The most items that the slots of `rows` rows make: each expert's slots in tiles, the last of which may not be full. */
+/**
+ * The most items that the listed slots of `rows` rows make: each expert's in tiles of `tile`, the last of which may not be
+ * full.
+ */
 export function mostItems(
   { experts, expertsPerToken }: Pick<GptOssConfig, 'experts' | 'expertsPerToken'>,
   rows: number,
-  tile: ExpertTile,
+  tile: number,
 ): number {
   const slots = rows * expertsPerToken;
-  return tile === 1 ? slots : Math.min(experts, slots) + Math.floor(slots / tile);
+  return Math.min(experts, slots) + Math.floor(slots / tile);
 }
 
 /**
@@ -59,7 +56,8 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, planBytes: number) {
-  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
+  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
+    config;
   const slots = MOST_ROWS * expertsPerToken;
   return {
     step: STEP_BYTES,
@@ -67,13 +65,16 @@ export function workspaceSizes(config: GptOssConfig, planBytes: number) {
     queries: 4 * MOST_ROWS * attentionHeads * headDim,
     attended: 4 * MOST_ROWS * attentionHeads * headDim,
     partials: 4 * MOST_CHUNKS * partialFloats(config),
+    arrivals: 4 * MOST_ROWS * keyValueHeads,
+    choiceArrivals: 4 * HEAD_ROWS,
+    found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
     normed: 4 * MOST_ROWS * hiddenSize,
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, LISTED_TILE)),
+    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, FEWEST_VECTORS)),
     activated: 4 * slots * intermediateSize,
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,

@@ -220,6 +220,6 @@ function gateProblem(
   const gateWeight = encodeLogits(normals(experts * hiddenSize, 2 / Math.sqrt(hiddenSize)), 'bf16') as Uint16Array;
   return {
     config: { experts, topK, hiddenSize, gateWeight, gateBias: normals(experts, 0.5) },
-    hidden: encodeLogits(normals(tokens * hiddenSize, 1), 'bf16') as Uint16Array,
+    hidden: encodeLogits(normals(tokens * hiddenSize, 1), 'bf16'),
   };
 }

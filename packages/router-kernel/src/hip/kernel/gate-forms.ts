@@ -17,8 +17,16 @@ export interface GateForm extends Omit<KernelForm, 'geometry'> {
   readonly tokensPerBlock: number;
 }
 
-/** The most tokens that the fused kernel takes. */
+/** The most tokens that the fused kernel takes, of any shape. */
 export const MOST_FUSED_TOKENS = 4;
+
+/** Of more weights than this, two launches are the faster from three tokens on, as measured on an H200. */
+const MOST_WEIGHTS = 2 ** 20;
+
+/** The most tokens of a shape that the fused kernel takes. */
+function mostFusedTokens({ hiddenSize, router }: GateShape): number {
+  return router.experts * hiddenSize <= MOST_WEIGHTS ? MOST_FUSED_TOKENS : MOST_FUSED_TOKENS / 2;
+}
 
 /** Bytes of the words by which blocks of the fused kernel hand over logits: 0 before the first call, and left 0 by every call. */
 export function handOverBytes({ router }: GateShape): number {
@@ -52,7 +60,7 @@ export function gatedRouterForm(
   { tokens, padding = false }: { readonly tokens: number; readonly padding?: boolean },
 ): GateForm | null {
   const { router } = shape;
-  if (tokens > MOST_FUSED_TOKENS) return null;
+  if (tokens > mostFusedTokens(shape)) return null;
   const loadBytes = Math.max(4, logitsAlignment(0n, router.experts, 'f32'));
   const alone = aloneGeometry(router, target, { tokens, loadBytes });
   if (alone === null) return null;
