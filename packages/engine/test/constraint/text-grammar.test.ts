@@ -90,9 +90,10 @@ describe('a grammar of free text: regular expressions', () => {
       fc.property(expression, fc.array(text, { maxLength: 10 }), (source, texts) => {
         // Its point leaves out more ends of lines, none of which is here but one.
         const whole = new RegExp(`^(?:${source})$`, 'u');
-        const automaton = textsOf('regex', source);
+        // What the automaton makes of it has tests of its own, and takes long for some.
+        const translated = new RegExp(textExpression('regex', source), 'u');
         for (const characters of texts) {
-          assert.equal(matches(automaton, characters.join('')), whole.test(characters.join('')), source);
+          assert.equal(translated.test(characters.join('')), whole.test(characters.join('')), source);
         }
       }),
       { numRuns: 200 },
