@@ -16,7 +16,7 @@ struct GateCall {
 @group(0) @binding(2) var<storage, read> gate_weight: array<vec4<u32>>;
 #if GATE_BIAS
 @group(0) @binding(3) var<storage, read> gate_bias: array<f32>;
-#end
+#end GATE_BIAS
 @group(0) @binding(4) var<storage, read_write> logits: array<f32>;
 
 const EXPERTS = {{EXPERTS}}u;
@@ -46,7 +46,7 @@ fn add_piece(sum: f32, weights: vec4<u32>, at: u32, piece: u32) -> f32 {
   let words = hidden[at + piece];
   let even = low_halves(words);
   let odd = high_halves(words);
-#end
+#end F32
   let even_weights = low_halves(weights);
   let odd_weights = high_halves(weights);
   var result = sum;
@@ -92,7 +92,7 @@ fn project_gate(
     var logit = sums[0][local];
 #if GATE_BIAS
     logit += gate_bias[expert];
-#end
+#end GATE_BIAS
     logits[call.logits_start + (first_token + local) * EXPERTS + expert] = logit;
   }
 }

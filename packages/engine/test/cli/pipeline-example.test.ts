@@ -108,7 +108,7 @@ describe('the pipeline example', () => {
     }
     const broken = await start(['--model', '/nowhere']);
     assert.deepEqual([broken.code, broken.stdout], [1, '']);
-    assert.match(broken.stderr, /Cannot read \/nowhere\/config\.json/);
+    assert.match(broken.stderr, /^There is no model \/nowhere · there is no such folder · /);
     const help = await start(['--help']);
     assert.equal(help.code, 0);
     for (const option of ['--model', '--json', '--no-color']) assert.ok(help.stdout.includes(option));

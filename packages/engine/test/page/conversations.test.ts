@@ -94,7 +94,7 @@ describe('conversations of the page', function () {
     page.once('dialog', (dialog) => void dialog.accept());
     await page.getByRole('button', { name: /^Delete please/ }).click();
     await page.locator('#empty').waitFor();
-    assert.deepEqual(await titles(), []);
+    await page.locator('.conversation').waitFor({ state: 'detached' });
     await page.reload();
     await page.getByText('ready', { exact: true }).waitFor();
     assert.deepEqual(await titles(), []);

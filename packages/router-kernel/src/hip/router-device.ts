@@ -1,6 +1,6 @@
 /** What a router on a GPU opens before it loads its first kernel. */
 
-import { CompileCache, openGpuDriver, uploadBytes } from '@switchyard/gpu';
+import { addressOf, CompileCache, openGpuDriver } from '@switchyard/gpu';
 import type {
   DeviceBuffer,
   DeviceChoice,
@@ -86,7 +86,9 @@ export function openRouterDevice(options: HipRouterOptions): RouterDevice {
 export async function uploadArray(driver: GpuDriver, stream: GpuStream, array: ArrayBufferView): Promise<DeviceBuffer> {
   const buffer = driver.allocate(array.byteLength);
   try {
-    await uploadBytes(driver, stream, buffer.pointer, new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    driver.copyToDevice(buffer.pointer, addressOf(bytes), bytes.byteLength, stream);
+    await stream.synchronize();
     return buffer;
   } catch (error) {
     buffer.free();
