@@ -17,6 +17,13 @@ export const CHECKS = [
     ];
   }),
   step(
+    'types of the page',
+    'The errors are above.',
+    'tsc',
+    ['-p', 'tsconfig.page.json'],
+    join(ROOT, 'packages/engine'),
+  ),
+  step(
     'types of the browser example',
     'The errors are above.',
     'tsc',

@@ -2,12 +2,13 @@
  * `npm run kernels`: builds what is committed of the kernels beside their sources, and says of each file whether it
  * changed. The same sources give the same bytes; tests hold the committed files to it.
  *
- *   npm run kernels              WGSL modules, WebAssembly, AMD code objects
+ *   npm run kernels              WGSL modules, WebAssembly, native libraries, AMD code objects
  *   npm run kernels -- --check   writes nothing; exit code 1 where a file is not what its sources give
  */
 import { StepFailed } from './commands.mjs';
 import { shown, update } from './kernels/artefacts.mjs';
 import { CODE_OBJECTS } from './kernels/code-objects.mjs';
+import { NATIVE_LIBRARIES } from './kernels/native-libraries.mjs';
 import { WEBASSEMBLY } from './kernels/webassembly.mjs';
 import { WGSL } from './kernels/wgsl.mjs';
 import { setUp } from './set-up.mjs';
@@ -20,7 +21,7 @@ export async function buildKernels(args) {
   // The packages that build the rest are themselves built with the WGSL modules.
   let isDone = await build(WGSL, write);
   await setUp();
-  for (const one of [WEBASSEMBLY, CODE_OBJECTS]) isDone = (await build(one, write)) && isDone;
+  for (const one of [WEBASSEMBLY, NATIVE_LIBRARIES, CODE_OBJECTS]) isDone = (await build(one, write)) && isDone;
   return isDone ? 0 : 1;
 }
 

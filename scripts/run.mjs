@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { CHECKS } from './checks.mjs';
 import { ROOT, StepFailed, run } from './commands.mjs';
 import { buildKernels } from './kernels.mjs';
+import { pack } from './pack.mjs';
+import { writeReference } from './reference/write-reference.mjs';
 import { setUp } from './set-up.mjs';
 
 /** Runs a file of a package, set up first. */
@@ -18,8 +20,12 @@ const runFile =
 const JOBS = {
   start: runFile('.', 'examples/gpt-oss-pipeline/dist/main.js'),
   kernels: buildKernels,
+  pack,
   bench: runFile('packages/engine', '--import=tsx', 'bench/run.ts'),
-  docs: runFile('packages/engine', '--import=tsx', 'src/cli/write-docs.ts'),
+  docs: async (args) => {
+    const code = await runFile('packages/engine', '--import=tsx', 'src/cli/write-docs.ts')(args);
+    return code === 0 ? writeReference() : code;
+  },
   check: async () => {
     await setUp();
     for (const { name, run } of CHECKS) {

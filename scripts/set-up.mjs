@@ -4,7 +4,8 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WINDOWS, ROOT, StepFailed, bin, must } from './commands.mjs';
 
-const PNPM = 'pnpm@12.21.0';
+/** The package manager that the lockfile is for. */
+export const PNPM = 'pnpm@12.21.0';
 const OLDEST_NODE = [20, 19];
 
 /** Checks Node, installs, builds, and makes the commands callable at the root. */

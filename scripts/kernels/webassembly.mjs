@@ -7,7 +7,7 @@ import { inRoot } from './artefacts.mjs';
 import { missingOf } from './tools.mjs';
 
 /** Every .c file in and below it becomes a .wasm file beside it. */
-const FOLDER = 'packages/engine/kernels';
+const FOLDER = 'packages/engine/kernels/cpu';
 const [CLANG, LINKER] = ['clang-22', 'wasm-ld-22'];
 const COMPILE = [
   '--target=wasm32',

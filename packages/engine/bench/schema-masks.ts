@@ -1,20 +1,22 @@
 /**
- * Measures how long JSON schemas take to compile and masks to be found, each for a grammar that nobody has used before
- * and once more. Prints one JSON object.
+ * How long JSON schemas take to compile, and masks to be found, with the vocabulary of GPT-OSS: for a grammar that nobody
+ * has used before, and for one that has been.
  *
- *     node --import=tsx bench/schema-masks.ts [RANKS]
- *
- * RANKS is a file of tiktoken, such as o200k_base.tiktoken; without it, the embedded checkpoint's vocabulary is taken.
+ *   node --import=tsx/esm bench/schema-masks.ts              a table
+ *   node --import=tsx/esm bench/schema-masks.ts --json       the report, in the form of docs/benchmarks
+ *   node --import=tsx/esm bench/schema-masks.ts --out FILE   writes it, beside the table
+ *   node --import=tsx/esm bench/schema-masks.ts --quick      few repeats, with the embedded checkpoint's 4096 tokens
  */
 
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
-import { openSnapshot } from '@switchyard/models';
+import { parseArgs } from 'node:util';
+import { createTokenizer, openSnapshot, type Tokenizer } from '@switchyard/models';
+import { publishedTokenizerText } from '@switchyard/models/testing';
+import { Benchmark } from '@switchyard/gpu/benchmark';
 import { JsonGrammars } from '../src/constraint/grammar/json-grammar.ts';
-import type { TokenVocabulary } from '../src/constraint/matcher/token-trie.ts';
-/** To four significant digits. */
-const rounded = (value: number): number => Number(value.toPrecision(4));
+import { textExpression } from '../src/constraint/text-grammar/text-grammar.ts';
+import { allowsToken } from '../src/sampling/token-mask.ts';
+import { PATCH_GRAMMAR } from '../test/fixtures/patch-grammar.ts';
+import { writeReport } from './write-report.ts';
 
 const WEATHER_TOOL = {
   type: 'object',
@@ -40,8 +42,17 @@ const WRITE_FILE_TOOL = {
   required: ['path', 'content'],
   additionalProperties: false,
 };
-const CASES: Readonly<Record<string, { readonly schema: object | null; readonly value: unknown }>> = {
-  weatherTool: {
+const PATCH_TOOL = {
+  type: 'object',
+  properties: { input: { type: 'string', pattern: textExpression('lark', PATCH_GRAMMAR) } },
+  required: ['input'],
+  additionalProperties: false,
+};
+const CODE = 'import fs from "node:fs";\nconst a = `é`;\nreturn a + b;\n';
+
+/** A schema, and a value that a model writes. */
+const CASES: Readonly<Record<string, { readonly schema: object; readonly value: unknown }>> = {
+  'weather tool': {
     schema: WEATHER_TOOL,
     value: {
       location: 'Paris, the capital of France',
@@ -52,93 +63,97 @@ const CASES: Readonly<Record<string, { readonly schema: object | null; readonly 
       options: { verbose: true, limit: 1.5 },
     },
   },
-  writeFileTool: {
-    schema: WRITE_FILE_TOOL,
-    value: { path: 'src/index.ts', content: 'import fs from "node:fs";\nconst a = `é`;\nreturn a + b;\n'.repeat(8) },
-  },
-  anyObject: {
-    schema: null,
+  'file-writing tool': { schema: WRITE_FILE_TOOL, value: { path: 'src/index.ts', content: CODE.repeat(8) } },
+  'any object': {
+    schema: { type: 'object' },
     value: { name: 'Ada', items: [1, { a: true }], nested: { x: { y: 'deep' } }, rate: 1e-7 },
   },
-  pattern: { schema: { type: 'string', pattern: '^[\\p{L} ]{3,80}$' }, value: 'some words of a text' },
+  'pattern of letters': { schema: { type: 'string', pattern: '^[\\p{L} ]{3,80}$' }, value: 'some words of a text' },
+  'custom tool with a Lark grammar of patches': {
+    schema: PATCH_TOOL,
+    value: { input: `*** Begin Patch\n*** Update File: a.ts\n@@\n${CODE.replaceAll(/^(?=.)/gm, '+')}*** End Patch\n` },
+  },
 };
 
-function ranksVocabulary(path: string): TokenVocabulary {
-  const tokens: Buffer[] = [];
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const [token, rank] = line.split(' ');
-    if (token !== undefined && rank !== undefined) tokens[Number(rank)] = Buffer.from(token, 'base64');
-  }
-  return {
-    vocabularySize: tokens.length,
-    tokenBytes: (id) => tokens[id] ?? Buffer.alloc(0),
-    isSpecial: (id) => tokens[id] === undefined,
-  };
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
+});
+const ROUNDS = values.quick ? 1 : 15;
+
+async function openTokenizer(): Promise<Tokenizer> {
+  if (values.quick) return (await openSnapshot()).tokenizer;
+  return createTokenizer(JSON.parse(publishedTokenizerText()), 'tokenizer.json');
 }
 
-/** Longest tokens first: not how a tokenizer cuts, but with tokens of the lengths that it has. */
-function tokensOf(vocabulary: TokenVocabulary): (text: string) => number[] {
-  const ids = new Map<string, number>();
-  for (let id = 0; id < vocabulary.vocabularySize; id += 1) {
-    if (!vocabulary.isSpecial(id)) ids.set(Buffer.from(vocabulary.tokenBytes(id)).toString('latin1'), id);
+/** The schema as one that was never compiled. */
+let copies = 0;
+const newSchema = (schema: object): string => JSON.stringify({ ...schema, $comment: `copy ${++copies}` });
+
+const milliseconds = async (work: () => Promise<unknown>): Promise<number> => {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+};
+
+/** The time that each token's mask takes. @throws where one does not let the token through, or the end */
+async function maskTimes(schema: string, ids: readonly number[]): Promise<number[]> {
+  using body = await grammars.start(schema);
+  const times: number[] = [];
+  for (const id of ids) {
+    const started = performance.now();
+    const { mask } = await body.next();
+    times.push(performance.now() - started);
+    if (!allowsToken(mask, id)) throw new Error(`token ${id} is not allowed`);
+    await body.accept(id);
   }
-  return (text) => {
-    const raw = Buffer.from(text).toString('latin1');
-    const result: number[] = [];
-    for (let at = 0; at < raw.length; ) {
-      let length = Math.min(24, raw.length - at);
-      while (length > 1 && !ids.has(raw.slice(at, at + length))) length -= 1;
-      result.push(ids.get(raw.slice(at, at + length)) ?? 0);
-      at += length;
-    }
-    return result;
-  };
+  if (!(await body.next()).endAllowed) throw new Error('the end is not allowed');
+  return times;
 }
 
-const [path] = process.argv.slice(2);
-const vocabulary = path === undefined ? (await openSnapshot()).tokenizer : ranksVocabulary(path);
-const encode = tokensOf(vocabulary);
-const started = performance.now();
-const grammars = await JsonGrammars.create(vocabulary);
-const prepareMilliseconds = rounded(performance.now() - started);
-
-const figures: Record<string, unknown> = {};
+const tokenizer = await openTokenizer();
+const benchmark = new Benchmark({
+  name: 'bench/schema-masks.ts',
+  manifest: new URL('../package.json', import.meta.url),
+  packages: ['@switchyard/models', 'tiktoken'],
+  settings: { quick: values.quick, vocabulary: tokenizer.vocabularySize },
+});
+const grammars = await JsonGrammars.create(tokenizer);
 for (const [name, { schema, value }] of Object.entries(CASES)) {
-  const compiling = performance.now();
-  const text = schema === null ? null : JSON.stringify(schema);
-  await grammars.compile(name, text);
-  const compileMilliseconds = rounded(performance.now() - compiling);
-  const rounds: Record<string, unknown> = {};
-  for (const round of ['first', 'again']) {
-    using body = await grammars.start(text);
-    const times: number[] = [];
-    for (const id of encode(JSON.stringify(value))) {
-      const before = performance.now();
-      const { mask } = await body.next();
-      times.push(performance.now() - before);
-      if ((((mask[id >>> 5] ?? 0) >>> (id & 31)) & 1) === 0) throw new Error(`${name}: token ${id} is not allowed`);
-      await body.accept(id);
-    }
-    const sorted = times.toSorted((a, b) => a - b);
-    const quantile = (part: number): number => rounded(sorted[Math.floor((sorted.length - 1) * part)] ?? 0);
-    rounds[round] = { masks: sorted.length, median: quantile(0.5), p90: quantile(0.9), worst: quantile(1) };
-  }
-  figures[name] = { compileMilliseconds, maskMilliseconds: rounds };
+  const ids = tokenizer.encode(JSON.stringify(value));
+  const check = await benchmark.check(name, 'masks that let every token of a valid value through', () =>
+    maskTimes(newSchema(schema), ids).then(
+      () => [],
+      (error: unknown) => [String(error)],
+    ),
+  );
+  const about = { better: 'lower', unit: 'ms', rounds: ROUNDS, parameters: { schema: name } } as const;
+  await benchmark.measure({
+    ...about,
+    name: 'compile a schema',
+    contenders: [
+      { name: 'grammars', check, sample: () => milliseconds(() => grammars.compile('schema', newSchema(schema))) },
+    ],
+  });
+  let used = newSchema(schema);
+  await benchmark.measure({
+    ...about,
+    name: 'find the mask of a token',
+    contenders: [
+      {
+        name: 'a new grammar',
+        check,
+        sample: async () => {
+          used = newSchema(schema);
+          await grammars.compile('schema', used);
+          return await maskTimes(used, ids);
+        },
+      },
+      { name: 'a grammar used before', check, sample: () => maskTimes(used, ids) },
+    ],
+  });
 }
-const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8' }).trimEnd();
-console.log(
-  JSON.stringify(
-    {
-      commit: git('rev-parse', '--short', 'HEAD'),
-      date: new Date().toISOString(),
-      cpu: cpus()[0]?.model ?? 'unknown',
-      loadAverage: loadavg()[0],
-      node: process.versions.node,
-      vocabularySize: vocabulary.vocabularySize,
-      prepareMilliseconds,
-      figures,
-    },
-    null,
-    2,
-  ),
-);
+process.exitCode = await writeReport(benchmark, values);

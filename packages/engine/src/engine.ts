@@ -2,7 +2,14 @@
  * The engine: a model in a worker, and everything a caller does with it.
  */
 
-import { type GptOssConfig, openSnapshot, type Snapshot, type Tokenizer, TooManyTokensError } from '@switchyard/models';
+import {
+  type GptOssConfig,
+  locateModel,
+  openSnapshot,
+  type Snapshot,
+  type Tokenizer,
+  TooManyTokensError,
+} from '@switchyard/models';
 import {
   ContextLengthError,
   DisposedError,
@@ -55,22 +62,25 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Loads a checkpoint folder, by default the embedded one, in a worker thread.
+   * Loads a model in a worker thread: a checkpoint's folder, or the name of a downloaded model (`openai/gpt-oss-20b`,
+   * `openai/gpt-oss-20b@REVISION`) in the cache that Hugging Face's tools share; by default the embedded checkpoint.
+   * Nothing is downloaded: `pullModel` of `@switchyard/models/hub` does that.
    * Throws InvalidRequestError, InsufficientMemoryError (before any weight is read), LoadError, AbortedError,
-   * WorkerCrashedError, or a ModelsError for a bad checkpoint.
+   * WorkerCrashedError, or a ModelsError for a model that is not there and for a bad checkpoint.
    */
-  static async load(path?: string, options: EngineOptions = {}): Promise<Engine> {
+  static async load(model?: string, options: EngineOptions = {}): Promise<Engine> {
     const { signal, onProgress = () => undefined, runnerModule, runnerOptions } = options;
     const logger = containedLogger(options.logger ?? SILENT_LOGGER);
     const progress = containedCallback('onProgress', onProgress, logger);
     const { memoryLimitBytes, runners, ...resolved } = resolveEngineOptions(options);
-    if (path !== undefined && typeof path !== 'string') {
-      throw new InvalidRequestError('path', describeValue(path), "give a checkpoint's folder");
+    if (model !== undefined && typeof model !== 'string') {
+      throw new InvalidRequestError('model', describeValue(model), "give a checkpoint's folder or a model's name");
     }
     if (signal?.aborted === true) throw new AbortedError('Loading', signal.reason);
     using reporter = new LoadReporter(progress, logger);
     reporter.opening();
-    const opening = openSnapshot(path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
+    const located = model === undefined ? undefined : locateModel(model);
+    const opening = openSnapshot(located?.path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
       const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> => {
@@ -97,8 +107,11 @@ export class Engine implements AsyncDisposable {
       };
       const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
         const runner = RUNNERS[name];
+        await runner.assertUsable?.();
         const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
-        return start({ name }, planKvBytes(snapshot, await allowance(runner.deviceMemory(resolved.device)), demand));
+        const { config, path } = snapshot;
+        const planned = { config, path: located?.name ?? path };
+        return start({ name }, planKvBytes(planned, await allowance(runner.deviceMemory(resolved.device)), demand));
       };
       // What a module will take is not known: it is not judged.
       const startModule = async (url: string): Promise<WorkerClient> =>

@@ -130,6 +130,8 @@ export interface RoutingEvent {
   /** The first position: 0 is the prompt's first token. */
   readonly position: number;
   readonly tokens: number;
+  /** The tokens at these positions: as many as `tokens` says. */
+  readonly ids: readonly number[];
   /** One entry a layer, in order; rows are the positions' tokens. */
   readonly layers: readonly LayerRouting[];
 }

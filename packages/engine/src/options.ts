@@ -129,11 +129,13 @@ export function resolveEngineOptions(options: EngineOptions): {
       maximum: Number.MAX_SAFE_INTEGER,
       integer: true,
     });
+  const expertPrecision = checkOneOf<ExpertPrecision>(
+    'expertPrecision',
+    options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision,
+    ['exact', 'int4'],
+  );
   return {
-    expertPrecision: checkOneOf('expertPrecision', options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision, [
-      'exact',
-      'int4',
-    ]),
+    expertPrecision,
     activations: checkOneOf('activations', options.activations ?? DEFAULT_ENGINE_OPTIONS.activations, [
       'bf16',
       'exact',
@@ -141,7 +143,7 @@ export function resolveEngineOptions(options: EngineOptions): {
     threads: options.threads === undefined ? undefined : count('threads', 1),
     router: checkOneOf('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
     device: checkDevice(options.device),
-    runners: runnersToTry(options.runner),
+    runners: runnersToTry(options.runner, expertPrecision),
     limits: {
       maxSequences: count('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences),
       maxQueue: count('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue),

@@ -4,6 +4,8 @@
 
 export { openCheckpointTensors, type CheckpointTensors } from './files/checkpoint-tensors.ts';
 export * from './errors.ts';
+export { locateModel, type LocatedModel } from './hub/locate-model.ts';
+export { ModelNotFoundError } from './hub/errors.ts';
 export type { GenerationConfig } from './generation-config.ts';
 export { parseGptOssConfig, type GptOssConfig, type GptOssLayout, type ParsedGptOssConfig } from './gpt-oss/config.ts';
 export { gptOssTensorTable, type TensorSpecification } from './gpt-oss/tensors.ts';

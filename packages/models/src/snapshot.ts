@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpointTensors } from './files/checkpoint-tensors.ts';
-import { FileNotReadableError, InvalidConfigError, InvalidTokenizerError } from './errors.ts';
+import { describeCheckpoint } from './checkpoint-description.ts';
+import { FileNotReadableError, InvalidTokenizerError } from './errors.ts';
 import {
   defaultGenerationConfig,
   type GenerationConfig,
@@ -10,10 +11,8 @@ import {
   withEndTokens,
 } from './generation-config.ts';
 import { type GptOssConfig, type GptOssLayout, parseGptOssConfig } from './gpt-oss/config.ts';
-import { assignGptOssWeights, storedExpertFormat } from './gpt-oss/tensors.ts';
 import type { GptOssWeights } from './gpt-oss/weights.ts';
 import { readFileBytes, readJsonFile } from './files/json-file.ts';
-import { MXFP4_BLOCK } from './tensors/mxfp4.ts';
 import { readTokenizer, readTokenizerInThread, type TokenizerData } from './tokenizer/read-tokenizer.ts';
 import type { SafetensorsOptions } from './files/safetensors.ts';
 import { type Tokenizer, type TokenizerOptions, tokenizerOf } from './tokenizer/tokenizer.ts';
@@ -87,10 +86,7 @@ export async function openSnapshot(
   const checkpoint = openCheckpointTensors(folder, options);
   let tokenizer: Tokenizer | null = null;
   try {
-    const expertFormat = storedExpertFormat(checkpoint.tensors, layout) ?? parsed.config.expertFormat;
-    const config: GptOssConfig = { ...parsed.config, expertFormat };
-    checkBlockSizes(config, configPath);
-    const weights = assignGptOssWeights(checkpoint.tensors, config, layout, folder);
+    const { config, weights } = describeCheckpoint({ parsed, configPath, tensors: checkpoint.tensors, folder });
     const tokenizerPath = beside('tokenizer.json');
     const tokenizerData = await tokenizerDataFor(tokenizerPath, options);
     tokenizer = openTokenizer(tokenizerData, tokenizerPath, config, options);
@@ -134,19 +130,6 @@ function findBeside(folder: string, name: string, layout: GptOssLayout): string 
   const own = join(folder, name);
   const above = join(dirname(folder), name);
   return layout === 'original' && !existsSync(own) && existsSync(above) ? above : own;
-}
-
-function checkBlockSizes(config: GptOssConfig, path: string): void {
-  if (config.expertFormat !== 'mxfp4') return;
-  const sizes = [
-    ['hidden_size', config.hiddenSize],
-    ['intermediate_size', config.intermediateSize],
-  ] as const;
-  for (const [field, size] of sizes) {
-    if (size % MXFP4_BLOCK !== 0) {
-      throw new InvalidConfigError(path, field, size, `a multiple of ${MXFP4_BLOCK}, as MXFP4 blocks need`);
-    }
-  }
 }
 
 async function tokenizerDataFor(path: string, { tokenizer = 'here', signal }: SnapshotOptions): Promise<TokenizerData> {

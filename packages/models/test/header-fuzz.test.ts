@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { FLOAT_DTYPES, readFloats } from '../src/tensors/floats.ts';
 import { DTYPE_BITS } from '../src/tensors/tensor.ts';
 import { allTensors } from './fixtures/all-tensors.ts';
+import { FUZZ_SEED } from './fixtures/fuzz-seed.ts';
 import { openOutcome } from './fixtures/open-outcome.ts';
 import { type SyntheticCheckpoint, writeSyntheticCheckpoint } from './fixtures/synthetic-checkpoint.ts';
 import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
@@ -136,7 +137,7 @@ describe('a header that says something else opens in range or fails with a typed
               outcomes.add(await outcomeOf(folder));
             },
           ),
-          { numRuns: RUNS },
+          { numRuns: RUNS, ...FUZZ_SEED },
         );
         for (const outcome of [
           'opened',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { embeddedCheckpointPath } from '../src/snapshot.ts';
 import { allTensors } from './fixtures/all-tensors.ts';
+import { FUZZ_SEED } from './fixtures/fuzz-seed.ts';
 import { openOutcome } from './fixtures/open-outcome.ts';
 import { writeSyntheticCheckpoint } from './fixtures/synthetic-checkpoint.ts';
 import { withTemporaryFolder } from './fixtures/temporary-folder.ts';
@@ -85,8 +86,11 @@ function headerRegion(bytes: Uint8Array): number {
   return 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
 }
 
-describe('a damaged checkpoint opens in range or fails with a typed error', () => {
-  const parameters = { seed: 20261123, numRuns: 400 };
+const RUNS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 1000 : 400;
+
+describe('a damaged checkpoint opens in range or fails with a typed error', function () {
+  this.timeout(600_000);
+  const parameters = { seed: 20261123, numRuns: RUNS, ...FUZZ_SEED };
   const files = ['model-00001-of-00002.safetensors', 'model.safetensors.index.json', 'config.json', 'tokenizer.json'];
 
   for (const layout of ['huggingface', 'original'] as const) {
@@ -134,7 +138,7 @@ describe('a damaged checkpoint opens in range or fails with a typed error', () =
             writeFileSync(path, sound);
           }
         }),
-        { seed: 20261123, numRuns: 60 },
+        { ...parameters, numRuns: 60 },
       );
       assert.equal(await openOrTypedError(folder), 'opened');
     });

@@ -178,6 +178,17 @@ export interface Router extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** What a router whose configuration asks for the dispatch plan returns. */
+export interface PlannedRouterOutput extends RouterOutput {
+  readonly dispatchPlan: DispatchPlan;
+}
+
+/** A router whose configuration asks for the dispatch plan. */
+export interface PlanningRouter extends Router {
+  /** As `Router.route`; every output has its dispatch plan. */
+  route(logits: Logits, options?: RouteOptions): Promise<PlannedRouterOutput>;
+}
+
 /** `RouteOptions` with every default filled in. */
 export interface ResolvedRouteArguments {
   /** T. */

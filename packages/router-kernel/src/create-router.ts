@@ -1,120 +1,35 @@
-/** Choosing a backend. */
+/** Making a router on a backend of choice. */
 
-import type { DeviceChoice } from '@switchyard/gpu';
-import { environmentVariables } from '@switchyard/gpu/environment';
-import type { Logger } from '@switchyard/gpu/logger';
-import { resolveRouterConfig } from './resolve-config.ts';
-import type { Router, RouterBackend, RouterConfig } from './contract.ts';
+import { notLoaded, startChosenBackend } from './backend-choice.ts';
+import type { BackendOptions } from './backend-choice.ts';
+import type { PlanningRouter, Router, RouterConfig } from './contract.ts';
 import { createCpuRouter } from './cpu/index.ts';
-import { BackendUnavailableError, InvalidConfigError, RouterError } from './errors.ts';
+import { resolveRouterConfig } from './resolve-config.ts';
 
 /** The configuration of a router, and where it shall run. */
-export interface CreateRouterOptions extends RouterConfig {
-  /**
-   * Where to run. `'auto'` takes the first that starts of hip, webgpu and cpu, unless the environment variable
-   * SWITCHYARD_ROUTER names one. Defaults to `'auto'`.
-   */
-  readonly backend?: RouterBackend | 'auto';
-  /**
-   * The GPU of backend `'hip'`: a position in the list of `probeBackends` (AMD's first), `'amd:1'`, `'nvidia:0'`, an
-   * architecture (`'gfx942'`) or a part of a name. Defaults to what the environment variable SWITCHYARD_DEVICE names,
-   * else to a discrete GPU before an integrated one. Where one is named, here or there, `'auto'` takes `'hip'` or fails.
-   */
-  readonly device?: DeviceChoice;
-  /** Hears why a backend was passed over (`info`). Defaults to silence. */
-  readonly logger?: Logger;
-}
-
-const BACKENDS: readonly RouterBackend[] = ['hip', 'webgpu', 'cpu'];
+export interface CreateRouterOptions extends RouterConfig, BackendOptions {}
 
 /**
  * Makes a router.
  *
  * @throws InvalidConfigError for a wrong option; BackendUnavailableError where the named backend cannot start
  */
+export function createRouter(options: CreateRouterOptions & { readonly dispatchPlan: true }): Promise<PlanningRouter>;
+export function createRouter(options: CreateRouterOptions): Promise<Router>;
 export async function createRouter(options: CreateRouterOptions): Promise<Router> {
-  const { backend = 'auto', device, logger, ...config } = options;
+  const { backend, device, logger, ...config } = options;
   resolveRouterConfig(config);
-  const named = resolveBackend(backend);
-  checkDevice(device, named);
-  const namesDevice = device !== undefined || Boolean(environmentVariables()['SWITCHYARD_DEVICE']);
-  const wanted = named === 'auto' && namesDevice ? 'hip' : named;
-  const settings: BackendSettings = { device, logger, hardwareOnly: wanted === 'auto' };
-  if (wanted !== 'auto') return startBackend(wanted, config, settings);
-
-  const passedOver: string[] = [];
-  for (const candidate of BACKENDS) {
-    try {
-      return await startBackend(candidate, config, settings);
-    } catch (error) {
-      // Anything but a refusal of this package is a defect, and hiding it behind another backend would keep it.
-      if (!(error instanceof RouterError)) throw error;
-      passedOver.push(`${candidate}: ${error.message}`);
-      logger?.info?.(`Router backend ${candidate} passed over. ${error.message}`);
+  const choice = { ...(backend && { backend }), ...(device !== undefined && { device }), ...(logger && { logger }) };
+  return startChosenBackend<Router>(choice, async (chosen, settings) => {
+    if (chosen === 'cpu') return createCpuRouter(config);
+    const common = settings.logger === undefined ? {} : { logger: settings.logger };
+    if (chosen === 'hip') {
+      const { createHipRouter } = await import('./hip/index.ts').catch((cause: unknown) => notLoaded(chosen, cause));
+      return createHipRouter(config, settings.device === undefined ? common : { ...common, device: settings.device });
     }
-  }
-  throw new BackendUnavailableError('auto', `No router backend could start. ${passedOver.join(' ')}`, passedOver);
-}
-
-function resolveBackend(backend: string): RouterBackend | 'auto' {
-  const fromEnvironment = backend === 'auto' ? environmentVariables()['SWITCHYARD_ROUTER'] : undefined;
-  const name = fromEnvironment || backend;
-  if (name === 'auto' || isBackend(name)) return name;
-  const source = fromEnvironment ? 'The environment variable SWITCHYARD_ROUTER' : 'backend';
-  throw new InvalidConfigError(
-    'backend',
-    name,
-    `${source} must be one of 'auto', 'hip', 'webgpu', 'cpu'; found '${name}'.`,
-  );
-}
-
-function checkDevice(device: unknown, backend: RouterBackend | 'auto'): void {
-  if (device === undefined) return;
-  if (typeof device !== 'number' && typeof device !== 'string') {
-    throw new InvalidConfigError('device', device, `device must be a number or a text; found ${typeof device}.`);
-  }
-  if (backend === 'auto' || backend === 'hip') return;
-  throw new InvalidConfigError(
-    'device',
-    device,
-    `device chooses a GPU of backend 'hip'; found '${device}' with backend '${backend}'. Leave it out, or use backend 'hip'.`,
-  );
-}
-
-function isBackend(name: string): name is RouterBackend {
-  return BACKENDS.some((backend) => backend === name);
-}
-
-/** What a backend is started with, each of which takes what concerns it. */
-interface BackendSettings {
-  readonly device: DeviceChoice | undefined;
-  readonly logger: Logger | undefined;
-  /** Whether WebGPU in software is refused: it is slower than the CPU router. */
-  readonly hardwareOnly: boolean;
-}
-
-async function startBackend(
-  backend: RouterBackend,
-  config: RouterConfig,
-  { device, logger, hardwareOnly }: BackendSettings,
-): Promise<Router> {
-  if (backend === 'cpu') return createCpuRouter(config);
-  const options = logger === undefined ? {} : { logger };
-  if (backend === 'hip') {
-    const { createHipRouter } = await import('./hip/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
-    return createHipRouter(config, device === undefined ? options : { ...options, device });
-  }
-  const { createWebGpuRouter } = await import('./webgpu/index.ts').catch((cause: unknown) => notLoaded(backend, cause));
-  return createWebGpuRouter(config, { ...options, hardwareOnly });
-}
-
-/** A backend's modules load native code, which a platform may lack and a process may forbid (`node --permission`). */
-function notLoaded(backend: RouterBackend, cause: unknown): never {
-  const reason = String(cause).split('\n')[0] ?? '';
-  throw new BackendUnavailableError(
-    backend,
-    `The modules of backend "${backend}" did not load: ${reason}. Install this package for this platform and allow native addons, or use backend "cpu".`,
-    [reason],
-    { cause },
-  );
+    const { createWebGpuRouter } = await import('./webgpu/index.ts').catch((cause: unknown) =>
+      notLoaded(chosen, cause),
+    );
+    return createWebGpuRouter(config, { ...common, hardwareOnly: settings.hardwareOnly });
+  });
 }

@@ -41,7 +41,7 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
     throw new InvalidArgumentError(
       'sortedSlots',
       sortedSlots,
-      `A plan of ${slots} slots needs as many ids and sortedSlots; found ${ids.length} and ${sortedSlots.length}.`,
+      `A plan of ${slots} slots needs as many ids and sortedSlots · found ${ids.length} and ${sortedSlots.length} · make both as long`,
     );
   }
   expertOffsets.fill(0);
@@ -51,7 +51,7 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
       throw new InvalidArgumentError(
         'ids',
         id,
-        `Slot ${slot} names expert ${id}, but there are ${experts}. Ids are -1 or from 0 to ${experts - 1}.`,
+        `Ids are -1 or from 0 to ${experts - 1} · found ${id} in slot ${slot} · pass the ids of a router with ${experts} experts`,
       );
     }
     if (id !== -1) (expertOffsets[id + 1] as number)++;

@@ -56,7 +56,11 @@ const MAX_SLOTS = 2 ** 31 - 1;
  */
 export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig {
   if (typeof config !== 'object' || config === null) {
-    throw new InvalidConfigError('config', config, `A router needs a configuration object; found ${show(config)}.`);
+    throw new InvalidConfigError(
+      'config',
+      config,
+      `A router needs a configuration object · found ${show(config)} · pass one with experts and topK`,
+    );
   }
   refuseUnknownOptions(CONFIG_OPTIONS, config);
   const experts = integerOption('experts', config.experts, 1, MAX_EXPERTS, 'the number of experts, E');
@@ -66,7 +70,7 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
     throw new InvalidConfigError(
       'groups',
       groups,
-      `groups must divide the number of experts; found ${groups} groups for ${experts} experts. Use a divisor of ${experts}.`,
+      `groups must divide the number of experts · found ${groups} groups for ${experts} experts · use a divisor of ${experts}`,
     );
   }
   const topKGroups = integerOption('topKGroups', config.topKGroups ?? groups, 1, groups, 'the groups that stay');
@@ -75,7 +79,7 @@ export function resolveRouterConfig(config: RouterConfig): ResolvedRouterConfig 
     throw new InvalidConfigError(
       'topKGroups',
       topKGroups,
-      `The groups that stay must hold at least topK experts; ${topKGroups} of ${groups} groups hold ${candidates}, and topK is ${topK}. Raise topKGroups or lower topK.`,
+      `The groups that stay must hold at least topK experts · found ${topKGroups} of ${groups} groups, which hold ${candidates}, and topK ${topK} · raise topKGroups or lower topK`,
     );
   }
   return Object.freeze({
@@ -106,44 +110,78 @@ const NO_OPTIONS: RouteOptions = {};
  * @throws InvalidArgumentError naming the first argument that is wrong.
  */
 export function checkRouteArguments(
-  config: ResolvedRouterConfig,
+  { experts, topK, logitsDtype }: ResolvedRouterConfig,
   logits: Logits,
+  options?: RouteOptions,
+): ResolvedRouteArguments {
+  const rows = {
+    argument: 'logits',
+    content: 'logits',
+    dtypeOption: 'logitsDtype',
+    columns: experts,
+    columnsName: 'the number of experts',
+    dtype: logitsDtype,
+    topK,
+  };
+  return checkRowArguments(rows, logits, options);
+}
+
+/** The rows that a call takes, and what messages call them. */
+export interface RowsOfCall {
+  /** The argument that holds them. */
+  readonly argument: string;
+  /** What they are. */
+  readonly content: string;
+  /** The option that says how they are stored. */
+  readonly dtypeOption: string;
+  /** The elements of one, */
+  readonly columns: number;
+  /** and how many those are. */
+  readonly columnsName: string;
+  readonly dtype: LogitsDtype;
+  /** K. */
+  readonly topK: number;
+}
+
+/** As `checkRouteArguments`, for rows of any kind. */
+export function checkRowArguments(
+  { argument, content, dtypeOption, columns, columnsName, dtype, topK }: RowsOfCall,
+  rows: Logits,
   options: RouteOptions = NO_OPTIONS,
 ): ResolvedRouteArguments {
-  const { experts, topK, logitsDtype } = config;
   if (options !== NO_OPTIONS) refuseUnknownOptions(ROUTE_OPTIONS, options);
-  if (!isTypedArray(logits, logitsDtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
-    const wanted = logitsDtype === 'f32' ? 'a Float32Array' : `the bits of ${logitsDtype} in a Uint16Array`;
+  if (!isTypedArray(rows, dtype === 'f32' ? 'Float32Array' : 'Uint16Array')) {
+    const wanted = dtype === 'f32' ? 'a Float32Array' : `the bits of ${dtype} in a Uint16Array`;
     throw new InvalidArgumentError(
-      'logits',
-      logits,
-      `This router takes ${logitsDtype} logits as ${wanted}; found ${show(logits)}. Convert them, or set logitsDtype.`,
+      argument,
+      rows,
+      `This router takes ${dtype} ${content} as ${wanted} · found ${show(rows)} · convert them, or set ${dtypeOption}`,
     );
   }
-  const elements = lengthOf(logits, logitsDtype === 'f32' ? 4 : 2);
-  if (elements === 0) refuseDetached('logits', logits);
-  const rowStride = options.rowStride ?? experts;
-  if (!Number.isSafeInteger(rowStride) || rowStride < experts) {
+  const elements = lengthOf(rows, dtype === 'f32' ? 4 : 2);
+  if (elements === 0) refuseDetached(argument, rows);
+  const rowStride = options.rowStride ?? columns;
+  if (!Number.isSafeInteger(rowStride) || rowStride < columns) {
     throw new InvalidArgumentError(
       'rowStride',
       rowStride,
-      `rowStride must be an integer of at least the number of experts, ${experts}; found ${show(rowStride)}.`,
+      `rowStride must be an integer of at least ${columnsName}, ${columns} · found ${show(rowStride)} · count elements from one row's start to the next's`,
     );
   }
-  const tokens = options.tokens ?? rowsHeld(elements, rowStride, experts);
+  const tokens = options.tokens ?? rowsHeld(argument, elements, rowStride, columns);
   if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * topK > MAX_SLOTS) {
     throw new InvalidArgumentError(
       'tokens',
       tokens,
-      `tokens must be an integer from 0 to ${Math.floor(MAX_SLOTS / topK)} (slots are 32-bit); found ${show(tokens)}.`,
+      `tokens must be an integer from 0 to ${Math.floor(MAX_SLOTS / topK)} (slots are 32-bit) · found ${show(tokens)} · route more in several calls`,
     );
   }
-  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  const needed = tokens === 0 ? 0 : (tokens - 1) * rowStride + columns;
   if (elements < needed) {
     throw new InvalidArgumentError(
-      'logits',
-      logits,
-      `logits are too short: ${tokens} rows of ${experts} at a stride of ${rowStride} need ${needed} elements; found ${elements}.`,
+      argument,
+      rows,
+      `${content} are too short: ${tokens} rows of ${columns} at a stride of ${rowStride} need ${needed} elements · found ${elements} · pass all rows, or fewer tokens`,
     );
   }
   const paddingMask = options.paddingMask ?? null;
@@ -152,7 +190,7 @@ export function checkRouteArguments(
       throw new InvalidArgumentError(
         'paddingMask',
         paddingMask,
-        `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows; found ${show(paddingMask)}.`,
+        `paddingMask must be a Uint8Array with a byte for each of the ${tokens} rows · found ${show(paddingMask)} · make it as long as there are rows`,
       );
     }
     if (tokens === 0) refuseDetached('paddingMask', paddingMask);
@@ -162,7 +200,7 @@ export function checkRouteArguments(
     throw new InvalidArgumentError(
       'rowCount',
       rowCount,
-      `rowCount must be an integer from 0 to the number of rows, ${tokens}; found ${show(rowCount)}.`,
+      `rowCount must be an integer from 0 to the number of rows, ${tokens} · found ${show(rowCount)} · leave it out where every row counts`,
     );
   }
   return { tokens, rowStride, paddingMask, rowCount };
@@ -173,18 +211,18 @@ function refuseDetached(argument: string, array: ArrayBufferView): void {
   throw new InvalidArgumentError(
     argument,
     array,
-    `The memory of ${argument} is gone: its buffer was transferred or shrunk; found ${show(array)}. Route before that, or pass a copy.`,
+    `The memory of ${argument} is gone: its buffer was transferred or shrunk · found ${show(array)} · route before that, or pass a copy`,
   );
 }
 
-/** The rows in `length` elements; the last one may end at its E-th element. */
-function rowsHeld(length: number, rowStride: number, experts: number): number {
+/** The rows in `length` elements; the last one may end at its last column. */
+function rowsHeld(argument: string, length: number, rowStride: number, columns: number): number {
   const rest = length % rowStride;
-  if (rest !== 0 && rest < experts) {
+  if (rest !== 0 && rest < columns) {
     throw new InvalidArgumentError(
-      'logits',
+      argument,
       length,
-      `logits do not end at the end of a row: ${length} elements are ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more. Pass tokens to route fewer rows than the array holds.`,
+      `${argument} do not end at the end of a row · found ${length} elements, ${Math.floor(length / rowStride)} rows of ${rowStride} and ${rest} more · pass tokens to route fewer rows than the array holds`,
     );
   }
   return Math.floor(length / rowStride) + (rest === 0 ? 0 : 1);
@@ -195,7 +233,7 @@ function integerOption(option: string, value: number, least: number, most: numbe
     throw new InvalidConfigError(
       option,
       value,
-      `${option} (${meaning}) must be an integer from ${least} to ${most}; found ${show(value)}.`,
+      `${option} (${meaning}) must be an integer from ${least} to ${most} · found ${show(value)} · take it from the model's configuration`,
     );
   }
   return value;
@@ -206,7 +244,7 @@ function choiceOption<Choice extends string>(option: string, value: Choice, choi
     throw new InvalidConfigError(
       option,
       value,
-      `${option} must be one of ${choices.map((choice) => `'${choice}'`).join(', ')}; found ${show(value)}.`,
+      `${option} must be one of ${choices.map((choice) => `'${choice}'`).join(', ')} · found ${show(value)} · choose one, or leave it out`,
     );
   }
   return value;
@@ -214,7 +252,11 @@ function choiceOption<Choice extends string>(option: string, value: Choice, choi
 
 function booleanOption(option: string, value: boolean): boolean {
   if (typeof value !== 'boolean') {
-    throw new InvalidConfigError(option, value, `${option} must be true or false; found ${show(value)}.`);
+    throw new InvalidConfigError(
+      option,
+      value,
+      `${option} must be true or false · found ${show(value)} · choose one, or leave it out`,
+    );
   }
   return value;
 }
@@ -223,12 +265,12 @@ function tilesOption({ dispatchPlan, expertTiles }: RouterConfig): ExpertTileRow
   if (expertTiles === undefined) return null;
   if (!EXPERT_TILES.includes(expertTiles)) {
     const heights = EXPERT_TILES.join(', ');
-    const message = `expertTiles (the rows of a tile) must be one of ${heights}; found ${show(expertTiles)}.`;
+    const message = `expertTiles (the rows of a tile) must be one of ${heights} · found ${show(expertTiles)} · choose one, or leave it out`;
     throw new InvalidConfigError('expertTiles', expertTiles, message);
   }
   if (dispatchPlan !== true) {
     const message =
-      'expertTiles are part of the dispatch plan, which this configuration does not ask for. Set dispatchPlan to true.';
+      'expertTiles are part of the dispatch plan · found a configuration that asks for none · set dispatchPlan to true';
     throw new InvalidConfigError('expertTiles', expertTiles, message);
   }
   return expertTiles;
@@ -239,7 +281,7 @@ function scalingOption(value: number): number {
     throw new InvalidConfigError(
       'routedScalingFactor',
       value,
-      `routedScalingFactor must be a number that is finite in f32; found ${show(value)}.`,
+      `routedScalingFactor must be a number that is finite in f32 · found ${show(value)} · take it from the model's configuration`,
     );
   }
   return value;
@@ -251,7 +293,7 @@ function biasOption(bias: Float32Array | null, experts: number): Float32Array | 
     throw new InvalidConfigError(
       'correctionBias',
       bias,
-      `correctionBias must be a Float32Array with one value for each of the ${experts} experts; found ${show(bias)}.`,
+      `correctionBias must be a Float32Array with one value for each of the ${experts} experts · found ${show(bias)} · convert the checkpoint's bias`,
     );
   }
   // Checked once it is copied: other threads may write to the caller's.
@@ -261,7 +303,7 @@ function biasOption(bias: Float32Array | null, experts: number): Float32Array | 
     throw new InvalidConfigError(
       'correctionBias',
       bias,
-      `Every correctionBias must be finite; found ${copy[broken]} for expert ${broken}. Repair the checkpoint's bias.`,
+      `Every correctionBias must be finite · found ${copy[broken]} for expert ${broken} · repair the checkpoint's bias`,
     );
   }
   return copy;
@@ -281,14 +323,14 @@ function rangeOption(range: readonly [number, number], experts: number): readonl
     throw new InvalidConfigError(
       'expertRange',
       range,
-      `expertRange must be [start, end) with 0 <= start <= end <= ${experts}; found ${show(range)}.`,
+      `expertRange must be [start, end) with 0 <= start <= end <= ${experts} · found ${show(range)} · leave it out for all experts`,
     );
   }
   return Object.freeze([start, end] as const);
 }
 
 /** A value as a short phrase for a message. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (ArrayBuffer.isView(value)) {
     const name: string = value.constructor?.name ?? 'an array';
     const length: unknown = Reflect.get(value, 'length');

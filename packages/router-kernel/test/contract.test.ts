@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { checkRouteArguments, resolveRouterConfig } from '../src/resolve-config.ts';
 import type { Logits, RouteOptions, RouterConfig } from '../src/contract.ts';
 import { InvalidArgumentError, InvalidConfigError } from '../src/errors.ts';
+import { assertMessageForm } from './message-form.ts';
 
 describe('resolveRouterConfig', () => {
   it('fills in every default', () => {
@@ -59,22 +60,22 @@ describe('resolveRouterConfig', () => {
 
   const valid = { experts: 64, topK: 8 };
   const faults: readonly (readonly [option: string, config: unknown, text: RegExp])[] = [
-    ['config', null, /configuration object; found null/],
-    ['experts', { topK: 1 }, /experts .* from 1 to 1024; found undefined/],
+    ['config', null, /configuration object · found null/],
+    ['experts', { topK: 1 }, /experts .* from 1 to 1024 · found undefined/],
     ['experts', { experts: 0, topK: 1 }, /found 0/],
     ['experts', { experts: 1025, topK: 1 }, /found 1025/],
     ['experts', { experts: 8.5, topK: 1 }, /found 8\.5/],
     ['experts', { experts: '8', topK: 1 }, /found '8'/],
     ['experts', { experts: NaN, topK: 1 }, /found NaN/],
-    ['topK', { experts: 4, topK: 5 }, /from 1 to 4; found 5/],
-    ['topK', { experts: 64, topK: 33 }, /from 1 to 32; found 33/],
+    ['topK', { experts: 4, topK: 5 }, /from 1 to 4 · found 5/],
+    ['topK', { experts: 64, topK: 33 }, /from 1 to 32 · found 33/],
     ['topK', { experts: 64, topK: 0 }, /found 0/],
     ['topK', { experts: 64 }, /found undefined/],
-    ['logitsDtype', { ...valid, logitsDtype: 'f64' }, /'bf16', 'f16', 'f32'; found 'f64'/],
+    ['logitsDtype', { ...valid, logitsDtype: 'f64' }, /'bf16', 'f16', 'f32' · found 'f64'/],
     ['idsDtype', { ...valid, idsDtype: 'i16' }, /found 'i16'/],
-    ['scoring', { ...valid, scoring: 'tanh' }, /'softmax', 'sigmoid', 'sqrtsoftplus'; found 'tanh'/],
-    ['renormalize', { ...valid, renormalize: 1 }, /true or false; found 1/],
-    ['routedScalingFactor', { ...valid, routedScalingFactor: Infinity }, /finite in f32; found Infinity/],
+    ['scoring', { ...valid, scoring: 'tanh' }, /'softmax', 'sigmoid', 'sqrtsoftplus' · found 'tanh'/],
+    ['renormalize', { ...valid, renormalize: 1 }, /true or false · found 1/],
+    ['routedScalingFactor', { ...valid, routedScalingFactor: Infinity }, /finite in f32 · found Infinity/],
     ['routedScalingFactor', { ...valid, routedScalingFactor: 1e39 }, /found 1e\+39/],
     ['routedScalingFactor', { ...valid, routedScalingFactor: '2' }, /found '2'/],
     ['correctionBias', { ...valid, correctionBias: new Float32Array(63) }, /found Float32Array\(63\)/],
@@ -83,19 +84,19 @@ describe('resolveRouterConfig', () => {
     ['correctionBias', { ...valid, correctionBias: new Float32Array(64).fill(NaN, 7, 8) }, /NaN for expert 7/],
     ['groups', { ...valid, groups: 5 }, /5 groups for 64 experts/],
     ['groups', { ...valid, groups: 0 }, /found 0/],
-    ['groupScore', { ...valid, groups: 8, groupScore: 'sum' }, /'top2-sum', 'max'; found 'sum'/],
-    ['topKGroups', { ...valid, groups: 8, topKGroups: 9 }, /from 1 to 8; found 9/],
-    ['topKGroups', { ...valid, groups: 16, topKGroups: 1 }, /1 of 16 groups hold 4, and topK is 8/],
+    ['groupScore', { ...valid, groups: 8, groupScore: 'sum' }, /'top2-sum', 'max' · found 'sum'/],
+    ['topKGroups', { ...valid, groups: 8, topKGroups: 9 }, /from 1 to 8 · found 9/],
+    ['topKGroups', { ...valid, groups: 16, topKGroups: 1 }, /1 of 16 groups, which hold 4, and topK 8/],
     ['expertRange', { ...valid, expertRange: [8, 4] }, /found \[8, 4\]/],
-    ['expertRange', { ...valid, expertRange: [0, 65] }, /<= 64; found \[0, 65\]/],
+    ['expertRange', { ...valid, expertRange: [0, 65] }, /<= 64 · found \[0, 65\]/],
     ['expertRange', { ...valid, expertRange: [-1, 4] }, /found \[-1, 4\]/],
     ['expertRange', { ...valid, expertRange: [0.5, 4] }, /found \[0\.5, 4\]/],
     ['expertRange', { ...valid, expertRange: [4] }, /found \[4\]/],
     ['expertRange', { ...valid, expertRange: 'all' }, /found 'all'/],
     ['tokenExpertIndices', { ...valid, tokenExpertIndices: 'yes' }, /found 'yes'/],
     ['dispatchPlan', { ...valid, dispatchPlan: {} }, /found an object \(Object\)/],
-    ['expertTiles', { ...valid, dispatchPlan: true, expertTiles: 48 }, /one of 16, 32, 64, 128; found 48/],
-    ['expertTiles', { ...valid, expertTiles: 16 }, /part of the dispatch plan.* Set dispatchPlan to true/],
+    ['expertTiles', { ...valid, dispatchPlan: true, expertTiles: 48 }, /one of 16, 32, 64, 128 · found 48/],
+    ['expertTiles', { ...valid, expertTiles: 16 }, /part of the dispatch plan.* set dispatchPlan to true/],
     ['topk', { ...valid, topk: 8 }, /no router option of this name · found "topk" · use one of experts, topK/],
   ];
   for (const [option, config, text] of faults) {
@@ -107,6 +108,7 @@ describe('resolveRouterConfig', () => {
           assert.equal(error.code, 'INVALID_CONFIG');
           assert.equal(error.name, 'InvalidConfigError');
           assert.match(error.message, text);
+          assertMessageForm(error.message);
           assert.equal(error.option, option);
           return true;
         },
@@ -134,20 +136,20 @@ describe('checkRouteArguments', () => {
   });
 
   const faults: readonly (readonly [argument: string, logits: unknown, options: unknown, text: RegExp])[] = [
-    ['logits', new Uint16Array(8), {}, /f32 logits as a Float32Array; found Uint16Array\(8\)/],
+    ['logits', new Uint16Array(8), {}, /f32 logits as a Float32Array · found Uint16Array\(8\)/],
     ['logits', [1, 2, 3, 4], {}, /found \[1, 2, 3, 4\]/],
     ['logits', undefined, {}, /found undefined/],
-    ['logits', zeros(10), {}, /10 elements are 2 rows of 4 and 2 more/],
-    ['logits', zeros(7), { tokens: 2 }, /2 rows of 4 at a stride of 4 need 8 elements; found 7/],
-    ['logits', zeros(9), { tokens: 2, rowStride: 6 }, /need 10 elements; found 9/],
-    ['rowStride', zeros(8), { rowStride: 3 }, /at least the number of experts, 4; found 3/],
+    ['logits', zeros(10), {}, /10 elements, 2 rows of 4 and 2 more/],
+    ['logits', zeros(7), { tokens: 2 }, /2 rows of 4 at a stride of 4 need 8 elements · found 7/],
+    ['logits', zeros(9), { tokens: 2, rowStride: 6 }, /need 10 elements · found 9/],
+    ['rowStride', zeros(8), { rowStride: 3 }, /at least the number of experts, 4 · found 3/],
     ['rowStride', zeros(8), { rowStride: 4.5 }, /found 4\.5/],
     ['tokens', zeros(8), { tokens: -1 }, /found -1/],
     ['tokens', zeros(8), { tokens: 1.5 }, /found 1\.5/],
     ['tokens', zeros(8), { tokens: 2 ** 30 }, /from 0 to 1073741823 .*found 1073741824/],
-    ['paddingMask', zeros(8), { paddingMask: new Uint8Array(1) }, /each of the 2 rows; found Uint8Array\(1\)/],
+    ['paddingMask', zeros(8), { paddingMask: new Uint8Array(1) }, /each of the 2 rows · found Uint8Array\(1\)/],
     ['paddingMask', zeros(8), { paddingMask: [0, 1] }, /found \[0, 1\]/],
-    ['rowCount', zeros(8), { rowCount: 3 }, /from 0 to the number of rows, 2; found 3/],
+    ['rowCount', zeros(8), { rowCount: 3 }, /from 0 to the number of rows, 2 · found 3/],
     ['rowCount', zeros(8), { rowCount: -1 }, /found -1/],
     ['rowCount', zeros(8), { rowCount: '1' }, /found '1'/],
   ];
@@ -160,6 +162,7 @@ describe('checkRouteArguments', () => {
           assert.equal(error.code, 'INVALID_ARGUMENT');
           assert.equal(error.argument, argument);
           assert.match(error.message, text);
+          assertMessageForm(error.message);
           return true;
         },
       );

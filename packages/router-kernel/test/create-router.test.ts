@@ -27,6 +27,15 @@ describe('createRouter', () => {
     assert.deepEqual([...(await router.route(logits)).ids], [7, 6]);
   });
 
+  it('gives outputs whose type has the dispatch plan where it is asked for, and only there', async () => {
+    await using planning = await createRouter({ ...config, backend: 'cpu', dispatchPlan: true });
+    assert.deepEqual([...(await planning.route(logits)).dispatchPlan.sortedSlots], [1, 0]);
+    await using plain = await createRouter({ ...config, backend: 'cpu' });
+    const output = await plain.route(logits);
+    // @ts-expect-error: it may be absent
+    assert.throws(() => output.dispatchPlan.sortedSlots, TypeError);
+  });
+
   it('tries hip, webgpu and cpu, and logs why each was passed over', async () => {
     const said: string[] = [];
     await using router = await createRouter({ ...config, logger: { info: (message) => said.push(message) } });
@@ -63,11 +72,11 @@ describe('createRouter', () => {
     await assert.rejects(createRouter(wrong), (error: unknown) => {
       assert.ok(error instanceof InvalidConfigError);
       assert.equal(error.option, 'backend');
-      assert.match(error.message, /^backend must be one of 'auto', 'hip', 'webgpu', 'cpu'; found 'cuda'/);
+      assert.match(error.message, /^backend must be one of 'auto', 'hip', 'webgpu', 'cpu' · found 'cuda'/);
       return true;
     });
     process.env[variable] = 'rocm';
-    await assert.rejects(createRouter(config), /SWITCHYARD_ROUTER must be one of .*; found 'rocm'/);
+    await assert.rejects(createRouter(config), /SWITCHYARD_ROUTER must be one of .* · found 'rocm'/);
   });
 
   it('refuses a wrong configuration before it looks for devices', async () => {

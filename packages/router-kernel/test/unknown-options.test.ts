@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { createCpuRouter } from '../src/cpu/index.ts';
+import { createCpuGatedRouter, createCpuRouter } from '../src/cpu/index.ts';
+import { createGatedRouter } from '../src/create-gated-router.ts';
 import { createRouter } from '../src/create-router.ts';
 import { InvalidArgumentError, InvalidConfigError, RouterError } from '../src/errors.ts';
-import { createHipRouter, type HipRouter } from '../src/hip/index.ts';
+import { resolveGatedRouterConfig } from '../src/gate/resolve-gate.ts';
+import { createHipGatedRouter, createHipRouter, type HipRouter } from '../src/hip/index.ts';
 import { referenceRoute } from '../src/reference.ts';
 import { resolveRouterConfig } from '../src/resolve-config.ts';
-import { runContractSuite } from '../src/suite/index.ts';
+import { runContractSuite, runGateSuite } from '../src/suite/index.ts';
 import { createWebGpuRouter as createInBrowser } from '../src/webgpu/browser.ts';
 import { checkGpuBuffers } from '../src/webgpu/gpu-ranges.ts';
 import { createWebGpuRouter } from '../src/webgpu/index.ts';
@@ -15,6 +17,7 @@ import { STAND_IN_COMPILER, standInGpu } from './hip/stand-in-gpu.ts';
 const CONFIG = { experts: 4, topK: 2 };
 const PLANNING = resolveRouterConfig({ ...CONFIG, dispatchPlan: true });
 const LOGITS = new Float32Array(8);
+const GATE = { ...CONFIG, hiddenSize: 8, gateWeight: new Uint16Array(32) };
 
 /** Takes any object where options are due. */
 interface Entrance {
@@ -86,6 +89,36 @@ const ENTRANCES: readonly Entrance[] = [
     isConfig: false,
     known: {},
     call: (_, options) => checkGpuBuffers(PLANNING, { dispatchPlan: options } as never, 0, 4, 256),
+  },
+  {
+    name: 'resolveGatedRouterConfig',
+    isConfig: true,
+    known: GATE,
+    call: (_, options) => resolveGatedRouterConfig(options),
+  },
+  {
+    name: 'createGatedRouter',
+    isConfig: true,
+    known: { ...GATE, backend: 'cpu' },
+    call: (_, options) => createGatedRouter(options),
+  },
+  {
+    name: 'createHipGatedRouter',
+    isConfig: true,
+    known: {},
+    call: (_, options) => createHipGatedRouter(GATE, options),
+  },
+  {
+    name: 'route of a gated router',
+    isConfig: false,
+    known: {},
+    call: (_, options) => createCpuGatedRouter(GATE).route(new Uint16Array(8), options),
+  },
+  {
+    name: 'runGateSuite',
+    isConfig: false,
+    known: { cases: [] },
+    call: (_, options) => runGateSuite(async () => createCpuGatedRouter(GATE), options),
   },
   {
     name: 'runContractSuite',

@@ -1,55 +1,84 @@
-// Norm, then the gate projection: the router logits, f32 [rows, experts], and the normed rows that the experts read,
-// f32 [rows, hidden].
+// Norm, then the gate projection: the router logits, f32 [rows, experts], and where KERNEL_WRITES_NORMED is 1 the normed
+// rows that the experts read, f32 [rows, hidden]. A block takes an expert and a tile of rows.
 
 namespace ROUTER_NAMESPACE {
-
-constexpr int kNormedColumns = kTeam * kColumnsPerLane;
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_gate(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
                  float* logits, float* normed, u32 tiles) {
-  const DensePlace place = dense_place(tiles);
-  const u8* rows = weight + static_cast<u64>(place.row) * MODEL_HIDDEN * 2;
-  DenseRows<MODEL_HIDDEN, KERNEL_ROWS, KERNEL_VECTORS, KERNEL_AHEAD> dot;
-  dot.begin(rows);
-  step = once_kernel_before_is_done(step);
-  let_kernel_after_begin();
+  __shared__ float teamSums[kTeams][KERNEL_VECTORS];
+  __shared__ float teamSquares[kTeams][KERNEL_VECTORS];
+  const int expert = static_cast<int>(block_index() / tiles);
+  const int firstVector = static_cast<int>(block_index() % tiles) * KERNEL_VECTORS;
+  const int thread = static_cast<int>(thread_index());
   const int count = step_word(step, STEP_ROWS);
-  if (place.vector >= count) return;
-  const float* vectors[KERNEL_VECTORS];
+  if (firstVector >= count) return;
+  Words4 words[kRowTurns];
+  float gains[kRowTurns][kPieceColumns];
+#pragma unroll
+  for (int turn = 0; turn < kRowTurns; turn++) {
+    if (!has_row_piece(turn)) continue;
+    const int column = row_column(turn);
+    words[turn] = load_streamed_words4(weight + (static_cast<u64>(expert) * MODEL_HIDDEN + column) * 2);
+    load_eight(gain + column, gains[turn]);
+  }
+  const float ownBias = bias[expert];
+  residual = written_before(residual);
+  let_kernel_after_begin();
+  float sums[KERNEL_VECTORS];
+  float squares[KERNEL_VECTORS];
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
-    vectors[i] = residual + static_cast<u64>(smaller(place.vector + i, count - 1)) * MODEL_HIDDEN;
-  }
-  dot.multiply<true>(rows, vectors, gain);
-  const OwnPlace own = own_place(place, count);
-  const float ownScale = norm_scale<MODEL_HIDDEN>(dot.ownSquares);
-  if (own.isOwned) {
-    logits[static_cast<u64>(own.vector) * MODEL_EXPERTS + own.row] = multiply_add(dot.ownSum, ownScale, bias[own.row]);
-  }
+    const float* vector = residual + static_cast<u64>(smaller(firstVector + i, count - 1)) * MODEL_HIDDEN;
+    sums[i] = 0.0f;
+    squares[i] = 0.0f;
 #pragma unroll
-  for (int i = 0; i < KERNEL_VECTORS; i++) {
-    const int vector = place.vector + i;
-    if (vector >= count) continue;
-    const float scale = norm_scale<MODEL_HIDDEN>(dot.squares[i]);
-    // The teams of a vector share the writing of its normed row.
-    for (int first = place.row / KERNEL_ROWS * kNormedColumns; first < MODEL_HIDDEN;
-         first += MODEL_EXPERTS / KERNEL_ROWS * kNormedColumns) {
-      const int column = first + lane_of_team() * kColumnsPerLane;
-      if (column >= MODEL_HIDDEN) continue;
-      float values[kColumnsPerLane];
-      float gains[kColumnsPerLane];
-      load_eight(vectors[i] + column, values);
-      load_eight(gain + column, gains);
+    for (int turn = 0; turn < kRowTurns; turn++) {
+      if (!has_row_piece(turn)) continue;
+      float values[kPieceColumns];
+      float weights[kPieceColumns];
+      load_eight(vector + row_column(turn), values);
+      widen_eight(words[turn], weights);
+      squares[i] = add_squares(values, squares[i]);
 #pragma unroll
-      for (int j = 0; j < kColumnsPerLane; j++) {
-        values[j] = rounded_product(rounded_product(values[j], gains[j]), scale);
+      for (int j = 0; j < kPieceColumns; j++) {
+        sums[i] = multiply_add(weights[j], rounded_product(values[j], gains[turn][j]), sums[i]);
       }
-      float* to = normed + static_cast<u64>(vector) * MODEL_HIDDEN + column;
-      store_four(to, values);
-      store_four(to + 4, values + 4);
     }
   }
+#pragma unroll
+  for (int i = 0; i < KERNEL_VECTORS; i++) {
+    const float sum = team_sum(sums[i]);
+    const float square = team_sum(squares[i]);
+    if (lane_of_team() != 0) continue;
+    teamSums[team_of_block()][i] = sum;
+    teamSquares[team_of_block()][i] = square;
+  }
+  block_barrier();
+  if (thread < KERNEL_VECTORS && firstVector + thread < count) {
+    const float scale = norm_scale<MODEL_HIDDEN>(sum_of_teams<KERNEL_VECTORS>(&teamSquares[0][thread]));
+    const float sum = sum_of_teams<KERNEL_VECTORS>(&teamSums[0][thread]);
+    logits[static_cast<u64>(firstVector + thread) * MODEL_EXPERTS + expert] = multiply_add(sum, scale, ownBias);
+  }
+#if KERNEL_WRITES_NORMED
+  // The blocks of a row share the writing of its normed row.
+  constexpr int kOwnPieces = (kRowPieces + MODEL_EXPERTS - 1) / MODEL_EXPERTS;
+  for (int i = thread; i < KERNEL_VECTORS * kOwnPieces; i += kThreads) {
+    const int vector = i / kOwnPieces;
+    const int piece = expert + i % kOwnPieces * MODEL_EXPERTS;
+    if (piece >= kRowPieces || firstVector + vector >= count) continue;
+    const float scale = norm_scale<MODEL_HIDDEN>(sum_of_teams<KERNEL_VECTORS>(&teamSquares[0][vector]));
+    const u64 at = static_cast<u64>(firstVector + vector) * MODEL_HIDDEN + piece * kPieceColumns;
+    float values[kPieceColumns];
+    float ownGains[kPieceColumns];
+    load_eight(residual + at, values);
+    load_eight(gain + piece * kPieceColumns, ownGains);
+#pragma unroll
+    for (int j = 0; j < kPieceColumns; j++) values[j] = normed_value(values[j], ownGains[j], scale);
+    store_four(normed + at, values);
+    store_four(normed + at + 4, values + 4);
+  }
+#endif
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -10,16 +10,19 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const u8* rows = weight + static_cast<u64>(place.row) * MODEL_HIDDEN * 2;
   DenseRows<MODEL_HIDDEN, KERNEL_ROWS, KERNEL_VECTORS, KERNEL_AHEAD> dot;
   dot.begin(rows);
-  step = once_kernel_before_is_done(step);
-  let_kernel_after_begin();
   const int count = smaller(step_word(step, STEP_WANTED) - static_cast<int>(first), static_cast<int>(most));
   if (place.vector >= count) return;
-  const float* vectors[KERNEL_VECTORS];
+  i32 wantedRows[KERNEL_VECTORS];
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
     const int wanted = static_cast<int>(first) + smaller(place.vector + i, count - 1);
-    vectors[i] = residual + static_cast<u64>(step_word(step, STEP_WANTED_ROWS + wanted)) * MODEL_HIDDEN;
+    wantedRows[i] = step_word(step, STEP_WANTED_ROWS + wanted);
   }
+  residual = written_before(residual);
+  let_kernel_after_begin();
+  const float* vectors[KERNEL_VECTORS];
+#pragma unroll
+  for (int i = 0; i < KERNEL_VECTORS; i++) vectors[i] = residual + static_cast<u64>(wantedRows[i]) * MODEL_HIDDEN;
   dot.multiply<true>(rows, vectors, gain);
   const OwnPlace own = own_place(place, count);
   const float scale = norm_scale<MODEL_HIDDEN>(dot.ownSquares);

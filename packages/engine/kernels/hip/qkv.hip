@@ -23,38 +23,44 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const u8* rows = weight + static_cast<u64>(head * MODEL_HEAD_DIM + pair) * MODEL_HIDDEN * 2;
   DenseRows<MODEL_HIDDEN, 2, KERNEL_VECTORS, KERNEL_AHEAD, kPairs> dot;
   dot.begin(rows);
-  step = once_kernel_before_is_done(step);
-  let_kernel_after_begin();
   const int count = step_word(step, STEP_ROWS);
   if (place.vector >= count) return;
+  // What a lane's value goes through and where it goes: known before the rows are.
+  const OwnPlace own = own_place(place, count);
+  const int ownVector = smaller(own.vector, count - 1);
+  const int half = lane_of_team() % 2;
+  const int element = half * kPairs + pair;
+  const int at = head * MODEL_HEAD_DIM + element;
+  const float ownBias = bias[at];
+  const int position = step_word(step, STEP_POSITIONS + ownVector);
+  const bool isTurned = head < MODEL_HEADS + MODEL_KV_HEADS;
+  const u64 angle = static_cast<u64>(position) * kPairs + pair;
+  const float cosine = isTurned ? cosines[angle] : 1.0f;
+  const float sine = isTurned ? sines[angle] : 0.0f;
+  KvElement* kept = cache;
+  if (head >= MODEL_HEADS) {
+    const i32 block = step_word(step, table_of_row(step, isWindow, ownVector) + position / kBlockPositions);
+    const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
+    kept += kv_row(block, layer, isTurned ? kKeys : kValues, kvHead, position) + element;
+  }
+  residual = written_before(residual);
+  let_kernel_after_begin();
   const float* vectors[KERNEL_VECTORS];
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) {
     vectors[i] = residual + static_cast<u64>(smaller(place.vector + i, count - 1)) * MODEL_HIDDEN;
   }
   dot.multiply<true>(rows, vectors, gain);
-  const OwnPlace own = own_place(place, count);
-  const int half = lane_of_team() % 2;
-  const int element = half * kPairs + pair;
-  const int at = head * MODEL_HEAD_DIM + element;
-  const float value = multiply_add(dot.ownSum, norm_scale<MODEL_HIDDEN>(dot.ownSquares), bias[at]);
+  const float value = multiply_add(dot.ownSum, norm_scale<MODEL_HIDDEN>(dot.ownSquares), ownBias);
   const float partner = from_other_half<1>(value);
   if (!own.isOwned) return;
-  const int position = step_word(step, STEP_POSITIONS + own.vector);
-  float turned = value;
-  if (head < MODEL_HEADS + MODEL_KV_HEADS) {
-    const float cosine = cosines[static_cast<u64>(position) * kPairs + pair];
-    const float sine = sines[static_cast<u64>(position) * kPairs + pair];
-    turned = multiply_add(value, cosine, rounded_product(partner, half == 0 ? -sine : sine));
-  }
+  const float turned =
+      isTurned ? multiply_add(value, cosine, rounded_product(partner, half == 0 ? -sine : sine)) : value;
   if (head < MODEL_HEADS) {
     queries[static_cast<u64>(own.vector) * MODEL_HEADS * MODEL_HEAD_DIM + at] = turned;
-    return;
+  } else {
+    store_kv(kept, turned);
   }
-  const i32 block = step_word(step, table_of_row(step, isWindow, own.vector) + position / kBlockPositions);
-  const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
-  const int part = head < MODEL_HEADS + MODEL_KV_HEADS ? kKeys : kValues;
-  store_kv(cache + kv_row(block, layer, part, kvHead, position) + element, turned);
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -128,7 +128,9 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
   }
 
   routing({ position, tokens, layers }: RoutingReport): void {
-    if (!this.#ended) this.#emit({ type: 'routing', position, tokens, layers });
+    if (this.#ended) return;
+    const ids = Array.from({ length: tokens }, (_, row) => this.#idAt(position + row));
+    this.#emit({ type: 'routing', position, tokens, ids, layers });
   }
 
   finished(report: FinishReport): void {
@@ -181,6 +183,12 @@ export class Generation implements AsyncIterableIterator<GenerateEvent>, JobList
     });
     this.#end();
     this.#releaseWaiters();
+  }
+
+  /** The token at a position: 0 is the prompt's first. A step reads only tokens that were reported before it. */
+  #idAt(position: number): number {
+    const { prompt } = this.#job;
+    return (position < prompt.length ? prompt[position] : this.#ids[position - prompt.length]) ?? -1;
   }
 
   #releaseWaiters(): void {

@@ -1,16 +1,18 @@
 /** `switchyard inspect`: what a checkpoint is and what loading it would take, from its JSON files and headers alone. */
 
-import { openSnapshot } from '@switchyard/models';
 import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
 import { describeBytes } from '../describe-bytes.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';
-import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+import { RUNNER_NAMES, type RunnerName } from '../runners/runner-choice.ts';
+import type { RunnerEntry } from '../runners/runner-entry.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
-import type { OptionValues } from './parse-options.ts';
+import { type InspectedModel, withInspectedModel } from './inspected-model.ts';
+import { type OptionValues, UsageError } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
+import { describeFit, runnerFits } from './runner-fits.ts';
 import { listTensors } from './tensor-list.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -71,28 +73,57 @@ function memoryRows(report: MemoryReport): Row[] {
 const bytesOf = (weights: PrecisionReport['weights'], kind: string): number =>
   weights.find((weight) => weight.kind === kind)?.bytes ?? 0;
 
+/** The first of the runners that a load would try and this machine can have; the last where it can have none. */
+async function firstUsable(names: readonly RunnerName[]): Promise<RunnerEntry> {
+  let entry = RUNNERS[RUNNER_NAMES[0]];
+  for (const name of names) {
+    entry = RUNNERS[name];
+    try {
+      await entry.assertUsable?.();
+      return entry;
+    } catch {
+      // A load passes it over, too.
+    }
+  }
+  return entry;
+}
+
+/** The words are what a person types first; the variable is for all commands. */
+function modelOf(values: OptionValues): string | undefined {
+  const option = values.text('model');
+  if (values.words !== undefined && option !== undefined && option !== process.env['SWITCHYARD_MODEL']) {
+    throw new UsageError('More than one model · found words and --model · give one of them');
+  }
+  return values.words ?? option;
+}
+
 export async function inspectCommand(values: OptionValues, terminal: Terminal): Promise<void> {
+  await withInspectedModel(modelOf(values), (model) => inspect(model, values, terminal));
+}
+
+async function inspect(model: InspectedModel, values: OptionValues, terminal: Terminal): Promise<void> {
   const options = resolveEngineOptions(engineOptions(values));
-  using snapshot = await openSnapshot(values.text('model'), { encoder: 'when-needed' });
-  const { config, path, layout, tensorBytes } = snapshot;
-  const tensors = listTensors(snapshot.weights);
-  // The first of the runners that a load would try.
-  const runnerEntry = RUNNERS[options.runners[0] ?? RUNNER_NAMES[0]];
+  const { config, path, layout, tensorBytes, downloadBytes } = model;
+  const tensors = listTensors(model.weights);
+  const runnerEntry = await firstUsable(options.runners);
   const allowance = allowanceOf(await runnerEntry.deviceMemory(options.device), options.memoryLimitBytes);
   const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
   const devices = await probeBackends();
   const router = routerOf(options.router, devices);
   const { runner } = memory;
+  const gpus = devices.flatMap((backend) => backend.devices.map(({ id }) => id));
+  const fits = await runnerFits(config, gpus, { ...options, kvCacheBytes: undefined }, options.memoryLimitBytes);
   if (values.flag('json')) {
     const chosen = { backend: router?.backend ?? null, device: router?.device ?? null };
     terminal.output.write(
-      `${JSON.stringify({ path, layout, config, tensorBytes, tensors, runner, router: chosen, devices, memory })}\n`,
+      `${JSON.stringify({ path, layout, config, tensorBytes, downloadBytes, tensors, runner, router: chosen, devices, memory, fits })}\n`,
     );
     return;
   }
   const sliding = config.layerTypes.filter((type) => type === 'sliding').length;
   const rows: Row[] = [
     ['checkpoint', `${path} (${layout})`],
+    ...(downloadBytes === 0 ? [] : [['download', `${describeBytes(downloadBytes)}: switchyard pull ${path}`] as const]),
     ['layers', `${config.layers} (${sliding} sliding, ${config.layers - sliding} full)`],
     ['hidden size', String(config.hiddenSize)],
     ['experts', `${config.experts}, ${config.expertsPerToken} a token, ${config.expertFormat}`],
@@ -104,6 +135,7 @@ export async function inspectCommand(values: OptionValues, terminal: Terminal): 
     ['runner', runner],
     ['router', router === undefined ? 'none' : `${router.backend} (${deviceText(router)})`],
     ...memoryRows(memory),
+    ...fits.map((fit) => [`with ${fit.runner}`, describeFit(fit)] as const),
     ...devices.map((device) => [`device ${device.backend}`, deviceText(device)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

@@ -1,18 +1,14 @@
 /**
- * Loading as a person sees it: one line on the terminal's error stream, written anew as it goes on. Where nobody looks,
- * a line now and then, and none for a model that loads in a moment.
+ * Loading as a person sees it; nothing of it where a model loads in a moment.
  */
 
 import { Engine } from '../engine.ts';
 import { describeBytes } from '../describe-bytes.ts';
 import type { EngineOptions, LoadProgress } from '../options.ts';
+import { ProgressLine } from './progress-line.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Seconds until the first line where nobody looks, and from each to the next. */
-const LINE_SECONDS = 5;
 const MS_PER_SECOND = 1000;
-/** To the line's start, which is then cleared. */
-const START_OF_LINE = '\r\u001b[2K';
 
 /** Such as `loading  layer 3 of 24 · 1.9 GB of 13.8 GB · 12 s`. */
 export function describeLoading({ what, doneBytes, totalBytes }: LoadProgress, seconds: number): string {
@@ -26,13 +22,11 @@ export function describeLoading({ what, doneBytes, totalBytes }: LoadProgress, s
 
 /** Writes what it is told. Times are those of the load, in seconds. */
 export class LoadingLine {
-  readonly #terminal: Terminal;
+  readonly #line: ProgressLine;
   #progress: LoadProgress | null = null;
-  #shown = '';
-  #nextSeconds = LINE_SECONDS;
 
   constructor(terminal: Terminal) {
-    this.#terminal = terminal;
+    this.#line = new ProgressLine(terminal);
   }
 
   /** The load has come this far. */
@@ -43,25 +37,13 @@ export class LoadingLine {
 
   /** The load goes on. */
   show(seconds: number): void {
-    if (this.#progress === null) return;
-    const { liveColumns, error } = this.#terminal;
-    const text = describeLoading(this.#progress, seconds);
-    if (liveColumns === undefined) {
-      if (seconds < this.#nextSeconds) return;
-      this.#nextSeconds = seconds + LINE_SECONDS;
-      error.write(`${text}\n`);
-    } else if (text !== this.#shown) {
-      this.#shown = text;
-      // A line that wraps could not be written anew.
-      error.write(`${START_OF_LINE}${text.slice(0, Math.max(0, liveColumns - 1))}`);
-    }
+    if (this.#progress !== null) this.#line.show(describeLoading(this.#progress, seconds), seconds);
   }
 
   /** The load has ended: whatever comes next has the line to itself. */
   clear(): void {
     this.#progress = null;
-    if (this.#shown !== '') this.#terminal.error.write(START_OF_LINE);
-    this.#shown = '';
+    this.#line.clear();
   }
 }
 

@@ -19,8 +19,10 @@ const RUN: Readonly<Record<string, (values: OptionValues, terminal: Terminal) =>
   chat: chatCommand,
   score: scoreCommand,
   inspect: inspectCommand,
-  // Loaded when asked for, like the next: the other commands need neither the runner suite nor an HTTP server.
+  // Loaded when asked for, like the next ones: the other commands need neither an HTTP client, nor the runner suite, nor a server.
+  pull: async (values, terminal) => (await import('./pull-command.ts')).pullCommand(values, terminal),
   verify: async (values, terminal) => (await import('./verify-command.ts')).verifyCommand(values, terminal),
+  bench: async (values, terminal) => (await import('./bench-command.ts')).benchCommand(values, terminal),
   serve: async (values, terminal) => (await import('./serve-command.ts')).serveCommand(values, terminal),
 };
 

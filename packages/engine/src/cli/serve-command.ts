@@ -1,6 +1,7 @@
 /** `switchyard serve`. */
 
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { embeddedCheckpointPath } from '@switchyard/models';
 import { Engine } from '../engine.ts';
 import type { EngineOptions } from '../options.ts';
@@ -69,6 +70,9 @@ function memoryPlan({ plan, runner, router, experts, expertsPerToken, layers }: 
   ].join('\n');
 }
 
+/** The folder's name; a model that has a name on a hub keeps it whole, as other servers call it. */
+const modelIdOf = (model: string): string => (existsSync(model) ? basename(resolve(model)) : model);
+
 /** Resolves at the first SIGINT or SIGTERM; the second ends the process at once, as it does without a handler. */
 function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly stop: () => void } {
   let receive: (signal: NodeJS.Signals) => void = () => undefined;
@@ -98,13 +102,13 @@ function firstSignal(): { readonly arrived: Promise<NodeJS.Signals>; readonly st
 
 /** Serves until SIGINT or SIGTERM, then finishes the requests under way. Throws where the model cannot be loaded. */
 export async function serveCommand(values: OptionValues, terminal: Terminal): Promise<void> {
-  const path = values.text('model') ?? embeddedCheckpointPath();
+  const model = values.text('model') ?? embeddedCheckpointPath();
   const logger = commandLogger(values.text('log-level') ?? 'info', terminal);
   const load: LoadEngine = (signal, onProgress) =>
-    Engine.load(path, { ...engineOptions(values), ...engineLimits(values), logger, signal, onProgress });
+    Engine.load(model, { ...engineOptions(values), ...engineLimits(values), logger, signal, onProgress });
   const options = serverOptions(values);
   const signals = firstSignal();
-  const server = await startServer(load, basename(path), { ...options, logger });
+  const server = await startServer(load, model, { modelId: modelIdOf(model), ...options, logger });
   if (options.apiKey === undefined && !LOOPBACK.test(server.host)) {
     logger.warn('other machines may reach this server, and it asks for no key: see --api-key', { host: server.host });
   }

@@ -34,7 +34,7 @@ export const SERVER_OPTIONS: readonly OptionRow[] = [
     type: 'text',
     value: 'NAME',
     help: "The model's name in answers",
-    default: "the checkpoint folder's name",
+    default: "the model's name, or that of the checkpoint's folder",
   },
   { name: 'cors-origin', type: 'text', value: 'ORIGIN', help: 'Origin that browsers may call from', default: 'none' },
   {

@@ -27,7 +27,7 @@ export interface MemoryReport extends KvPlan {
   readonly reserveBytes: number;
   /** What the model may take; null where neither system nor caller says. */
   readonly limitBytes: number | null;
-  /** `exact`, then `int4`. */
+  /** `exact`, then `int4`: those that the runner has. */
   readonly precisions: readonly PrecisionReport[];
 }
 

@@ -21,9 +21,7 @@ export interface PlanOptions {
   readonly kvCacheBytes: number | undefined;
 }
 
-const PRECISIONS: readonly ExpertPrecision[] = ['exact', 'int4'];
-
-/** The runner's plans for every precision, the one asked for first. */
+/** The runner's plans for every precision that it has, the one asked for first. */
 export function plansOf(
   config: GptOssConfig,
   { runner, expertPrecision, activations, limits }: PlanOptions,
@@ -31,7 +29,7 @@ export function plansOf(
   const { maxSequences, prefillChunk } = limits;
   const plan = (precision: ExpertPrecision): LoadPlan =>
     runner.planMemory(config, { expertPrecision: precision, activations, maxSequences, prefillChunk });
-  return [plan(expertPrecision), ...PRECISIONS.filter((precision) => precision !== expertPrecision).map(plan)];
+  return [plan(expertPrecision), ...runner.precisions.filter((precision) => precision !== expertPrecision).map(plan)];
 }
 
 /** The KV memory that is wanted, and the most that is of use. */

@@ -18,12 +18,15 @@ export function checkStep(
 ): void {
   const { vocabularySize, contextLength } = runner;
   const seen = new Set<number>();
-  for (const { sequence, tokens } of batch) {
+  for (const { sequence, tokens, logits, draw } of batch) {
     const length = runner.length(sequence) + tokens.length;
     if (seen.has(sequence)) {
       throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
     }
     seen.add(sequence);
+    if (logits === 'drawn' && draw === undefined) {
+      throw new InvalidStepError(`'drawn' for sequence ${sequence} without a draw`, 'say how it is drawn');
+    }
     if (tokens.length === 0) throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
     if (length > contextLength) throw new ContextLengthError(length, contextLength, 'context');
     const wrong = tokens.find((token) => token < 0 || token >= vocabularySize);

@@ -46,15 +46,27 @@ export class RunnerBusyError extends EngineError {
   }
 }
 
+/** Every KV block is in use. The step was not computed. */
+export class KvCacheFullError extends EngineError {
+  override readonly name = 'KvCacheFullError';
+  readonly code = 'KV_CACHE_FULL';
+  constructor(positions: number) {
+    super(
+      `The KV cache is full · found every block of ${positions} positions in use · release sequences, or raise kvCacheBytes`,
+    );
+  }
+}
+
 /** The library that a runner computes with is not installed, or does not load here. */
 export class RunnerLibraryError extends EngineError {
   override readonly name = 'RunnerLibraryError';
   readonly code = 'RUNNER_LIBRARY_MISSING';
   /** The package, such as 'onnxruntime-node'. */
   readonly library: string;
-  constructor(library: string, version: string, found: string, cause?: unknown) {
+  /** @param command brings it. */
+  constructor(library: string, found: string, command: string, cause?: unknown) {
     super(
-      `${library} is needed to run models and does not load · found ${found} · run: npm install --no-save --ignore-scripts ${library}@${version}`,
+      `${library} is needed to run models and does not load · found ${found} · run: ${command}`,
       cause === undefined ? undefined : { cause },
     );
     this.library = library;

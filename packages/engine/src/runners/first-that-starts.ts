@@ -1,12 +1,13 @@
 import { reasonOf } from '../contain.ts';
-import { AbortedError, NoRunnerError } from '../errors.ts';
+import { AbortedError, EngineError, NoRunnerError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 
 /**
  * Starts the first of several runners that can be. Why others were passed over is logged and, where none starts, told.
  *
  * @param names in the order in which they are tried, at least one.
- * @throws what the only one throws; NoRunnerError where there are several; AbortedError at once
+ * @throws what the only one throws, or the first where all fail for one kind of reason (such as memory); NoRunnerError
+ * where reasons differ; AbortedError at once
  */
 export async function firstThatStarts<Name extends string, Started>(
   names: readonly Name[],
@@ -23,5 +24,7 @@ export async function firstThatStarts<Name extends string, Started>(
       logger.info('runner passed over', { runner, reason: reasonOf(error) });
     }
   }
-  throw new NoRunnerError(passedOver);
+  const [first] = passedOver;
+  const codes = new Set(passedOver.map(({ error }) => (error instanceof EngineError ? error.code : error)));
+  throw first !== undefined && codes.size === 1 ? first.error : new NoRunnerError(passedOver);
 }

@@ -1,7 +1,9 @@
 import { reasonOf } from '../contain.ts';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import type { LogitsRunner } from './logits-runner.ts';
 import { RunnerLibraryError } from './errors.ts';
+import { installCommand } from './install-command.ts';
 import type { OrtRunnerOptions } from './ort/index.ts';
 
 const LIBRARY = 'onnxruntime-node';
@@ -20,7 +22,8 @@ export async function importOrtRunner(): Promise<OrtRunnerModule> {
   try {
     await import('onnxruntime-node');
   } catch (cause) {
-    throw new RunnerLibraryError(LIBRARY, wantedVersion(), firstLine(cause), cause);
+    const command = installCommand(`${LIBRARY}@${wantedVersion()}`, fileURLToPath(import.meta.url));
+    throw new RunnerLibraryError(LIBRARY, firstLine(cause), command, cause);
   }
   return import('./ort/index.ts');
 }

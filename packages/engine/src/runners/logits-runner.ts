@@ -3,13 +3,15 @@
  * sampled-on-host.ts makes a ModelRunner of it.
  */
 
+import type { TokenDraw } from '../sampling/token-draw.ts';
 import type { LayerRouting, MemoryPlan, RunnerTimings } from './runner.ts';
 
 /**
  * Which of a step's positions get logits: none (prefill that goes on), the last one, or all. `'largest'` asks for the token
- * of the last one's largest logit alone, so that no row of logits leaves the device; see `LogitsRunner.choosesLargest`.
+ * of the last one's largest logit alone, `'drawn'` for the one that `LogitsStep.draw` says, so that no row of logits leaves
+ * the device; see `LogitsRunner.choosesTokens`.
  */
-export type LogitsWanted = 'none' | 'last' | 'all' | 'largest';
+export type LogitsWanted = 'none' | 'last' | 'all' | 'largest' | 'drawn';
 
 /** One sequence's part of a forward step. */
 export interface LogitsStep {
@@ -19,13 +21,18 @@ export interface LogitsStep {
   readonly tokens: Int32Array;
   /** Defaults to `'last'`. */
   readonly logits?: LogitsWanted;
+  /** With `'drawn'`: how. */
+  readonly draw?: TokenDraw;
 }
 
 /** What a forward step gives back for one sequence. */
 export interface LogitsOutput {
-  /** f32, rows * vocabularySize: 0 rows for 'none' and 'largest', 1 for 'last', tokens.length for 'all'. */
+  /** f32, rows * vocabularySize: 0 rows for 'none', 'largest' and 'drawn', 1 for 'last', tokens.length for 'all'. */
   readonly logits: Float32Array;
-  /** For 'largest': the lowest id of those whose logit is largest, among the tokens that there are; -1 where none is a number. */
+  /**
+   * For 'largest': the lowest id of those whose logit is largest, among the tokens that there are; for 'drawn': the drawn
+   * one. -1 where no logit is a number.
+   */
   readonly token?: number;
 }
 
@@ -39,8 +46,8 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly memory: MemoryPlan;
   /** The router in use: its backend and device. */
   readonly router: { readonly backend: string; readonly device: string };
-  /** Whether `forward` takes `'largest'`. Defaults to false. */
-  readonly choosesLargest?: boolean;
+  /** Whether `forward` takes `'largest'` and `'drawn'`. Defaults to false. */
+  readonly choosesTokens?: boolean;
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
   /** Called with every layer's routing of each step while set. */

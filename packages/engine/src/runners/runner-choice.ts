@@ -3,16 +3,21 @@
  */
 
 import { checkOneOf } from '../check-values.ts';
+import type { ExpertPrecision } from './runner-module.ts';
 
 /** The runners that there are. */
-export const RUNNER_NAMES = ['onnxruntime', 'hip'] as const;
+export const RUNNER_NAMES = ['native', 'onnxruntime', 'hip'] as const;
 export type RunnerName = (typeof RUNNER_NAMES)[number];
 
 /**
- * Those that `'auto'` tries, in order. The GPU runner is taken by name only: nothing checks its answers on a device and
- * driver not seen before.
+ * Those that `'auto'` tries, in order, by how experts are to be computed: the native runner where a library fits processor and
+ * checkpoint, else ONNX Runtime. The GPU runner is taken by name only: nothing checks its answers on a device and driver
+ * not seen before.
  */
-export const AUTOMATIC_RUNNERS: readonly RunnerName[] = ['onnxruntime'];
+export const AUTOMATIC_RUNNERS: Readonly<Record<ExpertPrecision, readonly RunnerName[]>> = {
+  exact: ['native', 'onnxruntime'],
+  int4: ['onnxruntime'],
+};
 
 /** A runner by name, or `'auto'` for the first that starts and holds the model. */
 export type RunnerChoice = 'auto' | RunnerName;
@@ -26,6 +31,7 @@ const RUNNER_VARIABLE = 'SWITCHYARD_RUNNER';
  */
 export function runnersToTry(
   choice: RunnerChoice | undefined,
+  precision: ExpertPrecision,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): readonly RunnerName[] {
   const fromEnvironment = choice === undefined || choice === 'auto' ? environment[RUNNER_VARIABLE] : undefined;
@@ -33,5 +39,5 @@ export function runnersToTry(
   const name = fromEnvironment || (choice ?? 'auto');
   const field = fromEnvironment ? `environment variable ${RUNNER_VARIABLE}` : 'runner';
   const known = checkOneOf<RunnerChoice>(field, name, ['auto', ...RUNNER_NAMES]);
-  return known === 'auto' ? AUTOMATIC_RUNNERS : [known];
+  return known === 'auto' ? AUTOMATIC_RUNNERS[precision] : [known];
 }

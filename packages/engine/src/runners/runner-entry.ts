@@ -19,6 +19,10 @@ export interface MemoryPlanOptions {
 
 /** One runner that the engine can load a model into. */
 export interface RunnerEntry {
+  /** How it can compute MXFP4 experts. */
+  readonly precisions: readonly ExpertPrecision[];
+  /** Throws where it cannot run on this machine, whatever the model. Not there where only loading tells. */
+  assertUsable?(): Promise<void>;
   /** What loading will take, from the configuration alone. */
   planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
   /** KV bytes of one sequence by its tokens. */
@@ -29,6 +33,8 @@ export interface RunnerEntry {
    * @param device `EngineOptions.device`
    */
   deviceMemory(device?: number | string): Promise<ProcessMemory | null>;
+  /** Whether it computes in the memory of a GPU, of which there may be several. Default false: in the process's own. */
+  readonly usesGpu?: boolean;
   /** Loads it, with its library. Throws where that is not there. */
   load(): Promise<RunnerModule>;
 }

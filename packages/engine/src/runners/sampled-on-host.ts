@@ -7,6 +7,7 @@ import { EngineError, ForwardError, InvalidLogitsError } from '../errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
 import { Sampler } from '../sampling/sampler.ts';
+import type { TokenDraw } from '../sampling/token-draw.ts';
 import { allowsToken } from '../sampling/token-mask.ts';
 import { InvalidStepError, RunnerBusyError, UnknownSamplerError } from './errors.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted } from './logits-runner.ts';
@@ -191,8 +192,8 @@ class SampledOnHost implements ModelRunner {
   async #run(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
     const steps = batch.map((step): LogitsStep => {
       const { sequence } = step;
-      const takesLargest = step.want === 'token' && this.#takesLargest(step);
-      return { sequence, tokens: this.#tokensOf(step), logits: takesLargest ? 'largest' : logitsWanted(step) };
+      const choice = step.want === 'token' ? this.#choiceOfRunner(step) : null;
+      return { sequence, tokens: this.#tokensOf(step), ...(choice ?? { logits: logitsWanted(step) }) };
     });
     this.#routing.trace(batch.flatMap(({ sequence, traceRouting }) => (traceRouting === true ? [sequence] : [])));
     const computed = await this.#runner.forward(steps);
@@ -215,11 +216,14 @@ class SampledOnHost implements ModelRunner {
     return open;
   }
 
-  /** Whether the runner may choose: nothing but the token is wanted, and the sampler would take the largest. */
-  #takesLargest(step: SequenceStep): boolean {
+  /** How the runner may choose; null where more than the token is wanted, or more than the logits decides. */
+  #choiceOfRunner(step: SequenceStep): Pick<LogitsStep, 'logits' | 'draw'> | null {
     const { sampler } = this.#samplerOf(step);
     const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
-    return this.#runner.choosesLargest === true && wantsToken && sampler.takesLargest;
+    if (this.#runner.choosesTokens !== true || !wantsToken) return null;
+    if (sampler.takesLargest) return { logits: 'largest' };
+    const draw: TokenDraw | null = sampler.planDraw();
+    return draw === null ? null : { logits: 'drawn', draw };
   }
 
   #outputOf(step: SequenceStep, computed: LogitsOutput | undefined): SequenceOutput {
@@ -245,18 +249,19 @@ class SampledOnHost implements ModelRunner {
    * The next token, with its log-probabilities where they are wanted.
    *
    * @param rows the last row is the step's last position's.
-   * @param largest what the runner has chosen; undefined where it has not.
+   * @param chosen what the runner has chosen; undefined where it has not.
    */
   #choose(
     step: SequenceStep,
     rows: Float32Array,
-    largest: number | undefined,
+    chosen: number | undefined,
   ): Pick<SequenceOutput, 'token' | 'logprobs'> {
     const open = this.#samplerOf(step);
-    if (largest !== undefined) {
-      if (largest < 0) throw new InvalidLogitsError();
-      open.last = largest;
-      return { token: largest };
+    if (chosen !== undefined) {
+      open.sampler.tookDrawn();
+      if (chosen < 0) throw new InvalidLogitsError();
+      open.last = chosen;
+      return { token: chosen };
     }
     const logits = rows.subarray(-this.vocabularySize).subarray(0, this.#tokens);
     const token = open.sampler.sample(logits, step.mask ?? null);

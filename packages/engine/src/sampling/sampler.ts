@@ -16,7 +16,8 @@ import { keepNucleus } from './nucleus.ts';
 import type { SamplingParameters } from './parameters.ts';
 import { RandomStream } from './random.ts';
 import { applyTokenMask, type TokenMask } from './token-mask.ts';
-import { TokenWeights } from './token-weights.ts';
+import type { TokenDraw } from './token-draw.ts';
+import { TokenWeights, smallestWeight } from './token-weights.ts';
 
 /** Nearly every top-p set is smaller: it is found by sorting the likeliest tokens alone. */
 const SMALL_NUCLEUS = 64;
@@ -29,6 +30,8 @@ let sharedWeights = new Float64Array(0);
 export class Sampler {
   readonly #parameters: SamplingParameters;
   readonly #random: RandomStream;
+  /** The random number that the next token is drawn with, where it was told before the token was drawn. */
+  #toldRandom: number | null = null;
   readonly #penalized: boolean;
   readonly #promptTokens: ReadonlySet<number>;
   readonly #answerCounts = new Map<number, number>();
@@ -50,6 +53,22 @@ export class Sampler {
   get takesLargest(): boolean {
     const { temperature, logitBias } = this.#parameters;
     return temperature === 0 && !this.#penalized && logitBias.length === 0;
+  }
+
+  /**
+   * How it would draw the next token; null where it takes the largest logit, or where more than the logits decides.
+   * Whoever draws tells it by `tookDrawn`; until then, this and `sample` go by the same random number.
+   */
+  planDraw(): TokenDraw | null {
+    const { temperature, topP, topK, minP, logitBias } = this.#parameters;
+    if (temperature === 0 || this.#penalized || logitBias.length > 0) return null;
+    this.#toldRandom ??= this.#random.next();
+    return { temperature, topP, topK, smallestWeight: smallestWeight(minP), random: this.#toldRandom };
+  }
+
+  /** The token was drawn as `planDraw` says. */
+  tookDrawn(): void {
+    this.#toldRandom = null;
   }
 
   /**
@@ -96,7 +115,8 @@ export class Sampler {
     const { temperature, topP, topK, minP } = this.#parameters;
     const likeliest = indexOfLargest(logits);
     const largest = logits[likeliest] as number;
-    const random = this.#random.next();
+    const random = this.#toldRandom ?? this.#random.next();
+    this.#toldRandom = null;
     // Nothing finite to weigh: a row of -Infinity, or one with +Infinity. The largest is the only answer.
     if (!Number.isFinite(largest)) return likeliest;
     const weights = new TokenWeights(logits, largest, temperature, minP);

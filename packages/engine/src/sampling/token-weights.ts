@@ -8,6 +8,11 @@ import { exactExp } from './exact-exp.ts';
 /** The weight of the likeliest token. A sum over 2^18 tokens stays within 2^53, where f64 counts exactly. */
 const LARGEST_WEIGHT = 2 ** 35;
 
+/** The smallest weight that min-p leaves: what a token's probability has to be of the likeliest one's, from 0 (off) to 1. */
+export function smallestWeight(minP: number): number {
+  return Math.floor(minP * LARGEST_WEIGHT);
+}
+
 /** floor(2^35 e^x) is 0 from here down: 35 ln 2 is 24.26. */
 const LOWEST_EXPONENT = -24.5;
 
@@ -25,14 +30,14 @@ export class TokenWeights {
    * @param logits f32 [vocabulary]; NaN and -Infinity weigh nothing.
    * @param largest the largest of them, finite.
    * @param temperature above 0.
-   * @param minP 0 (off) to 1: what a token's probability has to be of the likeliest one's.
+   * @param minP 0 (off) to 1.
    */
   constructor(logits: Float32Array, largest: number, temperature: number, minP: number) {
     this.#logits = logits;
     this.#largest = largest;
     this.#temperature = temperature;
     this.#lowest = largest + LOWEST_EXPONENT * temperature;
-    this.#smallest = Math.floor(minP * LARGEST_WEIGHT);
+    this.#smallest = smallestWeight(minP);
   }
 
   /** floor(2^35 e^((logit - largest) / temperature)), 0 where min-p cuts it: a whole number from 0 to 2^35. */

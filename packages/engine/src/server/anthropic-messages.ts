@@ -12,6 +12,7 @@ import { readJsonBody } from './json-body.ts';
 import {
   countRequest,
   messagesRequest,
+  schemaFieldsOf,
   showsThinking,
   toConversation,
   toGenerateRequest,
@@ -19,10 +20,9 @@ import {
 } from './schemas/anthropic.ts';
 import { logFailure, newId, type Serving, type StartedGeneration, startGeneration } from './serving.ts';
 
-/** Where messages keep the schemas of formats and tools. */
+/** Where messages keep the schemas of formats, and stop strings. */
 const FIELDS: FieldNames = [
   [/^responseFormat\.schema/, 'output_config.format.schema'],
-  [/^(tools\[\d+\])\.parameters/, '$1.input_schema'],
   [/^stop/, 'stop_sequences'],
 ];
 
@@ -101,6 +101,7 @@ export function anthropicMessages(serving: Serving) {
         names: FIELDS,
         oneCall: wantsOneCall(body),
         reasoning: showsThinking(body),
+        schemaFields: schemaFieldsOf(body),
       });
       const head = { id: newId('msg_'), model: serving.modelId };
       const blocks = new AnthropicBlocks((thinking) => serving.seal.seal(thinking));

@@ -3,7 +3,6 @@
  */
 
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { type Context, type Handler, Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
@@ -15,6 +14,7 @@ import { ENCODINGS } from './content-encoding.ts';
 import { outgoingOf } from './event-stream.ts';
 import { anthropicErrorBody } from './errors/anthropic-error.ts';
 import { OpenAiError, toOpenAiError } from './errors/openai-error.ts';
+import { pageRoutes } from './page.ts';
 import { responses } from './responses.ts';
 import { storedResponses } from './stored-responses.ts';
 import { logFailure, REQUEST_ID, requireModel, type Serving } from './serving.ts';
@@ -31,11 +31,6 @@ type Method = 'GET' | 'POST' | 'DELETE';
 
 /** The package's own, for `/version`. */
 const VERSION = (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version;
-
-const PAGE = new URL('../../assets/chat.html', import.meta.url);
-/** The page loads nothing from elsewhere. */
-const PAGE_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The client's request id where it is harmless, else a new one. */
 function requestId(given: string | undefined): string {
@@ -169,10 +164,7 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   }
   app.get('/health', health(serving));
   app.on(['GET', 'POST'], '/ping', health(serving));
-  app.get('/', async (context) => {
-    context.header('content-security-policy', PAGE_POLICY);
-    return context.html(await readFile(PAGE, 'utf8'));
-  });
+  app.route('/', pageRoutes());
 
   const guarded = new Hono({ strict: false });
   guarded.onError((error, context) => answerError(serving, context, error));

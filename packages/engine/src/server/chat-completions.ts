@@ -9,14 +9,12 @@ import { readJsonBody } from './json-body.ts';
 import type { FieldNames } from './errors/openai-error.ts';
 import { type ChatToolCall, ChatCalls } from './chat-calls.ts';
 import { logprobsJson } from './logprobs-json.ts';
+import { type RoutedExperts, routedExpertsOf } from './routed-experts.ts';
 import { chatRequest, toGenerateRequest, toolsOf } from './schemas/chat.ts';
 import type { Serving, StartedGeneration } from './serving.ts';
 
-/** Where chat completions keep the schemas of formats and tools. */
-const FIELDS: FieldNames = [
-  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
-  [/^(tools\[\d+\])\.parameters/, '$1.function.parameters'],
-];
+/** Where chat completions keep the schemas of formats. */
+const FIELDS: FieldNames = [[/^responseFormat\.schema/, 'response_format.json_schema.schema']];
 
 type OpenAiFinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -35,6 +33,8 @@ interface ChoiceOptions {
   readonly wantsLogprobs: boolean;
   readonly showsReasoning: boolean;
   readonly calls: ChatCalls;
+  /** A token's text. */
+  readonly textOf: (id: number) => string;
 }
 
 /** One choice as it grows. */
@@ -43,6 +43,7 @@ class Choice {
   content = '';
   readonly toolCalls: ChatToolCall[] = [];
   readonly logprobs: SampledTokenLogprob[] = [];
+  readonly routedExperts: RoutedExperts[] = [];
   done: DoneEvent | null = null;
 
   readonly #options: ChoiceOptions;
@@ -66,8 +67,10 @@ class Choice {
       case 'done':
         this.done = event;
         break;
-      case 'queued':
       case 'routing':
+        this.routedExperts.push(routedExpertsOf(event, this.#options.textOf));
+        break;
+      case 'queued':
       case 'tool-call-start':
       case 'tool-call-delta':
         break;
@@ -90,6 +93,7 @@ class Choice {
         ...(this.toolCalls.length > 0 ? { tool_calls: this.toolCalls } : {}),
       },
       logprobs: wantsLogprobs ? openAiLogprobs(this.logprobs) : null,
+      ...(this.routedExperts.length > 0 ? { routed_experts: this.routedExperts } : {}),
       finish_reason: this.done === null ? null : FINISH[this.done.finishReason],
     };
   }
@@ -127,6 +131,11 @@ async function streamChoice(
       await send({ index, delta: {}, logprobs: null, finish_reason: FINISH[event.finishReason] });
       return event;
     }
+    if (event.type === 'routing') {
+      const routed = [routedExpertsOf(event, options.textOf)];
+      await send({ index, delta: {}, logprobs: null, routed_experts: routed, finish_reason: null });
+      continue;
+    }
     const delta = toDelta(event, options);
     if (delta === null) continue;
     const tokens = event.type === 'content' && options.wantsLogprobs ? event.logprobs : undefined;
@@ -150,6 +159,7 @@ export function chatCompletions(serving: Serving) {
       wantsLogprobs: body.logprobs === true,
       showsReasoning: body.include_reasoning !== false,
       calls: new ChatCalls(tools.custom),
+      textOf: (id) => serving.holder.engine.detokenize([id]),
     };
     const choices = body.n ?? 1;
     return await answerChoices(context, serving, {
@@ -157,6 +167,7 @@ export function chatCompletions(serving: Serving) {
       object: 'chat.completion',
       chunkObject: 'chat.completion.chunk',
       names: FIELDS,
+      schemaFields: tools.schemaFields,
       oneCall: body.parallel_tool_calls === false,
       reasoning: options.showsReasoning,
       stream: body.stream === true,

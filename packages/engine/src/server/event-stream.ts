@@ -19,6 +19,8 @@ export interface EventStream {
    * in one write. Resolves when the client can take more; at once, with nothing sent, when it has gone.
    */
   send(data: unknown, event?: string): Promise<void>;
+  /** The same of what is JSON already. */
+  sendJson(json: string, event?: string): Promise<void>;
   /** Sends `data: [DONE]`, OpenAI's end of a chat stream. */
   done(): Promise<void>;
 }
@@ -104,7 +106,11 @@ class ResponseEvents implements EventStream {
   }
 
   send(data: unknown, event?: string): Promise<void> {
-    return this.#write(`${event === undefined ? '' : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`);
+    return this.sendJson(JSON.stringify(data), event);
+  }
+
+  sendJson(json: string, event?: string): Promise<void> {
+    return this.#write(`${event === undefined ? '' : `event: ${event}\n`}data: ${json}\n\n`);
   }
 
   done(): Promise<void> {

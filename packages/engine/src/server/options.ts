@@ -48,6 +48,12 @@ export const SERVER_DEFAULTS = {
 /** Characters of kept responses' JSON, all together. */
 export const MAX_STORED_CHARACTERS = 64 * 1024 * 1024;
 
+/**
+ * Characters of the stream events that are kept of one response in the background, the latest, for each byte that a body
+ * may have: three of the events repeat the request's tools and instructions. By default 16 Mi: some 80,000 tokens.
+ */
+export const LOGGED_CHARACTERS_PER_BODY_BYTE = 4;
+
 /** Bytes of headers that Node reads before it answers 431. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 

@@ -27,7 +27,7 @@ export function responseNotFound(id: string): OpenAiError {
   });
 }
 
-/** @throws OpenAiError 400 for a previous response, 404 for an item, that is not kept */
+/** @throws OpenAiError 400 for a previous response that is not kept or not over, 404 for an item that is not kept */
 export function resolveInput(body: ResponsesRequest, store: ResponseStore): ResponseContext {
   const previous = previousItems(body.previous_response_id, store);
   const own: readonly RequestItem[] =
@@ -54,7 +54,16 @@ export function resolveInput(body: ResponsesRequest, store: ResponseStore): Resp
 function previousItems(id: string | null | undefined, store: ResponseStore): readonly StoredItem[] {
   if (id == null) return [];
   const previous = store.get(id);
-  if (previous !== null) return [...previous.input, ...previous.output];
+  if (previous !== null) {
+    // What it will say would be missing.
+    if ('status' in previous.response && previous.response.status === 'in_progress') {
+      throw new OpenAiError(400, `Previous response with id '${id}' is in progress. Wait for its end, or cancel it.`, {
+        param: 'previous_response_id',
+        code: 'previous_response_in_progress',
+      });
+    }
+    return [...previous.input, ...previous.output];
+  }
   throw new OpenAiError(400, `Previous response with id '${id}' not found. Send the earlier items in input instead.`, {
     param: 'previous_response_id',
     code: 'previous_response_not_found',

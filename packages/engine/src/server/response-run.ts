@@ -3,12 +3,12 @@
  */
 
 import type { DoneEvent, GenerateEvent } from '../events.ts';
-import type { EventStream } from './event-stream.ts';
 import { type OpenAiError, toOpenAiError } from './errors/openai-error.ts';
+import type { EventSink } from './event-log.ts';
 import type { ResponseContext } from './response-context.ts';
 import { type ResponseEvent, ResponseItems, type ItemOptions } from './response-items.ts';
 import { itemStatusOf, type ResponseHead, responseJson, type ResponseStatus, statusOf } from './response-json.ts';
-import type { ResponseStore, StoredItem } from './response-store.ts';
+import type { ResponseStore, StoredItem, StoredResponse } from './response-store.ts';
 import type { StartedGeneration } from './serving.ts';
 
 /** What a response needs of the server. */
@@ -19,12 +19,15 @@ export interface ResponseRunOptions {
   readonly items: ItemOptions;
   /** Null where nothing is to be kept. */
   readonly store: ResponseStore | null;
+  /** Fires when the response is given up: its client has gone or cancels it. */
+  readonly signal: AbortSignal;
 }
 
 /** A response under way. Read it once, with `collect` or `stream`. */
 export class ResponseRun {
   readonly #options: ResponseRunOptions;
   readonly #items: ResponseItems;
+  #isForgotten = false;
 
   constructor(options: ResponseRunOptions) {
     this.#options = options;
@@ -41,10 +44,20 @@ export class ResponseRun {
     return responseJson(this.#options.head, 'failed', this.#items, null, { code, message });
   }
 
+  /** A state of the response with its conversation. */
+  stored(response: object): StoredResponse {
+    const { head, context } = this.#options;
+    return { id: head.id, response, input: context.stored, output: this.#items.toJson() as StoredItem[] };
+  }
+
   /** Keeps a state of the response. */
   keep(response: object): void {
-    const { store, head, context } = this.#options;
-    store?.put({ id: head.id, response, input: context.stored, output: this.#items.toJson() as StoredItem[] });
+    if (!this.#isForgotten) this.#options.store?.put(this.stored(response));
+  }
+
+  /** Keeps nothing from now on. */
+  forget(): void {
+    this.#isForgotten = true;
   }
 
   /** Reads the answer to its end. Throws what the generation throws. */
@@ -55,8 +68,8 @@ export class ResponseRun {
     return this.state(status, done);
   }
 
-  /** Sends the response's events as they come, its failure among them. */
-  async stream(events: EventStream, onFailure: (failure: OpenAiError) => void): Promise<void> {
+  /** Sends the response's events as they come, its failure or its being given up among them, and keeps its last state. */
+  async stream(events: EventSink, onFailure: (failure: OpenAiError) => void): Promise<void> {
     let sequence = 0;
     const send = async (event: ResponseEvent): Promise<void> => {
       await events.send({ ...event, sequence_number: sequence }, event.type);
@@ -75,11 +88,13 @@ export class ResponseRun {
       this.keep(response);
       await send({ type: `response.${status}`, response });
     } catch (error) {
+      const status = this.#options.signal.aborted ? 'cancelled' : 'failed';
+      for (const next of this.#items.finish('incomplete')) await send(next);
       const failure = toOpenAiError(error);
-      onFailure(failure);
-      const response = this.failed(failure);
+      if (status === 'failed') onFailure(failure);
+      const response = status === 'failed' ? this.failed(failure) : this.state(status);
       this.keep(response);
-      await send({ type: 'response.failed', response });
+      await send({ type: `response.${status}`, response });
     }
   }
 

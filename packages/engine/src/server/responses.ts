@@ -6,6 +6,7 @@ import type { Context } from 'hono';
 import { abortWithClient, streamEvents } from './event-stream.ts';
 import { readJsonBody } from './json-body.ts';
 import { badRequest, type FieldNames, type OpenAiError } from './errors/openai-error.ts';
+import { streamLogged } from './logged-stream.ts';
 import { resolveInput } from './response-context.ts';
 import type { ResponseHead } from './response-json.ts';
 import { ResponseRun } from './response-run.ts';
@@ -26,37 +27,37 @@ const FIELDS: FieldNames = [
   [/^maxTokens/, 'max_output_tokens'],
 ];
 
+/** The sequence number before a stream's first. */
+const BEFORE_FIRST = -1;
+
 /** @throws OpenAiError 400 */
-function checkBackground({ background, store, stream }: ResponsesRequest): void {
-  if (background !== true) return;
-  if (store === false) {
-    throw badRequest(
-      'background',
-      'background keeps the response for later · found store: false · leave one of them out',
-    );
-  }
-  if (stream === true)
-    throw badRequest('background', 'background has no stream here · found stream: true · ask for it later');
+function checkBackground({ background, store }: ResponsesRequest, serving: Serving): void {
+  if (background !== true || (store !== false && !serving.responses.isClosed)) return;
+  const found = store === false ? 'store: false' : 'a server that keeps no responses';
+  throw badRequest('background', `background keeps the response for later · found ${found} · leave background out`);
 }
 
 /** The handler. */
 export function responses(serving: Serving) {
   return async (context: Context): Promise<Response> => {
     const body = await readJsonBody(context, serving, responsesRequest);
-    checkBackground(body);
+    checkBackground(body, serving);
     const input = resolveInput(body, serving.responses);
-    const tools = toolsOf(body, input.items);
+    const place = (index: number): string =>
+      index < input.earlier ? 'previous_response_id' : `input[${index - input.earlier}]`;
+    const tools = toolsOf(body, input.items, place);
     const abort = body.background === true ? new AbortController() : abortWithClient(context);
     const reader = {
       open: (sealed: string) => serving.seal.open(sealed),
       modelName: (name: string, namespace: string | null | undefined) => modelName(tools, name, namespace),
-      place: (index: number) => (index < input.earlier ? 'previous_response_id' : `input[${index - input.earlier}]`),
+      place,
     };
     const request = toGenerateRequest(body, input.items, tools, reader, abort.signal);
     const generation = await startGeneration(serving, request, {
       names: FIELDS,
       oneCall: body.parallel_tool_calls === false,
       reasoning: body.include_reasoning !== false,
+      schemaFields: tools.schemaFields,
     });
     const head: ResponseHead = { id: newId('resp_'), createdAt: unixSeconds(), body, model: serving.modelId };
     const seals = (body.include ?? []).includes('reasoning.encrypted_content');
@@ -70,9 +71,15 @@ export function responses(serving: Serving) {
         seal: seals ? (text) => serving.seal.seal(text) : null,
       },
       store: body.store === false ? null : serving.responses,
+      signal: abort.signal,
     });
     const onFailure = (failure: OpenAiError): void => logFailure(serving, context, failure);
-    if (body.background === true) return context.json(serving.background.start(head.id, run, abort, onFailure));
+    if (body.background === true) {
+      const streamed = body.stream === true;
+      const first = serving.background.start(run, { id: head.id, abort, streamed, onFailure });
+      const log = serving.background.events(head.id);
+      return log === null ? context.json(first) : streamLogged(context, serving, log, BEFORE_FIRST);
+    }
     if (body.stream === true) {
       return streamEvents(context, serving, abort, (events) => run.stream(events, onFailure));
     }

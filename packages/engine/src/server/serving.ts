@@ -64,6 +64,8 @@ export interface StartedGeneration {
 export interface StartOptions {
   /** What the API calls the engine's fields, for errors. */
   readonly names: FieldNames;
+  /** What the request calls the schemas of its tools' arguments, by the tools' names. Defaults to the engine's fields. */
+  readonly schemaFields?: ReadonlyMap<string, string>;
   /** Whether at most one tool call comes out: `parallel_tool_calls: false`. Defaults to false. */
   readonly oneCall?: boolean;
   /** Whether what the model thinks comes out: `include_reasoning`. Defaults to true. */
@@ -124,8 +126,16 @@ export async function startGeneration(
     const promptTokens = await promptTokensOf(serving, iterator);
     return { promptTokens, events: watched(serving, iterator, options) };
   } catch (error) {
-    throw toOpenAiError(error, options.names);
+    throw toOpenAiError(error, [...toolFields(request, options), ...options.names]);
   }
+}
+
+/** The engine's fields of tools' schemas: it may know fewer tools than the request has, and in another order. */
+function toolFields({ tools = [] }: GenerateRequest, { schemaFields }: StartOptions): FieldNames {
+  return tools.flatMap(({ name }, index) => {
+    const field = schemaFields?.get(name);
+    return field === undefined ? [] : [[new RegExp(`^tools\\[${index}\\]\\.parameters`), field] as const];
+  });
 }
 
 /** Starts several generations that share `abort`: all of them, or none. @throws OpenAiError */

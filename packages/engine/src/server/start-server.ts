@@ -5,18 +5,19 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { basename } from 'node:path';
-import { getRequestListener } from '@hono/node-server';
 import type { Engine } from '../engine.ts';
 import { reasonOf } from '../contain.ts';
 import { DisposedError, LoadError } from '../errors.ts';
 import { containedLogger, type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createApp } from './app.ts';
+import { answerBrokenRequests, answerExpectations, listenerOf } from './broken-requests.ts';
 import { EngineHolder, type LoadEngine, type ServerState } from './engine-holder.ts';
 import { ServerMetrics } from './metrics.ts';
 import { BackgroundResponses } from './background-responses.ts';
 import { ReasoningSeal } from './reasoning-seal.ts';
 import { ResponseStore } from './response-store.ts';
 import {
+  LOGGED_CHARACTERS_PER_BODY_BYTE,
   MAX_HEADER_BYTES,
   MAX_STORED_CHARACTERS,
   REQUEST_CHECK_MS,
@@ -39,52 +40,6 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 const IDLE_SWEEP_MS = 100;
-/** What a client has to take the answer to a broken request: destroying the socket at once could lose it on the way. */
-const LINGER_MS = 1000;
-
-interface BrokenRequest {
-  readonly status: string;
-  readonly type: string;
-  readonly code: string;
-  readonly message: string;
-}
-
-/** By Node's error code. */
-const BROKEN_REQUESTS: Readonly<Record<string, BrokenRequest>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: {
-    status: '408 Request Timeout',
-    type: 'timeout_error',
-    code: 'request_timeout',
-    message: 'The request took too long to arrive · its time is over · send headers and body faster',
-  },
-  HPE_HEADER_OVERFLOW: {
-    status: '431 Request Header Fields Too Large',
-    type: 'invalid_request_error',
-    code: 'headers_too_large',
-    message: `The headers are too large · found more than ${MAX_HEADER_BYTES} bytes · send fewer`,
-  },
-};
-
-/** Node answers broken requests itself, before there is a request to route; this gives them OpenAI's body. */
-function answerBrokenRequests(server: Server): void {
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET') {
-      socket.destroy();
-      return;
-    }
-    const { status, type, code, message } = BROKEN_REQUESTS[error.code ?? ''] ?? {
-      status: '400 Bad Request',
-      type: 'invalid_request_error',
-      code: 'invalid_http',
-      message: `The request is not valid HTTP · found ${error.code ?? error.message} · check what sends it`,
-    };
-    const body = JSON.stringify({ error: { message, type, param: null, code } });
-    socket.end(
-      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    );
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
-  });
-}
 
 /** Without a listener, an error of one response's stream would end the process. The socket's end tells the rest. */
 function surviveBrokenResponses(server: Server, logger: Required<Logger>): void {
@@ -174,7 +129,12 @@ export async function startServer(
   const host = options.host ?? SERVER_DEFAULTS.host;
   const drainMs = options.drainMs ?? SERVER_DEFAULTS.drainMs;
   const modelId = options.modelId ?? basename(modelName);
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: REQUEST_CHECK_MS });
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: REQUEST_CHECK_MS,
+    // Refused by the app, with a body.
+    requireHostHeader: false,
+  });
   const requestTimeout = options.requestTimeoutMs ?? SERVER_DEFAULTS.requestTimeoutMs;
   server.requestTimeout = requestTimeout;
   server.headersTimeout = requestTimeout;
@@ -184,6 +144,7 @@ export async function startServer(
   const silent = new SilentConnections(server);
   const port = await listen(server, host, options.port ?? SERVER_DEFAULTS.port);
   answerBrokenRequests(server);
+  answerExpectations(server);
   server.on('error', (error) => logger.error('server error', { reason: String(error) }));
 
   const metrics = new ServerMetrics(modelId, async () => {
@@ -211,18 +172,20 @@ export async function startServer(
   });
   // Whoever does not wait for `ready` learns of a failed load from /health.
   ready.catch(() => undefined);
+  const maxBodyBytes = options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes;
+  const stored = new ResponseStore({
+    responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
+    characters: MAX_STORED_CHARACTERS,
+  });
   const serving: Serving = {
     holder,
     metrics,
     modelId,
     keepAliveMs: options.keepAliveMs ?? SERVER_DEFAULTS.keepAliveMs,
-    maxBodyBytes: options.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes,
+    maxBodyBytes,
     created: unixSeconds(),
-    responses: new ResponseStore({
-      responses: options.storedResponses ?? SERVER_DEFAULTS.storedResponses,
-      characters: MAX_STORED_CHARACTERS,
-    }),
-    background: new BackgroundResponses(),
+    responses: stored,
+    background: new BackgroundResponses(stored, LOGGED_CHARACTERS_PER_BODY_BYTE * maxBodyBytes),
     seal: new ReasoningSeal(),
     logger,
   };
@@ -235,8 +198,7 @@ export async function startServer(
   cutOffStalledReaders(server, options.stalledReaderMs ?? SERVER_DEFAULTS.stalledReaderMs, () =>
     metrics.stalledReader(),
   );
-  // Without its own option the adapter would put its Request and Response in the place of the process's globals.
-  server.on('request', getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  server.on('request', listenerOf(app, logger));
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {

@@ -4,6 +4,7 @@
 
 import type { Context } from 'hono';
 import { badRequest } from './errors/openai-error.ts';
+import { streamLogged } from './logged-stream.ts';
 import { responseNotFound } from './response-context.ts';
 import type { StoredItem, StoredResponse } from './response-store.ts';
 import type { Serving } from './serving.ts';
@@ -14,7 +15,7 @@ const MOST_ITEMS = 100;
 /** @throws OpenAiError 404 */
 function storedOf(serving: Serving, context: Context): StoredResponse {
   const id = context.req.param('id') ?? '';
-  const stored = serving.responses.get(id);
+  const stored = serving.background.get(id) ?? serving.responses.get(id);
   if (stored === null) throw responseNotFound(id);
   return stored;
 }
@@ -35,15 +36,32 @@ function page(context: Context, oldestFirst: readonly StoredItem[]): { data: Sto
   return { data: items.slice(from, from + count), more: items.length > from + count };
 }
 
+/** `starting_after`; -1 where it is not given. @throws OpenAiError 400 */
+function sequenceNumber(given: string | undefined): number {
+  if (given === undefined) return -1;
+  if (/^\d{1,15}$/.test(given)) return Number(given);
+  throw badRequest('starting_after', `starting_after is not valid · found ${given} · give an event's sequence_number`);
+}
+
 /** The handlers. */
 export function storedResponses(serving: Serving) {
   return {
-    /** `GET /v1/responses/ID` */
+    /** `GET /v1/responses/ID`, with `stream=true` its events above `starting_after`. */
     retrieve: (context: Context): Response => {
-      if (context.req.query('stream') === 'true') {
-        throw badRequest('stream', 'A response that is kept has no stream · found stream=true · leave it out');
+      const { id, response } = storedOf(serving, context);
+      const { stream = 'false', starting_after: after } = context.req.query();
+      if (stream !== 'true' && stream !== 'false') {
+        throw badRequest('stream', `stream is not valid · found ${stream} · give true or false`);
       }
-      return context.json(storedOf(serving, context).response);
+      if (stream === 'false') return context.json(response);
+      const log = serving.background.events(id);
+      if (log === null) {
+        throw badRequest(
+          'stream',
+          'The response has no stream · only those made with background and stream have one, while there is room for it · leave stream out',
+        );
+      }
+      return streamLogged(context, serving, log, sequenceNumber(after));
     },
     /** `DELETE /v1/responses/ID` */
     remove: (context: Context): Response => {

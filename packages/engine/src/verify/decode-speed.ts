@@ -2,7 +2,7 @@
  * How fast a runner decodes: every sequence a token a step, each chosen by the runner.
  */
 
-import { DEFAULT_SAMPLING } from '../sampling/parameters.ts';
+import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 
 /** What is measured. */
@@ -13,6 +13,8 @@ export interface DecodeSpeedOptions {
   /** Steps that count, and steps before them that do not. */
   readonly steps: number;
   readonly warmUpSteps: number;
+  /** How tokens are chosen; each sequence has a seed of its own. Defaults to greedy. */
+  readonly sampling?: SamplingParameters;
 }
 
 /** What was found. Survives JSON. */
@@ -30,56 +32,83 @@ export interface DecodeSpeed {
   readonly prefillMs: number;
 }
 
+const GREEDY: SamplingParameters = { ...DEFAULT_SAMPLING, seed: 0, logitBias: [] };
+
 /** Tokens of a step of prefill. */
 const PREFILL_CHUNK = 512;
 
-/** Measures by the wall clock, from handing over a step to having its tokens. */
-export async function measureDecodeSpeed(runner: ModelRunner, options: DecodeSpeedOptions): Promise<DecodeSpeed> {
-  const { sequences: count, context, steps, warmUpSteps } = options;
+/** Times of single steps. */
+export interface DecodeTimes {
+  /** By the wall clock, from handing over a step to having its tokens; in the order of the steps. */
+  readonly milliseconds: readonly number[];
+  /** Milliseconds that the context of all sequences took to prefill. */
+  readonly prefillMs: number;
+}
+
+/** Measures how long steps take in which every sequence gets a token. */
+export async function decodeTimes(
+  runner: ModelRunner,
+  { sequences: count, context, steps, warmUpSteps, sampling = GREEDY }: DecodeSpeedOptions,
+): Promise<DecodeTimes> {
   const sequences = Array.from({ length: count }, () => runner.createSequence());
-  const sampler = runner.openSampler({ ...DEFAULT_SAMPLING, seed: 0, logitBias: [] }, new Int32Array(0));
+  const samplers = sequences.map((_, seed) => runner.openSampler({ ...sampling, seed }, new Int32Array(0)));
   try {
     const began = performance.now();
-    for (const [index, sequence] of sequences.entries()) {
-      for (let done = 0; done < context; done += PREFILL_CHUNK) {
-        const tokens = Int32Array.from({ length: Math.min(PREFILL_CHUNK, context - done) }, (_, offset) =>
-          tokenAt(index, done + offset, runner.vocabularySize),
-        );
-        await runner.submit([{ sequence, tokens, want: 'none' }]).outputs;
-      }
-    }
+    for (const [index, sequence] of sequences.entries()) await prefill(runner, sequence, index, context);
     const prefillMs = performance.now() - began;
-    let tokens = sequences.map((_, index) => tokenAt(index, context, runner.vocabularySize));
-    const times: number[] = [];
+    const milliseconds: number[] = [];
     for (let step = 0; step < warmUpSteps + steps; step++) {
       const batch = sequences.map((sequence, index): SequenceStep => {
-        return { sequence, tokens: Int32Array.of(tokens[index] ?? 0), want: 'token', sampler };
+        const first = Int32Array.of(tokenAt(index, context, runner.vocabularySize));
+        const sampler = samplers[index];
+        return {
+          sequence,
+          tokens: step === 0 ? first : 'sampled',
+          want: 'token',
+          ...(sampler !== undefined && { sampler }),
+        };
       });
       const started = performance.now();
       const outputs = await runner.submit(batch).outputs;
-      if (step >= warmUpSteps) times.push(performance.now() - started);
+      if (step >= warmUpSteps) milliseconds.push(performance.now() - started);
       for (const { failure } of outputs) if (failure !== undefined) throw failure;
-      tokens = outputs.map(({ token }) => token);
     }
-    times.sort((a, b) => a - b);
-    const medianMs = times[Math.floor(times.length / 2)] ?? Number.NaN;
-    return {
-      sequences: count,
-      context,
-      steps,
-      medianMs,
-      leastMs: times[0] ?? Number.NaN,
-      mostMs: times.at(-1) ?? Number.NaN,
-      tokensPerSecond: (1000 * count) / medianMs,
-      prefillMs,
-    };
+    return { milliseconds, prefillMs };
   } finally {
-    runner.closeSampler(sampler);
+    for (const sampler of samplers) runner.closeSampler(sampler);
     for (const sequence of sequences) runner.releaseSequence(sequence);
   }
 }
 
-/** Some token, another one at each place. */
-function tokenAt(sequence: number, position: number, vocabulary: number): number {
+/** Measures decoding, and tells the middle of it. */
+export async function measureDecodeSpeed(runner: ModelRunner, options: DecodeSpeedOptions): Promise<DecodeSpeed> {
+  const { sequences, context, steps } = options;
+  const { milliseconds, prefillMs } = await decodeTimes(runner, options);
+  const times = milliseconds.toSorted((a, b) => a - b);
+  const medianMs = times[times.length >> 1] ?? Number.NaN;
+  return {
+    sequences,
+    context,
+    steps,
+    medianMs,
+    leastMs: times[0] ?? Number.NaN,
+    mostMs: times.at(-1) ?? Number.NaN,
+    tokensPerSecond: (1000 * sequences) / medianMs,
+    prefillMs,
+  };
+}
+
+/** Gives a sequence its first `count` tokens; which ones, its `index` decides. */
+export async function prefill(runner: ModelRunner, sequence: number, index: number, count: number): Promise<void> {
+  for (let done = 0; done < count; done += PREFILL_CHUNK) {
+    const tokens = Int32Array.from({ length: Math.min(PREFILL_CHUNK, count - done) }, (_, offset) =>
+      tokenAt(index, done + offset, runner.vocabularySize),
+    );
+    await runner.submit([{ sequence, tokens, want: 'none' }]).outputs;
+  }
+}
+
+/** Some token, another one at each place of a sequence. */
+export function tokenAt(sequence: number, position: number, vocabulary: number): number {
   return (sequence * 7919 + position * 104_729 + 17) % vocabulary;
 }

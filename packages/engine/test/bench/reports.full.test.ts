@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { SHAPES } from '../../bench/page-answers.ts';
+import { launchOrSkip } from '../page/browser.ts';
 import { namesOf, runBench } from './run-bench.ts';
 
 describe("the engine's benchmarks, each in its smallest run", function () {
@@ -23,10 +25,22 @@ describe("the engine's benchmarks, each in its smallest run", function () {
     await assert.rejects(runBench('run.ts', '--only', 'training'), /--only takes checkpoint, embedded, layer; found/);
   });
 
+  it('schema-masks gives a report in the documented form, of checked answers', async () => {
+    const report = await runBench('schema-masks.ts', '--quick');
+    assert.deepEqual([...namesOf(report)], ['compile a schema', 'find the mask of a token']);
+  });
+
   it('serve-load gives a report in the documented form, of checked answers', async () => {
     const report = await runBench('serve-load.ts', '--quick');
     assert.ok(namesOf(report).has('time to the first text'));
     const resident = report.series.find(({ name }) => name === 'resident memory');
     assert.equal(resident?.samples?.length, resident?.count);
+  });
+
+  it('page-stream gives a report in the documented form, of answers that were shown whole', async function () {
+    await (await launchOrSkip(this)).close();
+    const report = await runBench('page-stream.ts', '--quick');
+    const frames = report.series.filter(({ name }) => name === 'frames while an answer comes');
+    assert.deepEqual(new Set(frames.map(({ contender }) => contender)), new Set([...SHAPES, 'the page at rest']));
   });
 });

@@ -194,7 +194,8 @@ describe('switchyard', () => {
       memory: { weightBytes: number; kvBytesPerToken: number; longestSequence: number };
     };
     assert.deepEqual([found.layout, found.config.layers, found.config.experts], ['huggingface', 6, 32]);
-    assert.deepEqual([found.runner, found.router.backend], ['onnxruntime-cpu', 'cpu']);
+    assert.match(found.runner, /^(?:native|onnxruntime-cpu)$/);
+    assert.equal(found.router.backend, 'cpu');
     const index = JSON.parse(
       await readFile(
         new URL('../../../models/checkpoints/pocket-dictionary/model.safetensors.index.json', import.meta.url),
@@ -219,9 +220,10 @@ describe('switchyard', () => {
     const limit = limitBetweenPrecisions(await writeSparseCheckpoint(model));
     const mebibytes = String(limit / 2 ** 20);
     const report = join(model, 'process.json');
+    const onOrt = ['--runner', 'onnxruntime', '--router', 'cpu'];
     const preload = new URL('./report-process.mjs', import.meta.url).href;
     const { code, stdout } = await runNode(
-      [`--import=${preload}`, BIN, 'inspect', '--json', '--router', 'cpu', '--memory-mib', mebibytes, '--model', model],
+      [`--import=${preload}`, BIN, 'inspect', '--json', ...onOrt, '--memory-mib', mebibytes, '--model', model],
       { PROCESS_REPORT: report },
     );
     assert.equal(code, 0);
@@ -267,12 +269,21 @@ describe('switchyard', () => {
       assert.ok(requiredBytes > weightBytes);
       assert.ok(kv === null || weightBytes + kv.budgetBytes < memory.limitBytes);
     }
-    const text = await switchyard('inspect', '--router', 'cpu', '--memory-mib', mebibytes, '--model', model);
+    const text = await switchyard('inspect', ...onOrt, '--memory-mib', mebibytes, '--model', model);
     assert.match(text.stdout, /^expert precision {2,}exact +int4$/m);
     assert.match(text.stdout, /^fits {2,}does not fit +fits$/m);
     assert.match(text.stdout, /^longest sequence {2,}- +\d+ tokens$/m);
 
-    const refused = await switchyard('generate', '--prompt', 'a', '--memory-mib', mebibytes, '--model', model);
+    const refused = await switchyard(
+      'generate',
+      '--prompt',
+      'a',
+      ...onOrt,
+      '--memory-mib',
+      mebibytes,
+      '--model',
+      model,
+    );
     assert.deepEqual([refused.code, refused.stdout], [1, '']);
     assert.match(refused.stderr, /does not fit the memory .*--expert-precision int4.* \[INSUFFICIENT_MEMORY\]\n$/);
   });
@@ -314,12 +325,17 @@ describe('switchyard', () => {
       ['generate', '--prompt', ''],
       ['generate', '--prompt', 'a', '--top-p', '2'],
       ['generate', '--prompt', 'a', '--stop', ''],
-      ['inspect', 'stray'],
+      ['score', 'stray'],
       ['inspect', '--prompt', 'a'],
       ['score'],
       ['verify'],
       ['verify', '--runner', 'auto'],
       ['verify', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench'],
+      ['bench', '--runner', 'onnxruntime', '--shape', 'gpt-oss-20b'],
+      ['bench', '--runner', 'hip', '--shape', 'gpt-oss-20b', '--model', 'somewhere'],
+      ['bench', '--runner', 'onnxruntime', '--batch', '1,two'],
+      ['bench', '--runner', 'onnxruntime', '--prompt', '0'],
     ];
     for (const words of wrong) {
       const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');
@@ -332,7 +348,7 @@ describe('switchyard', () => {
   it('exits with 1 for what goes wrong later', async () => {
     const missing = await switchyard('generate', '--model', join(folder, 'nothing'), '--prompt', 'a');
     assert.equal(missing.code, 1);
-    assert.match(missing.stderr, /FILE_NOT_READABLE/);
+    assert.match(missing.stderr, /MODEL_NOT_FOUND/);
     assert.equal((await switchyard('score', '--file', join(folder, 'nothing.jsonl'))).code, 1);
     const lines = join(folder, 'wrong.jsonl');
     for (const [text, message] of [

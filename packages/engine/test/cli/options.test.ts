@@ -81,7 +81,7 @@ describe('options of the command line', () => {
 
   it('stand beside words where a command takes some, and nowhere else', () => {
     for (const command of COMMANDS) {
-      const words = ['What', '--model', 'm', 'is', 'it?'];
+      const words = ['What', '--help', 'is', 'it?'];
       if (command.words === undefined) assert.throws(() => parseOptions(command, words, {}), UsageError, command.name);
       else assert.equal(parseOptions(command, words, {}).words, 'What is it?');
     }

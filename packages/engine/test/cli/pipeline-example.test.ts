@@ -47,7 +47,7 @@ describe('the pipeline example', () => {
         'tokens {4}76 prompt, 45 generated \\(9 of them analysis\\)\n',
         'speed {5}prefill \\d+ tokens/s, decode \\d+ tokens/s\n',
         'latency {3}first token after [\\d.]+ ms, all after [\\d.]+ ms\n',
-        'runner {4}onnxruntime-cpu\n',
+        'runner {4}(?:native \\(.+\\)|onnxruntime-cpu)\n',
         'router {4}\\w+ \\(.+\\)\n\n',
         'Tokens that each of 32 experts got, layer by layer:\n',
         '(?:layer {2}\\d \\|.{32}\\| busiest \\d+ \\(\\d+\\), idle \\d+\n){6}$',
@@ -108,7 +108,7 @@ describe('the pipeline example', () => {
     }
     const broken = await start(['--model', '/nowhere']);
     assert.deepEqual([broken.code, broken.stdout], [1, '']);
-    assert.match(broken.stderr, /Cannot read \/nowhere\/config\.json/);
+    assert.match(broken.stderr, /^There is no model \/nowhere · there is no such folder · /);
     const help = await start(['--help']);
     assert.equal(help.code, 0);
     for (const option of ['--model', '--json', '--no-color']) assert.ok(help.stdout.includes(option));

@@ -108,5 +108,13 @@ describe('the strings of a regular expression', () => {
     for (const source of ['(a)\\1', '(?<=a)b', '(?<!a)b', '(', '[b-a]', '(?<n>a)\\k<n>', 'a{9,1}', '(?i:a)']) {
       assert.throws(() => stringsWith(source, budget()), RegularExpressionError, source);
     }
+    for (const depth of [2000, 5000, 20_000]) {
+      const deep = `${'('.repeat(depth)}a${')'.repeat(depth)}`;
+      try {
+        assert.equal(matches(stringsWith(deep, budget()), 'a'), true);
+      } catch (error) {
+        assert.ok(error instanceof RegularExpressionError, `${depth}: ${String(error)}`);
+      }
+    }
   });
 });

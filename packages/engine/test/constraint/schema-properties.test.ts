@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import addFormats from 'ajv-formats';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
+import { FUZZ_SEED } from '../fixtures/fuzz-seed.ts';
 import { SchemaRefusal } from '../../src/constraint/schema/refusal.ts';
 import { rootSchemas, values } from './schema-cases.ts';
 import { allowedTokens, SchemaProbe, tokenBytes, tokenIds } from './schema-probe.ts';
@@ -39,8 +40,10 @@ const cases = rootSchemas
   .map((schema) => JSON.parse(JSON.stringify(schema)) as object)
   .filter((schema) => !isMisjudged(schema));
 
-describe('a grammar of any schema', () => {
-  const runs = 100;
+describe('a grammar of any schema', function () {
+  // A minute or two at level full.
+  this.timeout(600_000);
+  const runs = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 1000 : 100;
   let compiled = 0;
   /** Null where the schema is refused. */
   const probeOf = (schema: object): SchemaProbe | null => {
@@ -73,7 +76,7 @@ describe('a grammar of any schema', () => {
           }
         }
       }),
-      { numRuns: runs },
+      { numRuns: runs, ...FUZZ_SEED },
     );
     assert.ok(compiled > runs / 3, `${compiled} schemas of ${runs} were compiled`);
   });
@@ -106,7 +109,7 @@ describe('a grammar of any schema', () => {
         const text = Buffer.concat(picked).toString();
         assert.ok(isValid(validator, JSON.parse(text)), `${text} ${JSON.stringify(validator.errors)}`);
       }),
-      { numRuns: runs },
+      { numRuns: runs, ...FUZZ_SEED },
     );
     assert.ok(finished > compiled / 2, `${finished} walks of ${compiled} came to an end`);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import * as errors from '../../src/errors.ts';
 import * as runnerErrors from '../../src/runners/errors.ts';
 import * as hipErrors from '../../src/runners/hip/errors.ts';
+import * as nativeErrors from '../../src/runners/native/errors.ts';
 
 const DEMAND = { precision: 'exact', requiredBytes: 2e9, kvCacheBytes: 1e8, fits: false };
 
@@ -33,19 +34,24 @@ const ERRORS: readonly errors.EngineError[] = [
   new runnerErrors.UnknownSamplerError(3),
   new runnerErrors.InvalidStepError('no tokens', 'give some'),
   new runnerErrors.RunnerBusyError('submit()'),
-  new runnerErrors.RunnerLibraryError('onnxruntime-node', '1.0.0', 'no such module'),
+  new runnerErrors.RunnerLibraryError('onnxruntime-node', 'no such module', 'npm install onnxruntime-node@1.0.0'),
   new hipErrors.UnsupportedWeightsError('experts in bf16', 'experts in MXFP4'),
-  new hipErrors.KvCacheFullError(1024),
+  new runnerErrors.KvCacheFullError(1024),
   new hipErrors.DeviceMemoryError('a GPU', 2e10, 1e10),
   new hipErrors.DeviceHungError('A GPU', 60_000),
+  new nativeErrors.NativeLibraryError('darwin, arm64'),
+  new nativeErrors.UnsupportedCheckpointError('experts in BF16', 'experts in MXFP4'),
+  new nativeErrors.UnsupportedPrecisionError('int4'),
+  new nativeErrors.NativeMemoryError('the KV cache'),
 ];
 /** Its whole message is its caller's. */
 const FREE_FORM = ['LoadError'];
 
 describe("The engine's errors", () => {
   it('are all looked at here', () => {
-    const classes = Object.entries({ ...errors, ...runnerErrors, ...hipErrors }).flatMap(([name, value]) =>
-      typeof value === 'function' && value !== errors.EngineError && !FREE_FORM.includes(name) ? [name] : [],
+    const classes = Object.entries({ ...errors, ...runnerErrors, ...hipErrors, ...nativeErrors }).flatMap(
+      ([name, value]) =>
+        typeof value === 'function' && value !== errors.EngineError && !FREE_FORM.includes(name) ? [name] : [],
     );
     assert.deepEqual([...new Set(ERRORS.map(({ constructor }) => constructor.name))].sort(), classes.sort());
   });

@@ -149,23 +149,25 @@ describe('the memory of Engine.load', () => {
   after(() => rm(folder, { recursive: true }));
 
   it('is what the options say: more is refused with the numbers, and the KV cache gets what is left', async () => {
-    await assert.rejects(Engine.load(undefined, { memoryLimitBytes: 16 * MIB }), (error) => {
+    const runner = 'onnxruntime';
+    await assert.rejects(Engine.load(undefined, { runner, memoryLimitBytes: 16 * MIB }), (error) => {
       assert.ok(error instanceof InsufficientMemoryError);
       assert.equal(error.limitBytes, 16 * MIB);
       assert.ok(error.demand.requiredBytes > 16 * MIB);
       return true;
     });
-    await using engine = await Engine.load(undefined, { router: 'cpu', memoryLimitBytes: 256 * MIB });
+    await using engine = await Engine.load(undefined, { runner, router: 'cpu', memoryLimitBytes: 256 * MIB });
     const { config } = await openSnapshot(undefined, { encoder: 'when-needed' });
     const { weightBytes, workspaceBytes } = planOrtMemory(config);
     assert.equal(engine.model.plan.budgetBytes, Math.floor((256 * MIB - weightBytes - workspaceBytes) / 1.5));
     await using asked = await Engine.load(undefined, {
+      runner,
       router: 'cpu',
       memoryLimitBytes: 256 * MIB,
       kvCacheBytes: 5 * MIB,
     });
     assert.equal(asked.model.plan.budgetBytes, 5 * MIB);
-    await assert.rejects(Engine.load(undefined, { memoryLimitBytes: 256 * MIB, kvCacheBytes: 256 * MIB }), {
+    await assert.rejects(Engine.load(undefined, { runner, memoryLimitBytes: 256 * MIB, kvCacheBytes: 256 * MIB }), {
       code: 'INSUFFICIENT_MEMORY',
       message: /a KV cache of at most \d+ MB would fit/,
     });
@@ -182,7 +184,8 @@ describe('the memory of Engine.load', () => {
       [13e9, false],
     ] as const) {
       const phases = new Set<string>();
-      const loading = Engine.load(folder, { memoryLimitBytes, onProgress: ({ phase }) => phases.add(phase) });
+      const runner = 'onnxruntime';
+      const loading = Engine.load(folder, { runner, memoryLimitBytes, onProgress: ({ phase }) => phases.add(phase) });
       await assert.rejects(loading, (error) => {
         assert.ok(error instanceof InsufficientMemoryError);
         assert.equal(error.demand.precision, 'exact');

@@ -233,11 +233,11 @@ describe('Engine.load', () => {
     })) {
       await assert.rejects(Engine.load(undefined, { [field]: value }), { code: 'INVALID_REQUEST', field });
     }
-    await assert.rejects(Engine.load(5 as unknown as string), { code: 'INVALID_REQUEST', field: 'path' });
+    await assert.rejects(Engine.load(5 as unknown as string), { code: 'INVALID_REQUEST', field: 'model' });
     await assert.rejects(Engine.load(undefined, { runnerModule: 'file:///nowhere/runner.mjs' }), {
       name: 'LoadError',
       code: 'ERR_MODULE_NOT_FOUND',
     });
-    await assert.rejects(Engine.load('/nowhere'), { code: 'FILE_NOT_READABLE' });
+    await assert.rejects(Engine.load('/nowhere'), { code: 'MODEL_NOT_FOUND' });
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { emptyFolder, type Finished, must, pack, registryFault, run } from './packed-packages.ts';
@@ -12,9 +12,21 @@ function evaluate(project: string, ...lines: readonly string[]): Promise<string>
   return must(project, process.execPath, '--input-type=module', '--eval', lines.join('\n'));
 }
 
-function generate(project: string): Promise<Finished> {
-  return run(project, 'npx', '--no-install', 'switchyard', 'generate', '--prompt', 'What is a lighthouse?');
+/** Bytes of the files of a folder and of those in it. */
+async function folderBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
+  }
+  return bytes;
 }
+
+function generate(project: string, ...options: readonly string[]): Promise<Finished> {
+  return run(project, 'npx', '--no-install', 'switchyard', 'generate', '--prompt', 'What is a lighthouse?', ...options);
+}
+
+/** By the runner that ONNX Runtime is needed for, which 'auto' takes where no other fits. */
+const ORT = ['--runner', 'onnxruntime'] as const;
 
 describe('npm install of the packed packages, with no flag', function () {
   // Two hundred megabytes come from the registry.
@@ -77,13 +89,13 @@ describe('npm install of the packed packages, with no flag', function () {
     await must(project, 'npm', 'install', ...Object.values(tarball));
     const installed = join(project, 'node_modules', 'onnxruntime-node');
     if (existsSync(installed)) {
-      assert.match((await generate(project)).stdout, ANSWER);
+      assert.match((await generate(project, ...ORT)).stdout, ANSWER);
       // npm removes it where its install script fails.
       await rm(installed, { recursive: true });
     }
 
     await evaluate(project, "await import('@switchyard/engine'); await import('@switchyard/engine/server');");
-    const refused = await generate(project);
+    const refused = await generate(project, ...ORT);
     assert.equal(refused.code, 1);
     const command = /npm install [^·\n`"'[(]*/.exec(refused.stderr)?.[0].trim() ?? '';
     assert.notEqual(command, '', refused.stderr);
@@ -92,12 +104,42 @@ describe('npm install of the packed packages, with no flag', function () {
     ) as { optionalDependencies: Record<string, string> };
     assert.ok(command.includes(`onnxruntime-node@${manifest.optionalDependencies['onnxruntime-node']}`), command);
 
-    const [npm = '', ...words] = command.split(/\s+/);
-    await must(project, npm, ...words);
-    const answered = await generate(project);
+    // As npx runs it: from a folder that has nothing.
+    const elsewhere = await newFolder(false);
+    const bin = join(project, 'node_modules', '@switchyard', 'engine', 'bin', 'switchyard.mjs');
+    const fromElsewhere = await run(elsewhere, process.execPath, bin, 'generate', 'What is a lighthouse?', ...ORT);
+    const [, moved = ''] = /run: (npm install .*) \[/.exec(fromElsewhere.stderr) ?? [];
+    assert.equal(moved.replace(/--prefix \S+ /, ''), command);
+    const [npm = '', ...words] = moved.split(/\s+/);
+    await must(elsewhere, npm, ...words);
+    const answered = await generate(project, ...ORT);
     assert.match(answered.stdout, ANSWER, answered.stderr);
     // What was mended stays so, and the next install of the project does not fail.
     await must(project, 'npm', 'install');
-    assert.match((await generate(project)).stdout, ANSWER);
+    assert.match((await generate(project, ...ORT)).stdout, ANSWER);
+  });
+
+  it('gives an engine of less than 150 MB without the optional packages, which says what it lacks', async () => {
+    const project = await newFolder(true);
+    const { dependencies } = JSON.parse(
+      await readFile(new URL('../../../models/package.json', import.meta.url), 'utf8'),
+    ) as { dependencies: Record<string, string> };
+    const binaries = `@koromix/koffi-${process.platform}-${process.arch}@${dependencies['koffi']}`;
+    await must(project, 'npm', 'install', '--omit=optional', ...Object.values(tarball), binaries);
+    for (const name of ['onnxruntime-node', 'webgpu']) {
+      assert.ok(!existsSync(join(project, 'node_modules', name)), name);
+    }
+    const bytes = await folderBytes(join(project, 'node_modules'));
+    assert.ok(bytes < 150e6, `${bytes} bytes`);
+    console.log(`      ${(bytes / 1e6).toFixed(0)} MB installed`);
+    // Checkpoints open, and what is missing is said when it is asked for.
+    const inspected = await run(project, 'npx', '--no-install', 'switchyard', 'inspect', '--json', '--router', 'cpu');
+    assert.equal(inspected.code, 0, inspected.stderr);
+    const refused = await generate(project, ...ORT);
+    assert.deepEqual([refused.code, /onnxruntime-node is needed .* npm install /.test(refused.stderr)], [1, true]);
+    const { code, stdout, stderr } = await generate(project);
+    // The native runner has a library for some processors alone.
+    if (code === 0) assert.match(stdout, ANSWER);
+    else assert.match(stderr, /No runner could start .* onnxruntime-node is needed/);
   });
 });

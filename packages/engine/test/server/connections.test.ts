@@ -29,6 +29,17 @@ describe('connections', () => {
     await closed;
   });
 
+  it('are answered that speak HTTP/1.0 and name no host, as health checks of gateways do', async () => {
+    await using server = await startScriptedServer();
+    await server.ready;
+    const socket = connect(server.port, server.host);
+    let answer = '';
+    socket.on('data', (data) => (answer += data.toString()));
+    socket.write('GET /health HTTP/1.0\r\n\r\n');
+    await once(socket, 'close');
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\{"status":"ok"\}$/);
+  });
+
   it('that never said anything do not hold up the end', async () => {
     const server = await startScriptedServer();
     await server.ready;

@@ -173,6 +173,27 @@ describe('faults of clients', () => {
     assert.match(await raw(server, [`GET / HTTP/1.1\r\nx: ${'y'.repeat(32 * 1024)}\r\n\r\n`]), /^HTTP\/1.1 431/);
   });
 
+  it('in hosts, paths and expectations get an error with a body, and HTTP/1.0 needs no host', async () => {
+    const ask = async (...lines: readonly string[]): Promise<{ status: string; body: string }> => {
+      const answer = await raw(server, [`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`]);
+      const [head = '', body = ''] = answer.split('\r\n\r\n');
+      return { status: head.slice(0, 12), body };
+    };
+    assert.equal((await ask('GET /health HTTP/1.0')).status, 'HTTP/1.1 200');
+    for (const [status, code, ...lines] of [
+      ['400', 'invalid_http', 'GET /health HTTP/1.1'],
+      ['400', 'invalid_http', 'GET /health HTTP/1.1', 'host:'],
+      ['400', 'invalid_http', 'GET /health HTTP/1.1', 'host: a b/@[::'],
+      ['400', 'invalid_http', 'GET /\\health HTTP/1.1', 'host: x'],
+      ['400', 'invalid_http', 'GET http://[/health HTTP/1.1', 'host: x'],
+      ['417', 'expectation_failed', 'GET /health HTTP/1.1', 'host: x', 'expect: the-unexpected'],
+    ] as const) {
+      const answer = await ask(...lines);
+      assert.equal(answer.status, `HTTP/1.1 ${status}`, lines.join());
+      assert.equal((JSON.parse(answer.body) as ErrorBody).error.code, code, lines.join());
+    }
+  });
+
   it('who send too slowly get 408: headers without an end, no body, a body byte by byte', async () => {
     const head = `POST ${CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
     const late = async (socket: Socket): Promise<void> => {
@@ -391,13 +412,13 @@ describe('a server whose worker fails', () => {
 
   it('says why where the model cannot be loaded', async () => {
     await using server = await startServer(() => Engine.load('/nowhere'), 'nowhere', { port: 0 });
-    await assert.rejects(server.ready, { code: 'FILE_NOT_READABLE' });
+    await assert.rejects(server.ready, { code: 'MODEL_NOT_FOUND' });
     const health = await fetch(`${server.url}/health`);
     assert.equal(health.status, 503);
     assert.equal((await errorOf(health)).message, 'failed');
     const refused = await post(server, CHAT, chat('x'));
     assert.equal(refused.status, 503);
-    assert.match((await errorOf(refused)).message, /Cannot read \/nowhere\/config\.json/);
+    assert.match((await errorOf(refused)).message, /There is no model \/nowhere/);
   });
 
   it('tries again where the next model cannot be loaded after a crash', async () => {

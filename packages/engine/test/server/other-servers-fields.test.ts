@@ -22,7 +22,7 @@ interface Answer {
 const textOf = ({ output_text: text, choices: [choice] = [] }: Answer): string =>
   text ?? choice?.message?.content ?? choice?.text ?? '';
 
-/** Fields of vLLM's that would change the answer and are refused: a value that does, and its default, which does not. */
+/** Fields of vLLM's, SGLang's and llama.cpp's that would change the answer and are refused: a value that does, and its default, which does not. */
 const REFUSED: readonly (readonly [field: string, value: unknown, unset: unknown])[] = [
   ['guided_json', {}, null],
   ['guided_regex', 'a', null],
@@ -48,6 +48,21 @@ const REFUSED: readonly (readonly [field: string, value: unknown, unset: unknown
   ['return_token_ids', true, false],
   ['thinking_token_budget', 5, null],
   ['vllm_xargs', {}, null],
+  ['regex', 'a', null],
+  ['ebnf', 'root ::= "a"', null],
+  ['structural_tag', {}, null],
+  ['stop_regex', 'a', null],
+  ['no_stop_trim', true, false],
+  ['custom_logit_processor', 'a', null],
+  ['grammar', 'root ::= "a"', null],
+  ['json_schema', {}, null],
+  ['n_predict', 5, -1],
+  ['samplers', ['top_k'], null],
+  ['typical_p', 0.5, 1],
+  ['mirostat', 2, 0],
+  ['dynatemp_range', 0.5, 0],
+  ['dry_multiplier', 0.8, 0],
+  ['xtc_probability', 0.5, 0],
 ];
 
 describe("other servers' fields", () => {

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { Engine } from '../../src/engine.ts';
 import { type RunningServer, startServer } from '../../src/server/start-server.ts';
+import { FUZZ_SEED } from '../fixtures/fuzz-seed.ts';
 import { writePaddedCheckpoint } from '../fixtures/padded-checkpoint.ts';
 import { type Path, type RandomRequest, randomRequest } from './random-requests.ts';
 import { metric, post, untilMetric } from './test-server.ts';
 
-/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them; `SWITCHYARD_FUZZ_SEED` for other requests than those of every run. */
+/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them. */
 const REQUESTS = Number(
   process.env['SWITCHYARD_FUZZ'] ?? (process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 10_000 : 300),
 );
-const SEED = Number(process.env['SWITCHYARD_FUZZ_SEED'] ?? 2026);
 /** Requests under way at once. */
 const TOGETHER = 6;
 /** Then a request counts as hanging. */
@@ -61,6 +62,35 @@ function checkAnswer(status: number, text: string): void {
   else JSON.parse(text);
 }
 
+interface ChatBody {
+  readonly response_format?: { readonly type: string; readonly json_schema?: { readonly schema: object } } | null;
+  readonly stop?: unknown;
+  readonly stop_token_ids?: unknown;
+}
+
+interface ChatAnswer {
+  readonly choices: readonly {
+    readonly finish_reason: string;
+    readonly message: { readonly content: string | null };
+  }[];
+}
+
+/** Whole answers that had to be JSON are what their schema says. Returns how many there were. */
+function checkFormats({ path, body }: RandomRequest, status: number, text: string): number {
+  if (path !== '/v1/chat/completions' || status !== 200 || !text.startsWith('{')) return 0;
+  const { response_format: format, stop, stop_token_ids: stopIds } = JSON.parse(body) as ChatBody;
+  // A stop string or token may end the answer anywhere.
+  if (format == null || format.type === 'text' || stop != null || stopIds != null) return 0;
+  const validate = new Ajv2020({ strict: false }).compile(format.json_schema?.schema ?? { type: 'object' });
+  let checked = 0;
+  for (const { finish_reason: reason, message } of (JSON.parse(text) as ChatAnswer).choices) {
+    if (reason !== 'stop') continue;
+    assert.ok(validate(JSON.parse(message.content ?? '')), `${body}: ${message.content}`);
+    checked += 1;
+  }
+  return checked;
+}
+
 describe('a server whose model has more logits than tokens', () => {
   let folder: string;
   let server: RunningServer;
@@ -103,13 +133,14 @@ describe('a server whose model has more logits than tokens', () => {
               return;
             }
             checkAnswer(answer.status, answer.text);
+            checkFormats(request, answer.status, answer.text);
             count(`${request.path} ${answer.status}`);
           }),
         );
         assert.equal(loads.length, 1, 'the worker crashed');
       }),
       // A failure is told with its seed and its requests; smaller ones would each have to wait for a hanging request.
-      { numRuns: Math.ceil(REQUESTS / TOGETHER), seed: SEED, endOnFailure: true },
+      { numRuns: Math.ceil(REQUESTS / TOGETHER), seed: 2026, ...FUZZ_SEED, endOnFailure: true },
     );
     // Otherwise the test would say nothing of what comes after validation.
     for (const path of GENERATING) {
@@ -117,6 +148,37 @@ describe('a server whose model has more logits than tokens', () => {
       assert.ok(answered >= REQUESTS / 30, `${path} answered ${answered}`);
     }
     assert.ok((counts.get('left') ?? 0) >= REQUESTS / 30);
+  });
+
+  it('holds answers to their format, whatever the model would rather write', async () => {
+    const flag = { type: 'boolean' };
+    const schemas = [
+      { enum: ['a', 1, null] },
+      { type: 'integer', minimum: -20, maximum: 20 },
+      { type: 'array', items: flag, minItems: 1, maxItems: 3 },
+      {
+        type: 'object',
+        properties: { a: flag, b: { enum: ['x', 'y'] } },
+        required: ['a'],
+        additionalProperties: false,
+      },
+    ];
+    let checked = 0;
+    // Each has a seed: the same answers in every run.
+    for (let seed = 0; seed < 40; seed += 1) {
+      const schema = schemas[seed % schemas.length];
+      const body = JSON.stringify({
+        messages: [{ role: 'user', content: 'a' }],
+        response_format: { type: 'json_schema', json_schema: { name: 'a', schema } },
+        seed,
+        max_tokens: 200,
+      });
+      const response = await post(server, '/v1/chat/completions', body);
+      const text = await response.text();
+      checkAnswer(response.status, text);
+      checked += checkFormats({ path: '/v1/chat/completions', body, leavesAfter: null }, response.status, text);
+    }
+    assert.ok(checked >= 10, `${checked} answers came to their end`);
   });
 
   it('has nothing left to do afterwards, and answers as before', async () => {

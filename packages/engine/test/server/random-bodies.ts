@@ -57,12 +57,26 @@ const schema = fc.oneof(
   ),
   fc.dictionary(fc.constantFrom('type', 'properties', 'enum', 'anyOf', 'items', 'required', '$ref'), anything),
 );
-const tool = fc.record({
+const functionTool = fc.record({
   type: fc.constant('function'),
   name: fc.constantFrom('f', 'g'),
   function: fc.record({ name: fc.constantFrom('f', 'g', 'a b'), parameters: schema }),
   parameters: schema,
 });
+const grammar = fc.record({
+  syntax: fc.oneof(fc.constantFrom('lark', 'regex'), text),
+  definition: fc.oneof(
+    fc.constantFrom('a|b', 'start: "a" | B\nB: /b+/', 'start: start', '(', 'start: ("a"', '[\\w-]+'),
+    text,
+  ),
+});
+const customTool = fc.tuple(fc.constantFrom('f', 'g'), grammar).map(([name, given]) => ({
+  type: 'custom',
+  name,
+  format: { type: 'grammar', ...given },
+  custom: { name, format: { type: 'grammar', grammar: given } },
+}));
+const tool = fc.oneof(functionTool, customTool);
 const block = fc.record(
   {
     type: fc.constantFrom('text', 'thinking', 'redacted_thinking', 'tool_use', 'tool_result', 'image'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type OpenAI from 'openai';
+import { PATCH_GRAMMAR } from '../fixtures/patch-grammar.ts';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { clientOf, echoed, errorOf, post, scripted, startScriptedServer } from './test-server.ts';
 
@@ -7,11 +8,14 @@ const MODEL = 'scripted';
 const INPUT = '*** Begin Patch\n"quotes", é🧀 and \\ backslashes\n*** End Patch';
 const callOf = (name: string, args: object): string =>
   scripted(`<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>${JSON.stringify(args)}<|call|>`);
+const PATCH_DEFINITION = `start: "*** Begin Patch" LF line+ "*** End Patch"
+line: /[^*\\n].*/ LF
+%import common.LF`;
 const PATCH = {
   type: 'custom' as const,
   name: 'apply_patch',
   description: 'Edit files',
-  format: { type: 'grammar' as const, syntax: 'lark' as const, definition: 'start: "patch"' },
+  format: { type: 'grammar' as const, syntax: 'lark' as const, definition: PATCH_DEFINITION },
 };
 const LOOKUP = {
   type: 'function' as const,
@@ -65,7 +69,7 @@ describe('kinds of tools', () => {
       prompt,
     );
     assert.match(prompt, /functions\.apply_patch to=assistant<\|channel\|>commentary<\|message\|>applied/);
-    assert.match(prompt, /Edit files\n.*lark grammar:\n.*start: "patch"/s);
+    assert.match(prompt, /Edit files\n.*lark grammar:\n.*start: "\*\*\* Begin Patch" LF line\+/s);
   });
 
   it('custom: free text comes out whole in chat completions, streamed or not, and goes back in', async () => {
@@ -104,6 +108,110 @@ describe('kinds of tools', () => {
     const [call] = (await client.responses.create({ ...request, max_output_tokens: 200 })).output;
     assert.ok(call?.type === 'custom_tool_call');
     assert.doesNotMatch(call.input, /"other"\s*:/);
+  });
+
+  const formats = [
+    { type: 'grammar' as const, syntax: 'regex' as const, definition: 'yes|no' },
+    { type: 'grammar' as const, syntax: 'lark' as const, definition: 'start: "yes" | "no"' },
+  ];
+
+  it('custom: a text is held to its grammar, in Responses and in chat completions', async () => {
+    const content = callOf('answer', { input: 'maybe' });
+    for (const { type, ...grammar } of formats) {
+      const custom = { name: 'answer', format: { type, grammar } };
+      const { choices } = await client.chat.completions.create({
+        model: MODEL,
+        messages: [{ role: 'user', content }],
+        tools: [{ type: 'custom', custom }],
+      });
+      const [chatCall] = choices[0]?.message.tool_calls ?? [];
+      assert.ok(chatCall?.type === 'custom');
+      assert.match(chatCall.custom.input, /^(?:yes|no)$/);
+      const tools = [{ type: 'custom' as const, name: 'answer', format: { type, ...grammar } }];
+      for (const tool_choice of ['auto', 'required', { type: 'custom', name: 'answer' }] as const) {
+        const [call] = (await client.responses.create({ model: MODEL, input: content, tools, tool_choice })).output;
+        assert.ok(call?.type === 'custom_tool_call');
+        assert.match(call.input, /^(?:yes|no)$/);
+      }
+    }
+  });
+
+  it('custom: grammars of agents are followed by what the model writes', async () => {
+    const text = '*** Begin Patch\n*** Update File: a.ts\n@@\n-"old" \\ é\n+new\n*** End Patch\n';
+    const format = { type: 'grammar' as const, syntax: 'lark' as const, definition: PATCH_GRAMMAR };
+    const { output } = await client.responses.create({
+      model: MODEL,
+      input: callOf('apply_patch', { input: text }),
+      tools: [{ type: 'custom', name: 'apply_patch', format }],
+    });
+    const [call] = output;
+    assert.ok(call?.type === 'custom_tool_call');
+    assert.equal(call.input, text);
+  });
+
+  it('custom: a grammar that cannot be enforced is refused by its field, with what is in the way', async () => {
+    const functionOf = (name: string, parameters: object) => ({ type: 'function', name, strict: true, parameters });
+    const cases: readonly (readonly [definition: string, syntax: string, message: RegExp])[] = [
+      ['start: "(" start ")" | "x"', 'lark', /start, which leads back to itself/],
+      ['start: nothing', 'lark', /nothing, which is not defined/],
+      ['(?i)yes', 'regex', /\(\?i/],
+      ['(yes', 'regex', /Unterminated group/],
+      ['[^\\s\\S]', 'regex', /no value/],
+    ];
+    for (const [definition, syntax, message] of cases) {
+      const format = { type: 'grammar', syntax, definition };
+      const custom = { type: 'custom', name: 'answer', format };
+      const chatCustom = {
+        type: 'custom',
+        custom: { name: 'answer', format: { type: 'grammar', grammar: { syntax, definition } } },
+      };
+      const bodies: readonly (readonly [path: string, body: object, param: string])[] = [
+        ['/v1/responses', { tools: [{ type: 'web_search' }, custom] }, 'tools[1].format.definition'],
+        [
+          '/v1/responses',
+          { tools: [{ type: 'namespace', name: 'n', tools: [LOOKUP, custom] }] },
+          'tools[0].tools[1].format.definition',
+        ],
+        [
+          '/v1/responses',
+          {
+            input: [
+              { role: 'user', content: 'x' },
+              { type: 'additional_tools', role: 'developer', tools: [custom] },
+            ],
+          },
+          'input[1].tools[0].format.definition',
+        ],
+        ['/v1/chat/completions', { tools: [chatCustom] }, 'tools[0].custom.format.grammar.definition'],
+      ];
+      for (const [path, body, param] of bodies) {
+        const given = { input: 'x', messages: [{ role: 'user', content: 'x' }], ...body };
+        const response = await post(server, path, given);
+        const error = await errorOf(response);
+        assert.deepEqual([response.status, error.param], [400, param], error.message);
+        assert.match(error.message, message);
+      }
+    }
+    for (const [tools, param] of [
+      [
+        [{ type: 'custom', name: 'a', format: { type: 'grammar', syntax: 'ebnf', definition: 'x' } }],
+        'tools[0].format.syntax',
+      ],
+      [[{ type: 'custom', name: 'a', format: { type: 'grammar', syntax: 'lark' } }], 'tools[0].format.definition'],
+      [[{ type: 'custom', name: 'a', format: { type: 'gbnf' } }], 'tools[0].format.type'],
+      // Of functions the same: their schema is found where the request has it.
+      [[{ type: 'web_search' }, functionOf('f', { type: 'strange' })], 'tools[1].parameters'],
+    ] as const) {
+      const response = await post(server, '/v1/responses', { input: 'x', tools });
+      const error = await errorOf(response);
+      assert.deepEqual([response.status, error.param], [400, param], error.message);
+    }
+    const allowed = await post(server, '/v1/responses', {
+      input: 'x',
+      tools: [functionOf('f', { type: 'object' }), functionOf('g', { type: 'strange' })],
+      tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [{ type: 'function', name: 'g' }] },
+    });
+    assert.equal((await errorOf(allowed)).param, 'tools[1].parameters');
   });
 
   it('strict ones are held to their schema by whatever header they are called', async () => {

@@ -12,8 +12,11 @@ export const SHARED_PARTS = [
   'lane_exchange',
   'number_formats',
   'streamed_loads',
+  'device_words',
   'sorted_lists',
   'shared_copies',
+  'exact_doubles',
+  'bf16_products',
   'matrix_tile',
   'matrix_tile_mma_sync',
   'matrix_tile_mfma',
@@ -23,7 +26,7 @@ export const SHARED_PARTS = [
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
 
-/** Matrix tiles: the contract, then every form of it. A target compiles one. */
+/** Matrix tiles: the contract, then every form of it, and products from their steps. A target compiles one form. */
 export const MATRIX_TILE_PARTS = [
   'matrix_tile',
   'matrix_tile_mma_sync',

@@ -3,16 +3,10 @@
 // emulated are the instructions that the kernels name; their meaning is taken from AMD's instruction set manuals.
 #pragma once
 
-#include <ucontext.h>
-
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <memory>
-#include <type_traits>
-#include <vector>
 
 namespace lockstep {
 
@@ -21,29 +15,63 @@ constexpr std::size_t kStackBytes = 256 * 1024;
 constexpr std::size_t kOperandBytes = 128;
 
 struct Thread {
-  ucontext_t context;
-  // Not initialised: most of it is never touched.
-  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  // Where its stack was left; its memory is not initialised: most of it is never touched.
+  void* top = nullptr;
+  char* stack = new char[kStackBytes];
   uint64_t published[2] = {0, 0};
   alignas(64) unsigned char operands[2][kOperandBytes];
   int turn = 0;
   bool isDone = true;
+  ~Thread() { delete[] stack; }
 };
 
-inline std::vector<Thread> threads;
-inline ucontext_t scheduler;
+struct Threads {
+  Thread* all = nullptr;
+  unsigned count = 0;
+  Thread& operator[](unsigned index) { return all[index]; }
+  void make(unsigned wanted) {
+    if (wanted == count) return;
+    delete[] all;
+    all = new Thread[wanted];
+    count = wanted;
+  }
+  ~Threads() { delete[] all; }
+};
+
+inline Threads threads;
+inline void* scheduler;
 inline unsigned current = 0;
 inline unsigned block = 0;
 inline unsigned arrived = 0;
 inline unsigned barriersPassed = 0;
-inline std::function<void()> body;
+inline void (*body)(const void*);
+inline const void* bodyState;
 
-inline void yield() { swapcontext(&threads[current].context, &scheduler); }
+// Goes on where another stack was left, and leaves this one in `from`. It keeps the registers that the System V ABI asks a
+// callee to keep; the C library's swapcontext asks the kernel to keep signals as well, which takes ten times as long.
+__attribute__((naked, noinline)) static void switch_stack(void** from, void* to) {
+  asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
+      "movq %rsp, (%rdi)\n movq %rsi, %rsp\n"
+      "popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbx\n popq %rbp\n"
+      "retq");
+}
+constexpr unsigned kSavedRegisters = 6;
+
+inline void yield() { switch_stack(&threads[current].top, scheduler); }
 
 inline void run_thread() {
-  body();
+  body(bodyState);
   threads[current].isDone = true;
   yield();
+}
+
+// A stack from which switch_stack returns into run_thread, aligned as for a call.
+inline void* begin_stack(char* stack) {
+  const uintptr_t end = reinterpret_cast<uintptr_t>(stack + kStackBytes) & ~uintptr_t{15};
+  uint64_t* top = reinterpret_cast<uint64_t*>(end) - 2;
+  top[0] = reinterpret_cast<uint64_t>(&run_thread);
+  top[1] = 0;
+  return top - kSavedRegisters;
 }
 
 // Publishes a value and waits until every lane of the wave has published its own; returns which of the two places the
@@ -59,7 +87,7 @@ inline int publish(uint64_t value) {
 inline unsigned lane() { return current % EMULATED_WAVE_SIZE; }
 inline uint64_t published_by_lane(int place, unsigned lane) {
   const unsigned thread = current / EMULATED_WAVE_SIZE * EMULATED_WAVE_SIZE + lane;
-  if (thread >= threads.size()) std::abort();
+  if (thread >= threads.count) std::abort();
   return threads[thread].published[place];
 }
 
@@ -108,6 +136,39 @@ inline uint64_t ballot(bool predicate) {
 
 inline void wave_barrier() { publish(0); }
 
+inline void block_barrier() {
+  const unsigned passed = barriersPassed;
+  if (++arrived == threads.count) {
+    arrived = 0;
+    barriersPassed++;
+  }
+  do yield();
+  while (barriersPassed == passed);
+}
+
+template <class Kernel> void launch(unsigned blocks, unsigned threadsPerBlock, const Kernel& kernel) {
+  body = [](const void* state) { (*static_cast<const Kernel*>(state))(); };
+  bodyState = &kernel;
+  threads.make(threadsPerBlock);
+  for (block = 0; block < blocks; block++) {
+    arrived = 0;
+    for (unsigned index = 0; index < threadsPerBlock; index++) {
+      Thread& thread = threads[index];
+      thread.isDone = false;
+      thread.turn = 0;
+      thread.top = begin_stack(thread.stack);
+    }
+    for (bool isBusy = true; isBusy;) {
+      isBusy = false;
+      for (current = 0; current < threadsPerBlock; current++) {
+        if (threads[current].isDone) continue;
+        switch_stack(&scheduler, threads[current].top);
+        isBusy = true;
+      }
+    }
+  }
+}
+
 // Which number of an operand a lane has: of 16 x K, the first operand's rows or the second's columns.
 struct OperandPlace {
   unsigned lane;
@@ -116,22 +177,26 @@ struct OperandPlace {
 
 // Where the operands and sums of each matrix instruction lie.
 struct MfmaK16 {
+  static constexpr bool kIsMirrored = false;
   static constexpr unsigned kColumns = 16;
   static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 4), k % 4}; }
   static unsigned sum_row(unsigned lane, unsigned r) { return 4 * (lane / 16) + r; }
 };
 struct MfmaK32 {
+  static constexpr bool kIsMirrored = false;
   static constexpr unsigned kColumns = 32;
   static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 8), k % 8}; }
   static unsigned sum_row(unsigned lane, unsigned r) { return 4 * (lane / 16) + r; }
 };
 struct WmmaGfx11 {
+  static constexpr bool kIsMirrored = true;
   static constexpr unsigned kColumns = 16;
   // The other half of the wave has the same, which multiply_matrices checks.
   static OperandPlace operand(unsigned row, unsigned k) { return {row, k}; }
   static unsigned sum_row(unsigned lane, unsigned r) { return 2 * r + lane / 16; }
 };
 struct WmmaGfx12 {
+  static constexpr bool kIsMirrored = false;
   static constexpr unsigned kColumns = 16;
   static OperandPlace operand(unsigned row, unsigned k) { return {row + 16 * (k / 4 % 2), k % 4 + 4 * (k / 8)}; }
   static unsigned sum_row(unsigned lane, unsigned r) { return 8 * (lane / 16) + r; }
@@ -168,7 +233,7 @@ const uint16_t* published_operand(int place, unsigned lane, int which) {
 template <class Layout, class Operand, class Sums>
 Sums multiply_matrices(Operand first, Operand second, Sums sums) {
   const int place = publish_operands(first, second);
-  if (std::is_same<Layout, WmmaGfx11>::value) {
+  if (Layout::kIsMirrored) {
     for (int which = 0; which < 2; which++) {
       const uint16_t* own = published_operand<Operand>(place, lane(), which);
       if (std::memcmp(own, published_operand<Operand>(place, lane() % 16, which), sizeof(Operand)) != 0) std::abort();
@@ -203,41 +268,6 @@ inline void mma_sync(float* sums, uint32_t a0, uint32_t a1, uint32_t a2, uint32_
       const unsigned lanes = k % 8 / 2;
       sums[r] = std::fma(number(0, row % 8 * 4 + lanes, row / 8 + k / 8 * 2, k % 2),
                          number(1, column * 4 + lanes, k / 8, k % 2), sums[r]);
-    }
-  }
-}
-
-inline void block_barrier() {
-  const unsigned passed = barriersPassed;
-  if (++arrived == threads.size()) {
-    arrived = 0;
-    barriersPassed++;
-  }
-  do yield();
-  while (barriersPassed == passed);
-}
-
-inline void launch(unsigned blocks, unsigned threadsPerBlock, std::function<void()> kernel) {
-  body = std::move(kernel);
-  threads.resize(threadsPerBlock);
-  for (block = 0; block < blocks; block++) {
-    arrived = 0;
-    for (Thread& thread : threads) {
-      thread.isDone = false;
-      thread.turn = 0;
-      getcontext(&thread.context);
-      thread.context.uc_stack.ss_sp = thread.stack.get();
-      thread.context.uc_stack.ss_size = kStackBytes;
-      thread.context.uc_link = nullptr;
-      makecontext(&thread.context, run_thread, 0);
-    }
-    for (bool isBusy = true; isBusy;) {
-      isBusy = false;
-      for (current = 0; current < threads.size(); current++) {
-        if (threads[current].isDone) continue;
-        swapcontext(&scheduler, &threads[current].context);
-        isBusy = true;
-      }
     }
   }
 }

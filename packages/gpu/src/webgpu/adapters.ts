@@ -27,7 +27,7 @@ export function noAdapter(
 ): BackendUnavailableError {
   return new BackendUnavailableError(
     'webgpu',
-    `WebGPU found no ${kind}. Install a GPU driver with Vulkan, Metal or Direct3D 12, or use backend "cpu".`,
+    `WebGPU has nothing to run on · found no ${kind} · install a GPU driver with Vulkan, Metal or Direct3D 12, or use backend "cpu"`,
     [found],
   );
 }

@@ -26,7 +26,7 @@ export async function loadSwiftShader(): Promise<void> {
   const directory = await unpackSwiftShader().catch((cause: unknown) => {
     // Reading the package and writing to the temporary folder may fail in as many ways as there are systems.
     if (cause instanceof BackendUnavailableError) throw cause;
-    throw unavailable(`SwiftShader could not be unpacked: ${String(cause)}.`, { cause });
+    throw unavailable('The software adapter could not be unpacked', String(cause), { cause });
   });
   process.env['VK_ICD_FILENAMES'] = join(directory, DRIVER_DESCRIPTION);
   process.env['VK_DRIVER_FILES'] = join(directory, DRIVER_DESCRIPTION);
@@ -43,7 +43,7 @@ export async function loadSwiftShader(): Promise<void> {
  */
 export async function unpackSwiftShader(): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw unavailable(`SwiftShader is packaged for Linux on x64 alone; found ${process.platform} on ${process.arch}.`);
+    throw unavailable('The software adapter is for Linux on x64 alone', `${process.platform} on ${process.arch}`);
   }
   const archive = findArchive();
   const version = await packageVersion(archive);
@@ -58,7 +58,7 @@ export async function unpackSwiftShader(): Promise<string> {
     await rm(unfinished, { recursive: true });
     // Another process was faster.
     if (!existsSync(join(directory, DRIVER_DESCRIPTION))) {
-      throw unavailable(`SwiftShader could not be unpacked to ${directory}.`, { cause });
+      throw unavailable(`The software adapter could not be unpacked to ${directory}`, String(cause), { cause });
     }
   }
   return directory;
@@ -77,9 +77,13 @@ function findArchive(): string {
     }
     return join(directory, 'bin', 'swiftshader.tar.br');
   } catch (cause) {
-    throw unavailable('The software adapter needs the npm package @sparticuz/chromium, which was not found.', {
-      cause,
-    });
+    throw unavailable(
+      'The software adapter is SwiftShader, of the npm package @sparticuz/chromium',
+      'no such package',
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -106,11 +110,8 @@ async function unpackTar(tar: Buffer, directory: string): Promise<void> {
   }
 }
 
-function unavailable(message: string, options?: ErrorOptions): BackendUnavailableError {
-  return new BackendUnavailableError(
-    'webgpu',
-    `${message} Install it (npm install --save-dev @sparticuz/chromium), or use a GPU.`,
-    [message],
-    options,
-  );
+function unavailable(what: string, found: string, options?: ErrorOptions): BackendUnavailableError {
+  const action = 'install it (npm install --save-dev @sparticuz/chromium), or use a GPU';
+  const message = `${what} · found ${found} · ${action}`;
+  return new BackendUnavailableError('webgpu', message, [message], options);
 }

@@ -7,7 +7,7 @@ import { isNeutralNormalizer, isolatesMatches, stepsOf } from './neutral-setting
 export interface TokenizerDefinition {
   /** The bytes of each token; ids are the positions, special tokens included. */
   readonly tokens: readonly Uint8Array[];
-  /** Tokens that text is never encoded to, by text. */
+  /** Tokens that text is never encoded to, by text: `<|reserved_ID|>` for ids that the file leaves out, as tiktoken's o200k_harmony has them. */
   readonly specialTokens: ReadonlyMap<string, number>;
   /** The regular expression that cuts text into the pieces within which merges happen. */
   readonly pattern: string;
@@ -40,10 +40,12 @@ export function parseTokenizerFile(json: unknown, path: string): TokenizerDefini
   for (const text of specialTokens.keys()) ranks.delete(text);
   checkMerges(model['merges'], ranks, fail);
 
-  const tokens: (Uint8Array | undefined)[] = Array.from({ length: ranks.size + specialTokens.size });
+  const count = ranks.size + specialTokens.size;
+  const tokens: Uint8Array[] = [];
   const place = (id: number, text: string, bytes: Uint8Array): void => {
-    if (id >= tokens.length)
-      fail('model.vocab', `gives ${JSON.stringify(text)} the id ${id}, though there are only ${tokens.length} tokens`);
+    if (id >= count * MOST_IDS_PER_TOKEN) {
+      fail('model.vocab', `gives ${JSON.stringify(text)} the id ${id}, though there are only ${count} tokens`);
+    }
     if (tokens[id] !== undefined) fail('model.vocab', `gives the id ${id} to two tokens`);
     tokens[id] = bytes;
   };
@@ -54,10 +56,18 @@ export function parseTokenizerFile(json: unknown, path: string): TokenizerDefini
     place(id, text, bytes);
   }
   for (const [text, id] of specialTokens) place(id, text, new TextEncoder().encode(text));
-  const dense = tokens.filter((bytes) => bytes !== undefined);
-  if (dense.length !== tokens.length) fail('model.vocab', `has no token with the id ${tokens.indexOf(undefined)}`);
-  return { tokens: dense, specialTokens, pattern: parsePattern(json, fail) };
+  for (let id = 0; id < tokens.length; id++) {
+    if (tokens[id] !== undefined) continue;
+    const text = `<|reserved_${id}|>`;
+    if (specialTokens.has(text)) fail('added_tokens', `has ${text}, which is the name of the id ${id} without a token`);
+    specialTokens.set(text, id);
+    tokens[id] = new TextEncoder().encode(text);
+  }
+  return { tokens, specialTokens, pattern: parsePattern(json, fail) };
 }
+
+/** Ids without a token: at most as many as there are tokens, or a damaged id would ask for any amount of memory. */
+const MOST_IDS_PER_TOKEN = 2;
 
 type Fail = (field: string, found: string) => never;
 

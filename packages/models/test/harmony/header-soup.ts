@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { type HarmonyEvent, HarmonyParser, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
+import { FUZZ_SEED } from '../fixtures/fuzz-seed.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 /** Pieces of headers, of thoughts, and markers; nothing that ends the answer. */
@@ -83,6 +84,6 @@ export function checkSoups(tokenizer: Tokenizer, numRuns: number): void {
       );
       assert.equal(streamed.join(''), 'The answer.');
     }),
-    { numRuns },
+    { numRuns, ...FUZZ_SEED },
   );
 }

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { HarmonyParseError } from '../../src/errors.ts';
 import { HarmonyParser, isToolName, parseAnswer } from '../../src/gpt-oss/harmony/index.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { FUZZ_SEED } from '../fixtures/fuzz-seed.ts';
 import { TOKENIZERS } from './tokenizers.ts';
 
 const WORDS = [
@@ -69,7 +70,7 @@ for (const [name, tokenizer] of TOKENIZERS)
           for (const text of texts) assert.ok(!text.includes('<|'), text);
           for (const call of parser.answer().toolCalls) assert.ok(isToolName(call.name));
         }),
-        { numRuns: 3000 },
+        { numRuns: 3000, ...FUZZ_SEED },
       );
     });
 
@@ -97,7 +98,7 @@ for (const [name, tokenizer] of TOKENIZERS)
             assert.equal(faulty, true);
           }
         }),
-        { numRuns: 1000 },
+        { numRuns: 1000, ...FUZZ_SEED },
       );
     });
   });

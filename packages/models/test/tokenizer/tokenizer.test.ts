@@ -277,6 +277,34 @@ describe('a tokenizer', () => {
     tokenizer.dispose();
   });
 
+  it('takes ids that the file leaves out for reserved special tokens, wherever they are', () => {
+    const json = syntheticTokenizer();
+    const { vocab } = json['model'] as { vocab: Record<string, number> };
+    const moved = vocab['z'] ?? -1;
+    vocab['z'] = 300;
+    json['added_tokens'] = [{ id: 303, content: '<|x|>' }];
+    const used = new Set([...Object.values(vocab), 303]);
+    for (const pattern of [null, '.|\\n']) {
+      const split = (json['pre_tokenizer'] as { pretokenizers: { pattern: { Regex: string } }[] }).pretokenizers[0];
+      if (pattern !== null && split !== undefined) split.pattern.Regex = pattern;
+      const tokenizer = createTokenizer(json, 'tokenizer.json');
+      assert.equal(tokenizer.vocabularySize, 304);
+      for (let id = 0; id < 304; id += 1) {
+        assert.equal(tokenizer.isSpecial(id), id === 303 || !used.has(id), `${id}`);
+        if (used.has(id)) continue;
+        const name = `<|reserved_${id}|>`;
+        assert.equal(tokenizer.decode([id]), name);
+        assert.deepEqual(tokenizer.encodeWithSpecialTokens(name), [id]);
+        // Text is never one of them.
+        assert.ok(!tokenizer.encode(name).includes(id));
+      }
+      assert.ok(!used.has(moved));
+      assert.deepEqual(tokenizer.encode('z'), [300]);
+      assert.equal(tokenizer.decode(tokenizer.encode('a zebra')), 'a zebra');
+      tokenizer.dispose();
+    }
+  });
+
   it('takes a merge whose part has a higher id than its result', () => {
     const json = syntheticTokenizer();
     edit(json, 'model', (object) => {
@@ -326,7 +354,16 @@ describe('a tokenizer', () => {
       'added_tokens[0].lstrip',
       (json) => (json['added_tokens'] = [{ id: 259, content: 'x!', lstrip: true }]),
     ],
-    ['a gap in the ids', 'model.vocab', (json) => (json['added_tokens'] = [{ id: 260, content: '<|x|>' }])],
+    [
+      'more ids without a token than tokens',
+      'model.vocab',
+      (json) => (json['added_tokens'] = [{ id: 600, content: 'x!' }]),
+    ],
+    [
+      'the name of an id without a token for another',
+      'added_tokens',
+      (json) => (json['added_tokens'] = [{ id: 400, content: '<|reserved_399|>' }]),
+    ],
     ['no split', 'pre_tokenizer', (json) => delete json['pre_tokenizer']],
     ['a pattern that is no regular expression', 'pre_tokenizer.Split.pattern', pattern('(')],
     ['an empty pattern', 'pre_tokenizer.Split.pattern', pattern('')],

@@ -7,7 +7,9 @@ import type { BenchmarkReport } from '@switchyard/gpu/benchmark';
 import { CONTENDERS } from '../benchmark/hip/contender.ts';
 import type { ContenderName } from '../benchmark/hip/contender.ts';
 import { hipFiguresOf } from '../benchmark/hip/figures.ts';
+import type { MeasureOptions } from '../benchmark/hip/launch-timer.ts';
 import { benchmarkPlot } from '../benchmark/hip/plot.ts';
+import { GATE_BENCHMARK_SHAPES, runGateBenchmark } from '../benchmark/hip/gate-benchmark.ts';
 import { BENCHMARK_SHAPES, runHipBenchmark } from '../benchmark/hip/run-hip-benchmark.ts';
 import { benchmarkTables } from '../benchmark/hip/tables.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
@@ -21,7 +23,12 @@ const OPTIONS = {
     placeholder: 'GPU',
     description: 'With --backend hip: 1, amd:0, gfx942, a part of a name; see router-kernel devices.',
   },
-  shapes: { type: 'string', choices: ['all', 'first'], default: 'all', description: 'All shapes or (128, 4) bf16.' },
+  shapes: {
+    type: 'string',
+    choices: ['all', 'first', 'gate'],
+    default: 'all',
+    description: 'All shapes, (128, 4) bf16, or with --backend hip the gate projection with the router.',
+  },
   tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
   contenders: {
     type: 'string',
@@ -41,7 +48,12 @@ const OPTIONS = {
 type BenchValues = ValuesOf<typeof OPTIONS>;
 
 /** What --quick measures. */
-const QUICK = { tokens: [1, 64], measure: { launches: 10, replays: 20 }, copyBytes: 64 * 1024 ** 2 } as const;
+const QUICK = {
+  tokens: [1, 64],
+  gateTokens: [1],
+  measure: { launches: 10, replays: 20 },
+  copyBytes: 64 * 1024 ** 2,
+} as const;
 
 export const benchCommand = defineCommand({
   summary:
@@ -49,27 +61,51 @@ export const benchCommand = defineCommand({
   options: OPTIONS,
   run: async (values, io) => {
     if (values.software && values.backend !== 'webgpu') {
-      throw new UsageError('--software needs --backend webgpu; found --backend hip.');
+      throw new UsageError('--software needs --backend webgpu · found --backend hip · leave one of them out');
+    }
+    if (values.shapes === 'gate' && values.backend !== 'hip') {
+      throw new UsageError('--shapes gate needs --backend hip · found --backend webgpu · leave one of them out');
     }
     if (values.from !== undefined) return show(readStored(values.from), values, io);
-    const report = await (values.backend === 'webgpu' ? timeWebGpu(values, io) : timeHip(values, io));
+    const report = await time(values, io);
     if (values.out !== undefined) writeFileSync(values.out, benchmarkJson(report));
     return show(report, values, io);
   },
 });
 
+function time(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
+  if (values.backend === 'webgpu') return timeWebGpu(values, io);
+  return values.shapes === 'gate' ? timeGate(values, io) : timeHip(values, io);
+}
+
+/** @throws UsageError */
+function measureOf({ quick, launches, replays }: BenchValues): MeasureOptions {
+  if (quick) return QUICK.measure;
+  return { launches: integerOf('launches', launches, 1), replays: integerOf('replays', replays, 1) };
+}
+
+function timeGate(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
+  const { quick } = values;
+  const tokens = tokensOf(values) ?? (quick ? QUICK.gateTokens : undefined);
+  return withDriver(values.device, (driver) =>
+    runGateBenchmark(driver, {
+      measure: measureOf(values),
+      ...(quick && { shapes: GATE_BENCHMARK_SHAPES.slice(0, 1) }),
+      ...(tokens && { tokens }),
+      commit: values.commit,
+      signal: io.signal,
+    }),
+  );
+}
+
 function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
   const { quick } = values;
-  const measure = {
-    launches: integerOf('launches', values.launches, 1),
-    replays: integerOf('replays', values.replays, 1),
-  };
   const tokens = tokensOf(values) ?? (quick ? QUICK.tokens : undefined);
   const contenders = contendersOf(values);
   const isFirst = quick || values.shapes === 'first';
   return withDriver(values.device, (driver) =>
     runHipBenchmark(driver, {
-      measure: quick ? QUICK.measure : measure,
+      measure: measureOf(values),
       ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
       ...(tokens && { tokens }),
       contenders,
@@ -109,7 +145,10 @@ function readStored(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    throw new UsageError(`--from must name a JSON file; found '${file}': ${String(cause)}`, { cause });
+    throw new UsageError(
+      `--from must name a JSON file · found '${file}': ${String(cause)} · give one that --out wrote`,
+      { cause },
+    );
   }
 }
 
@@ -122,7 +161,8 @@ function show(stored: unknown, values: BenchValues, io: CliIo): number {
     io.out(values.json ? `${JSON.stringify(stored, null, 1)}\n` : benchmarkTables(figures));
     return figures.wrong.length === 0 ? 0 : 1;
   }
-  if (values.plot !== undefined) throw new UsageError('--plot draws launches; found a report without them.');
+  if (values.plot !== undefined)
+    throw new UsageError('--plot draws launches · found a report without them · give one of --backend hip');
   io.out(values.json ? benchmarkJson(stored) : benchmarkTable(stored));
   return stored.failures.length === 0 ? 0 : 1;
 }
@@ -137,7 +177,9 @@ function contendersOf({ contenders }: BenchValues): readonly ContenderName[] | u
   return contenders?.split(',').map((name) => {
     const known = CONTENDERS.find((one) => one === name);
     if (known === undefined) {
-      throw new UsageError(`--contenders must be of ${CONTENDERS.join(', ')}; found '${name}'.`);
+      throw new UsageError(
+        `--contenders must be of ${CONTENDERS.join(', ')} · found '${name}' · choose some, or leave it out`,
+      );
     }
     return known;
   });

@@ -77,10 +77,12 @@ export function parseOptions<const Table extends OptionTable>(table: Table, args
       continue;
     }
     if (value === undefined && option.required === true) {
-      throw new UsageError(`--${name} is missing. Give it as --${name} ${placeholderOf(option)}.`);
+      throw new UsageError(`--${name} is needed · found none · give it as --${name} ${placeholderOf(option)}`);
     }
     if (typeof value === 'string' && option.choices !== undefined && !option.choices.includes(value)) {
-      throw new UsageError(`--${name} must be one of ${option.choices.join(', ')}; found '${value}'.`);
+      throw new UsageError(
+        `--${name} must be one of ${option.choices.join(', ')} · found '${value}' · choose one, or leave it out`,
+      );
     }
     values[name] = value;
   }
@@ -116,7 +118,9 @@ function placeholderOf(option: CliOption): string {
 export function integerOf(name: string, text: string, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most) {
-    throw new UsageError(`--${name} must be an integer from ${least} to ${most}; found '${text}'.`);
+    throw new UsageError(
+      `--${name} must be an integer from ${least} to ${most} · found '${text}' · choose one, or leave it out`,
+    );
   }
   return value;
 }

@@ -109,7 +109,7 @@ function targetFor(architecture: string): KernelTarget {
   const target = parseKernelTarget(architecture);
   if (target !== null) return target;
   throw new UsageError(
-    `--arch must be an architecture such as gfx942, gfx90a:sramecc+:xnack- or sm_90; found '${architecture}'.`,
+    `--arch must be an architecture such as gfx942, gfx90a:sramecc+:xnack- or sm_90 · found '${architecture}' · give one of a GPU that router-kernel devices lists`,
   );
 }
 

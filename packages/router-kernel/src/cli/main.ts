@@ -31,7 +31,9 @@ export async function main(args: readonly string[], io: CliIo): Promise<number> 
     }
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (load === undefined) {
-      throw new UsageError(`There is no command '${name}'. The commands are ${Object.keys(COMMANDS).join(', ')}.`);
+      throw new UsageError(
+        `There is no such command · found '${name}' · use one of ${Object.keys(COMMANDS).join(', ')}`,
+      );
     }
     const command = await load();
     if (rest.includes('--help') || rest.includes('-h')) {

@@ -1,9 +1,12 @@
 /** `router-kernel verify`: the contract suite on a chosen device. */
 
 import type { Router, RouterConfig } from '../contract.ts';
+import { createGatedRouter } from '../create-gated-router.ts';
 import { createRouter } from '../create-router.ts';
+import type { GatedRouter, GatedRouterConfig } from '../gate/gate-contract.ts';
 import type { LargeOffsetCheck } from '../hip/device-checks.ts';
-import { contractCases, runContractSuite, SUITE_LEVELS } from '../suite/index.ts';
+import { contractCases, gateCases, runContractSuite, runGateSuite, SUITE_LEVELS } from '../suite/index.ts';
+import type { GateSuiteResult } from '../suite/index.ts';
 import type { WebGpuRouterOptions } from '../webgpu/index.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { CliIo } from './command.ts';
@@ -31,13 +34,13 @@ export const verifyCommand = defineCommand({
   run: async (values, io) => {
     const { backend, level, software, path, json } = values;
     if (software && backend !== 'webgpu') {
-      throw new UsageError(`--software needs --backend webgpu; found --backend ${backend}.`);
+      throw new UsageError(`--software needs --backend webgpu · found --backend ${backend} · leave one of them out`);
     }
     if (values.device !== undefined && backend !== 'hip') {
-      throw new UsageError(`--device needs --backend hip; found --backend ${backend}.`);
+      throw new UsageError(`--device needs --backend hip · found --backend ${backend} · leave one of them out`);
     }
     if (path !== 'auto' && backend !== 'webgpu') {
-      throw new UsageError(`--path needs --backend webgpu; found --backend ${backend}.`);
+      throw new UsageError(`--path needs --backend webgpu · found --backend ${backend} · leave one of them out`);
     }
     const [shard, shards] = shardOf(values.shard);
     const cases = contractCases(level).filter((_, index) => index % shards === shard - 1);
@@ -60,9 +63,20 @@ export const verifyCommand = defineCommand({
       },
       { cases, signal: io.signal, onCase: (done) => reportCase(done, json, io) },
     );
+    const gate = await runGateSuite(
+      (config) => {
+        if (device !== null) return device.createGatedRouter(config);
+        if (backend === 'webgpu') return createNamedWebGpuGatedRouter(config, { software, path });
+        return createGatedRouter({ ...config, backend });
+      },
+      { cases: gateCases(level).filter((_, index) => index % shards === shard - 1), signal: io.signal },
+    );
+    if (!json) for (const failure of gate.failures) reportFailure(failure, io);
     const largeOffsets = device !== null && level === 'full' && shard === 1 ? await device.checkLargeOffsets() : null;
     const seconds = (performance.now() - startedAt) / 1000;
-    const passed = result.failures.length === 0 && (largeOffsets === null || largeOffsets.problems.length === 0);
+    const passed =
+      result.failures.length + gate.failures.length === 0 &&
+      (largeOffsets === null || largeOffsets.problems.length === 0);
     if (json) {
       const report = {
         backend,
@@ -73,30 +87,40 @@ export const verifyCommand = defineCommand({
         passed,
         seconds,
         ...result,
+        gate,
       };
       io.out(`${JSON.stringify(largeOffsets === null ? report : { ...report, largeOffsets })}\n`);
     } else {
       if (largeOffsets !== null) io.out(describeLargeOffsets(largeOffsets));
       io.out(
-        `${backend} on ${deviceName || 'no device'}: ${passed ? 'passed' : 'FAILED'}. ${result.rows} rows of ${result.cases} configurations checked in ${seconds.toFixed(1)} s; ${result.mismatchedIds} ids and ${result.mismatchedWeights} weights differ; the largest weight error is ${(100 * result.worstWeightError).toFixed(1)} % of what the contract allows.\n`,
+        `${backend} on ${deviceName || 'no device'}: ${passed ? 'passed' : 'FAILED'}. ${result.rows} rows of ${result.cases} configurations checked in ${seconds.toFixed(1)} s; ${result.mismatchedIds} ids and ${result.mismatchedWeights} weights differ; the largest weight error is ${(100 * result.worstWeightError).toFixed(1)} % of what the contract allows.\n${describeGate(gate)}`,
       );
     }
     return passed ? 0 : 1;
   },
 });
 
+function describeGate(gate: GateSuiteResult): string {
+  const { rows, cases, mismatchedLogits, mismatchedIds, mismatchedWeights, worstLogitError } = gate;
+  return `gated router: ${rows} rows of ${cases} configurations; ${mismatchedLogits} logits, ${mismatchedIds} ids and ${mismatchedWeights} weights differ; the largest logit error is ${(100 * worstLogitError).toFixed(1)} % of its rounding.\n`;
+}
+
 /** A GPU whose routers also compare eager launches with graph replay, and watch the bytes around each output. */
 async function openHipDevice(device: string | undefined): Promise<
   Disposable & {
     createRouter(config: RouterConfig): Promise<Router>;
+    createGatedRouter(config: GatedRouterConfig): Promise<GatedRouter>;
     checkLargeOffsets(): Promise<LargeOffsetCheck>;
   }
 > {
   const { openGpuDriver } = await import('@switchyard/gpu');
-  const { checkLargeOffsets, createCheckedHipRouter } = await import('../hip/device-checks.ts');
+  const { checkLargeOffsets, createCheckedHipGatedRouter, createCheckedHipRouter } = await import(
+    '../hip/device-checks.ts'
+  );
   const driver = openGpuDriver(device === undefined ? {} : { device });
   return {
     createRouter: (config) => createCheckedHipRouter(config, driver),
+    createGatedRouter: (config) => createCheckedHipGatedRouter(config, driver),
     checkLargeOffsets: () => checkLargeOffsets(driver),
     [Symbol.dispose]: () => driver.dispose(),
   };
@@ -113,7 +137,7 @@ function shardOf(text: string): readonly [shard: number, shards: number] {
   const [shard, shards, ...rest] = text.split('/').map(Number);
   const fits = shard !== undefined && shards !== undefined && rest.length === 0 && 1 <= shard && shard <= shards;
   if (!fits || !Number.isInteger(shard) || !Number.isInteger(shards)) {
-    throw new UsageError(`--shard must be I/N with 1 <= I <= N; found '${text}'.`);
+    throw new UsageError(`--shard must be I/N with 1 <= I <= N · found '${text}' · leave it out for all cases`);
   }
   return [shard, shards];
 }
@@ -123,12 +147,31 @@ async function createNamedWebGpuRouter(config: RouterConfig, options: WebGpuRout
   return createWebGpuRouter(config, options);
 }
 
+async function createNamedWebGpuGatedRouter(
+  config: GatedRouterConfig,
+  options: WebGpuRouterOptions,
+): Promise<GatedRouter> {
+  const { createWebGpuGatedRouter } = await import('../webgpu/index.ts');
+  return createWebGpuGatedRouter(config, options);
+}
+
 function reportCase(
   done: { readonly case: { readonly section: string; readonly name: string }; readonly problems: readonly string[] },
   json: boolean,
   io: CliIo,
 ): void {
   if (json || done.problems.length === 0) return;
-  io.out(`mismatch in ${done.case.section}: ${done.case.name}\n`);
-  for (const problem of done.problems) io.out(`  ${problem}\n`);
+  reportFailure({ ...done.case, problems: done.problems }, io);
+}
+
+function reportFailure(
+  {
+    section,
+    name,
+    problems,
+  }: { readonly section: string; readonly name: string; readonly problems: readonly string[] },
+  io: CliIo,
+): void {
+  io.out(`mismatch in ${section}: ${name}\n`);
+  for (const problem of problems) io.out(`  ${problem}\n`);
 }

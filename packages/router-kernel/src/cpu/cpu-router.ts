@@ -281,7 +281,7 @@ function wrongOutput(name: string, received: unknown, wanted: string): InvalidAr
   return new InvalidArgumentError(
     `outputs.${name}`,
     received,
-    `This router's configuration needs outputs.${name} to be ${wanted}; found ${received === undefined ? 'none' : 'something else'}. Make them with createOutputs(tokens).`,
+    `This router's configuration needs outputs.${name} to be ${wanted} · found ${received === undefined ? 'none' : 'something else'} · make them with createOutputs(tokens)`,
   );
 }
 
@@ -289,6 +289,6 @@ function shortOutput(name: string, received: number, needed: number): InvalidArg
   return new InvalidArgumentError(
     `outputs.${name}`,
     received,
-    `outputs.${name} is too short: the call writes ${needed} elements; found ${received}. Make it with createOutputs(tokens).`,
+    `outputs.${name} is too short: the call writes ${needed} elements · found ${received} · make it with createOutputs(tokens)`,
   );
 }

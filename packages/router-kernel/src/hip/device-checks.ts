@@ -4,35 +4,29 @@
  */
 
 import { downloadBytes, uploadBytes } from '@switchyard/gpu';
-import type { DeviceBuffer, GpuDriver, GpuStream } from '@switchyard/gpu';
+import type { DeviceBuffer, GpuDriver } from '@switchyard/gpu';
 import type {
   ExpertTiles,
   Logits,
+  ResolvedRouteArguments,
   ResolvedRouterConfig,
   RouteOptions,
   Router,
   RouterConfig,
   RouterOutput,
 } from '../contract.ts';
+import type { GatedRouter, GatedRouterConfig, GatedRouterOutput, HiddenStates } from '../gate/gate-contract.ts';
+import { checkGatedRouteArguments, hiddenBytes } from '../gate/resolve-gate.ts';
 import { checkRouteArguments } from '../resolve-config.ts';
-import { RouterError } from '../errors.ts';
 import { encodeLogits } from '../number-formats.ts';
 import { normal, seededRandom } from '../suite/seeded-random.ts';
-import type { DeviceRouteBuffers } from './device-route.ts';
-import { ARRIVALS_BYTES } from './kernel/dispatch-plan-launches.ts';
+import type { DeviceGatedRouteBuffers } from './device-gated-route.ts';
+import type { DevicePlanBuffers, DeviceRouteBuffers } from './device-route.ts';
+import { createHipGatedRouter, type HipGatedRouter } from './gated-router.ts';
+import { bytesOf, firstDifference, GuardedMemory, POISON } from './guarded-memory.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
+import type { HipRouterOptions } from './router-device.ts';
 import { createHipRouter, type HipRouter } from './router.ts';
-
-/** Outputs of two ways to launch differ, or bytes around an output changed. Code `VERIFICATION_FAILED`. */
-export class VerificationError extends RouterError {
-  constructor(message: string) {
-    super('VERIFICATION_FAILED', message);
-  }
-}
-
-const POISON = 0xa5;
-/** Poisoned bytes before and behind each output. */
-const GUARD_BYTES = 256;
 
 /**
  * A HIP router whose every `route` also runs through `enqueue`, eagerly and replayed from a captured graph, into
@@ -56,13 +50,6 @@ export async function createCheckedHipRouter(config: RouterConfig, driver: GpuDr
   };
 }
 
-interface GuardedOutput {
-  readonly name: string;
-  readonly buffer: DeviceBuffer;
-  readonly bytes: number;
-  readonly expected: Uint8Array;
-}
-
 async function checkLaunches(
   router: HipRouter,
   logits: Logits,
@@ -70,103 +57,107 @@ async function checkLaunches(
   output: RouterOutput,
 ): Promise<void> {
   const { config, driver } = router;
-  const { tokens, rowStride, paddingMask, rowCount } = checkRouteArguments(config, logits, options);
+  const args = checkRouteArguments(config, logits, options);
+  const { tokens, rowStride } = args;
   if (tokens === 0 && !config.dispatchPlan) return;
-  const padding = paddingMask !== null || rowCount < tokens;
+  const padding = args.paddingMask !== null || args.rowCount < tokens;
   await router.prepare({ tokens, padding, alignment: logitsAlignment(0n, rowStride, config.logitsDtype) });
-  const stream = driver.createStream();
-  const held: DeviceBuffer[] = [];
-  const hold = (bytes: number): DeviceBuffer => {
-    const buffer = driver.allocate(bytes);
-    held.push(buffer);
-    return buffer;
+  await using memory = new GuardedMemory(driver);
+  const { plan, ...routing } = await guardRouting(memory, output, args);
+  const workspaceBytes = router.planWorkspaceBytes(tokens);
+  const workspace = workspaceBytes > 0 ? { workspace: memory.workspace(workspaceBytes) } : {};
+  const buffers: DeviceRouteBuffers = {
+    ...routing,
+    rowStride,
+    logits: await memory.upload(bytesOf(logits)),
+    ...(plan === undefined ? {} : { dispatchPlan: { ...plan, ...workspace } }),
   };
-  const upload = async (bytes: Uint8Array): Promise<bigint> => {
-    const buffer = hold(Math.max(bytes.byteLength, 1));
-    if (bytes.byteLength > 0) await uploadBytes(driver, stream, buffer.pointer, bytes);
-    return buffer.pointer;
-  };
-  try {
-    const outputs: GuardedOutput[] = [];
-    const guarded = (name: string, expected: ArrayBufferView): bigint => {
-      const bytes = expected.byteLength;
-      const buffer = hold(bytes + 2 * GUARD_BYTES);
-      outputs.push({ name, buffer, bytes, expected: bytesOf(expected) });
-      return buffer.pointer + BigInt(GUARD_BYTES);
-    };
-    const plan = output.dispatchPlan;
-    // Filled once, for the launches after the first find out whether every launch leaves it as it has to be.
-    const workspaceOf = (bytes: number): bigint => {
-      const { pointer } = hold(bytes);
-      driver.fill(pointer, POISON, bytes, stream);
-      driver.fill(pointer, 0, ARRIVALS_BYTES, stream);
-      return pointer;
-    };
-    const workspaceBytes = router.planWorkspaceBytes(tokens);
-    const buffers: DeviceRouteBuffers = {
-      tokens,
-      rowStride,
-      logits: await upload(bytesOf(logits)),
-      weights: guarded('weights', output.weights),
-      ids: guarded('ids', output.ids),
-      ...(output.tokenExpertIndices === undefined
-        ? {}
-        : { tokenExpertIndices: guarded('token expert indices', output.tokenExpertIndices) }),
-      ...(paddingMask === null ? {} : { paddingMask: await upload(paddingMask) }),
-      ...(rowCount < tokens ? { rowCount: await upload(bytesOf(new Uint32Array([rowCount]))) } : {}),
-      ...(plan === undefined
-        ? {}
-        : {
-            dispatchPlan: {
-              expertOffsets: guarded('expert offsets', plan.expertOffsets),
-              sortedSlots: guarded('sorted slots', plan.sortedSlots),
-              ...(plan.expertTiles === undefined
-                ? {}
-                : { expertTiles: guarded('expert tiles', inOneRun(plan.expertTiles)) }),
-              ...(workspaceBytes > 0 ? { workspace: workspaceOf(workspaceBytes) } : {}),
-            },
-          }),
-    };
-    const poison = (): void => {
-      for (const { buffer } of outputs) driver.fill(buffer.pointer, POISON, buffer.bytes, stream);
-    };
-    poison();
-    router.enqueue(stream, buffers);
-    await compareGuarded(driver, stream, outputs, 'an eager launch');
-
-    const graph = driver.capture(stream, () => router.enqueue(stream, buffers));
-    try {
-      for (const name of ['the first graph replay', 'the second graph replay']) {
-        poison();
-        graph.launch(stream);
-        await compareGuarded(driver, stream, outputs, name);
-      }
-    } finally {
-      graph.destroy();
-    }
-  } finally {
-    for (const buffer of held) buffer.free();
-    stream.destroy();
-  }
+  await memory.check((stream) => router.enqueue(stream, buffers));
 }
 
-async function compareGuarded(
+/**
+ * A gated HIP router whose every `route` also runs through `enqueue`, as `createCheckedHipRouter`'s do.
+ *
+ * @throws VerificationError from `route` where a launch disagrees or a guard byte changed
+ */
+export async function createCheckedHipGatedRouter(
+  config: GatedRouterConfig,
   driver: GpuDriver,
-  stream: GpuStream,
-  outputs: readonly GuardedOutput[],
-  launch: string,
+  options: Pick<HipRouterOptions, 'compiler' | 'cacheFolder'> = {},
+): Promise<GatedRouter> {
+  const router = await createHipGatedRouter(config, { ...options, driver, prepare: 'none' });
+  return {
+    backend: router.backend,
+    device: router.device,
+    config: router.config,
+    route: async (hidden, options = {}) => {
+      const output = await router.route(hidden, options);
+      await checkGatedLaunches(router, hidden, options, output);
+      return output;
+    },
+    dispose: () => router.dispose(),
+    [Symbol.asyncDispose]: () => router.dispose(),
+  };
+}
+
+async function checkGatedLaunches(
+  router: HipGatedRouter,
+  hidden: HiddenStates,
+  options: RouteOptions,
+  output: GatedRouterOutput,
 ): Promise<void> {
-  for (const { name, buffer, bytes, expected } of outputs) {
-    const found = new Uint8Array(await downloadBytes(driver, stream, buffer.pointer, buffer.bytes));
-    const guards = [found.subarray(0, GUARD_BYTES), found.subarray(GUARD_BYTES + bytes)];
-    if (guards.some((guard) => guard.some((byte) => byte !== POISON))) {
-      throw new VerificationError(`${launch} wrote outside its ${name}.`);
-    }
-    const at = firstDifference(found.subarray(GUARD_BYTES, GUARD_BYTES + bytes), expected);
-    if (at !== -1) {
-      throw new VerificationError(`${launch} gave other ${name} than route(), from byte ${at} of ${bytes} on.`);
-    }
+  const { config, driver } = router;
+  const args = checkGatedRouteArguments(config, hidden, options);
+  const { tokens, rowStride } = args;
+  // Such rows are copied to the device one after the other.
+  const isStridedOnDevice = (rowStride * hiddenBytes(config.hiddenDtype)) % 16 === 0;
+  if (!isStridedOnDevice || (tokens === 0 && !config.router.dispatchPlan)) return;
+  await router.prepare({ tokens, padding: args.paddingMask !== null || args.rowCount < tokens });
+  await using memory = new GuardedMemory(driver);
+  const { plan, ...routing } = await guardRouting(memory, output, args);
+  const buffers: DeviceGatedRouteBuffers = {
+    ...routing,
+    rowStride,
+    hidden: await memory.upload(bytesOf(hidden)),
+    logits: memory.guarded('router logits', output.routerLogits),
+    workspace: memory.workspace(router.workspaceBytes(tokens), router.clearedBytes),
+    ...(plan === undefined ? {} : { dispatchPlan: plan }),
+  };
+  await memory.check((stream) => router.enqueue(stream, buffers));
+}
+
+/** Guarded buffers for what a router gave, and those of its inputs that say which rows are padding. */
+async function guardRouting(
+  memory: GuardedMemory,
+  output: RouterOutput,
+  { tokens, paddingMask, rowCount }: ResolvedRouteArguments,
+): Promise<
+  Pick<DeviceRouteBuffers, 'tokens' | 'weights' | 'ids' | 'tokenExpertIndices' | 'paddingMask' | 'rowCount'> & {
+    readonly plan?: Omit<DevicePlanBuffers, 'workspace'>;
   }
+> {
+  const plan = output.dispatchPlan;
+  return {
+    tokens,
+    weights: memory.guarded('weights', output.weights),
+    ids: memory.guarded('ids', output.ids),
+    ...(output.tokenExpertIndices === undefined
+      ? {}
+      : { tokenExpertIndices: memory.guarded('token expert indices', output.tokenExpertIndices) }),
+    ...(paddingMask === null ? {} : { paddingMask: await memory.upload(paddingMask) }),
+    ...(rowCount < tokens ? { rowCount: await memory.upload(bytesOf(new Uint32Array([rowCount]))) } : {}),
+    ...(plan === undefined
+      ? {}
+      : {
+          plan: {
+            expertOffsets: memory.guarded('expert offsets', plan.expertOffsets),
+            sortedSlots: memory.guarded('sorted slots', plan.sortedSlots),
+            ...(plan.expertTiles === undefined
+              ? {}
+              : { expertTiles: memory.guarded('expert tiles', inOneRun(plan.expertTiles)) }),
+          },
+        }),
+  };
 }
 
 /** What the check of large offsets found. */
@@ -250,13 +241,4 @@ function randomBlock(config: ResolvedRouterConfig): Logits {
 /** The lists one after the other, as they lie on the device. */
 function inOneRun({ counts, activeExperts, tileExperts, tileStarts }: ExpertTiles): Int32Array {
   return Int32Array.of(...counts, ...activeExperts, ...tileExperts, ...tileStarts);
-}
-
-function bytesOf(array: ArrayBufferView): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-}
-
-/** The index of the first byte that differs; -1 where none does. */
-function firstDifference(left: Uint8Array, right: Uint8Array): number {
-  return Buffer.compare(left, right) === 0 ? -1 : left.findIndex((byte, index) => byte !== right[index]);
 }

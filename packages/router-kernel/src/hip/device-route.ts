@@ -7,6 +7,7 @@ import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
+import { checkOutputs, checkRowStride, refuseUnprepared } from './device-buffers.ts';
 import {
   mostPlanWorkspaceBytes,
   placementLaunch,
@@ -209,7 +210,8 @@ export class DeviceRoute {
     const { tokens, logits, weights, ids, tokenExpertIndices = 0n, paddingMask = 0n, rowCount = 0n } = buffers;
     const config = this.#config;
     const rowStride = buffers.rowStride ?? config.experts;
-    checkBuffers(config, buffers, rowStride);
+    checkOutputs(config, buffers);
+    checkRowStride(rowStride, config.experts, logitBytes(config.logitsDtype));
     if (tokens === 0 && !config.dispatchPlan) return;
     const padding = paddingMask !== 0n || rowCount !== 0n;
     const call = this.#callFor(tokens, padding, logitsAlignment(logits, rowStride, config.logitsDtype));
@@ -247,14 +249,7 @@ export class DeviceRoute {
       throw new InvalidArgumentError(
         'dispatchPlan.workspace',
         workspace,
-        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory; found no pointer. Allocate planWorkspaceBytes(${tokens}).`,
-      );
-    }
-    if (this.#config.expertTiles !== null && expertTiles === 0n) {
-      throw new InvalidArgumentError(
-        'dispatchPlan.expertTiles',
-        expertTiles,
-        'This router lists expert tiles; pass the buffer that they go to, of expertTilesLength elements.',
+        `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory · found no pointer · allocate planWorkspaceBytes(${tokens})`,
       );
     }
     return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
@@ -329,50 +324,4 @@ async function loadForm(
       overlapsKernelBefore: mayOverlap,
     }),
   };
-}
-
-function refuseUnprepared(symbol: string, tokens: number): never {
-  throw new InvalidArgumentError(
-    'tokens',
-    tokens,
-    `The kernel ${symbol} is not loaded, and enqueue never compiles. Await prepare() with this shape first.`,
-  );
-}
-
-function checkBuffers(config: ResolvedRouterConfig, buffers: DeviceRouteBuffers, rowStride: number): void {
-  const { tokens, tokenExpertIndices, dispatchPlan } = buffers;
-  if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens * config.topK >= 2 ** 31) {
-    throw new InvalidArgumentError(
-      'tokens',
-      tokens,
-      `tokens must be 0 or more with T * K below 2^31; found ${tokens}.`,
-    );
-  }
-  const mostStride = Math.floor((2 ** 32 - 1) / logitBytes(config.logitsDtype));
-  if (!Number.isSafeInteger(rowStride) || rowStride < config.experts || rowStride > mostStride) {
-    throw new InvalidArgumentError(
-      'rowStride',
-      rowStride,
-      `rowStride must be an integer from ${config.experts} to ${mostStride}; found ${rowStride}.`,
-    );
-  }
-  requireAligned('weights', buffers.weights, tokens);
-  requireAligned('ids', buffers.ids, tokens);
-  if (config.tokenExpertIndices) requireAligned('tokenExpertIndices', tokenExpertIndices ?? 0n, tokens);
-  if (config.dispatchPlan && dispatchPlan === undefined) {
-    throw new InvalidArgumentError(
-      'dispatchPlan',
-      dispatchPlan,
-      'This router makes a dispatch plan; pass the buffers that it goes to.',
-    );
-  }
-}
-
-function requireAligned(argument: string, pointer: DevicePointer, tokens: number): void {
-  if (tokens === 0 || (pointer !== 0n && pointer % 16n === 0n)) return;
-  throw new InvalidArgumentError(
-    argument,
-    pointer,
-    `${argument} must be a device address that 16 divides; found 0x${pointer.toString(16)}.`,
-  );
 }

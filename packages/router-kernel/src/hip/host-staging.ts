@@ -1,6 +1,6 @@
 /** Pinned and device memory that `route` sends host rows through; grown when a call needs more, kept between calls. */
 
-import type { DeviceBuffer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
+import type { DeviceBuffer, DevicePointer, GpuDriver, PinnedBuffer, StreamLike } from '@switchyard/gpu';
 import type { ExpertIds, Logits, ResolvedRouteArguments, ResolvedRouterConfig, RouterOutput } from '../contract.ts';
 import { idBytes } from '../derived-config.ts';
 import { expertTilesLength, tileShapeOf, viewExpertTiles } from '../expert-tiles.ts';
@@ -15,29 +15,35 @@ const LEAST_BYTES = 64 * 1024;
 
 /** What a call reads, in memory of its own. */
 export interface HostInputs {
-  /** From the first row's first logit to the last row's last. */
-  readonly logits: Uint8Array;
+  /** From the first row's first element to the last row's last: logits, or the hidden states that they are formed from. */
+  readonly rows: Uint8Array;
   /** u8 [T]; null where there is none. */
   readonly paddingMask: Uint8Array | null;
 }
 
-/** Copies what a call will read, from memory of any kind. */
+/**
+ * Copies what a call will read, from memory of any kind.
+ *
+ * @param columns of a row
+ */
 export function copyInputs(
-  { experts }: ResolvedRouterConfig,
-  logits: Logits,
+  columns: number,
+  rows: Logits,
   { tokens, rowStride, paddingMask }: ResolvedRouteArguments,
 ): HostInputs {
-  const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + experts;
+  const elements = tokens === 0 ? 0 : (tokens - 1) * rowStride + columns;
   return {
-    logits: bytesOfElements(logits, 0, elements).slice(),
+    rows: bytesOfElements(rows, 0, elements).slice(),
     paddingMask: paddingMask === null ? null : bytesOfElements(paddingMask, 0, tokens).slice(),
   };
 }
 
 /** One call's rows, staged. */
 export interface StagedRoute {
-  /** Where they lie on the device. */
+  /** Where they lie on the device, with `logits` for the rows. */
   readonly buffers: DeviceRouteBuffers;
+  /** Scratch memory of the call, whose first bytes the upload clears. */
+  readonly workspace: DevicePointer;
   /** Enqueues the copy of the inputs. */
   upload(stream: StreamLike): void;
   /** Enqueues the copy of the outputs. */
@@ -58,17 +64,26 @@ export class HostStaging {
     this.#driver = driver;
   }
 
-  /** Copies a call's inputs to pinned memory and lays out its buffers. The previous call must be done. */
-  stage(inputs: HostInputs, args: ResolvedRouteArguments, workspaceBytes: number): StagedRoute {
+  /**
+   * Copies a call's inputs to pinned memory and lays out its buffers. The previous call must be done.
+   *
+   * @param clearedBytes of the workspace that the call has to find 0. Defaults to those of a dispatch plan
+   */
+  stage(
+    inputs: HostInputs,
+    args: ResolvedRouteArguments,
+    workspaceBytes: number,
+    clearedBytes = ARRIVALS_BYTES,
+  ): StagedRoute {
     const { experts, topK, idsDtype, tokenExpertIndices, dispatchPlan } = this.#config;
     const { tokens, rowStride, rowCount } = args;
-    const { logits, paddingMask } = inputs;
+    const { rows, paddingMask } = inputs;
     const slots = tokens * topK;
     const tiles = tileShapeOf(this.#config);
     const tilesLength = tiles === null ? 0 : expertTilesLength(tiles, tokens);
 
     const layout = new SectionLayout();
-    const logitsAt = layout.place(logits.byteLength);
+    const rowsAt = layout.place(rows.byteLength);
     const maskAt = layout.place(paddingMask === null ? 0 : tokens);
     const countAt = layout.place(4);
     const inputBytes = layout.end;
@@ -83,14 +98,14 @@ export class HostStaging {
 
     const { pinned, device } = this.#reserve(outputEnd, layout.end);
     const { memory } = pinned;
-    new Uint8Array(memory, logitsAt, logits.byteLength).set(logits);
+    new Uint8Array(memory, rowsAt, rows.byteLength).set(rows);
     if (paddingMask !== null) new Uint8Array(memory, maskAt, tokens).set(paddingMask);
     new Uint32Array(memory, countAt, 1)[0] = rowCount;
 
     const at = (offset: number): bigint => device.pointer + BigInt(offset);
     const buffers: DeviceRouteBuffers = {
       tokens,
-      logits: at(logitsAt),
+      logits: at(rowsAt),
       rowStride,
       weights: at(weightsAt),
       ids: at(idsAt),
@@ -112,10 +127,11 @@ export class HostStaging {
       new Int32Array(memory.slice(offset, offset + length * 4));
     return {
       buffers,
+      workspace: at(workspaceAt),
       upload: (stream) => {
         this.#driver.copyToDevice(device.pointer, pinned.pointer, inputBytes, stream);
         // Other calls have had other things there.
-        if (workspaceBytes > 0) this.#driver.fill(at(workspaceAt), 0, ARRIVALS_BYTES, stream);
+        if (workspaceBytes > 0) this.#driver.fill(at(workspaceAt), 0, clearedBytes, stream);
       },
       download: (stream) =>
         this.#driver.copyToHost(pinned.pointer + BigInt(inputBytes), at(inputBytes), outputEnd - inputBytes, stream),

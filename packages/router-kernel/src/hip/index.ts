@@ -24,4 +24,6 @@ export {
 } from '@switchyard/gpu';
 export type { CompileRequest, KernelCompiler } from '@switchyard/gpu';
 export { createHipRouter, HipRouter } from './router.ts';
-export type { HipRouterOptions } from './router.ts';
+export type { HipRouterOptions } from './router-device.ts';
+export { createHipGatedRouter, HipGatedRouter } from './gated-router.ts';
+export type { DeviceGatedRouteBuffers, GatedRouteShape } from './device-gated-route.ts';

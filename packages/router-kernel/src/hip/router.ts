@@ -1,16 +1,6 @@
 /** The Router on an AMD or NVIDIA GPU. */
 
-import { CompileCache, addressOf, openGpuDriver } from '@switchyard/gpu';
-import type {
-  DeviceBuffer,
-  DeviceChoice,
-  GpuDriver,
-  GpuPlatform,
-  GpuStream,
-  KernelCompiler,
-  StreamLike,
-} from '@switchyard/gpu';
-import type { Logger } from '@switchyard/gpu/logger';
+import type { GpuDriver, GpuStream, StreamLike } from '@switchyard/gpu';
 import type {
   Logits,
   ResolvedRouteArguments,
@@ -21,48 +11,12 @@ import type {
   RouterOutput,
 } from '../contract.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
-import { DisposedError, InvalidConfigError } from '../errors.ts';
-import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
+import { DisposedError } from '../errors.ts';
 import { DeviceRoute, type DeviceRouteBuffers, type RouteShape } from './device-route.ts';
 import { logitsAlignment } from './kernel/specialization.ts';
 import { copyInputs, type HostInputs, HostStaging } from './host-staging.ts';
-import { openRouterLibrary } from './router-library.ts';
-
-/** How a HIP router is made. Other names are refused with InvalidConfigError. */
-export interface HipRouterOptions {
-  readonly logger?: Logger;
-  /**
-   * The GPU: a position in its list (AMD's first), `'amd:1'`, `'nvidia:0'`, an architecture or a part of a name. Defaults
-   * to what the environment variable SWITCHYARD_DEVICE names, else to a discrete GPU before an integrated one.
-   */
-  readonly device?: DeviceChoice;
-  /** Whose GPU. Defaults to AMD's or NVIDIA's. */
-  readonly platform?: GpuPlatform;
-  /** A driver to share. It stays the caller's to dispose of, after the router. Defaults to one of the router's own. */
-  readonly driver?: GpuDriver;
-  /** Where compiled kernels are kept. Defaults to `defaultCacheFolder()`. */
-  readonly cacheFolder?: string;
-  /**
-   * Compiles shapes that no ahead-of-time object covers, or opens what does at the first of them. Defaults to hipRTC or
-   * NVRTC.
-   */
-  readonly compiler?: KernelCompiler | (() => KernelCompiler);
-  /**
-   * `'all'` loads the kernels of every T for contiguous rows now, so that `enqueue` may be captured at once. `'none'`
-   * leaves them to `prepare` and to the first `route` that needs them. Defaults to `'all'`.
-   */
-  readonly prepare?: 'all' | 'none';
-}
-
-const ROUTER_OPTIONS = knownOptions<HipRouterOptions>('HIP router option', InvalidConfigError, {
-  logger: true,
-  device: true,
-  platform: true,
-  driver: true,
-  cacheFolder: true,
-  compiler: true,
-  prepare: true,
-});
+import { openRouterDevice, uploadArray } from './router-device.ts';
+import type { HipRouterOptions } from './router-device.ts';
 
 /**
  * Opens a GPU and makes a router on it.
@@ -72,29 +26,11 @@ const ROUTER_OPTIONS = knownOptions<HipRouterOptions>('HIP router option', Inval
  */
 export async function createHipRouter(config: RouterConfig, options: HipRouterOptions = {}): Promise<HipRouter> {
   const resolved = resolveRouterConfig(config);
-  refuseUnknownOptions(ROUTER_OPTIONS, options);
-  const { logger, device, platform } = options;
-  const driver =
-    options.driver ??
-    openGpuDriver({
-      ...(device === undefined ? {} : { device }),
-      ...(platform === undefined ? {} : { platform }),
-    });
-  const cache = new CompileCache({
-    ...(options.cacheFolder === undefined ? {} : { folder: options.cacheFolder }),
-    ...(logger === undefined ? {} : { logger }),
-  });
-  const library = openRouterLibrary(driver, {
-    cache,
-    ...(options.compiler === undefined ? {} : { compiler: options.compiler }),
-    ...(logger === undefined ? {} : { logger }),
-  });
-  const owned: Array<() => void> = [() => library.dispose()];
-  if (options.driver === undefined) owned.push(() => driver.dispose());
+  const { driver, library, owned } = openRouterDevice(options);
   try {
     const stream = driver.createStream();
     owned.unshift(() => stream.destroy());
-    const bias = await uploadBias(driver, stream, resolved.correctionBias);
+    const bias = resolved.correctionBias && (await uploadArray(driver, stream, resolved.correctionBias));
     if (bias !== null) owned.unshift(() => bias.free());
     const route = await DeviceRoute.create(driver, library, resolved, bias?.pointer ?? 0n);
     if (options.prepare !== 'none') await route.prepareAll();
@@ -141,7 +77,7 @@ export class HipRouter implements Router {
     this.#requireAlive();
     const args = checkRouteArguments(this.config, logits, options);
     // Copied now: by the time that its turn comes, the caller may have other things in its arrays.
-    const inputs = copyInputs(this.config, logits, args);
+    const inputs = copyInputs(this.config.experts, logits, args);
     const result = this.#tail.then(() => this.#routeNow(inputs, args));
     this.#tail = result.catch(() => undefined);
     return result;
@@ -197,23 +133,5 @@ export class HipRouter implements Router {
 
   #requireAlive(): void {
     if (this.#disposal !== null) throw new DisposedError(`router (hip, ${this.device})`);
-  }
-}
-
-async function uploadBias(
-  driver: GpuDriver,
-  stream: GpuStream,
-  bias: Float32Array | null,
-): Promise<DeviceBuffer | null> {
-  if (bias === null) return null;
-  const buffer = driver.allocate(bias.byteLength);
-  try {
-    const bytes = new Uint8Array(bias.buffer, bias.byteOffset, bias.byteLength);
-    driver.copyToDevice(buffer.pointer, addressOf(bytes), bias.byteLength, stream);
-    await stream.synchronize();
-    return buffer;
-  } catch (error) {
-    buffer.free();
-    throw error;
   }
 }

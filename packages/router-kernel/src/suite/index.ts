@@ -11,3 +11,9 @@ export type {
   ContractSuiteResult,
   RouterFactory,
 } from './run-contract-suite.ts';
+export { compareGatedOutput } from './compare-gate.ts';
+export type { GateComparison } from './compare-gate.ts';
+export { gateCases } from './gate-cases.ts';
+export type { GateCall, GateCase } from './gate-cases.ts';
+export { runGateSuite } from './run-gate-suite.ts';
+export type { GatedRouterFactory, GateSuiteOptions, GateSuiteResult } from './run-gate-suite.ts';

@@ -7,9 +7,12 @@ import type { Logger } from '@switchyard/gpu/logger';
 import { acquireCallersDevice, acquireSharedDevice } from '@switchyard/gpu/webgpu';
 import type { SharedDevice } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
+import type { GatedRouterConfig } from '../gate/gate-contract.ts';
+import { resolveGatedRouterConfig, routerConfigOf } from '../gate/resolve-gate.ts';
 import { BackendUnavailableError, InvalidConfigError } from '../errors.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import type { ExchangePath } from './kernel/launch-geometry.ts';
+import { WebGpuGatedRouter } from './webgpu-gated-router.ts';
 import { WebGpuRouter } from './webgpu-router.ts';
 
 export * from '../contract.ts';
@@ -22,6 +25,10 @@ export type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
+export { WebGpuGatedRouter } from './webgpu-gated-router.ts';
+export type { GatedRouterGpuBuffers } from './webgpu-gated-router.ts';
+export * from '../gate/gate-contract.ts';
+export { checkGatedRouteArguments, resolveGatedRouterConfig } from '../gate/resolve-gate.ts';
 
 /** Where a WebGPU router runs. Other names are refused with InvalidConfigError. */
 export interface WebGpuRouterOptions {
@@ -65,11 +72,24 @@ export async function createWebGpuRouter(
   if (gpu === undefined) {
     throw new BackendUnavailableError(
       'webgpu',
-      'This browser has no WebGPU (navigator.gpu is missing). Use a current browser over https or localhost.',
+      'This browser has no WebGPU · found no navigator.gpu · use a current browser, over https or localhost',
       ['navigator.gpu: missing'],
     );
   }
   return createRouterOnGpu(config, gpu, options);
+}
+
+/**
+ * Makes a WebGPU gated router on `navigator.gpu`, or on a device of the caller.
+ *
+ * @throws as `createWebGpuRouter`
+ */
+export async function createWebGpuGatedRouter(
+  config: GatedRouterConfig,
+  options: WebGpuRouterOptions = {},
+): Promise<WebGpuGatedRouter> {
+  const resolved = resolveGatedRouterConfig(config);
+  return WebGpuGatedRouter.create(resolved, await createWebGpuRouter(routerConfigOf(config), options));
 }
 
 /** Makes a router on the device that routers of a GPU object share. */

@@ -130,10 +130,18 @@ export function checkGpuBuffers(
 
 function checkPresence(name: string, found: object | undefined, isWanted: RangeCheck['isWanted']): void {
   if (found === undefined && isWanted === true) {
-    throw new InvalidArgumentError(name, found, `This router's configuration needs a buffer for ${name}; found none.`);
+    throw new InvalidArgumentError(
+      name,
+      found,
+      `This router's configuration needs a buffer for ${name} · found none · pass one`,
+    );
   }
   if (found !== undefined && isWanted === false) {
-    throw new InvalidArgumentError(name, found, `This router's configuration has no ${name}. Leave the buffer out.`);
+    throw new InvalidArgumentError(
+      name,
+      found,
+      `This router's configuration has no ${name} · found a buffer for it · leave it out`,
+    );
   }
 }
 
@@ -145,14 +153,14 @@ function checkRange({ name, range, bytes, step, isWanted }: RangeCheck): void {
     throw new InvalidArgumentError(
       name,
       offset,
-      `The offset of ${name} must be a multiple of ${step} bytes; found ${offset}.`,
+      `The offset of ${name} must be a multiple of ${step} bytes · found ${offset} · move it to such a multiple`,
     );
   }
   if ((buffer.usage & STORAGE) === 0) {
     throw new InvalidArgumentError(
       name,
       buffer.usage,
-      `The buffer of ${name} must have the usage STORAGE; found 0x${buffer.usage.toString(16)}.`,
+      `The buffer of ${name} must have the usage STORAGE · found 0x${buffer.usage.toString(16)} · create it with GPUBufferUsage.STORAGE`,
     );
   }
   // A binding ends at a multiple of 4 bytes.
@@ -161,7 +169,7 @@ function checkRange({ name, range, bytes, step, isWanted }: RangeCheck): void {
     throw new InvalidArgumentError(
       name,
       buffer.size,
-      `The buffer of ${name} must hold ${end} bytes (offset ${offset} and ${bytes} more, up to a multiple of 4); found ${buffer.size}.`,
+      `The buffer of ${name} must hold ${end} bytes (offset ${offset} and ${bytes} more, up to a multiple of 4) · found ${buffer.size} · make it larger`,
     );
   }
 }
@@ -174,7 +182,7 @@ function checkSharing(one: RangeCheck, other: RangeCheck, alignment: number): vo
     throw new InvalidArgumentError(
       other.name,
       range,
-      `${one.name} and ${other.name} share a buffer, and one of them is written. Put inputs and outputs into different buffers.`,
+      `Inputs and outputs lie in different buffers · found ${one.name} and ${other.name} in one, of which one is written · use a buffer for each`,
     );
   }
   const [first, second] = [bindRange(one.range, 0, one.bytes, alignment), bindRange(range, 0, other.bytes, alignment)];
@@ -183,7 +191,7 @@ function checkSharing(one: RangeCheck, other: RangeCheck, alignment: number): vo
   throw new InvalidArgumentError(
     other.name,
     range.offset ?? 0,
-    `${one.name} (offset ${one.range.offset ?? 0}) and ${other.name} (offset ${range.offset ?? 0}) lie too close in one buffer: bindings start at multiples of ${alignment} bytes. Start each at such a multiple, or use a buffer for each.`,
+    `Parts of one buffer begin at multiples of ${alignment} bytes, and lie apart from there on · found ${one.name} at offset ${one.range.offset ?? 0} and ${other.name} at offset ${range.offset ?? 0} · start each at such a multiple, or use a buffer for each`,
   );
 }
 

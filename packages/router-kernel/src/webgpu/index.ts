@@ -3,8 +3,11 @@
 
 import { openDawn } from '@switchyard/gpu/webgpu';
 import type { RouterConfig } from '../contract.ts';
+import type { GatedRouterConfig } from '../gate/gate-contract.ts';
+import { resolveGatedRouterConfig, routerConfigOf } from '../gate/resolve-gate.ts';
 import { checkRouterOptions, createRouterOnGpu, createWebGpuRouter as createInBrowser } from './browser.ts';
 import type { WebGpuRouterOptions } from './browser.ts';
+import { WebGpuGatedRouter } from './webgpu-gated-router.ts';
 import type { WebGpuRouter } from './webgpu-router.ts';
 
 export { WebGpuDeviceLostError, WebGpuValidationError } from '@switchyard/gpu/webgpu';
@@ -14,6 +17,8 @@ export type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
 export type { ExchangePath } from './kernel/launch-geometry.ts';
 export type { EncodeOptions } from './webgpu-router.ts';
 export { WebGpuRouter } from './webgpu-router.ts';
+export { WebGpuGatedRouter } from './webgpu-gated-router.ts';
+export type { GatedRouterGpuBuffers } from './webgpu-gated-router.ts';
 
 /**
  * Makes a WebGPU router. With `software: true` it runs on SwiftShader from the package @sparticuz/chromium, which must
@@ -28,4 +33,17 @@ export async function createWebGpuRouter(
   checkRouterOptions(options);
   if (options.device !== undefined) return createInBrowser(config, options);
   return createRouterOnGpu(config, await openDawn(options.software ?? false, options.hardwareOnly), options);
+}
+
+/**
+ * Makes a WebGPU gated router.
+ *
+ * @throws as `createWebGpuRouter`
+ */
+export async function createWebGpuGatedRouter(
+  config: GatedRouterConfig,
+  options: WebGpuRouterOptions = {},
+): Promise<WebGpuGatedRouter> {
+  const resolved = resolveGatedRouterConfig(config);
+  return WebGpuGatedRouter.create(resolved, await createWebGpuRouter(routerConfigOf(config), options));
 }

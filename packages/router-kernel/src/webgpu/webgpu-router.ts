@@ -92,7 +92,7 @@ export class WebGpuRouter implements Router {
       throw new InvalidConfigError(
         'path',
         path,
-        `The WebGPU device ${sharedDevice.name} has no subgroup operations. Leave path at 'auto'.`,
+        `The path 'subgroups' needs subgroup operations · found none on the WebGPU device ${sharedDevice.name} · leave path at 'auto'`,
       );
     }
     sharedDevice.checkAlive('createWebGpuRouter');
@@ -261,6 +261,6 @@ function checkInteger(argument: string, value: number, least: number, most: numb
   throw new InvalidArgumentError(
     argument,
     value,
-    `${argument} must be an integer from ${least} to ${most}; found ${value}.`,
+    `${argument} must be an integer from ${least} to ${most} · found ${value} · route more in several calls`,
   );
 }

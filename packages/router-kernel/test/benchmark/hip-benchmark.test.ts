@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { UncheckedBenchmarkError } from '@switchyard/gpu';
+import type { KernelLibrary } from '@switchyard/gpu';
 import { formProblems } from '../../../gpu/test/benchmark/report-form.ts';
 import type { Contender, ContenderName } from '../../src/benchmark/hip/contender.ts';
+import { flashInferContender } from '../../src/benchmark/hip/flashinfer.ts';
 import { hipFiguresOf } from '../../src/benchmark/hip/figures.ts';
 import { benchmarkPlot } from '../../src/benchmark/hip/plot.ts';
 import { runHipBenchmark } from '../../src/benchmark/hip/run-hip-benchmark.ts';
 import type { HipBenchmarkOptions } from '../../src/benchmark/hip/run-hip-benchmark.ts';
 import { benchmarkTables } from '../../src/benchmark/hip/tables.ts';
 import type { BenchmarkShape } from '../../src/benchmark/logits.ts';
+import { buildDispatchPlan } from '../../src/dispatch-plan.ts';
 import { referenceRoute } from '../../src/reference.ts';
 import { MemoryDriver } from './memory-driver.ts';
 
@@ -117,6 +120,67 @@ describe('the HIP benchmark', () => {
     const writes: Sabotage = (output) => void output;
     const report = await runHipBenchmark(driver, options([contenderOf(driver, 'empty', writes)]));
     assert.match(report.failures[0] ?? '', /^empty .*: it wrote/);
+  });
+});
+
+describe('a plan of the HIP benchmark', () => {
+  /** Routes 65 rows right, and makes a plan whose experts have their slots in falling order. */
+  function disordered(driver: MemoryDriver, keepsPlanOrder: boolean, spoil: (slots: Int32Array) => void): Contender {
+    const router = contenderOf(driver, 'switchyard');
+    const { experts, topK } = SHAPE;
+    return {
+      ...router,
+      keepsPlanOrder,
+      planWorkspaceBytes: () => 16,
+      enqueue: (stream, tokens, buffers) => {
+        router.enqueue(stream, tokens, buffers);
+        const { plan } = buffers;
+        assert.ok(plan !== undefined);
+        const run = (): void => {
+          const ids = new Int32Array(driver.at(buffers.ids, tokens * topK * 4).slice().buffer);
+          const { expertOffsets, sortedSlots } = buildDispatchPlan(ids, experts);
+          for (let expert = 0; expert < experts; expert++) {
+            sortedSlots.subarray(expertOffsets[expert], expertOffsets[expert + 1]).sort((a, b) => b - a);
+          }
+          spoil(sortedSlots);
+          driver.at(plan.expertOffsets, (experts + 1) * 4).set(new Uint8Array(expertOffsets.buffer));
+          driver.at(plan.sortedSlots, tokens * topK * 4).set(new Uint8Array(sortedSlots.buffer));
+        };
+        driver.enqueue({ run, microseconds: 1 });
+      },
+    };
+  }
+  const failuresOf = async (
+    keepsPlanOrder: boolean,
+    spoil: (slots: Int32Array) => void,
+  ): Promise<readonly string[]> => {
+    const driver = new MemoryDriver();
+    const contenders = [contenderOf(driver, 'vllm'), disordered(driver, keepsPlanOrder, spoil)];
+    return (await runHipBenchmark(driver, { ...options(contenders), tokens: [65] })).failures;
+  };
+
+  it('may have the slots of an expert in any order where the contender says so, and nowhere else', async () => {
+    assert.deepEqual(await failuresOf(false, () => undefined), []);
+    assert.match((await failuresOf(true, () => undefined)).join(), /sortedSlots/);
+  });
+
+  it('is wrong in any order where a slot is with another expert', async () => {
+    const swapEnds = (slots: Int32Array): void => {
+      const [first = 0, last = 0] = [slots[0], slots.at(-1)];
+      slots.set([last]);
+      slots.set([first], slots.length - 1);
+    };
+    assert.match((await failuresOf(false, swapEnds)).join(), /sortedSlots/);
+  });
+
+  it("has no contender after FlashInfer's algorithm on GPUs without clusters", async () => {
+    for (const target of [
+      { vendor: 'amd', architecture: 'gfx942', waveSize: 64 },
+      { vendor: 'nvidia', architecture: 'sm_80', waveSize: 32 },
+    ] as const) {
+      const library = { target } as KernelLibrary;
+      assert.equal(await flashInferContender(SHAPE, new MemoryDriver(), library), null, target.architecture);
+    }
   });
 });
 

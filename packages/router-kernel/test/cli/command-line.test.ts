@@ -44,7 +44,7 @@ describe('router-kernel', () => {
     for (const name of ['route', 'constructor', '__proto__']) {
       const { code, err } = await run([name]);
       assert.equal(code, 2);
-      assert.match(err, new RegExp(`There is no command '${name}'\\. The commands are devices, verify`));
+      assert.match(err, new RegExp(`There is no such command · found '${name}' · use one of devices, verify`));
     }
   });
 });
@@ -79,12 +79,12 @@ describe('router-kernel verify', () => {
   });
 
   const wrong: readonly (readonly [args: readonly string[], text: RegExp])[] = [
-    [[], /--backend is missing\. Give it as --backend cpu\|hip\|webgpu/],
-    [['--backend', 'gpu'], /--backend must be one of cpu, hip, webgpu; found 'gpu'/],
-    [['--backend', 'cpu', '--level', 'all'], /--level must be one of smoke, quick, full; found 'all'/],
-    [['--backend', 'cpu', '--software'], /--software needs --backend webgpu; found --backend cpu/],
+    [[], /--backend is needed · found none · give it as --backend cpu\|hip\|webgpu/],
+    [['--backend', 'gpu'], /--backend must be one of cpu, hip, webgpu · found 'gpu'/],
+    [['--backend', 'cpu', '--level', 'all'], /--level must be one of smoke, quick, full · found 'all'/],
+    [['--backend', 'cpu', '--software'], /--software needs --backend webgpu · found --backend cpu/],
     [['--backend', 'cpu', '--fast'], /--fast/],
-    [['--backend', 'cpu', '--device', '0'], /--device needs --backend hip; found --backend cpu/],
+    [['--backend', 'cpu', '--device', '0'], /--device needs --backend hip · found --backend cpu/],
     [['--backend'], /--backend/],
     [['cpu'], /cpu/],
   ];
@@ -185,7 +185,7 @@ describe('router-kernel compile', () => {
     it(`refuses --arch ${arch}`, async () => {
       const { code, err } = await run(['compile', '--arch', arch, ...shape]);
       assert.equal(code, 2);
-      assert.match(err, /--arch must be an architecture such as gfx942, gfx90a:sramecc\+:xnack- or sm_90; found/);
+      assert.match(err, /--arch must be an architecture such as gfx942, gfx90a:sramecc\+:xnack- or sm_90 · found/);
     });
   }
 });

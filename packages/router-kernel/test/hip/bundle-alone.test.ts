@@ -14,7 +14,7 @@ import type { NativeArgument, NativeFunction } from '../../../gpu/src/driver/sha
 import { loaderOf, machineOf, paperHip } from '../../../gpu/test/driver/paper-machine.ts';
 import { publishedConfigs } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { createHipRouter } from '../../src/hip/router.ts';
-import type { HipRouterOptions } from '../../src/hip/router.ts';
+import type { HipRouterOptions } from '../../src/hip/router-device.ts';
 import { asConfig } from '../router-config.ts';
 
 /** GPUs, with the settings that AMD's runtime names, and the number of the processor that their objects are for (LLVM's ELF.h). */

@@ -94,7 +94,7 @@ describe('the browser example in Chromium', function () {
     await page.locator('[name=experts]').fill('3');
     await page.locator('button').click();
     await page.locator('#status[data-state=failed]').waitFor();
-    assert.match(await page.locator('#status').innerText(), /topK .* must be an integer from 1 to 3; found 4/);
+    assert.match(await page.locator('#status').innerText(), /topK .* must be an integer from 1 to 3 · found 4/);
     assert.deepEqual(errors, []);
   });
 

@@ -9,6 +9,7 @@ import { PlacedCall, rangeBytes } from './encoded-call.ts';
 import type { CallInput, Placement } from './encoded-call.ts';
 import { ObservedDevice } from './observed-device.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
+import { assertMessageForm } from '../message-form.ts';
 
 /** What a binding's offset is a multiple of on every device. */
 const BINDING_ALIGNMENT = 256;
@@ -174,9 +175,9 @@ describe('WebGPU encode', function () {
 
   describe('refuses with InvalidArgumentError', () => {
     const wrong: readonly (readonly [what: string, argument: string, text: RegExp, change: Change])[] = [
-      ['logits at an odd byte', 'logits', /multiple of 2 bytes; found 3/, at('logits', 3)],
-      ['weights at half a word', 'weights', /multiple of 4 bytes; found 2/, at('weights', 2)],
-      ['ids at half a word', 'ids', /multiple of 4 bytes; found 6/, at('ids', 6)],
+      ['logits at an odd byte', 'logits', /multiple of 2 bytes · found 3/, at('logits', 3)],
+      ['weights at half a word', 'weights', /multiple of 4 bytes · found 2/, at('weights', 2)],
+      ['ids at half a word', 'ids', /multiple of 4 bytes · found 6/, at('ids', 6)],
       ['indices at half a word', 'tokenExpertIndices', /multiple of 4 bytes/, at('tokenExpertIndices', 1)],
       [
         'expert offsets at half a word',
@@ -194,10 +195,15 @@ describe('WebGPU encode', function () {
       [
         'a missing plan',
         'dispatchPlan',
-        /needs a buffer for dispatchPlan;/,
+        /needs a buffer for dispatchPlan · found none/,
         (b) => ({ ...b, dispatchPlan: undefined }),
       ],
-      ['half a plan', 'dispatchPlan.sortedSlots', /needs a buffer for dispatchPlan.sortedSlots;/, withHalfAPlan],
+      [
+        'half a plan',
+        'dispatchPlan.sortedSlots',
+        /needs a buffer for dispatchPlan.sortedSlots · found none/,
+        withHalfAPlan,
+      ],
       ['two outputs in one place', 'ids', /weights/, (b) => ({ ...b, ids: b.weights })],
       ['an output in the logits', 'weights', /logits/, (b) => ({ ...b, weights: b.logits })],
       ['a mask in an output', 'paddingMask', /weights/, (b) => ({ ...b, paddingMask: b.weights })],
@@ -228,14 +234,14 @@ describe('WebGPU encode', function () {
       assert.ok(call !== null && router !== null && device !== null);
       const buffer = device.createBuffer({ size: 1024, usage: STORAGE });
       const buffers = { ...call.buffers, weights: { buffer }, ids: { buffer, offset: 128 } };
-      assertRefused(call, buffers, 'ids', /weights .*256/);
+      assertRefused(call, buffers, 'ids', /multiples of 256 bytes.* found weights at offset/);
       buffer.destroy();
     });
 
     it('a buffer without the usage STORAGE', () => {
       assert.ok(call !== null && device !== null);
       const buffer = device.createBuffer({ size: 1024, usage: COPY_DST });
-      assertRefused(call, { ...call.buffers, ids: { buffer } }, 'ids', /usage STORAGE; found 0x8/);
+      assertRefused(call, { ...call.buffers, ids: { buffer } }, 'ids', /usage STORAGE · found 0x8/);
       buffer.destroy();
     });
 
@@ -299,6 +305,7 @@ function assertRefused(
       assert.ok(error instanceof InvalidArgumentError, String(error));
       assert.equal(error.argument, argument);
       assert.match(error.message, text);
+      assertMessageForm(error.message);
       return true;
     },
   );

@@ -267,7 +267,11 @@ describe('WebGPU router when the device fails', function () {
     const gpu = (requestAdapter: () => Promise<unknown>): GPU => ({ requestAdapter }) as unknown as GPU;
 
     for (const [what, text, requestAdapter] of [
-      ['no adapter', /WebGPU found no adapter\. Install a GPU driver/, () => Promise.resolve(null)],
+      [
+        'no adapter',
+        /WebGPU has nothing to run on · found no adapter · install a GPU driver/,
+        () => Promise.resolve(null),
+      ],
       [
         'an adapter that gives no device',
         /The WebGPU adapter .* gave no device: busy\. Close other programs/,

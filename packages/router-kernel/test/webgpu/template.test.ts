@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import { chooseGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
 import { flagsOf, textsOf } from '../../src/webgpu/kernel/router-values.ts';
-import { PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS, TILES_PARTS } from '../../src/webgpu/kernel/source.ts';
+import { GATE_PARTS, PLAN_PARTS, ROUTER_PARTS, ROUTER_STEPS, TILES_PARTS } from '../../src/webgpu/kernel/source.ts';
 import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-search.ts';
 
 const PACKAGE = new URL('../../', import.meta.url);
@@ -13,6 +13,7 @@ const PARTS = [
   CAREFUL_SEARCH_WGSL,
   ...PLAN_PARTS,
   ...TILES_PARTS,
+  ...GATE_PARTS,
 ];
 
 describe('WGSL templates', () => {

@@ -30,23 +30,4 @@ ROUTER_INLINE u64 partial_place(const u8* step, int row, int chunk, int head) {
   return ((static_cast<u64>(step_word(step, STEP_PARTIALS + row)) + chunk) * MODEL_HEADS + head) * kPartialFloats;
 }
 
-// A sum of chunks under their common largest logit; the sink takes its share and gives nothing.
-struct MergedChunks {
-  float largest;
-  float total;
-  float value;
-
-  ENGINE_METHOD void begin(float most, float sink) {
-    largest = most;
-    total = exp2_approximate(sink - most);
-    value = 0.0f;
-  }
-  ENGINE_METHOD void add(float chunkMax, float chunkSum, float chunkValue) {
-    const float factor = exp2_approximate(chunkMax - largest);
-    total = multiply_add(chunkSum, factor, total);
-    value = multiply_add(chunkValue, factor, value);
-  }
-  ENGINE_METHOD float result() const { return rounded_product(value, reciprocal_approximate(total)); }
-};
-
 }  // namespace ROUTER_NAMESPACE

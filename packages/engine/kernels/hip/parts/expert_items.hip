@@ -1,8 +1,6 @@
 // What a block of an expert kernel works on: an item, which is an expert and up to KERNEL_VECTORS of the slots
-// (token * K + k) that chose it, and a part of the expert's rows. Blocks of the same rows follow each other.
-//
-//   one vector       an item is a slot, and its expert stands in `ids`: nothing has to be sorted
-//   several vectors  items are those of the list that expert_list.hip writes, over the dispatch plan's order
+// (token * K + k) that chose it, and a part of the expert's rows. Blocks of the same rows follow each other. Items are
+// those of the list that expert_list.hip writes, over the dispatch plan's order.
 
 namespace ROUTER_NAMESPACE {
 
@@ -21,13 +19,8 @@ struct ExpertItem {
   }
 };
 
-ROUTER_INLINE ExpertItem expert_item(const i32* ids, const i32* list, const i32* sortedSlots, int rows, int index) {
+ROUTER_INLINE ExpertItem expert_item(const i32* list, const i32* sortedSlots, int index) {
   ExpertItem item;
-#if KERNEL_VECTORS == 1
-  item.count = 1;
-  item.slots[0] = index;
-  item.expert = index < rows * MODEL_TOP_K ? ids[index] : -1;
-#else
   if (index >= list[0]) {
     item.expert = -1;
     item.count = 0;
@@ -38,7 +31,6 @@ ROUTER_INLINE ExpertItem expert_item(const i32* ids, const i32* list, const i32*
   item.count = entry[2];
 #pragma unroll
   for (int i = 0; i < KERNEL_VECTORS; i++) item.slots[i] = sortedSlots[entry[1] + smaller(i, item.count - 1)];
-#endif
   return item;
 }
 

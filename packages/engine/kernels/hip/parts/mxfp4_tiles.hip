@@ -4,6 +4,10 @@
 
 namespace ROUTER_NAMESPACE {
 
+// Columns of a block that share a scale, and bytes of its codes.
+constexpr int kBlockColumns = 32;
+constexpr int kBlockBytes = 16;
+
 // Two bf16 numbers times a power of two.
 #if ROUTER_NVIDIA && __CUDA_ARCH__ >= 800
 ROUTER_INLINE u32 scaled_pair(u32 pair, float factor) {
@@ -24,7 +28,7 @@ ROUTER_INLINE u32 scaled_pair(u32 pair, float factor) {
 // up to kLargestScale need; others, above 2, are for a second factor, and none of a model is.
 constexpr u32 kLargestScale = 128;
 ROUTER_INLINE float first_factor(u32 scale) { return bits_to_float((smaller(scale, kLargestScale) + 126) << 23); }
-ROUTER_INLINE float second_factor(u32 scale) { return block_scale(scale == 255 ? scale : scale - 1); }
+ROUTER_INLINE float second_factor(u32 scale) { return bits_to_float(scale == 255 ? 0x7fc00000u : (scale - 1) << 23); }
 
 ROUTER_INLINE u32 high_halves(u32 first, u32 second) { return first >> 16 | (second & 0xffff0000u); }
 ROUTER_INLINE u32 low_halves(u32 first, u32 second) { return (first & 0xffffu) | second << 16; }

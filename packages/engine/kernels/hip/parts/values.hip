@@ -31,6 +31,15 @@ ROUTER_INLINE void load_four(const float* address, float* values) {
   values[3] = bits_to_float(words.w);
 }
 
+// The same of what a kernel before wrote, ahead of the wait for the last of them.
+ROUTER_INLINE void load_written_four(const float* address, float* values) {
+  const Words4 words = load_written_words4(address);
+  values[0] = bits_to_float(words.x);
+  values[1] = bits_to_float(words.y);
+  values[2] = bits_to_float(words.z);
+  values[3] = bits_to_float(words.w);
+}
+
 ROUTER_INLINE void load_eight(const float* address, float* values) {
   load_four(address, values);
   load_four(address + 4, values + 4);

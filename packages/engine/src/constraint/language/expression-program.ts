@@ -80,6 +80,7 @@ function parse(source: string): AST.Pattern {
   try {
     return read(source, false);
   } catch (error) {
+    if (error instanceof RangeError) throw error;
     throw new RegularExpressionError(reasonOf(error));
   }
 }
@@ -188,7 +189,14 @@ class Compiler {
 export function programOf(source: string, budget: Budget): { readonly program: Program; readonly start: number } {
   const compiler = new Compiler(budget);
   const { program } = compiler;
-  const match = compiler.alternatives(parse(source).alternatives, program.state());
+  let match: number;
+  try {
+    match = compiler.alternatives(parse(source).alternatives, program.state());
+  } catch (error) {
+    // Both call themselves for each group.
+    if (!(error instanceof RangeError)) throw error;
+    throw new RegularExpressionError('its groups stand too deep inside one another');
+  }
   const start = program.state({ kind: 'free', next: match });
   program.at(start).push({ kind: 'read', set: ALL_CODE_POINTS, next: start });
   return { program, start };

@@ -165,13 +165,15 @@ export class Assertions {
   #numbers(values: KeywordValues): Shape | null {
     const { all, numbers } = this.#shapes;
     let set = numbers.all;
+    // Of draft-04 and OpenAPI 3.0, this says of the plain bound whether it is one of those that are left out.
+    const flagged = (keyword: string): boolean => typeof values.get(keyword) === 'boolean';
     for (const [keyword, exclusive] of [
-      ['minimum', false],
+      ['minimum', values.get('exclusiveMinimum') === true],
       ['exclusiveMinimum', true],
-      ['maximum', false],
+      ['maximum', values.get('exclusiveMaximum') === true],
       ['exclusiveMaximum', true],
     ] as const) {
-      const bound = values.number(keyword);
+      const bound = flagged(keyword) ? undefined : values.number(keyword);
       if (bound === undefined) continue;
       if (exclusive && String(bound).replace(/e.*|\D/g, '').length > MOST_DIGITS) {
         throw values.refusal(keyword, `whose bound has more than ${MOST_DIGITS} digits`);

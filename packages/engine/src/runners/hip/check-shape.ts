@@ -10,6 +10,8 @@ const DIVISORS: readonly (readonly [field: keyof GptOssConfig, divisor: number])
 ];
 /** Elements of a head (kernels/hip/attention.hip). */
 const HEAD_DIM = 64;
+/** Sums of the weights of so many tokens are exact in f64 (kernels/hip/draw.hip). */
+const MOST_TOKENS = 2 ** 18 - 1;
 /** Threads of a block, one an expert (kernels/hip/expert_list.hip). */
 const MOST_EXPERTS = 1024;
 
@@ -26,6 +28,9 @@ export function checkShape(config: GptOssConfig): void {
     }
   }
   if (config.headDim !== HEAD_DIM) throw new UnsupportedWeightsError(`headDim ${config.headDim}`, `${HEAD_DIM}`);
+  if (config.vocabularySize > MOST_TOKENS) {
+    throw new UnsupportedWeightsError(`vocabularySize ${config.vocabularySize}`, `at most ${MOST_TOKENS}`);
+  }
   if (config.experts > MOST_EXPERTS) {
     throw new UnsupportedWeightsError(`${config.experts} experts`, `at most ${MOST_EXPERTS}`);
   }

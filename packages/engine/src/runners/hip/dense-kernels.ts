@@ -3,6 +3,7 @@
  */
 
 import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { isBySlot } from './sizes.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */
 export const DENSE_TILES = [1, 2, 4, 8] as const;
@@ -52,7 +53,7 @@ const GATE_ARGUMENTS = [
   pointer('gain', 'f32 [hidden], of the norm before'),
   pointer('residual', 'f32 [rows, hidden]'),
   pointer('logits', 'f32 [rows, experts], written'),
-  pointer('normed', 'f32 [rows, hidden], written'),
+  pointer('normed', 'f32 [rows, hidden], written unless the step is computed slot by slot'),
   TILES,
 ] as const;
 
@@ -76,24 +77,34 @@ export interface DenseForms {
 }
 
 export type DenseName = keyof DenseForms;
+/** Those whose rows are shared out to teams. */
+type TeamName = Exclude<DenseName, 'gate'>;
+
+/** A block of the gate projection forms one router logit of each row of its tile. */
+const GATE_THREADS = 256;
 
 /** Loads of 16 bytes that a lane asks for at once, for each of its rows. */
 const AHEAD: Readonly<Record<DenseTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
+/**
+ * The output projection of one row waits for little but its weights: half of a row is asked for while attention runs. Found by
+ * trying on an H200.
+ */
+const AHEAD_OF_ATTENTION = 8;
 
 /** Rows of each matrix. */
-function matrixRows({ config }: KernelContext): Readonly<Record<DenseName, number>> {
+function matrixRows({ config }: KernelContext): Readonly<Record<TeamName, number>> {
   return {
     qkv: (config.attentionHeads + 2 * config.keyValueHeads) * config.headDim,
     attentionOutput: config.hiddenSize,
-    gate: config.experts,
     head: config.vocabularySize,
   };
 }
 
-/** The most that divides evenly: two rows a team and four teams, four and eight for the head, one row for the gate. */
-function division(context: KernelContext, name: DenseName): DenseDivision {
+/** The most that divides evenly: two rows a team and four teams; others for the head, and for one row's output projection. */
+function division(context: KernelContext, name: TeamName, tile: DenseTile): DenseDivision {
   const rows = matrixRows(context)[name];
-  const [mostRows, mostTeams] = name === 'head' ? [4, 8] : name === 'gate' ? [1, 4] : [2, 4];
+  const isSingleOutput = name === 'attentionOutput' && tile === 1;
+  const [mostRows, mostTeams] = name === 'head' ? [4, 8] : isSingleOutput ? [1, 8] : [2, 4];
   const fewestTeams = context.target.waveSize / TEAM;
   for (const teams of [mostTeams, 4, 2, 1].filter((count) => count >= fewestTeams && count <= mostTeams)) {
     // A team has the two rows of a pair that the rotary embedding turns.
@@ -107,12 +118,13 @@ function division(context: KernelContext, name: DenseName): DenseDivision {
 
 /** The forms for a tile. */
 export function denseForms(context: KernelContext, tile: DenseTile): DenseForms {
-  const common = (name: DenseName) => {
-    const { rowsPerTeam, teams } = division(context, name);
+  const common = (name: TeamName) => {
+    const { rowsPerTeam, teams } = division(context, name, tile);
+    const ahead = name === 'attentionOutput' && tile === 1 ? AHEAD_OF_ATTENTION : AHEAD[tile];
     return {
       parts: ['dense_rows'],
       threadsPerBlock: teams * TEAM,
-      defines: { KERNEL_ROWS: rowsPerTeam, KERNEL_VECTORS: tile, KERNEL_AHEAD: AHEAD[tile] },
+      defines: { KERNEL_ROWS: rowsPerTeam, KERNEL_VECTORS: tile, KERNEL_AHEAD: ahead },
     };
   };
   return {
@@ -129,13 +141,21 @@ export function denseForms(context: KernelContext, tile: DenseTile): DenseForms 
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
       ...common('attentionOutput'),
     }),
-    gate: kernelForm(context, { name: 'gate', symbol: 'project_gate', arguments: GATE_ARGUMENTS, ...common('gate') }),
+    gate: kernelForm(context, {
+      name: 'gate',
+      parts: ['row_norm'],
+      symbol: 'project_gate',
+      arguments: GATE_ARGUMENTS,
+      threadsPerBlock: GATE_THREADS,
+      defines: { KERNEL_VECTORS: tile, KERNEL_WRITES_NORMED: isBySlot(tile) ? 0 : 1 },
+    }),
     head: kernelForm(context, { name: 'head', symbol: 'project_head', arguments: HEAD_ARGUMENTS, ...common('head') }),
   };
 }
 
-/** Blocks of a launch over `tiles` tiles of rows. */
-export function denseBlocks(context: KernelContext, name: DenseName, tiles: number): number {
-  const { rowsPerTeam, teams } = division(context, name);
+/** Blocks of a launch over `tiles` tiles of rows, of `tile` rows each. */
+export function denseBlocks(context: KernelContext, name: DenseName, tile: DenseTile, tiles: number): number {
+  if (name === 'gate') return context.config.experts * tiles;
+  const { rowsPerTeam, teams } = division(context, name, tile);
   return (matrixRows(context)[name] / (rowsPerTeam * teams)) * tiles;
 }

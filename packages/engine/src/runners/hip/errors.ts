@@ -12,17 +12,6 @@ export class UnsupportedWeightsError extends EngineError {
   }
 }
 
-/** Every KV block is in use. The step was not computed. */
-export class KvCacheFullError extends EngineError {
-  override readonly name = 'KvCacheFullError';
-  readonly code = 'KV_CACHE_FULL';
-  constructor(positions: number) {
-    super(
-      `The KV cache is full · found every block of ${positions} positions in use · release sequences, or raise kvCacheBytes`,
-    );
-  }
-}
-
 /** The device's memory does not hold the model. Nothing was read. */
 export class DeviceMemoryError extends EngineError {
   override readonly name = 'DeviceMemoryError';

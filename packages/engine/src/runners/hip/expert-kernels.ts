@@ -2,25 +2,53 @@
  * The experts: the list of what is to be computed, gate and up projections, down projection, and their weighted sum.
  */
 
-import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
-import { type ExpertTile, LISTED_TILE } from './sizes.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { GROUP_ROWS, GROUP_THREADS, mxfp4Product } from './mxfp4-product.ts';
 
 const LIST_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
   pointer('list', 'i32 words, written'),
 ] as const;
 
-const projectionArguments = [
-  STEP,
-  pointer('codes', 'u32 [experts, rows, columns / 8], arranged'),
-  pointer('scales', 'U8 [experts, rows, columns / 32]'),
-  pointer('bias', 'f32 [experts, rows]'),
-  pointer('input', 'f32 [rows or slots, columns]'),
-  pointer('ids', 'i32 [rows, K], of the router'),
-  pointer('list', 'the list of items; not read with a tile of 1'),
-  pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan; not read with a tile of 1'),
-  pointer('output', 'f32 [slots, width], written'),
+const CODES = pointer('codes', 'u32 [experts, rows, columns / 8], arranged');
+const SCALES = pointer('scales', 'U8 [experts, rows, columns / 32]');
+const BIAS = pointer('bias', 'f32 [experts, rows]');
+const LOGITS = pointer('logits', 'f32 [rows, experts], of the gate projection');
+
+const LISTED_ARGUMENTS = [
+  CODES,
+  SCALES,
+  BIAS,
+  pointer('input', 'f32 [rows, hidden], or the vectors that the gate and up projections leave'),
+  pointer('list', 'the list of items'),
+  pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
+  pointer('output', 'vectors for the down projection, or its f32 [slots, hidden]; written'),
   u32('items', 'items that the launch has room for'),
+] as const;
+
+const SLOT_GATE_UP_ARGUMENTS = [
+  STEP,
+  CODES,
+  SCALES,
+  BIAS,
+  pointer('gain', 'f32 [hidden], of the norm before'),
+  pointer('residual', 'f32 [rows, hidden]'),
+  LOGITS,
+  pointer('output', 'vectors for the down projection, one for each slot; written'),
+  u32('slots', 'slots that the launch has room for'),
+] as const;
+
+const SLOT_DOWN_ARGUMENTS = [
+  STEP,
+  CODES,
+  SCALES,
+  BIAS,
+  LOGITS,
+  pointer('activated', 'the vectors that the gate and up projections leave'),
+  pointer('ids', 'i32 [rows, K], written'),
+  pointer('weights', 'f32 [rows, K], written'),
+  pointer('residual', 'f32 [rows, hidden], added to'),
+  u32('rows', 'rows that the launch has room for'),
 ] as const;
 
 const COMBINE_ARGUMENTS = [
@@ -30,54 +58,85 @@ const COMBINE_ARGUMENTS = [
   pointer('residual', 'f32 [rows, hidden], added to'),
 ] as const;
 
-/** The expert kernels for one tile. */
-export interface ExpertForms {
-  readonly gateUp: KernelForm<typeof projectionArguments>;
-  readonly down: KernelForm<typeof projectionArguments>;
+/** The expert kernels where slots are listed by expert. */
+export interface ListedExpertForms {
+  readonly gateUp: KernelForm<typeof LISTED_ARGUMENTS>;
+  readonly down: KernelForm<typeof LISTED_ARGUMENTS>;
 }
 
-/** Teams of a block. */
-const TEAMS = 8;
-/** Rows of a matrix that a team works on at once. With four, the next group's weights would find no registers free. */
-const ROWS_PER_TEAM = 2;
+/** The expert kernels where each slot is worked on by itself: they also route, norm and combine. */
+export interface SlotExpertForms {
+  readonly gateUp: KernelForm<typeof SLOT_GATE_UP_ARGUMENTS>;
+  readonly down: KernelForm<typeof SLOT_DOWN_ARGUMENTS>;
+}
+
+type ExpertName = 'gateUp' | 'down';
+
 /** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
 const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
 
-export function expertForms(context: KernelContext, tile: ExpertTile): ExpertForms {
-  const common = (name: keyof ExpertForms) => ({
-    parts: ['mxfp4_rows', 'expert_items'],
-    arguments: projectionArguments,
-    threadsPerBlock: TEAMS * TEAM,
-    defines: {
-      KERNEL_ROWS: ROWS_PER_TEAM,
-      KERNEL_VECTORS: tile,
-      KERNEL_GROUPS: groupsOf(context, name),
-    },
+/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once a tile. */
+export function listedTile({ target }: KernelContext): number {
+  return mxfp4Product(target).vectors;
+}
+
+export function listedExpertForms(context: KernelContext): ListedExpertForms {
+  const { parts, sharedParts } = mxfp4Product(context.target);
+  const common = (name: ExpertName) => ({
+    sharedParts,
+    parts: [...parts, 'swiglu', 'expert_items'],
+    arguments: LISTED_ARGUMENTS,
+    threadsPerBlock: GROUP_THREADS,
+    defines: { KERNEL_VECTORS: listedTile(context), KERNEL_GROUPS: groupsOf(context, name) },
   });
   return {
-    gateUp: kernelForm(context, {
-      name: 'gate_up',
-      symbol: 'expert_gate_up',
-      ...common('gateUp'),
-      parts: ['mxfp4_rows', 'expert_items', 'swiglu'],
-    }),
+    gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
     down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
   };
 }
 
 /** Blocks of a launch with room for `items` items. */
-export function expertBlocks(context: KernelContext, name: keyof ExpertForms, items: number): number {
-  const rows = ROWS_PER_TEAM * TEAMS * groupsOf(context, name);
-  return (matrixRows(context, name) / rows) * items;
+export function listedExpertBlocks(context: KernelContext, name: ExpertName, items: number): number {
+  return (matrixRows(context, name) / (GROUP_ROWS * groupsOf(context, name))) * items;
 }
 
-function matrixRows({ config }: KernelContext, name: keyof ExpertForms): number {
+export function slotExpertForms(context: KernelContext): SlotExpertForms {
+  const { parts, sharedParts } = mxfp4Product(context.target);
+  return {
+    gateUp: kernelForm(context, {
+      name: 'slot_gate_up',
+      sharedParts,
+      parts: ['row_norm', 'route_row', ...parts, 'swiglu'],
+      symbol: 'slot_gate_up',
+      arguments: SLOT_GATE_UP_ARGUMENTS,
+      threadsPerBlock: GROUP_THREADS,
+      defines: { KERNEL_GROUPS: groupsOf(context, 'gateUp') },
+    }),
+    down: kernelForm(context, {
+      name: 'slot_down',
+      sharedParts,
+      parts: ['route_row', ...parts],
+      symbol: 'slot_down',
+      arguments: SLOT_DOWN_ARGUMENTS,
+      threadsPerBlock: GROUP_THREADS,
+    }),
+  };
+}
+
+/** Blocks of a launch with room for `rows` rows. */
+export function slotExpertBlocks(context: KernelContext, name: ExpertName, rows: number): number {
+  const groups = matrixRows(context, name) / GROUP_ROWS;
+  if (name === 'down') return groups * rows;
+  return (groups / groupsOf(context, name)) * rows * context.config.expertsPerToken;
+}
+
+function matrixRows({ config }: KernelContext, name: ExpertName): number {
   return name === 'gateUp' ? 2 * config.intermediateSize : config.hiddenSize;
 }
 
 /** The most groups that leave no block with fewer. */
-function groupsOf(context: KernelContext, name: keyof ExpertForms): number {
-  const groups = matrixRows(context, name) / (ROWS_PER_TEAM * TEAMS);
+function groupsOf(context: KernelContext, name: ExpertName): number {
+  const groups = matrixRows(context, name) / GROUP_ROWS;
   let most = MOST_GROUPS[name];
   while (groups % most !== 0) most--;
   return most;
@@ -104,8 +163,11 @@ export function arrangeBlocks(words: number): number {
   return Math.ceil(words / ARRANGE_THREADS);
 }
 
-/** Lists items of `tile` slots each. One block. */
-export function expertListForm(context: KernelContext, tile: number = LISTED_TILE): KernelForm<typeof LIST_ARGUMENTS> {
+/** Lists items of up to `tile` slots. One block. */
+export function expertListForm(
+  context: KernelContext,
+  tile: number = listedTile(context),
+): KernelForm<typeof LIST_ARGUMENTS> {
   return kernelForm(context, {
     name: 'expert_list',
     symbol: 'list_experts',

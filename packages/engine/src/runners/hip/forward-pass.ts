@@ -4,14 +4,14 @@
 
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
-import { mergeBlocks, windowFitsChunk } from './attention-kernels.ts';
+import { windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile } from './dense-kernels.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { expertBlocks } from './expert-kernels.ts';
+import { listedExpertBlocks, listedTile, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, expertTile, mostItems, routingStride } from './sizes.ts';
+import { HEAD_ROWS, LARGEST_BLOCKS, isBySlot, mostItems, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -80,7 +80,7 @@ function enqueueAttention(
   { kind, place }: { readonly kind: 'full' | 'sliding'; readonly place: number },
 ): void {
   const { at } = workspace;
-  const { step, residual, queries, partials, attended } = at;
+  const { step, residual, queries, partials, arrivals, attended } = at;
   const { config } = context;
   const tile = denseTile(rows);
   const tiles = Math.ceil(rows / tile);
@@ -88,7 +88,7 @@ function enqueueAttention(
   const isWindow = kind === 'sliding' ? 1 : 0;
   const hasOneChunk = mostChunks === 1 || (isWindow === 1 && windowFitsChunk(config));
   const chunks = hasOneChunk ? 1 : Math.min(mostChunks, MOST_CHUNK_BLOCKS);
-  dense.qkv.launch(stream, denseBlocks(context, 'qkv', tiles), {
+  dense.qkv.launch(stream, denseBlocks(context, 'qkv', tile, tiles), {
     step,
     weight: layer.qkv,
     bias: layer.qkvBias,
@@ -102,26 +102,19 @@ function enqueueAttention(
     layer: place,
     isWindow,
   });
-  kernels.attention.attend.launch(stream, rows * config.keyValueHeads * chunks, {
+  kernels.attend.launch(stream, rows * config.keyValueHeads * chunks, {
     step,
     queries,
     cache,
     sinks: layer.sinks,
     partials,
+    arrivals,
     output: attended,
     chunks,
     layer: place,
     isWindow,
   });
-  if (!hasOneChunk) {
-    kernels.attention.merge.launch(stream, mergeBlocks(context, rows), {
-      step,
-      sinks: layer.sinks,
-      partials,
-      output: attended,
-    });
-  }
-  dense.attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tiles), {
+  dense.attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
     step,
     weight: layer.attentionOutput,
     bias: layer.attentionOutputBias,
@@ -131,29 +124,77 @@ function enqueueAttention(
   });
 }
 
-/** Norm, gate projection, router, dispatch plan, experts, combine. */
+/** Norm, gate projection, router, experts, combine. */
 function enqueueExperts(
-  { context, kernels, router, workspace }: PassParts,
+  parts: PassParts,
   stream: StreamLike,
   { rows }: PassSize,
   layer: LayerWeights,
   index: number,
 ): void {
-  const { at } = workspace;
-  const { step, residual, normed, activated, expertOutput, list, sortedSlots } = at;
+  const { context, kernels, workspace } = parts;
+  const { step, residual, normed, routerLogits } = workspace.at;
   const denseOf = denseTile(rows);
   const tiles = Math.ceil(rows / denseOf);
-  kernels.dense[denseOf].gate.launch(stream, denseBlocks(context, 'gate', tiles), {
+  kernels.dense[denseOf].gate.launch(stream, denseBlocks(context, 'gate', denseOf, tiles), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
     gain: layer.expertNorm,
     residual,
-    logits: at.routerLogits,
+    logits: routerLogits,
     normed,
     tiles,
   });
-  const { ids, weights } = routingPlace(context, workspace, index, rows);
+  const routing = routingPlace(context, workspace, index, rows);
+  if (isBySlot(rows)) enqueueBySlot(parts, stream, rows, layer, routing);
+  else enqueueByExpert(parts, stream, rows, layer, routing);
+}
+
+/** Each slot by itself: few rows seldom share an expert, and a launch less is worth more than weights read once. */
+function enqueueBySlot(
+  { context, kernels, workspace }: PassParts,
+  stream: StreamLike,
+  rows: number,
+  layer: LayerWeights,
+  { ids, weights }: RoutingPlace,
+): void {
+  const { step, residual, routerLogits: logits, activated } = workspace.at;
+  kernels.slotExperts.gateUp.launch(stream, slotExpertBlocks(context, 'gateUp', rows), {
+    step,
+    codes: layer.gateUpCodes,
+    scales: layer.gateUpScales,
+    bias: layer.gateUpBias,
+    gain: layer.expertNorm,
+    residual,
+    logits,
+    output: activated,
+    slots: rows * context.config.expertsPerToken,
+  });
+  kernels.slotExperts.down.launch(stream, slotExpertBlocks(context, 'down', rows), {
+    step,
+    codes: layer.downCodes,
+    scales: layer.downScales,
+    bias: layer.downBias,
+    logits,
+    activated,
+    ids,
+    weights,
+    residual,
+    rows,
+  });
+}
+
+/** The slots of an expert side by side, in the order of the router's dispatch plan. */
+function enqueueByExpert(
+  { context, kernels, router, workspace }: PassParts,
+  stream: StreamLike,
+  rows: number,
+  layer: LayerWeights,
+  { ids, weights }: RoutingPlace,
+): void {
+  const { at } = workspace;
+  const { step, residual, normed, activated, expertOutput, list, sortedSlots } = at;
   router.enqueue(stream, {
     tokens: rows,
     logits: at.routerLogits,
@@ -162,12 +203,10 @@ function enqueueExperts(
     rowCount: step,
     dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
   });
-  const tile = expertTile(rows);
-  const items = mostItems(context.config, rows, tile);
-  if (tile > 1) kernels.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const common = { step, ids, list, sortedSlots, items };
-  const experts = kernels.experts[tile];
-  experts.gateUp.launch(stream, expertBlocks(context, 'gateUp', items), {
+  kernels.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
+  const items = mostItems(context.config, rows, listedTile(context));
+  const common = { list, sortedSlots, items };
+  kernels.listedExperts.gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
     ...common,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
@@ -175,7 +214,7 @@ function enqueueExperts(
     input: normed,
     output: activated,
   });
-  experts.down.launch(stream, expertBlocks(context, 'down', items), {
+  kernels.listedExperts.down.launch(stream, listedExpertBlocks(context, 'down', items), {
     ...common,
     codes: layer.downCodes,
     scales: layer.downScales,
@@ -186,16 +225,24 @@ function enqueueExperts(
   kernels.combine.launch(stream, rows, { step, weights, output: expertOutput, residual });
 }
 
-/** Final norm, LM head and likeliest tokens of wanted rows `first` to `first + count` - 1, at most HEAD_ROWS. */
+/** Which of a pass's wanted rows: `first` to `first + count` - 1, at most HEAD_ROWS. */
+export interface HeadRows {
+  readonly first: number;
+  readonly count: number;
+  /** Whether a row's token is drawn: else the likeliest are taken. */
+  readonly draws: boolean;
+}
+
+/** Final norm, LM head and tokens of wanted rows. */
 export function enqueueHead(
   { context, kernels, weights, workspace, candidates }: PassParts,
   stream: StreamLike,
-  { first, count }: { readonly first: number; readonly count: number },
+  { first, count, draws }: HeadRows,
 ): void {
   const { step, residual, logits, tokens } = workspace.at;
   const tile = denseTile(count);
   const tiles = Math.ceil(count / tile);
-  kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tiles), {
+  kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {
     step,
     weight: weights.outer.head,
     gain: weights.outer.finalNorm,
@@ -205,16 +252,23 @@ export function enqueueHead(
     first,
     most: HEAD_ROWS,
   });
-  kernels.chooseLargest.launch(stream, count, { step, logits, tokens, candidates, first });
+  const choice = { step, logits, tokens, candidates, first };
+  if (draws) {
+    kernels.drawTokens.launch(stream, count, choice);
+  } else {
+    const { found, choiceArrivals: arrivals } = workspace.at;
+    kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, { ...choice, found, arrivals });
+  }
 }
 
-/** Where a layer's ids and weights go in a launch for `rows` rows. */
-export function routingPlace(
-  { config }: KernelContext,
-  { at }: Workspace,
-  layer: number,
-  rows: number,
-): { readonly ids: DevicePointer; readonly weights: DevicePointer } {
+/** Where a layer's ids and weights go. */
+interface RoutingPlace {
+  readonly ids: DevicePointer;
+  readonly weights: DevicePointer;
+}
+
+/** The place in a launch for `rows` rows. */
+export function routingPlace({ config }: KernelContext, { at }: Workspace, layer: number, rows: number): RoutingPlace {
   const stride = routingStride(config, rows);
   const ids = at.routing + BigInt(layer * stride);
   return { ids, weights: ids + BigInt(config.layers * stride) };

@@ -3,10 +3,13 @@
  */
 
 import type { ProcessMemory } from '../../memory/process-memory.ts';
+import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
-import { kvBytesOf, planHipMemory } from './plan-memory.ts';
+import { planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY: RunnerEntry = {
+  precisions: ['exact'],
+  usesGpu: true,
   planMemory: (config, { activations }) => planHipMemory(config, { activations }),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {

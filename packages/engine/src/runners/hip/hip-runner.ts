@@ -1,20 +1,20 @@
 import type { GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
+import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
+import type { KvSequences } from '../kv-sequences.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
 import { StepGate } from '../step-gate.ts';
 import { DeviceHungError } from './errors.ts';
-import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
-import type { KvSequences } from './kv-sequences.ts';
+import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
-import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from './plan-memory.ts';
 import { type Pass, type PassRow, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
 import { rowsOfRun } from './tile-kernels.ts';
-import { enqueueTileLayers } from './tile-pass.ts';
+import { type TilePassSize, enqueueTileLayers } from './tile-pass.ts';
 
 /** What a runner works with, beside the parts of its passes. */
 export interface HipResources {
@@ -44,7 +44,7 @@ export class HipRunner implements LogitsRunner {
   readonly contextLength: number;
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
-  readonly choosesLargest = true;
+  readonly choosesTokens = true;
   onRouting: LogitsRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #resources: HipResources;
@@ -158,6 +158,7 @@ export class HipRunner implements LogitsRunner {
     const { driver, stream, staging } = this.#resources;
     const { workspace, rotary } = this.#parts;
     const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    const draws = pass.rows.some(({ draw }) => draw !== undefined);
     await rotary.reserve(longest, stream, () => this.#finished());
     const started = performance.now();
     const bytes = writeStep(staging.stepWords, pass.rows);
@@ -165,11 +166,11 @@ export class HipRunner implements LogitsRunner {
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
-    const launchedRows = await this.#enqueue(pass, runs, graphs);
+    const launchedRows = await this.#enqueue(pass, { runs, draws }, graphs);
     if (routings !== null) this.#bringRouting(launchedRows);
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
-      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length });
+      if (graphs === null) enqueueHead(this.#parts, stream, { first, count: rows.length, draws });
       this.#bringResults(rows);
       await this.#finished();
       this.#takeResults(rows, batch, outputs);
@@ -215,11 +216,15 @@ export class HipRunner implements LogitsRunner {
   }
 
   /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
-  async #enqueue(pass: Pass, runs: number, graphs: PassGraphs | null): Promise<number> {
+  async #enqueue(
+    pass: Pass,
+    { runs, draws }: Pick<TilePassSize, 'runs'> & Pick<HeadRows, 'draws'>,
+    graphs: PassGraphs | null,
+  ): Promise<number> {
     const { stream } = this.#resources;
     const { tiles } = this.#parts.kernels;
     const size = sizeOf(pass);
-    if (graphs !== null) return graphs.launch(stream, size);
+    if (graphs !== null) return graphs.launch(stream, { ...size, draws });
     await this.#prepareRouter(size.rows);
     if (pass.kind === 'tiles' && tiles !== null) {
       enqueueTileLayers(this.#parts, tiles, stream, { rows: size.rows, runs });

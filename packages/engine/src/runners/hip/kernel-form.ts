@@ -3,9 +3,9 @@
  */
 
 import { joinParts, sharedPart } from '@switchyard/gpu';
-import type { KernelArgument, KernelTarget, KernelUnit } from '@switchyard/gpu';
+import type { KernelArgument, KernelTarget, KernelUnit, SharedPart } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { type KvType, kvLayers } from './sizes.ts';
+import { type KvType, kvLayers } from '../kv-bytes.ts';
 import { STEP_PLACES } from './step-block.ts';
 
 /** Whom kernels are made for. */
@@ -39,17 +39,23 @@ function ownPart(name: string): URL {
 }
 
 /** The whole text of a kernel: the common parts, its own, and the file of its name. */
-export function kernelText(name: string, parts: readonly string[] = [], sharedParts: readonly URL[] = []): string {
-  return joinParts([...COMMON, ...sharedParts, ...parts.map((part) => ownPart(`parts/${part}`)), ownPart(name)]);
+export function kernelText(
+  name: string,
+  parts: readonly string[] = [],
+  sharedParts: readonly SharedPart[] = [],
+): string {
+  const own = parts.map((part) => ownPart(`parts/${part}`));
+  return joinParts([...COMMON, ...sharedParts.map(sharedPart), ...own, ownPart(name)]);
 }
 
 /** What a kernel is made of beside its model. */
 export interface FormDescription<List extends readonly KernelArgument[]> {
   /** The kernel's file. */
   readonly name: string;
+  /** Of this package. */
   readonly parts?: readonly string[];
-  /** Parts of @switchyard/gpu beside the common ones. */
-  readonly sharedParts?: readonly URL[];
+  /** Of packages/gpu, beside those that every kernel stands on. */
+  readonly sharedParts?: readonly SharedPart[];
   readonly symbol: string;
   readonly arguments: List;
   readonly threadsPerBlock: number;

@@ -5,13 +5,20 @@
 import { loadLaunch } from '@switchyard/gpu';
 import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
 import type { Activations } from '../runner-module.ts';
-import { type AttentionForms, attentionForms } from './attention-kernels.ts';
-import { largestForm } from './choice-kernel.ts';
+import { attentionForm } from './attention-kernels.ts';
+import { drawForm, largestForm } from './choice-kernels.ts';
 import { DENSE_TILES, type DenseForms, type DenseTile, denseForms } from './dense-kernels.ts';
 import { embeddingForm } from './embedding-kernel.ts';
-import { type ExpertForms, arrangeCodesForm, combineForm, expertForms, expertListForm } from './expert-kernels.ts';
+import {
+  type ListedExpertForms,
+  type SlotExpertForms,
+  arrangeCodesForm,
+  combineForm,
+  expertListForm,
+  listedExpertForms,
+  slotExpertForms,
+} from './expert-kernels.ts';
 import type { KernelContext, KernelForm } from './kernel-form.ts';
-import { EXPERT_TILES, type ExpertTile } from './sizes.ts';
 import { type TileForms, tileForms } from './tile-kernels.ts';
 
 type LaunchOf<Form> =
@@ -24,14 +31,16 @@ export type TileLaunches = LaunchesOf<TileForms>;
 /** Launches by what they compute. */
 export interface HipKernels {
   readonly embed: LaunchOf<ReturnType<typeof embeddingForm>>;
-  readonly attention: LaunchesOf<AttentionForms>;
+  readonly attend: LaunchOf<ReturnType<typeof attentionForm>>;
   readonly dense: Readonly<Record<DenseTile, LaunchesOf<DenseForms>>>;
-  readonly experts: Readonly<Record<ExpertTile, LaunchesOf<ExpertForms>>>;
+  readonly slotExperts: LaunchesOf<SlotExpertForms>;
+  readonly listedExperts: LaunchesOf<ListedExpertForms>;
   readonly listExperts: LaunchOf<ReturnType<typeof expertListForm>>;
   readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
   /** Used while loading. */
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
   readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
+  readonly drawTokens: LaunchOf<ReturnType<typeof drawForm>>;
   /** Null where activations are exact. */
   readonly tiles: TileLaunches | null;
 }
@@ -64,13 +73,15 @@ export async function loadKernels(
   };
   return {
     embed: await load(embeddingForm(context)),
-    attention: await loadEach(attentionForms(context)),
+    attend: await load(attentionForm(context)),
     dense: await byTile(DENSE_TILES, (tile) => loadEach(denseForms(context, tile))),
-    experts: await byTile(EXPERT_TILES, (tile) => loadEach(expertForms(context, tile))),
+    slotExperts: await loadEach(slotExpertForms(context)),
+    listedExperts: await loadEach(listedExpertForms(context)),
     listExperts: await load(expertListForm(context)),
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),
+    drawTokens: await load(drawForm(context)),
     tiles: activations === 'exact' ? null : await loadEach(tileForms(context)),
   };
 }

@@ -4,7 +4,7 @@
  */
 
 import type { GpuDriver, GpuGraph, GpuStream } from '@switchyard/gpu';
-import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { HEAD_ROWS } from './sizes.ts';
 
 /** Rows that graphs have room for; a pass takes the smallest that holds it. */
@@ -29,16 +29,16 @@ export class PassGraphs {
   }
 
   /** Enqueues all layers, the head and the choice of tokens. Returns the rows that the graph has room for. */
-  async launch(stream: GpuStream, size: PassSize): Promise<number> {
+  async launch(stream: GpuStream, size: PassSize & Pick<HeadRows, 'draws'>): Promise<number> {
     const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
     const mostChunks = CHUNKS.find((most) => most >= size.mostChunks) ?? size.mostChunks;
-    const key = `${rows} ${mostChunks}`;
+    const key = `${rows} ${mostChunks} ${size.draws}`;
     let graph = this.#graphs.get(key);
     if (graph === undefined) {
       await this.#parts.router.prepare({ tokens: rows, padding: true });
       graph = this.#driver.capture(stream, () => {
         enqueueLayers(this.#parts, stream, { rows, mostChunks });
-        enqueueHead(this.#parts, stream, { first: 0, count: rows });
+        enqueueHead(this.#parts, stream, { first: 0, count: rows, draws: size.draws });
       });
       graph.upload(stream);
       this.#graphs.set(key, graph);

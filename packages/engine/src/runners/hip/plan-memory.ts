@@ -3,10 +3,10 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
+import { type KvType, kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
+import { BLOCK_POSITIONS } from '../kv-sequences.ts';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
 import type { Activations } from '../runner-module.ts';
-import { BLOCK_POSITIONS, blocksOfSequence } from './kv-sequences.ts';
-import { type KvType, kvKinds, kvLayers } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { weightBytesOf } from './weight-layout.ts';
 import { workspaceBytes } from './workspace.ts';
@@ -19,24 +19,6 @@ export const RESERVED_BLOCKS = 2 * (MOST_ROWS / BLOCK_POSITIONS);
 const LOADING_BYTES = 0;
 /** More than the scratch memory of any dispatch plan of MOST_ROWS rows. */
 const PLAN_BYTES = 2 ** 20;
-
-/** Bytes of a KV block. */
-export function kvBlockBytes(config: GptOssConfig, kv: KvType): number {
-  return kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim * (kv === 'f32' ? 4 : 2);
-}
-
-/** KV bytes of one sequence by its tokens. */
-export function kvBytesOf(config: GptOssConfig, kv: KvType): (tokens: number) => number {
-  const [kinds, bytes] = [kvKinds(config), kvBlockBytes(config, kv)];
-  return (tokens) => blocksOfSequence(kinds, tokens) * bytes;
-}
-
-/** KV bytes of one token while no window limits them. */
-export function kvBytesPerToken(config: GptOssConfig, kv: KvType): number {
-  const kinds = kvKinds(config);
-  const tables = (kinds.fullLayers > 0 ? 1 : 0) + (kinds.windowLayers > 0 ? 1 : 0);
-  return (tables * kvBlockBytes(config, kv)) / BLOCK_POSITIONS;
-}
 
 /** Bytes of the rotary tables: cosines and sines of all positions of the context. */
 export function rotaryBytes({ contextLength, headDim }: Pick<GptOssConfig, 'contextLength' | 'headDim'>): number {

@@ -2,9 +2,10 @@
  * Cuts a step into passes over the layers: each within the rows, chunks and tables that there is room for.
  */
 
+import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from './sizes.ts';
-import { MOST_ROWS, MOST_TABLE_WORDS, type SequenceTables, type StepRow, tableWords } from './step-block.ts';
+import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /** How rows are computed: a vector each, or by matrix tiles. The sums of both are rounded differently. */
 export type PassKind = 'vectors' | 'tiles';
@@ -47,14 +48,16 @@ export function planPasses(
   const vectors = new PassCutter('vectors');
   const tiles = new PassCutter('tiles');
   let place = 0;
-  for (const [entry, { sequence, tokens, logits = 'last' }] of batch.entries()) {
+  for (const [entry, { sequence, tokens, logits = 'last', draw }] of batch.entries()) {
     const cutter = hasTiles && tokens.length >= FEWEST_TILE_TOKENS ? tiles : vectors;
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     for (const [offset, token] of tokens.entries()) {
       const position = first + offset;
-      const wanted = wantedOf(logits, offset === tokens.length - 1);
-      cutter.add({ token, position, wanted, chunks: chunksAt(position), tables, entry, offset, place: place++ });
+      const isLast = offset === tokens.length - 1;
+      const drawn = isLast && logits === 'drawn' && draw !== undefined ? { draw } : {};
+      const of = { token, position, chunks: chunksAt(position), tables, entry, offset, place: place++, ...drawn };
+      cutter.add({ ...of, wanted: wantedOf(logits, isLast) });
     }
   }
   return [...tiles.end(), ...vectors.end()];

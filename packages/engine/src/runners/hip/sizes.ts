@@ -4,11 +4,8 @@
 
 import type { GptOssConfig } from '@switchyard/models';
 import type { Activations } from '../runner-module.ts';
-import type { KvKinds } from './kv-sequences.ts';
+import { FEWEST_VECTORS } from './mxfp4-product.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
-
-/** How keys and values are kept. */
-export type KvType = 'f32' | 'bf16';
 
 /** The most rows of a pass whose rows are computed as vectors. */
 export const MOST_VECTOR_ROWS = 512;
@@ -24,6 +21,8 @@ export const ATTENTION_CHUNK = 128;
 export const MOST_CHUNKS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
+/** Blocks that share the search for a row's largest logit. */
+export const LARGEST_BLOCKS = 32;
 
 /** Chunks of keys that a row at a position has in a layer without a window. */
 export function chunksAt(position: number): number {
@@ -35,43 +34,25 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
 
-/** What decides which KV blocks a sequence of a model needs. */
-export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
-  const windowLayers = layerTypes.filter((type) => type === 'sliding').length;
-  return { fullLayers: layerTypes.length - windowLayers, windowLayers, window: slidingWindow };
-}
-
-/** Layers of a kind share KV blocks, and blocks of both kinds have one size: room for the kind that has more. */
-export function kvLayers(config: GptOssConfig): number {
-  const { fullLayers, windowLayers } = kvKinds(config);
-  return Math.max(fullLayers, windowLayers);
-}
-
-/** Slots of one expert that a block works on where they are listed by expert. */
-export const LISTED_TILE = 4;
-/**
- * Slots (token * K + k) of one expert that a block works on at once: with one, no slot has to be sorted, and weights are
- * read once a slot; with several, once a tile. All have the same bits in each.
- */
-export const EXPERT_TILES = [1, LISTED_TILE] as const;
-export type ExpertTile = (typeof EXPERT_TILES)[number];
-
 /** Up to this many rows, most slots have an expert of their own. */
 const MOST_ROWS_BY_SLOT = 4;
 
-/** The tile for a step. */
-export function expertTile(rows: number): ExpertTile {
-  return rows <= MOST_ROWS_BY_SLOT ? 1 : LISTED_TILE;
+/** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
+export function isBySlot(rows: number): boolean {
+  return rows <= MOST_ROWS_BY_SLOT;
 }
 
-/** The most items that the slots of `rows` rows make: each expert's slots in tiles, the last of which may not be full. */
+/**
+ * The most items that the listed slots of `rows` rows make: each expert's in tiles of `tile`, the last of which may not be
+ * full.
+ */
 export function mostItems(
   { experts, expertsPerToken }: Pick<GptOssConfig, 'experts' | 'expertsPerToken'>,
   rows: number,
-  tile: ExpertTile | typeof TILE_ROWS,
+  tile: number,
 ): number {
   const slots = rows * expertsPerToken;
-  return tile === 1 ? slots : Math.min(experts, slots) + Math.floor(slots / tile);
+  return Math.min(experts, slots) + Math.floor(slots / tile);
 }
 
 /**
@@ -84,7 +65,8 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, activations: Activations, planBytes: number) {
-  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, headDim } = config;
+  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
+    config;
   const slots = MOST_ROWS * expertsPerToken;
   const attendedWidth = attentionHeads * headDim;
   return {
@@ -93,6 +75,9 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     queries: 4 * MOST_VECTOR_ROWS * attendedWidth,
     attended: 4 * MOST_VECTOR_ROWS * attendedWidth,
     partials: 4 * MOST_CHUNKS * partialFloats(config),
+    arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
+    choiceArrivals: 4 * HEAD_ROWS,
+    found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
     normed: 4 * MOST_VECTOR_ROWS * hiddenSize,
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
@@ -100,7 +85,8 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
     list:
-      4 * (4 + 4 * Math.max(mostItems(config, MOST_VECTOR_ROWS, LISTED_TILE), mostItems(config, MOST_ROWS, TILE_ROWS))),
+      4 *
+      (4 + 4 * Math.max(mostItems(config, MOST_VECTOR_ROWS, FEWEST_VECTORS), mostItems(config, MOST_ROWS, TILE_ROWS))),
     activated: 4 * MOST_VECTOR_ROWS * expertsPerToken * intermediateSize,
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,

@@ -3,6 +3,9 @@
  * (kernels/hip/parts/step.hip). Described here once; kernels get the places as macros.
  */
 
+import type { TokenDraw } from '../../sampling/token-draw.ts';
+import type { SequenceTables } from '../kv-sequences.ts';
+
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */
 export const MOST_ROWS = 2048;
 /** The most table entries that the rows of a pass have together: 4 million tokens' worth. */
@@ -15,19 +18,23 @@ const column = (index: number): number => HEADER_WORDS + index * MOST_ROWS;
 export const STEP_PLACES = {
   STEP_ROWS: 0,
   STEP_WANTED: 1,
+  STEP_DRAWS: 2,
+  /** Of a draw: temperature, top-p, random number and smallest weight in f64, top-k; of even length. */
+  STEP_DRAW_WORDS: 10,
   STEP_TOKENS: column(0),
   STEP_POSITIONS: column(1),
   STEP_FULL_TABLES: column(2),
   STEP_WINDOW_TABLES: column(3),
   STEP_PARTIALS: column(4),
   STEP_WANTED_ROWS: column(5),
-  STEP_RUNS: column(6),
+  STEP_SETTLED: column(6),
+  STEP_RUNS: column(7),
   STEP_RUN_FACTOR: 65_536,
 } as const;
 
-const FIRST_TABLE = column(7);
-/** Bytes of the largest step block. */
-export const STEP_BYTES = (FIRST_TABLE + MOST_TABLE_WORDS) * 4;
+const FIRST_TABLE = column(8);
+/** Bytes of the largest step block. A word may be left out before the draws, which begin at even ones. */
+export const STEP_BYTES = (FIRST_TABLE + MOST_TABLE_WORDS + 1 + MOST_ROWS * STEP_PLACES.STEP_DRAW_WORDS) * 4;
 
 /** One row of a pass. */
 export interface StepRow {
@@ -35,18 +42,11 @@ export interface StepRow {
   readonly position: number;
   /** What is wanted of it: nothing, its logits, or the token of the largest. */
   readonly wanted: 'nothing' | 'logits' | 'token';
+  /** How the token is drawn. Without it, the largest logit's is taken. */
+  readonly draw?: TokenDraw;
   /** Chunks of keys that attention cuts the row into in layers that see everything. */
   readonly chunks: number;
   readonly tables: SequenceTables;
-}
-
-/** One sequence's KV blocks. Several rows of a pass share one object, and the entries are written once. */
-export interface SequenceTables {
-  /** Numbers of the blocks of layers that see everything, from the sequence's beginning. */
-  readonly full: readonly number[];
-  /** Numbers of the blocks of layers with a window, from block `windowFirst` of the sequence on. */
-  readonly window: readonly number[];
-  readonly windowFirst: number;
 }
 
 /** Words of a sequence's tables. */
@@ -57,19 +57,23 @@ export function tableWords({ full, window }: SequenceTables): number {
 /**
  * Writes a pass's step block.
  *
- * @param words i32, at least as many as STEP_BYTES has.
- * @param rows at most MOST_ROWS, with at most MOST_TABLE_WORDS of tables.
+ * @param words i32, at least as many as STEP_BYTES has; they begin at a multiple of 8 bytes.
+ * @param rows at most MOST_ROWS, with at most MOST_TABLE_WORDS of tables. Those of a sequence share
+ * one object of tables, and come in ascending positions.
  * @returns the bytes written, from the beginning.
  */
 export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
-  const places = new Map<SequenceTables, { readonly full: number; readonly window: number }>();
+  const places = new Map<
+    SequenceTables,
+    { readonly full: number; readonly window: number; readonly settled: number }
+  >();
   let end = FIRST_TABLE;
   let wanted = 0;
   let partials = 0;
   for (const [row, { token, position, wanted: rowWants, chunks, tables }] of rows.entries()) {
     let place = places.get(tables);
     if (place === undefined) {
-      place = { full: end, window: end + tables.full.length - tables.windowFirst };
+      place = { full: end, window: end + tables.full.length - tables.windowFirst, settled: position };
       words.set(tables.full, end);
       words.set(tables.window, end + tables.full.length);
       end += tableWords(tables);
@@ -80,6 +84,7 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
     words[STEP_PLACES.STEP_FULL_TABLES + row] = place.full;
     words[STEP_PLACES.STEP_WINDOW_TABLES + row] = place.window;
     words[STEP_PLACES.STEP_PARTIALS + row] = partials;
+    words[STEP_PLACES.STEP_SETTLED + row] = place.settled;
     partials += chunks;
     if (rowWants !== 'nothing') {
       words[STEP_PLACES.STEP_WANTED_ROWS + wanted] = row;
@@ -88,7 +93,22 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
   }
   words[STEP_PLACES.STEP_ROWS] = rows.length;
   words[STEP_PLACES.STEP_WANTED] = wanted;
-  return end * 4;
+  words[STEP_PLACES.STEP_DRAWS] = 0;
+  return (rows.some(({ draw }) => draw !== undefined) ? writeDraws(words, rows, end) : end) * 4;
+}
+
+/** Writes a draw for each wanted row behind the tables; a temperature of 0 takes the largest. Returns the end. */
+function writeDraws(words: Int32Array, rows: readonly StepRow[], tablesEnd: number): number {
+  let end = tablesEnd + (tablesEnd % 2);
+  words[STEP_PLACES.STEP_DRAWS] = end;
+  for (const { wanted, draw } of rows) {
+    if (wanted === 'nothing') continue;
+    const numbers = new Float64Array(words.buffer, words.byteOffset + 4 * end, 4);
+    numbers.set(draw === undefined ? [0, 1, 0, 0] : [draw.temperature, draw.topP, draw.random, draw.smallestWeight]);
+    words[end + 8] = draw?.topK ?? 0;
+    end += STEP_PLACES.STEP_DRAW_WORDS;
+  }
+  return end;
 }
 
 /**

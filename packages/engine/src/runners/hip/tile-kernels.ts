@@ -2,7 +2,7 @@
  * The kernels of passes by matrix tiles: everything between the embedding and the head where many rows are computed at once.
  */
 
-import { MATRIX_TILE_PARTS, sharedPart } from '@switchyard/gpu';
+import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { expertListForm } from './expert-kernels.ts';
@@ -103,9 +103,9 @@ export function rowsOfRun({ config }: KernelContext): number {
 }
 
 export function tileForms(context: KernelContext): TileForms {
-  const sharedParts = [...MATRIX_TILE_PARTS].map(sharedPart);
+  const sharedParts = MATRIX_TILE_PARTS;
   const threadsPerBlock = blockThreads(context);
-  const products = { sharedParts: [sharedPart('shared_copies'), ...sharedParts], threadsPerBlock };
+  const products = { sharedParts: ['shared_copies', ...sharedParts] as const, threadsPerBlock };
   const norm = (terms: number) =>
     kernelForm(context, {
       name: 'norm_rows',
@@ -117,7 +117,7 @@ export function tileForms(context: KernelContext): TileForms {
     });
   const experts = {
     ...products,
-    parts: ['mxfp4_rows', 'tile_products', 'mxfp4_tiles'],
+    parts: ['tile_products', 'mxfp4_tiles'],
     arguments: projectionArguments,
   };
   return {

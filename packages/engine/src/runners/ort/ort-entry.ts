@@ -9,6 +9,7 @@ import { KvCache } from './kv-cache.ts';
 import { planOrtMemory } from './plan-memory.ts';
 
 export const ORT_ENTRY: RunnerEntry = {
+  precisions: ['exact', 'int4'],
   planMemory: planOrtMemory,
   kvBytes: ({ layerTypes, keyValueHeads, headDim, slidingWindow }) => {
     const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });

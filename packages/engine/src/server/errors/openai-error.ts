@@ -18,7 +18,7 @@ import {
 } from '../../errors.ts';
 
 /** Statuses of failed requests. 499 (the client went away) is only ever seen in logs and metrics. */
-export type ErrorStatus = 400 | 401 | 404 | 405 | 408 | 413 | 415 | 429 | 499 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 405 | 408 | 413 | 415 | 417 | 429 | 499 | 500 | 503;
 
 /** The body of a failed request. */
 export interface OpenAiErrorBody {
@@ -39,6 +39,7 @@ const TYPES: Readonly<Record<ErrorStatus, string>> = {
   408: 'timeout_error',
   413: 'invalid_request_error',
   415: 'invalid_request_error',
+  417: 'invalid_request_error',
   429: 'rate_limit_error',
   499: 'client_closed_request',
   500: 'server_error',

@@ -167,11 +167,23 @@ function toMessages(body: CountRequest, open: (sealed: string) => string | null)
   return system === '' ? messages : [{ role: 'system', content: system }, ...messages];
 }
 
+/** The functions of a request, each with its place there. */
+function functionsOf({ tools }: CountRequest) {
+  return (tools ?? []).flatMap((tool, index) => (tool === null ? [] : [{ tool, place: `tools[${index}]` }]));
+}
+
+/** Where the request has the schemas of its tools' arguments, by the tools' names. */
+export function schemaFieldsOf(body: CountRequest): ReadonlyMap<string, string> {
+  return new Map(functionsOf(body).map(({ tool, place }) => [tool.name, `${place}.input_schema`]));
+}
+
 function toDeclarations(body: CountRequest): ToolDeclaration[] {
-  const declarations = (body.tools ?? []).flatMap((tool) =>
-    tool === null ? [] : [functionToDeclaration({ ...tool, parameters: tool.input_schema })],
+  const functions = functionsOf(body);
+  const declarations = functions.map(({ tool }) => functionToDeclaration({ ...tool, parameters: tool.input_schema }));
+  checkDistinct(
+    declarations,
+    functions.map(({ place }) => place),
   );
-  checkDistinct(declarations);
   return declarations;
 }
 

@@ -4,13 +4,17 @@
 
 import type { HarmonyToolCall } from '@switchyard/models';
 import { z } from 'zod';
+import { GRAMMAR_SYNTAXES } from '../../constraint/text-grammar/text-grammar.ts';
 import { listOf } from './first-fault.ts';
 import { argumentsOf, customDeclaration, type RequestTools } from './request-tools.ts';
 import { checkDistinct, functionDeclaration, functionToDeclaration, type RequestedChoice, toolName } from './tools.ts';
 
 const customFormat = z.union([
   z.object({ type: z.literal('text') }),
-  z.object({ type: z.literal('grammar'), grammar: z.object({ syntax: z.string(), definition: z.string() }) }),
+  z.object({
+    type: z.literal('grammar'),
+    grammar: z.object({ syntax: z.enum(GRAMMAR_SYNTAXES), definition: z.string() }),
+  }),
 ]);
 
 export const chatTool = z.discriminatedUnion('type', [
@@ -47,18 +51,23 @@ export const chatToolCall = z.union([
 
 /** The tools of a request. @throws OpenAiError 400 for two of one name */
 export function toRequestTools(tools: readonly z.output<typeof chatTool>[]): RequestTools {
-  const declarations = tools.map((tool) => {
-    if (tool.type === 'function') return functionToDeclaration(tool.function);
+  const schemaFields = new Map<string, string>();
+  const declarations = tools.map((tool, index) => {
+    if (tool.type === 'function') {
+      schemaFields.set(tool.function.name, `tools[${index}].function.parameters`);
+      return functionToDeclaration(tool.function);
+    }
     const { name, description, format } = tool.custom;
-    return customDeclaration(
-      name,
-      description,
-      format?.type === 'grammar' ? { type: 'grammar', ...format.grammar } : format,
-    );
+    const field = `tools[${index}].custom.format.grammar.definition`;
+    schemaFields.set(name, field);
+    return customDeclaration(name, description, format?.type === 'grammar' ? format.grammar : null, field);
   });
-  checkDistinct(declarations);
+  checkDistinct(
+    declarations,
+    tools.map((_, index) => `tools[${index}]`),
+  );
   const custom = tools.flatMap((tool) => (tool.type === 'custom' ? [tool.custom.name] : []));
-  return { declarations, custom: new Set(custom), namespaced: new Map() };
+  return { declarations, custom: new Set(custom), namespaced: new Map(), schemaFields };
 }
 
 const nameOf = (tool: z.output<typeof namedTool>): string =>

@@ -41,6 +41,7 @@ const message = z.discriminatedUnion('role', [
     reasoning: z.string().nullish(),
     reasoning_content: z.string().nullish(),
     tool_calls: listOf(chatToolCall).nullish(),
+    function_call: z.null('function_call was replaced by tool_calls: send those').optional(),
   }),
   z.object({ role: z.literal('tool'), content, tool_call_id: z.string(), name: toolName.nullish() }),
 ]);
@@ -63,6 +64,8 @@ export const chatRequest = z.object({
   response_format: chatResponseFormat.nullish(),
   reasoning_effort: reasoningEffort.nullish(),
   include_reasoning: z.boolean().nullish(),
+  // SGLang's name; the answer's form is routed-experts.ts's.
+  return_routed_experts: z.boolean().nullish(),
   chat_template_kwargs: chatTemplateArguments.nullish(),
   echo: z.literal(false, 'not supported: messages are not repeated').nullish(),
   functions: z.null('functions were replaced by tools: send them there').optional(),
@@ -149,6 +152,7 @@ export function toGenerateRequest(
     ...toTokenOptions(body),
     ...(maxTokens != null ? { maxTokens } : {}),
     ...(body.logprobs === true ? { logprobs: body.top_logprobs ?? 0 } : {}),
+    ...(body.return_routed_experts === true ? { traceRouting: true } : {}),
     signal,
   };
 }

@@ -13,8 +13,10 @@ const SCHEMA_ADVICE = 'not supported: send a JSON schema as response_format to /
 const BEAM_ADVICE = 'not supported: ask for n choices with logprobs and choose';
 const TEMPLATE_ADVICE = 'not supported: prompts are rendered in harmony, send token ids to /v1/completions for others';
 
-/** vLLM's. */
+const SAMPLER_ADVICE = 'not supported: temperature, top_k, top_p and min_p choose among tokens here';
+
 export const refusedFields = {
+  // vLLM's.
   guided_json: refused(SCHEMA_ADVICE),
   guided_regex: refused(SCHEMA_ADVICE),
   guided_choice: refused(SCHEMA_ADVICE),
@@ -39,6 +41,23 @@ export const refusedFields = {
   return_token_ids: only(false, 'not supported: /tokenize turns text into ids'),
   thinking_token_budget: refused('not supported: reasoning_effort says how long the model thinks'),
   vllm_xargs: refused('not supported: there are no such extensions here'),
+  // SGLang's.
+  regex: refused(SCHEMA_ADVICE),
+  ebnf: refused(SCHEMA_ADVICE),
+  structural_tag: refused('not supported: tools with strict arguments are'),
+  stop_regex: refused('not supported: give the strings in stop'),
+  no_stop_trim: only(false, 'not supported: send include_stop_str_in_output'),
+  custom_logit_processor: refused('not supported: logit_bias, allowed_token_ids and bad_words are'),
+  // llama.cpp's.
+  grammar: refused(SCHEMA_ADVICE),
+  json_schema: refused(SCHEMA_ADVICE),
+  n_predict: only(-1, 'not supported: send max_tokens, or max_output_tokens in Responses'),
+  samplers: refused(SAMPLER_ADVICE),
+  typical_p: only(1, SAMPLER_ADVICE),
+  mirostat: only(0, SAMPLER_ADVICE),
+  dynatemp_range: only(0, SAMPLER_ADVICE),
+  dry_multiplier: only(0, SAMPLER_ADVICE),
+  xtc_probability: only(0, SAMPLER_ADVICE),
 };
 
 /** Arguments of the chat template that are honoured; any other is refused by its name. */

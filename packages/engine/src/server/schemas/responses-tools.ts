@@ -3,6 +3,7 @@
  */
 
 import { z } from 'zod';
+import { GRAMMAR_SYNTAXES } from '../../constraint/text-grammar/text-grammar.ts';
 import type { ToolDeclaration } from '../../request.ts';
 import { badRequest } from '../errors/openai-error.ts';
 import { listOf } from './first-fault.ts';
@@ -41,11 +42,10 @@ const customTool = z.object({
   name: toolName,
   description: z.string().nullish(),
   format: z
-    .object({
-      type: z.enum(['text', 'grammar']),
-      syntax: z.string().nullish(),
-      definition: z.string().nullish(),
-    })
+    .discriminatedUnion('type', [
+      z.object({ type: z.literal('text') }),
+      z.object({ type: z.literal('grammar'), syntax: z.enum(GRAMMAR_SYNTAXES), definition: z.string() }),
+    ])
     .nullish(),
 });
 const namespaceTool = z.object({
@@ -74,48 +74,63 @@ export const responsesToolChoice = z.union([
 
 type PlainTool = z.output<typeof functionTool> | z.output<typeof customTool>;
 
-function declare(tool: PlainTool): ToolDeclaration {
-  return tool.type === 'function'
-    ? functionToDeclaration(tool)
-    : customDeclaration(tool.name, tool.description, tool.format);
+/** Where a tool at this place says what its arguments are. */
+const schemaField = (tool: PlainTool, place: string): string =>
+  `${place}.${tool.type === 'function' ? 'parameters' : 'format.definition'}`;
+
+function declare(tool: PlainTool, place: string): ToolDeclaration {
+  if (tool.type === 'function') return functionToDeclaration(tool);
+  const grammar = tool.format?.type === 'grammar' ? tool.format : null;
+  return customDeclaration(tool.name, tool.description, grammar, schemaField(tool, place));
 }
 
 /**
  * The tools of a request, hosted ones left out and namespaces flattened: a function of a namespace keeps its name where
  * no other tool has it, and is `NAMESPACE__NAME` otherwise.
  *
- * @throws OpenAiError 400 for two tools of one name, and for too many
+ * @param places Where the request has each tool, such as `tools[0]`.
+ * @throws OpenAiError 400 for two tools of one name, for too many, and for grammars that cannot be followed
  */
-export function toRequestTools(tools: readonly z.output<typeof responsesTool>[]): RequestTools {
+export function toRequestTools(
+  tools: readonly z.output<typeof responsesTool>[],
+  places: readonly string[],
+): RequestTools {
   const declarations: ToolDeclaration[] = [];
+  const declaredAt: string[] = [];
   const custom = new Set<string>();
   const namespaced = new Map<string, { namespace: string; name: string }>();
-  const add = (tool: PlainTool, name: string): void => {
-    declarations.push({ ...declare(tool), name });
+  const schemaFields = new Map<string, string>();
+  const add = (tool: PlainTool, name: string, place: string): void => {
+    declarations.push({ ...declare(tool, place), name });
+    declaredAt.push(place);
+    schemaFields.set(name, schemaField(tool, place));
     if (tool.type === 'custom') custom.add(name);
   };
-  for (const tool of tools) if (tool.type === 'function' || tool.type === 'custom') add(tool, tool.name);
+  const placeOf = (index: number): string => places[index] ?? `tools[${index}]`;
+  for (const [index, tool] of tools.entries()) {
+    if (tool.type === 'function' || tool.type === 'custom') add(tool, tool.name, placeOf(index));
+  }
   const taken = new Set(declarations.map(({ name }) => name));
   for (const [index, space] of tools.entries()) {
     if (space.type !== 'namespace') continue;
-    for (const tool of space.tools) {
+    for (const [inner, tool] of space.tools.entries()) {
       const name = taken.has(tool.name) ? `${space.name}__${tool.name}` : tool.name;
       if (!toolName.safeParse(name).success) {
         throw badRequest(
-          `tools[${index}]`,
+          placeOf(index),
           `Two tools are called ${tool.name} · ${name} is no name · give one a shorter name`,
         );
       }
       taken.add(name);
       namespaced.set(name, { namespace: space.name, name: tool.name });
-      add(tool, name);
+      add(tool, name, `${placeOf(index)}.tools[${inner}]`);
     }
   }
-  checkDistinct(declarations);
+  checkDistinct(declarations, declaredAt);
   if (declarations.length > MAX_TOOLS) {
     throw badRequest('tools', `Too many tools · found ${declarations.length} · give at most ${MAX_TOOLS}`);
   }
-  return { declarations, custom, namespaced };
+  return { declarations, custom, namespaced, schemaFields };
 }
 
 /** The name that the model knows a tool by. */

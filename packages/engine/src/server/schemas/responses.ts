@@ -62,19 +62,29 @@ export type ResponsesRequest = z.output<typeof responsesRequest>;
 /**
  * The tools of a request: its own and those that come with the conversation, of which the latest of a name counts.
  *
- * @throws OpenAiError 400 for two of one name, and for too many
+ * @param placeOfItem What the request calls an item of the conversation.
+ * @throws OpenAiError 400 for two of one name, for too many, and for grammars that cannot be followed
  */
-export function toolsOf(body: Pick<ResponsesRequest, 'tools'>, items: readonly InputItem[]): RequestTools {
+export function toolsOf(
+  body: Pick<ResponsesRequest, 'tools'>,
+  items: readonly InputItem[],
+  placeOfItem: (index: number) => string,
+): RequestTools {
   const tools = [...(body.tools ?? [])];
+  const fields = tools.map((_, index) => `tools[${index}]`);
   // A conversation may bring thousands of tools: a search of the list for each would take seconds.
   const places = new Map<string, number>();
   for (const [index, tool] of tools.entries()) if (!places.has(keyOf(tool))) places.set(keyOf(tool), index);
-  for (const tool of items.flatMap((item) => (item.type === 'additional_tools' ? item.tools : []))) {
-    const same = places.get(keyOf(tool));
-    if (same === undefined) places.set(keyOf(tool), tools.push(tool) - 1);
-    else tools[same] = tool;
+  for (const [index, item] of items.entries()) {
+    if (item.type !== 'additional_tools') continue;
+    for (const [inner, tool] of item.tools.entries()) {
+      const place = places.get(keyOf(tool)) ?? tools.length;
+      places.set(keyOf(tool), place);
+      tools[place] = tool;
+      fields[place] = `${placeOfItem(index)}.tools[${inner}]`;
+    }
   }
-  return toRequestTools(tools);
+  return toRequestTools(tools, fields);
 }
 
 /** Kind and name. Hosted tools, which may have none, are all left out in the end. */

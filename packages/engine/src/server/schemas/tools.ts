@@ -64,11 +64,17 @@ export function functionToDeclaration({
   };
 }
 
-/** Two tools of one name would be one to the model. @throws OpenAiError 400 */
-export function checkDistinct(declarations: readonly ToolDeclaration[]): void {
+/**
+ * Two tools of one name would be one to the model.
+ *
+ * @param places Where the request has each of them.
+ * @throws OpenAiError 400
+ */
+export function checkDistinct(declarations: readonly ToolDeclaration[], places: readonly string[]): void {
   const seen = new Set<string>();
   for (const [index, { name }] of declarations.entries()) {
-    if (seen.has(name)) throw badRequest(`tools[${index}]`, `Two tools are called ${name} · give each its own name`);
+    if (seen.has(name))
+      throw badRequest(places[index] ?? 'tools', `Two tools are called ${name} · give each its own name`);
     seen.add(name);
   }
 }

@@ -7,8 +7,11 @@ import { DeviceError } from '@switchyard/gpu';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
-import type { Activations } from '../../../src/runners/runner-module.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
+import type { Activations } from '../../../src/runners/runner-module.ts';
+import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
+import { indexOfLargest } from '../../../src/sampling/largest.ts';
+import { Sampler } from '../../../src/sampling/sampler.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG, errorOf } from './small-model.ts';
 
@@ -65,7 +68,8 @@ describe('the GPU runner on a small emulated model', function () {
     const expected = await last(eager, alone, prompt.subarray(-1));
     const whole = eager.createSequence();
     assert.equal(await last(eager, whole, prompt), expected, 'in prefill');
-    for (const others of [0, 2]) {
+    // Up to four rows the experts are computed slot by slot, with more by expert.
+    for (const others of [0, 2, 6]) {
       const own = graph.createSequence();
       await graph.forward([{ sequence: own, tokens: prompt.subarray(0, -1), logits: 'none' }]);
       const company = Array.from({ length: others }, (_, index) => ({
@@ -77,6 +81,30 @@ describe('the GPU runner on a small emulated model', function () {
       for (const { sequence } of [...company, { sequence: own }]) graph.releaseSequence(sequence);
     }
     for (const sequence of [alone, whole]) eager.releaseSequence(sequence);
+  });
+
+  it('draws the tokens that the sampler draws from its logits, eagerly and as a graph', async () => {
+    const prompt = tokens(4, 6);
+    const sampler = new Sampler({ ...GREEDY, temperature: 1.5, topK: 40, topP: 0.9, seed: 5 }, new Int32Array(0));
+    for (const runner of [eager, graph]) {
+      const [own, other] = [runner.createSequence(), runner.createSequence()];
+      await runner.forward([own, other].map((sequence) => ({ sequence, tokens: prompt, logits: 'none' as const })));
+      for (let count = 0; count < 3; count++) {
+        const copy = runner.forkSequence(own, runner.length(own));
+        const draw = sampler.planDraw();
+        assert.ok(copy !== null && draw !== null);
+        const next = tokens(1, 20 + count);
+        const [drawn, largest] = await runner.forward([
+          { sequence: own, tokens: next, logits: 'drawn', draw },
+          { sequence: other, tokens: next, logits: 'largest' },
+        ]);
+        const [output] = await runner.forward([{ sequence: copy, tokens: next }]);
+        assert.equal(drawn?.token, sampler.sample(output?.logits ?? new Float32Array(0)));
+        assert.equal(largest?.token, indexOfLargest(output?.logits ?? new Float32Array(0)));
+        runner.releaseSequence(copy);
+      }
+      for (const sequence of [own, other]) runner.releaseSequence(sequence);
+    }
   });
 
   it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone and in company', async () => {

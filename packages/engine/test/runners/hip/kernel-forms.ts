@@ -1,13 +1,20 @@
 /** Every kernel that the GPU runner loads, and kernels as a compiler that is not there would see them. */
 
 import type { KernelArgument } from '@switchyard/gpu';
-import { attentionForms } from '../../../src/runners/hip/attention-kernels.ts';
-import { largestForm } from '../../../src/runners/hip/choice-kernel.ts';
+import { attentionForm } from '../../../src/runners/hip/attention-kernels.ts';
+import { drawForm, largestForm } from '../../../src/runners/hip/choice-kernels.ts';
 import { DENSE_TILES, denseForms } from '../../../src/runners/hip/dense-kernels.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
-import { arrangeCodesForm, combineForm, expertForms, expertListForm } from '../../../src/runners/hip/expert-kernels.ts';
+import {
+  arrangeCodesForm,
+  combineForm,
+  expertListForm,
+  listedExpertForms,
+  slotExpertForms,
+} from '../../../src/runners/hip/expert-kernels.ts';
+import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
-import { EXPERT_TILES, NORMED_TERMS, TILE_ROWS } from '../../../src/runners/hip/sizes.ts';
+import { NORMED_TERMS, TILE_ROWS } from '../../../src/runners/hip/sizes.ts';
 import { hasMatrixUnits, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
 
 /** All forms for a model and a target, by what they are called in messages. */
@@ -17,11 +24,19 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
     forms.set(tile === undefined ? form.unit.name : `${form.unit.name}, tiles of ${tile}`, form);
   };
   add(embeddingForm(context));
-  for (const form of Object.values(attentionForms(context))) add(form);
+  add(attentionForm(context));
   for (const tile of DENSE_TILES) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
-  for (const tile of EXPERT_TILES) for (const form of Object.values(expertForms(context, tile))) add(form, tile);
+  for (const form of Object.values(slotExpertForms(context))) add(form);
+  for (const form of Object.values(listedExpertForms(context))) add(form);
   for (const [form, tile] of hasMatrixUnits(context.target) ? formsByTiles(context) : []) add(form, tile);
-  for (const form of [expertListForm(context), combineForm(context), largestForm(context), arrangeCodesForm(context)]) {
+  for (const form of [
+    expertListForm(context),
+    combineForm(context),
+    largestForm(context),
+    drawForm(context),
+    arrangeCodesForm(context),
+    readMemoryForm(context),
+  ]) {
     add(form);
   }
   return forms;

@@ -6,7 +6,7 @@ import { skipWithoutLlvm } from '../../../../gpu/test/testing/skip-without.ts';
 import { hasMatrixUnits } from '../../../src/runners/hip/tile-kernels.ts';
 import { allForms } from './kernel-forms.ts';
 
-const ARCHITECTURES = ['gfx90a', 'gfx942', 'gfx950', 'gfx1030', 'gfx1100', 'gfx1201'];
+const ARCHITECTURES = ['gfx90a', 'gfx942', 'gfx950', 'gfx1030', 'gfx1100', 'gfx1151', 'gfx1201'];
 /** Local data share of a block, on every architecture. */
 const MOST_LDS = 65_536;
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from '../../../src/runners/hip/sizes.ts';
 import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
-import type { SequenceTables } from '../../../src/runners/hip/step-block.ts';
+import type { SequenceTables } from '../../../src/runners/kv-sequences.ts';
 
 /** Blocks numbered by sequence, for `tokens` tokens. */
 function tablesOf(sequence: number, tokens: number, windowFirst: number): SequenceTables {
@@ -36,6 +36,7 @@ describe('the step block of the GPU runner', () => {
     assert.equal(words[STEP_PLACES.STEP_ROWS], 5);
     assert.deepEqual(column(STEP_PLACES.STEP_TOKENS), [11, 12, 21, 22, 23]);
     assert.deepEqual(column(STEP_PLACES.STEP_POSITIONS), [300, 301, 5, 6, 7]);
+    assert.deepEqual(column(STEP_PLACES.STEP_SETTLED), [300, 300, 5, 5, 5]);
     assert.deepEqual([words[STEP_PLACES.STEP_WANTED], words[STEP_PLACES.STEP_WANTED_ROWS]], [1, 1]);
     const own = chunksAt(300);
     assert.deepEqual(column(STEP_PLACES.STEP_PARTIALS), [0, own, 2 * own, 2 * own + 1, 2 * own + 2]);
@@ -49,6 +50,35 @@ describe('the step block of the GPU runner', () => {
       assert.equal(words[window + block], sequence * 100_000 + block + 50_000);
       assert.ok((window + block) * 4 < bytes);
     }
+  });
+
+  it('has a draw for each wanted row where one is drawn, and none otherwise', () => {
+    const draw = { temperature: 0.7, topP: 0.9, topK: 40, smallestWeight: 2 ** 34, random: 0.123 };
+    const lengths = (): number => 4;
+    // An odd number of table words: the draws begin at an even one all the same.
+    const tables = { full: [1], window: [2, 3], windowFirst: 0 };
+    const batch = [
+      { sequence: 1, tokens: Int32Array.of(11, 12), logits: 'largest' as const },
+      { sequence: 2, tokens: Int32Array.of(13), logits: 'none' as const },
+      { sequence: 3, tokens: Int32Array.of(21, 22), logits: 'drawn' as const, draw },
+    ];
+    const words = new Int32Array(STEP_BYTES / 4).fill(-1);
+    const [greedy] = planPasses(batch.slice(0, 2), lengths, () => ({ ...tables }));
+    assert.ok(greedy !== undefined);
+    writeStep(words, greedy.rows);
+    assert.equal(words[STEP_PLACES.STEP_DRAWS], 0);
+    const [pass] = planPasses(batch, lengths, () => ({ ...tables }));
+    assert.ok(pass !== undefined);
+    const bytes = writeStep(words, pass.rows);
+    const at = words[STEP_PLACES.STEP_DRAWS] as number;
+    assert.equal(at % 2, 0);
+    assert.equal(bytes, 4 * (at + 2 * STEP_PLACES.STEP_DRAW_WORDS));
+    const numbers = (index: number): number[] => {
+      const first = at + index * STEP_PLACES.STEP_DRAW_WORDS;
+      return [...new Float64Array(words.buffer, 4 * first, 4), words[first + 8] as number];
+    };
+    assert.deepEqual(numbers(0), [0, 1, 0, 0, 0]);
+    assert.deepEqual(numbers(1), [0.7, 0.9, 0.123, 2 ** 34, 40]);
   });
 
   it('cuts a step into passes that have room, every row once and in order', () => {
@@ -78,7 +108,6 @@ describe('the step block of the GPU runner', () => {
     );
     assert.deepEqual(new Set(rows.map(({ wanted }) => wanted)), new Set(['logits', 'token']));
   });
-
   it('takes entries of many tokens by matrix tiles, whatever is beside them', () => {
     const tokens = (count: number) => new Int32Array(count).fill(1);
     const batch = [

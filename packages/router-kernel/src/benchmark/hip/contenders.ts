@@ -6,6 +6,7 @@ import { DeviceRoute } from '../../hip/device-route.ts';
 import { kernelUnit } from '../../hip/kernel/source.ts';
 import type { BenchmarkShape } from '../logits.ts';
 import { configOf } from '../routing-check.ts';
+import { flashInferContender } from './flashinfer.ts';
 import { planApartContender } from './plan-apart.ts';
 import { BASELINE_ARGUMENTS, type Baseline, baselineKernel } from './baselines.ts';
 import { CONTENDERS } from './contender.ts';
@@ -43,6 +44,8 @@ async function contenderOf(
       return ownContender(name, shape, driver, library);
     case 'plan_apart':
       return planApartContender(await ownContender('switchyard', shape, driver, library), shape, driver, library);
+    case 'flashinfer':
+      return flashInferContender(shape, driver, library);
     default:
       return baselineContender(name, shape, driver, library);
   }

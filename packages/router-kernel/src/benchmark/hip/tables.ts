@@ -38,9 +38,11 @@ export function benchmarkTables(report: HipFigures): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The router with its dispatch plan, beside the router alone and the plan in launches of its own. */
+/** The router with its dispatch plan, beside the router alone and the plan in launches of its own, and FlashInfer's algorithm. */
 function planTable(results: readonly LaunchFigure[], tokens: readonly number[]): string[] {
+  const hasFlashInfer = results.some(({ contender }) => contender === 'flashinfer');
   const head = ['T', 'router alone', 'with plan', 'p99', 'plan apart', 'p99', 'x apart'];
+  if (hasFlashInfer) head.push('FlashInfer', 'p99', 'x FlashInfer');
   const rows = tokens.map((count) => {
     const of = figuresAt(results, count);
     const [alone, planned, apart] = [of('switchyard'), of('switchyard_plan'), of('plan_apart')];
@@ -52,6 +54,11 @@ function planTable(results: readonly LaunchFigure[], tokens: readonly number[]):
       apart?.p99Microseconds,
       (apart?.medianMicroseconds ?? Number.NaN) / (planned?.medianMicroseconds ?? Number.NaN),
     ];
+    if (hasFlashInfer) {
+      const { medianMicroseconds, p99Microseconds } = of('flashinfer') ?? {};
+      const ratio = (medianMicroseconds ?? Number.NaN) / (planned?.medianMicroseconds ?? Number.NaN);
+      times.push(medianMicroseconds, p99Microseconds, ratio);
+    }
     return [String(count), ...times.map((time) => (time ?? Number.NaN).toFixed(2))];
   });
   return ['', tableLine(head), ...rows.map(tableLine)];

@@ -58,3 +58,48 @@ export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
   { name: 'rowsPerBlock', type: 'u32', doc: 'Rows whose tokens one block of this launch places.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
 ] as const satisfies readonly KernelArgument[];
+
+/** What is multiplied, and where the products' sums go. */
+const GATE_ARGUMENTS = [
+  {
+    name: 'hidden',
+    type: 'pointer',
+    doc: '[T, rowStride] in the configured dtype. Its address and the row stride in bytes are multiples of 16.',
+  },
+  { name: 'gateWeight', type: 'pointer', doc: 'bf16 [E, H]. 16-byte aligned. Not written by the kernel before.' },
+  { name: 'gateBias', type: 'pointer', doc: 'f32 [E]; null for none.' },
+  { name: 'logits', type: 'pointer', doc: 'f32 [T, E], written. 16-byte aligned.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The arguments of the kernel that forms logits alone. */
+export const GATE_KERNEL_ARGUMENTS = [
+  ...GATE_ARGUMENTS,
+  { name: 'rowBytes', type: 'u32', doc: 'Bytes from one hidden state to the next, at least those of H elements.' },
+  { name: 'tokens', type: 'u32', doc: 'T.' },
+  { name: 'expertBlocks', type: 'u32', doc: 'Blocks that share the experts of the same tokens.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The arguments of the kernel that forms logits and routes them. */
+export const GATED_ROUTER_KERNEL_ARGUMENTS = [
+  ...GATE_ARGUMENTS,
+  { name: 'words', type: 'pointer', doc: 'u64 [T, E], by which blocks hand over logits: 0 before and after.' },
+  { name: 'rowBytes', type: 'u32', doc: 'Bytes from one hidden state to the next, at least those of H elements.' },
+  { name: 'tokens', type: 'u32', doc: 'T, no more than the form takes.' },
+  { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
+  { name: 'weights', type: 'pointer', doc: 'f32 [T, K], written. 16-byte aligned.' },
+  { name: 'ids', type: 'pointer', doc: 'i32, u32 or i64 [T, K], written. 16-byte aligned.' },
+  { name: 'routedScalingFactor', type: 'f32', doc: 'Multiplies every weight.' },
+  { name: 'rangeStart', type: 'u32', doc: 'First expert of expertRange.' },
+  { name: 'rangeEnd', type: 'u32', doc: 'One past the last expert of expertRange.' },
+  { name: 'tokenExpertIndices', type: 'pointer', doc: 'i32 [T, K], written; null unless configured. 16-byte aligned.' },
+  { name: 'correctionBias', type: 'pointer', doc: 'f32 [E]; null unless configured.' },
+  { name: 'paddingMask', type: 'pointer', doc: 'u8 [T]; null for none. Read only with the padding option.' },
+  { name: 'rowCount', type: 'pointer', doc: 'u32 [1]; null for T. Read only with the padding option.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The same where it makes the dispatch plan too. */
+export const PLAN_GATED_ROUTER_KERNEL_ARGUMENTS = [
+  ...GATED_ROUTER_KERNEL_ARGUMENTS,
+  ...PLAN_OUTPUT_ARGUMENTS,
+  { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
+] as const satisfies readonly KernelArgument[];

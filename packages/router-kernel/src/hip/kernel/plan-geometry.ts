@@ -89,7 +89,10 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
   const blockTokens = threadsPerBlock / lanesPerToken;
   // The number of bits before each word, beside the words.
   const needed = 1.5 * batchBytes(config, blockTokens) + positionBytes(config);
-  const form = { ...geometry, threadsPerBlock, nextBegins: isNvidia ? 'after rows' : 'at the end' } as const;
+  // A block that works on as many logits as it may is long at it: the kernel after would only be in the way.
+  const isLong = tokens * config.experts >= MOST_ALONE.logits;
+  const nextBegins = !isNvidia ? 'at the end' : isLong ? 'after winners' : 'after rows';
+  const form = { ...geometry, threadsPerBlock, nextBegins } as const;
   const fits = needed + groupBytes(config, form) <= SHARED_BYTES;
   const most = Math.min(mostThreads(config), geometry.searchesChunks ? 512 : 256);
   return fits && threadsPerBlock <= most ? { ...form, planShare: 'alone', turns: 1 } : null;
@@ -106,7 +109,7 @@ export function lastGeometry(config: ResolvedRouterConfig, launch: Launch): Plan
 export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
   const { tokens } = launch;
   const isNvidia = target.vendor === 'nvidia';
-  const geometry = searchForm(config, launch, isNvidia, tokens <= 512 ? 8 : 4);
+  const geometry = searchForm(config, launch, isNvidia, tokens <= 128 ? 16 : tokens <= 512 ? 8 : 4);
   const threads = tokens <= 1024 ? 128 : tokens <= 4096 ? 256 : 512;
   const threadsPerBlock = Math.min(threads, mostThreads(config));
   const form = withinRow({
@@ -169,7 +172,7 @@ function isGroupedInSharedMemory(config: ResolvedRouterConfig): boolean {
 }
 
 /** The most threads of a block: fewer where each takes many registers, or much shared memory. */
-function mostThreads(config: ResolvedRouterConfig): number {
+export function mostThreads(config: ResolvedRouterConfig): number {
   const isHeavy = config.topK > 10 || config.experts > 512 || isGroupedInSharedMemory(config);
   return isHeavy ? FEW_THREADS : 512;
 }

@@ -4,7 +4,23 @@ import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelUnit } from '@switchyard/gpu';
 
 /** A translation unit that a kernel lives in. */
-export type KernelSourceName = 'topk_gating_softmax' | 'dispatch_plan';
+export type KernelSourceName = 'topk_gating_softmax' | 'dispatch_plan' | 'gated_router' | 'gate_projection';
+
+/** What routes a row. The last of them leaves the namespace open for the kernel that follows. */
+const ROUTING_PARTS: readonly URL[] = [
+  ownPart('parts/keys'),
+  ownPart('parts/rows'),
+  ownPart('parts/scores'),
+  ownPart('parts/expert_groups'),
+  ownPart('parts/chunks'),
+  ownPart('parts/by_value'),
+  ownPart('parts/stores'),
+  ownPart('parts/plan_batch'),
+  ownPart('parts/plan_outputs'),
+  ownPart('parts/plan_rows'),
+  ownPart('parts/plan_in_router'),
+  ownPart('parts/route_row'),
+];
 
 const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
   topk_gating_softmax: [
@@ -13,17 +29,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     sharedPart('lane_exchange'),
     sharedPart('number_formats'),
     sharedPart('sorted_lists'),
-    ownPart('parts/keys'),
-    ownPart('parts/rows'),
-    ownPart('parts/scores'),
-    ownPart('parts/expert_groups'),
-    ownPart('parts/chunks'),
-    ownPart('parts/by_value'),
-    ownPart('parts/stores'),
-    ownPart('parts/plan_batch'),
-    ownPart('parts/plan_outputs'),
-    ownPart('parts/plan_rows'),
-    ownPart('parts/plan_in_router'),
+    ...ROUTING_PARTS,
     ownPart('topk_gating_softmax'),
   ],
   dispatch_plan: [
@@ -33,6 +39,28 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     ownPart('parts/plan_outputs'),
     ownPart('parts/plan_rows'),
     ownPart('dispatch_plan'),
+  ],
+  gated_router: [
+    sharedPart('platform'),
+    sharedPart('wave'),
+    sharedPart('lane_exchange'),
+    sharedPart('number_formats'),
+    sharedPart('streamed_loads'),
+    sharedPart('device_words'),
+    sharedPart('sorted_lists'),
+    ownPart('parts/gate_sums'),
+    ownPart('parts/last_block_routes'),
+    ...ROUTING_PARTS,
+    ownPart('gated_router'),
+  ],
+  gate_projection: [
+    sharedPart('platform'),
+    sharedPart('wave'),
+    sharedPart('lane_exchange'),
+    sharedPart('number_formats'),
+    sharedPart('streamed_loads'),
+    ownPart('parts/gate_sums'),
+    ownPart('gate_projection'),
   ],
 };
 

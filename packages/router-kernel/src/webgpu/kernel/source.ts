@@ -6,6 +6,7 @@
 import type { TemplatePart } from '@switchyard/gpu/webgpu';
 import { DISPATCH_PLAN_WGSL } from '../wgsl/dispatch-plan.ts';
 import { EXPERT_TILES_WGSL } from '../wgsl/expert-tiles.ts';
+import { GATE_PROJECTION_WGSL } from '../wgsl/gate-projection.ts';
 import { BINDINGS_WGSL } from '../wgsl/parts/bindings.ts';
 import { CHECKED_KEYS_WGSL } from '../wgsl/parts/checked-keys.ts';
 import { CHUNKS_WGSL } from '../wgsl/parts/chunks.ts';
@@ -68,3 +69,6 @@ export const PLAN_PARTS: readonly TemplatePart[] = [DISPATCH_PLAN_WGSL];
 
 /** The kernel that lists a plan's row tiles. */
 export const TILES_PARTS: readonly TemplatePart[] = [EXPERT_TILES_WGSL];
+
+/** The gate projection. */
+export const GATE_PARTS: readonly TemplatePart[] = [GATE_PROJECTION_WGSL];

@@ -18,8 +18,15 @@ const PARTS = ['gateUp', 'down'] as const;
 const F32_BYTES = 4;
 
 /**
- * Experts held as the checkpoint's MXFP4. Decode steps compute on them as they are; a prefill unpacks a layer's experts
- * into f32, which ONNX Runtime multiplies faster where each has many rows, and the next layer's take their place.
+ * Rows that an expert has on average, up to which they are computed on MXFP4: as many as the kernel computes in one pass
+ * over the weights. Unpacking and packing an expert takes as long as some six rows on two cores, however few it has.
+ */
+const MOST_PACKED_ROWS = 4;
+
+/**
+ * Experts held as the checkpoint's MXFP4. Decode steps and short prompts compute on them as they are; a longer prefill
+ * unpacks a layer's experts into f32, which ONNX Runtime multiplies faster where each has many rows, and the next layer's
+ * take their place. How many rows a prompt's piece has does not depend on other sequences, and so neither do its results.
  */
 export class Mxfp4ExpertBlock implements ExpertBlock {
   readonly #config: GptOssConfig;
@@ -65,7 +72,7 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
 
   async mix(step: ExpertStep): Promise<Float32Array> {
     const started = performance.now();
-    if (step.phase === 'decode') {
+    if (this.#staysPacked(step)) {
       const mixture = this.#experts.compute(step.layer, step.input, step.weights, step.plan);
       this.#clock.experts += performance.now() - started;
       return addTo(step.residual, mixture);
@@ -85,6 +92,10 @@ export class Mxfp4ExpertBlock implements ExpertBlock {
 
   async release(): Promise<void> {
     await this.#session.release();
+  }
+
+  #staysPacked({ phase, ids }: ExpertStep): boolean {
+    return phase === 'decode' || ids.length <= MOST_PACKED_ROWS * this.#config.experts;
   }
 
   /** Unpacks the experts of a layer that have rows. The inputs of the others keep what was there before. */

@@ -1,0 +1,190 @@
+// Groups of 16 rows of an MXFP4 matrix times f32 vectors (mxfp4_group.hip), by products of bf16 tiles with f32 sums. A lane
+// unpacks codes to pairs of bf16 in a few instructions for eight of them, where single multiply-adds would need thirty.
+//
+// A vector goes in as two bf16 terms, together 16 bits of each value; each term is a column of the product. Columns of the
+// matrix need no order of their own, so lanes take whole blocks: lane 4 * g + c has rows g and g + 8 and block c of four,
+// and what it multiplies lies in shared memory as its codes do. Teams take neighbouring fours of blocks, and their sums are
+// added in the order of the teams.
+
+namespace ROUTER_NAMESPACE {
+
+constexpr int kTerms = 2;
+constexpr int kTileColumns = 8;
+constexpr int kBlocksAtOnce = 4;
+
+// Numbers are unpacked as v * 2^-126 (subnormal bf16) and scaled to v * 2^(scale - 127) * 2^-64, so that neither the factor
+// nor the weight leaves bf16's range for scales up to 192; the sums are brought back exactly. Larger scales, weights from
+// 2^66 up, become infinite.
+constexpr u32 kFactorExponent = 62;
+constexpr float kTileSumFactor = __builtin_bit_cast(float, (127u + 64u) << 23);
+
+// A block's factor, in both halves; NaN for 255.
+ROUTER_INLINE u32 factor_pair(u32 scale) {
+  const u32 bits = smaller(scale + kFactorExponent, 255u) << 7;
+  return (scale == 255 ? 0x7fc0u : bits) * 0x00010001u;
+}
+
+// The eight numbers of an arranged word, times the factor: columns 3 and 0, 4 and 1, 5 and 2, 7 and 6.
+ROUTER_INLINE void code_pairs(u32 word, u32 factor, u32 (&pairs)[4]) {
+  constexpr u32 kMask = 0x81c081c0u;
+  pairs[0] = bf16_pair_product(word & kMask, factor);
+  pairs[1] = bf16_pair_product((word << 3) & kMask, factor);
+  pairs[2] = bf16_pair_product((word << 6) & kMask, factor);
+  const u32 both = ((word << 1) & 0x80008000u) | ((word >> 5) & 0x01000100u) | ((word >> 4) & 0x00c000c0u);
+  pairs[3] = bf16_pair_product(both, factor);
+}
+
+// Bytes of a vector in shared memory: its terms, one behind the other.
+template <int COLUMNS>
+constexpr int kVectorBytes = kTerms * COLUMNS * 2;
+
+// Where the eight columns of a word of a block are in a term, in bytes. The four words of a block are mixed by the block's
+// and the term's number, so that lanes find theirs in different banks.
+ROUTER_INLINE int word_place(int block, int word, int term) {
+  return block * (kBlockColumns * 2) + (word ^ (block / 2 % 2) ^ (term * 2)) * 16;
+}
+
+// The nearest bf16 of two numbers; what they leave is left.
+ROUTER_INLINE u32 take_pair(float& low, float& high) {
+  const u32 pair = nearest_bf16_pair(low, high);
+  low = rounded_sum(low, -low_bf16(pair));
+  high = rounded_sum(high, -high_bf16(pair));
+  return pair;
+}
+
+// Stores the eight values from column `column` on, which eight divides.
+template <int COLUMNS>
+ROUTER_INLINE void share_eight(u8* vector, int column, const float* values) {
+  float left[8];
+#pragma unroll
+  for (int i = 0; i < 8; i++) left[i] = values[i];
+#pragma unroll
+  for (int term = 0; term < kTerms; term++) {
+    // As code_pairs has them.
+    Words4 words;
+    words.x = take_pair(left[3], left[0]);
+    words.y = take_pair(left[4], left[1]);
+    words.z = take_pair(left[5], left[2]);
+    words.w = take_pair(left[7], left[6]);
+    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term);
+    *reinterpret_cast<Words4*>(vector + term * COLUMNS * 2 + place) = words;
+  }
+}
+
+// Stores the value of one column.
+template <int COLUMNS>
+ROUTER_INLINE void put_value(u8* vector, int column, float value) {
+  // Of the eight columns of a word, as code_pairs has them: those in the high halves are 0, 1, 2 and 6.
+  const int index = column % 8;
+  const bool isHigh = index < 3 || index == 6;
+  const int pair = index > 5 ? 3 : index % 3;
+#pragma unroll
+  for (int term = 0; term < kTerms; term++) {
+    const u32 bits = nearest_bf16_pair(value, 0.0f);
+    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term) + pair * 4;
+    *reinterpret_cast<u16*>(vector + term * COLUMNS * 2 + place + (isHigh ? 2 : 0)) = static_cast<u16>(bits);
+    value = rounded_sum(value, -low_bf16(bits));
+  }
+}
+
+template <int COLUMNS, int VECTORS>
+struct Mxfp4Group {
+  static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
+  static_assert(VECTORS * kTerms <= kTileColumns, "the terms of all vectors are columns of one product");
+  // Floats of a group's sums in shared memory: of each team, row and vector.
+  static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
+  static constexpr int kBlocks = COLUMNS / kBlockColumns;
+  static constexpr int kFours = (kBlocks + kBlocksAtOnce - 1) / kBlocksAtOnce;
+  static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
+
+  // Of rows g and g + 8.
+  Words4 codes[kTurns][2];
+  u32 scales[kTurns][2];
+
+  ROUTER_INLINE int block_of(int turn) {
+    return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
+  }
+
+  // Asks for a group, from its first row on.
+  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; turn++) load_turn(groupCodes, groupScales, turn);
+  }
+
+  ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
+    const int block = block_of(turn);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      codes[turn][half].x = 0;
+      codes[turn][half].y = 0;
+      codes[turn][half].z = 0;
+      codes[turn][half].w = 0;
+      scales[turn][half] = 0;
+      if (block >= kBlocks) continue;
+      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + block;
+      codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
+      scales[turn][half] = groupScales[at];
+    }
+  }
+
+  // Multiplies what was asked for with the vectors, which lie one behind the other; the group's sums are whole after a
+  // barrier. Where `loadsNext`, the next group is asked for as this one is used up.
+  ENGINE_METHOD void multiply(const u8* vectors, float* groupSums, bool loadsNext, const u8* nextCodes,
+                              const u8* nextScales) {
+    const int lane = lane_of_team();
+    // The column that the lane gives: a term of a vector.
+    const int column = lane / kBlocksAtOnce;
+    const int term = column % kTerms;
+    const u8* own = vectors + column / kTerms * kVectorBytes<COLUMNS> + term * COLUMNS * 2;
+    // Of each word by itself: a product would wait for the one before whose sums it adds to.
+    float sums[4][4] = {};
+#pragma unroll
+    for (int turn = 0; turn < kTurns; turn++) {
+      const int block = block_of(turn);
+      const bool isThere = column < VECTORS * kTerms && block < kBlocks;
+      const Words4 words[2] = {codes[turn][0], codes[turn][1]};
+      const u32 factors[2] = {factor_pair(scales[turn][0]), factor_pair(scales[turn][1])};
+      if (loadsNext) load_turn(nextCodes, nextScales, turn);
+#pragma unroll
+      for (int word = 0; word < 4; word++) {
+        u32 upper[4];
+        u32 lower[4];
+        code_pairs(word_of(words[0], word), factors[0], upper);
+        code_pairs(word_of(words[1], word), factors[1], lower);
+        u32 right[4] = {0, 0, 0, 0};
+        if (isThere) {
+          const Words4 values = *reinterpret_cast<const Words4*>(own + word_place(block, word, term));
+          right[0] = values.x;
+          right[1] = values.y;
+          right[2] = values.z;
+          right[3] = values.w;
+        }
+        add_bf16_product(sums[word], {upper[0], lower[0], upper[1], lower[1]}, {right[0], right[1]});
+        add_bf16_product(sums[word], {upper[2], lower[2], upper[3], lower[3]}, {right[2], right[3]});
+      }
+    }
+    // A lane has both terms of vector lane % 4, of rows g and g + 8.
+    const int vector = lane % kBlocksAtOnce;
+    if (vector >= VECTORS) return;
+    float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
+    const auto sum_of_words = [&](int at) {
+      return rounded_sum(rounded_sum(sums[0][at], sums[1][at]), rounded_sum(sums[2][at], sums[3][at]));
+    };
+    to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
+    to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+  }
+
+  // Of a row of the group and a vector, which may differ from lane to lane.
+  static ENGINE_METHOD float sum_of(const float* groupSums, int row, int vector) {
+    float sum = 0.0f;
+#pragma unroll
+    for (int team = 0; team < kTeams; team++) sum += groupSums[(team * kGroupRows + row) * VECTORS + vector];
+    return sum;
+  }
+
+  static ENGINE_METHOD u32 word_of(Words4 words, int word) {
+    return word == 0 ? words.x : word == 1 ? words.y : word == 2 ? words.z : words.w;
+  }
+};
+
+}  // namespace ROUTER_NAMESPACE

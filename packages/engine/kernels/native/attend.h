@@ -1,0 +1,8 @@
+/* A layer up to its router: norm, query, key and value, attention, output projection, norm, gate projection. */
+#pragma once
+
+#include "model.h"
+
+void attend_layer(Model *model, const Pass *pass, int layer);
+/* Final norm and LM head of the wanted rows. */
+void compute_logits(Model *model, const Pass *pass);

@@ -1,0 +1,155 @@
+#include "attention.h"
+
+void keep_key_value(const float *key, const float *value, const Sizes *sizes, float *layer_block, int place) {
+  const int dim = sizes->head_dim;
+  float *values = layer_block + (size_t)sizes->kv_heads * BLOCK_POSITIONS * dim;
+  for (int head = 0; head < sizes->kv_heads; head++) {
+    float *keys = layer_block + (size_t)head * BLOCK_POSITIONS * dim + place;
+    for (int i = 0; i < dim; i++) keys[i * BLOCK_POSITIONS] = key[head * dim + i];
+    __builtin_memcpy(values + ((size_t)head * BLOCK_POSITIONS + place) * dim, value + head * dim, 4 * (size_t)dim);
+  }
+}
+
+/* Heads whose scores are computed side by side. */
+enum { SCORE_HEADS = 8 };
+
+/* Scores of one block of positions: (query * key) * scale. */
+INLINE void score_block(const float *query, const float *keys, int dim, float scale, float *scores, size_t stride,
+                        const int heads) {
+  f32x16 sums[SCORE_HEADS];
+  UNROLL for (int head = 0; head < heads; head++) sums[head] = splat(0);
+  for (int i = 0; i < dim; i++) {
+    const f32x16 key = LOAD(f32x16, keys + i * BLOCK_POSITIONS);
+    UNROLL for (int head = 0; head < heads; head++) sums[head] = fma16(splat(query[head * dim + i]), key, sums[head]);
+  }
+  UNROLL for (int head = 0; head < heads; head++) STORE(scores + head * stride, sums[head] * scale);
+}
+
+/* Weights of a row's positions from its scores, in place; those outside of first to position become 0. Returns their sum. */
+static float weigh(float *scores, int blocks, int first, int position, float sink) {
+  const i32x16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const f32x16 nothing = splat(-__builtin_inff());
+  f32x16 most = splat(sink);
+  for (int block = 0; block < blocks; block++) {
+    f32x16 v = LOAD(f32x16, scores + block * BLOCK_POSITIONS);
+    if (block == 0 || block == blocks - 1) {
+      const i32x16 at = lane + block * BLOCK_POSITIONS;
+      v = ((at >= first) & (at <= position)) ? v : nothing;
+      STORE(scores + block * BLOCK_POSITIONS, v);
+    }
+    most = __builtin_elementwise_max(most, v);
+  }
+  const f32x16 largest = splat(most_of(most));
+  f32x16 total = splat(0);
+  for (int block = 0; block < blocks; block++) {
+    const f32x16 v = LOAD(f32x16, scores + block * BLOCK_POSITIONS);
+    f32x16 weight = exponential(v - largest);
+    if (block == 0 || block == blocks - 1) weight = (v == nothing) ? splat(0) : weight;
+    STORE(scores + block * BLOCK_POSITIONS, weight);
+    total += weight;
+  }
+  return sum_of(total) + exponential(splat(sink) - largest).x;
+}
+
+/* Heads whose values are added side by side, as many as there are registers for, and vectors of a head. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+enum { VALUE_HEADS = 4 };
+#else
+enum { VALUE_HEADS = 2 };
+#endif
+enum { VALUE_VECTORS = 4 };
+
+/* Adds the values of positions from..to of a block, up to 64 elements of each head. */
+INLINE void add_values(const float *weights, size_t stride, const float *values, int dim, int from, int to,
+                       f32x16 sums[VALUE_HEADS][VALUE_VECTORS], const int heads, const int vectors) {
+  for (int place = from; place <= to; place++) {
+    f32x16 value[VALUE_VECTORS];
+    UNROLL for (int v = 0; v < vectors; v++) value[v] = LOAD(f32x16, values + (size_t)place * dim + v * LANES);
+    UNROLL for (int head = 0; head < heads; head++) {
+      const f32x16 weight = splat(weights[head * stride + place]);
+      UNROLL for (int v = 0; v < vectors; v++) sums[head][v] = fma16(weight, value[v], sums[head][v]);
+    }
+  }
+}
+
+/* A row's positions by blocks of its sequence. */
+typedef struct {
+  const int32_t *table;
+  /* The values of this layer and head in block 0. */
+  const float *values;
+  size_t block_floats;
+  int first_block, blocks, first, position;
+} Span;
+
+INLINE void sum_values(const Span *span, const float *weights, size_t stride, int dim, const float *totals, float *output,
+                       const int heads, const int vectors) {
+  f32x16 sums[VALUE_HEADS][VALUE_VECTORS];
+  UNROLL for (int head = 0; head < heads; head++) {
+    UNROLL for (int v = 0; v < vectors; v++) sums[head][v] = splat(0);
+  }
+  for (int block = 0; block < span->blocks; block++) {
+    const float *values = span->values + span->table[span->first_block + block] * span->block_floats;
+    const int start = block * BLOCK_POSITIONS;
+    const int from = at_least(0, span->first - start);
+    const int to = at_most(BLOCK_POSITIONS - 1, span->position - start);
+    add_values(weights + start, stride, values, dim, from, to, sums, heads, vectors);
+  }
+  UNROLL for (int head = 0; head < heads; head++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
+      STORE(output + (size_t)head * dim + v * LANES, sums[head][v] / splat(totals[head]));
+    }
+  }
+}
+
+void attend_head(const float *query, const float *sinks, const Sizes *sizes, int kv_head, const int32_t *table,
+                 const float *kv, size_t block_floats, int first, int position, float *scores, float *output) {
+  const int dim = sizes->head_dim;
+  const int heads = sizes->heads / sizes->kv_heads;
+  const int first_block = first / BLOCK_POSITIONS;
+  const int blocks = position / BLOCK_POSITIONS - first_block + 1;
+  const size_t stride = (size_t)blocks * BLOCK_POSITIONS;
+  const float scale = 1.0f / __builtin_sqrtf((float)dim);
+  const size_t head_floats = (size_t)BLOCK_POSITIONS * dim;
+  const Span span = {.table = table,
+                     .values = kv + (sizes->kv_heads + kv_head) * head_floats,
+                     .block_floats = block_floats,
+                     .first_block = first_block,
+                     .blocks = blocks,
+                     .first = first - first_block * BLOCK_POSITIONS,
+                     .position = position - first_block * BLOCK_POSITIONS};
+  for (int block = 0; block < blocks; block++) {
+    const float *keys = kv + table[first_block + block] * block_floats + kv_head * head_floats;
+    int head = 0;
+#define SCORES(count) \
+  score_block(query + head * dim, keys, dim, scale, scores + head * stride + block * BLOCK_POSITIONS, stride, count)
+    for (; head + SCORE_HEADS <= heads; head += SCORE_HEADS) SCORES(SCORE_HEADS);
+    for (; head + 4 <= heads; head += 4) SCORES(4);
+    for (; head < heads; head++) SCORES(1);
+#undef SCORES
+  }
+  float totals[VALUE_HEADS];
+  for (int head = 0; head < heads;) {
+    const int some = heads - head >= VALUE_HEADS ? VALUE_HEADS : 1;
+    float *weights = scores + head * stride;
+    for (int i = 0; i < some; i++) {
+      totals[i] = weigh(weights + i * stride, blocks, span.first, span.position, sinks[head + i]);
+    }
+    for (int part = 0; part < dim;) {
+      Span own = span;
+      own.values += part;
+      float *to = output + (size_t)head * dim + part;
+#define VALUES(count, vectors) sum_values(&own, weights, stride, dim, totals, to, count, vectors)
+      if (dim - part >= VALUE_VECTORS * LANES) {
+        if (some == 1) VALUES(1, VALUE_VECTORS);
+        else VALUES(VALUE_HEADS, VALUE_VECTORS);
+        part += VALUE_VECTORS * LANES;
+      } else {
+        if (some == 1) VALUES(1, 1);
+        else VALUES(VALUE_HEADS, 1);
+        part += LANES;
+      }
+#undef VALUES
+    }
+    head += some;
+  }
+}

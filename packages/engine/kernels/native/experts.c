@@ -1,0 +1,261 @@
+#include "experts.h"
+
+#include "panels.h"
+#include "quants.h"
+#include "rows.h"
+
+/* Outputs of an item of decoding: some hundred kilobytes of weights in a real model, enough that threads seldom meet. */
+enum { ITEM_OUTPUTS = 32 };
+/* The most rows of one expert that a call of multiply_quants gets. */
+enum { ROWS_AT_ONCE = 64 };
+
+/* An expert's slots (row * top_k + k) that are computed, and its tiles. */
+typedef struct {
+  int32_t expert, first_slot, slots, first_tile, tiles;
+} ActiveExpert;
+
+typedef struct {
+  int32_t expert, first_slot, slots;
+} Tile;
+
+/* Who computes what: the slots in the order of experts. */
+struct Dispatch {
+  int32_t active_count, tile_count, slot_count;
+  ActiveExpert *active;
+  Tile *tiles;
+  int32_t *slots;
+};
+
+int most_tiles(const Sizes *sizes, int rows) {
+  const int slots = rows * sizes->top_k;
+  return slots / TILE_ROWS + at_most(sizes->experts, slots);
+}
+
+size_t dispatch_bytes(const Sizes *sizes, int rows) {
+  return sizeof(struct Dispatch) + sizeof(ActiveExpert) * (size_t)sizes->experts +
+         sizeof(Tile) * (size_t)most_tiles(sizes, rows) + sizeof(int32_t) * (size_t)rows * sizes->top_k;
+}
+
+/* A job of a pass over one layer. */
+typedef struct {
+  Model *model;
+  const Pass *pass;
+  const Layer *layer;
+  struct Dispatch *dispatch;
+  int item_outputs;
+  int items_of_expert;
+} Mix;
+
+static void plan_dispatch(const Model *model, const Pass *pass, int is_last, struct Dispatch *dispatch) {
+  const Sizes *sizes = &model->sizes;
+  *dispatch = (struct Dispatch){.active = (ActiveExpert *)(dispatch + 1)};
+  dispatch->tiles = (Tile *)(dispatch->active + sizes->experts);
+  dispatch->slots = (int32_t *)(dispatch->tiles + most_tiles(sizes, (int)pass->rows));
+  for (int expert = 0; expert < sizes->experts; expert++) {
+    ActiveExpert own = {.expert = expert, .first_slot = dispatch->slot_count, .first_tile = dispatch->tile_count};
+    for (int at = pass->expert_offsets[expert]; at < pass->expert_offsets[expert + 1]; at++) {
+      const int32_t slot = pass->sorted_slots[at];
+      int is_wanted = !is_last || pass->wanted == pass->rows;
+      for (uint64_t i = 0; !is_wanted && i < pass->wanted; i++) is_wanted = pass->wanted_rows[i] == slot / sizes->top_k;
+      if (is_wanted) dispatch->slots[dispatch->slot_count++] = slot;
+    }
+    own.slots = dispatch->slot_count - own.first_slot;
+    if (own.slots == 0) continue;
+    for (int done = 0; done < own.slots; done += TILE_ROWS) {
+      dispatch->tiles[dispatch->tile_count++] = (Tile){
+          .expert = expert, .first_slot = own.first_slot + done, .slots = at_most(TILE_ROWS, own.slots - done)};
+    }
+    own.tiles = dispatch->tile_count - own.first_tile;
+    dispatch->active[dispatch->active_count++] = own;
+  }
+}
+
+/* Decoding */
+
+static size_t quant_groups(const Sizes *sizes) { return (size_t)groups_of(at_least(sizes->hidden, sizes->intermediate)); }
+
+/* Some outputs of one matrix of an expert, for all of its slots. */
+INLINE void multiply_slots(const Mix *mix, int item, const uint8_t *codes, const uint8_t *scales, const float *bias,
+                           int columns, int outputs, const int by_slot, float *output) {
+  const Sizes *sizes = &mix->model->sizes;
+  const ActiveExpert *own = &mix->dispatch->active[item / mix->items_of_expert];
+  const int first = item % mix->items_of_expert * mix->item_outputs;
+  const int end = at_most(outputs, first + mix->item_outputs);
+  const size_t blocks = (size_t)own->expert * outputs * (columns / MX_COLUMNS);
+  const Group *quants = mix->model->at.quants;
+  for (int done = 0; done < own->slots; done += ROWS_AT_ONCE) {
+    const Group *x[ROWS_AT_ONCE];
+    float *to[ROWS_AT_ONCE];
+    const int count = at_most(ROWS_AT_ONCE, own->slots - done);
+    for (int i = 0; i < count; i++) {
+      const int slot = mix->dispatch->slots[own->first_slot + done + i];
+      x[i] = quants + (by_slot ? slot : slot / sizes->top_k) * quant_groups(sizes);
+      to[i] = output + (size_t)slot * outputs;
+    }
+    multiply_quants(codes + blocks * MX_BYTES, scales + blocks, bias + (size_t)own->expert * outputs, x, columns, first, end,
+                    to, count);
+  }
+}
+
+static void decode_gate_up(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &mix->model->sizes;
+  multiply_slots(mix, item, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias, sizes->hidden,
+                 2 * sizes->intermediate, 0, mix->model->at.gate_up);
+}
+
+static void decode_activate(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Model *model = mix->model;
+  const int width = model->sizes.intermediate;
+  const int slot = mix->dispatch->slots[item];
+  float *activated = model->at.activated + (size_t)slot * width;
+  swiglu(model->at.gate_up + (size_t)slot * 2 * width, activated, width, model->swiglu_limit);
+  quantize_row(activated, (Group *)model->at.quants + slot * quant_groups(&model->sizes), width);
+}
+
+static void decode_down(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &mix->model->sizes;
+  multiply_slots(mix, item, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate, sizes->hidden, 1,
+                 mix->model->at.expert_output);
+}
+
+static void quantize_normed(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Model *model = mix->model;
+  const int width = model->sizes.hidden;
+  quantize_row(model->at.normed + (size_t)item * width,
+               (Group *)model->at.quants + item * quant_groups(&model->sizes), width);
+}
+
+static void decode_experts(Mix *mix) {
+  Pool *pool = mix->model->pool;
+  const Sizes *sizes = &mix->model->sizes;
+  const struct Dispatch *dispatch = mix->dispatch;
+  share_items(pool, quantize_normed, mix, (int)mix->pass->rows);
+  mix->item_outputs = ITEM_OUTPUTS;
+  mix->items_of_expert = parts_of(2 * sizes->intermediate, ITEM_OUTPUTS);
+  share_items(pool, decode_gate_up, mix, dispatch->active_count * mix->items_of_expert);
+  share_items(pool, decode_activate, mix, dispatch->slot_count);
+  mix->items_of_expert = parts_of(sizes->hidden, ITEM_OUTPUTS);
+  share_items(pool, decode_down, mix, dispatch->active_count * mix->items_of_expert);
+}
+
+/* Prefill */
+
+static void pack_normed(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Model *model = mix->model;
+  const Sizes *sizes = &model->sizes;
+  const Tile *tile = &mix->dispatch->tiles[item];
+  const float *rows[TILE_ROWS];
+  for (int i = 0; i < tile->slots; i++) {
+    rows[i] = model->at.normed + (size_t)(mix->dispatch->slots[tile->first_slot + i] / sizes->top_k) * sizes->hidden;
+  }
+  pack_tile(rows, tile->slots, sizes->hidden, model->at.arranged + item * tile_floats(sizes->hidden));
+}
+
+/* A panel of outputs of one matrix of an expert, for all of its tiles. */
+INLINE void multiply_tiles(const Mix *mix, int item, int thread, const uint8_t *codes, const uint8_t *scales,
+                           const float *bias, int columns, int outputs, float *output) {
+  const Model *model = mix->model;
+  const Sizes *sizes = &model->sizes;
+  const ActiveExpert *own = &mix->dispatch->active[item / mix->items_of_expert];
+  const int out = item % mix->items_of_expert * PANEL;
+  const size_t blocks = (size_t)own->expert * outputs * (columns / MX_COLUMNS);
+  const float *own_bias = bias + (size_t)own->expert * outputs;
+  float *panel = model->at.panels + thread * panel_floats(at_least(at_least(sizes->hidden, sizes->intermediate),
+                                                                   attended_width(sizes)));
+  widen_mxfp4(codes + blocks * MX_BYTES, scales + blocks, columns, out, outputs, panel);
+  for (int i = 0; i < own->tiles; i++) {
+    const Tile *tile = &mix->dispatch->tiles[own->first_tile + i];
+    float sums[TILE_ROWS * PANEL];
+    multiply_panel(model->at.arranged + (own->first_tile + i) * tile_floats(columns), panel, columns, tile->slots, sums);
+    for (int row = 0; row < tile->slots; row++) {
+      float *to = output + (size_t)mix->dispatch->slots[tile->first_slot + row] * outputs;
+      for (int o = 0; o < at_most(PANEL, outputs - out); o++) to[out + o] = sums[row * PANEL + o] + own_bias[out + o];
+    }
+  }
+}
+
+static void prefill_gate_up(void *job, int item, int thread) {
+  const Mix *mix = job;
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &mix->model->sizes;
+  multiply_tiles(mix, item, thread, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias, sizes->hidden,
+                 2 * sizes->intermediate, mix->model->at.gate_up);
+}
+
+static void prefill_activate(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  const Model *model = mix->model;
+  const int width = model->sizes.intermediate;
+  const Tile *tile = &mix->dispatch->tiles[item];
+  const float *rows[TILE_ROWS];
+  for (int i = 0; i < tile->slots; i++) {
+    const int slot = mix->dispatch->slots[tile->first_slot + i];
+    float *activated = model->at.activated + (size_t)slot * width;
+    swiglu(model->at.gate_up + (size_t)slot * 2 * width, activated, width, model->swiglu_limit);
+    rows[i] = activated;
+  }
+  pack_tile(rows, tile->slots, width, model->at.arranged + item * tile_floats(width));
+}
+
+static void prefill_down(void *job, int item, int thread) {
+  const Mix *mix = job;
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &mix->model->sizes;
+  multiply_tiles(mix, item, thread, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate,
+                 sizes->hidden, mix->model->at.expert_output);
+}
+
+static void prefill_experts(Mix *mix) {
+  Pool *pool = mix->model->pool;
+  const Sizes *sizes = &mix->model->sizes;
+  const struct Dispatch *dispatch = mix->dispatch;
+  share_items(pool, pack_normed, mix, dispatch->tile_count);
+  mix->items_of_expert = parts_of(2 * sizes->intermediate, PANEL);
+  share_items(pool, prefill_gate_up, mix, dispatch->active_count * mix->items_of_expert);
+  share_items(pool, prefill_activate, mix, dispatch->tile_count);
+  mix->items_of_expert = parts_of(sizes->hidden, PANEL);
+  share_items(pool, prefill_down, mix, dispatch->active_count * mix->items_of_expert);
+}
+
+static void combine_row(const Model *model, const Pass *pass, int row) {
+  const Sizes *sizes = &model->sizes;
+  int32_t places[64];
+  for (int k = 0; k < sizes->top_k; k++) places[k] = row * sizes->top_k + k;
+  combine(model->at.expert_output, places, pass->weights + (size_t)row * sizes->top_k, sizes->top_k,
+          model->at.residual + (size_t)row * sizes->hidden, sizes->hidden);
+}
+
+static void combine_any(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  combine_row(mix->model, mix->pass, item);
+}
+
+static void combine_wanted(void *job, int item, int thread) {
+  (void)thread;
+  const Mix *mix = job;
+  combine_row(mix->model, mix->pass, mix->pass->wanted_rows[item]);
+}
+
+void mix_experts(Model *model, const Pass *pass, int layer) {
+  const int is_last = layer == model->sizes.layers - 1;
+  Mix mix = {.model = model, .pass = pass, .layer = &model->layers[layer], .dispatch = model->at.dispatch};
+  plan_dispatch(model, pass, is_last, mix.dispatch);
+  if (pass->is_prefill) prefill_experts(&mix);
+  else decode_experts(&mix);
+  if (is_last) share_items(model->pool, combine_wanted, &mix, (int)pass->wanted);
+  else share_items(model->pool, combine_any, &mix, (int)pass->rows);
+}

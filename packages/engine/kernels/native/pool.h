@@ -1,0 +1,43 @@
+/*
+ * Threads that share the items of a job. The thread that has the job works on it too, and waits for no item that another
+ * has not taken: a thread that the system runs late costs its share and no more.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "system.h"
+
+enum { MOST_THREADS = 256 };
+
+/* Item `item` of a job, done by thread `thread`: 0 is the one that has the job. */
+typedef void (*Task)(void *job, int item, int thread);
+
+typedef struct Pool Pool;
+
+typedef struct {
+  Pool *pool;
+  pthread_t handle;
+  int number;
+} Worker;
+
+struct Pool {
+  /* Of the job under way: its number, how many items it has, and which is taken next. See `ticket` in pool.c. */
+  _Alignas(64) uint64_t tickets;
+  _Alignas(64) uint32_t done;
+  uint32_t waits;
+  _Alignas(64) uint32_t wakes;
+  uint32_t sleepers;
+  uint32_t closing;
+  Task task;
+  void *job;
+  int threads;
+  Worker workers[MOST_THREADS];
+};
+
+/* Starts threads - 1 threads: fewer where the system gives no more. `pool` is zeroed memory. */
+void open_pool(Pool *pool, int threads);
+/* Does items 0 to items - 1 of a job, in any order, at most 2^20 - 1. Returns when all are done. */
+void share_items(Pool *pool, Task task, void *job, int items);
+/* Ends the threads. */
+void close_pool(Pool *pool);

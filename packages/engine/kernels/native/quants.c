@@ -1,0 +1,142 @@
+#include "quants.h"
+
+/* Largest whole number of an activation: high is then at most 127, and low from -64 to 63. */
+#define MOST_STEPS 16256.0f
+/* Blocks whose largest magnitude is below count as zero: their step would have no reciprocal in f32. */
+#define SMALLEST_MAGNITUDE 1e-30f
+
+void quantize_row(const float *x, Group *output, int columns) {
+  const int blocks = columns / MX_COLUMNS;
+  for (int block = 0; block < groups_of(columns) * GROUP_BLOCKS; block++) {
+    Group *group = output + block / GROUP_BLOCKS;
+    const int quarter = block % GROUP_BLOCKS;
+    f32x16 a = splat(0), b = splat(0);
+    if (block < blocks) {
+      a = LOAD(f32x16, x + block * MX_COLUMNS);
+      b = LOAD(f32x16, x + block * MX_COLUMNS + LANES);
+    }
+    const float magnitude = most_of(__builtin_elementwise_max(__builtin_elementwise_abs(a), __builtin_elementwise_abs(b)));
+    const int is_zero = magnitude < SMALLEST_MAGNITUDE;
+    const float inverse = is_zero ? 0 : MOST_STEPS / magnitude;
+    const f32x16 even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const f32x16 odd = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    const i32x16 e = __builtin_convertvector(__builtin_elementwise_roundeven(even * inverse), i32x16);
+    const i32x16 o = __builtin_convertvector(__builtin_elementwise_roundeven(odd * inverse), i32x16);
+    const i32x16 high_even = (e + 64) >> 7;
+    const i32x16 high_odd = (o + 64) >> 7;
+    const int at = quarter * MX_BYTES;
+    STORE(group->high_even + at, __builtin_convertvector(high_even, i8x16));
+    STORE(group->high_odd + at, __builtin_convertvector(high_odd, i8x16));
+    STORE(group->low_even + at, __builtin_convertvector(e - (high_even << 7), i8x16));
+    STORE(group->low_odd + at, __builtin_convertvector(o - (high_odd << 7), i8x16));
+    /* A lane has four bytes of each. */
+    const i32x16 both = e + o;
+    const i32x8 pairs = both.even + both.odd;
+    STORE(group->correction + at / 4, (pairs.even + pairs.odd) * -12);
+    /* A magnitude that is no number makes its block, and the sums that it is in, none either. */
+    STORE(group->half_step + at / 4, (f32x4)(is_zero ? 0 : 0.5f * (magnitude / MOST_STEPS)));
+  }
+}
+
+/* Outputs, and rows, that are computed side by side. */
+enum { OUTPUTS = 4, ROWS = 4 };
+/* Rows of weights that are fetched before they are needed. */
+enum { AHEAD = 2 * OUTPUTS };
+
+/* Twice the value of each E2M1 code, plus 12. */
+#define UNITS 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+static const u8x64 UNIT_TABLE = {UNITS, UNITS, UNITS, UNITS};
+
+/* The scales of a group's blocks, each in four lanes: 2^(byte - 127); 0 for byte 0, infinity for 255. */
+INLINE f32x16 scales_of(uint32_t bytes) {
+  const u32x16 four = (u32x16)bytes;
+  const u32x16 shifts = {0, 0, 0, 0, 8, 8, 8, 8, 16, 16, 16, 16, 24, 24, 24, 24};
+  return __builtin_bit_cast(f32x16, (four >> shifts & 255u) << 23);
+}
+
+/* Adds the products of one group of columns. */
+INLINE void add_group(const u8x64 *codes, const uint32_t *scales, const Group *const *x, int group,
+                      f32x16 sums[ROWS][OUTPUTS], const int outputs, const int rows) {
+  UNROLL for (int out = 0; out < outputs; out++) {
+    const u8x64 nibble = (u8x64)(uint8_t)15;
+    const u8x64 even = look_up(UNIT_TABLE, codes[out] & nibble);
+    const u8x64 upper = __builtin_bit_cast(u8x64, __builtin_bit_cast(u16x32, codes[out]) >> 4);
+    const u8x64 odd = look_up(UNIT_TABLE, upper & nibble);
+    const f32x16 scale = scales_of(scales[out]);
+    UNROLL for (int row = 0; row < rows; row++) {
+      const Group *g = x[row] + group;
+      i32x16 high = add_products((i32x16)(0), even, LOAD(i8x64, g->high_even));
+      high = add_products(high, odd, LOAD(i8x64, g->high_odd));
+      i32x16 low = add_products(LOAD(i32x16, g->correction), even, LOAD(i8x64, g->low_even));
+      low = add_products(low, odd, LOAD(i8x64, g->low_odd));
+      /* Below 2^24: exact as f32. */
+      const f32x16 whole = __builtin_convertvector((high << 7) + low, f32x16);
+      sums[row][out] = fma16(whole, scale * LOAD(f32x16, g->half_step), sums[row][out]);
+    }
+  }
+}
+
+INLINE u8x64 some_codes(const uint8_t *from, int blocks) {
+  u8x64 codes = (u8x64)(uint8_t)0;
+  switch (blocks) {
+    case 1: __builtin_memcpy(&codes, from, MX_BYTES); break;
+    case 2: __builtin_memcpy(&codes, from, 2 * MX_BYTES); break;
+    default: __builtin_memcpy(&codes, from, 3 * MX_BYTES); break;
+  }
+  return codes;
+}
+
+INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int blocks,
+                          int out, float *const *output, const int outputs, const int rows) {
+  f32x16 sums[ROWS][OUTPUTS];
+  UNROLL for (int row = 0; row < rows; row++) {
+    UNROLL for (int o = 0; o < outputs; o++) sums[row][o] = splat(0);
+  }
+  const int whole = blocks / GROUP_BLOCKS;
+  u8x64 group_codes[OUTPUTS];
+  uint32_t group_scales[OUTPUTS];
+  for (int group = 0; group < whole; group++) {
+    UNROLL for (int o = 0; o < outputs; o++) {
+      const size_t block = (size_t)(out + o) * blocks + group * GROUP_BLOCKS;
+      group_codes[o] = LOAD(u8x64, codes + block * MX_BYTES);
+      group_scales[o] = LOAD(uint32_t, scales + block);
+      /* Short rows side by side are no stream that a processor would fetch ahead of its own accord. */
+      __builtin_prefetch(codes + (block + AHEAD * (size_t)blocks) * MX_BYTES);
+    }
+    add_group(group_codes, group_scales, x, group, sums, outputs, rows);
+  }
+  const int rest = blocks % GROUP_BLOCKS;
+  if (rest > 0) {
+    /* Nothing is read past the row: it may be the last of the file. */
+    UNROLL for (int o = 0; o < outputs; o++) {
+      const size_t block = (size_t)(out + o) * blocks + whole * GROUP_BLOCKS;
+      group_codes[o] = some_codes(codes + block * MX_BYTES, rest);
+      group_scales[o] = 0;
+      for (int i = 0; i < rest; i++) group_scales[o] |= (uint32_t)scales[block + i] << 8 * i;
+    }
+    add_group(group_codes, group_scales, x, whole, sums, outputs, rows);
+  }
+  UNROLL for (int row = 0; row < rows; row++) {
+    UNROLL for (int o = 0; o < outputs; o++) output[row][out + o] = sum_of(sums[row][o]) + bias[out + o];
+  }
+}
+
+INLINE void multiply_outputs(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x,
+                             int blocks, int first, int end, float *const *output, const int rows) {
+  int out = first;
+  for (; out + OUTPUTS <= end; out += OUTPUTS) multiply_tile(codes, scales, bias, x, blocks, out, output, OUTPUTS, rows);
+  for (; out < end; out++) multiply_tile(codes, scales, bias, x, blocks, out, output, 1, rows);
+}
+
+void multiply_quants(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int columns,
+                     int first, int end, float *const *output, int rows) {
+  const int blocks = columns / MX_COLUMNS;
+  for (int row = 0; row < rows; row += ROWS) {
+    switch (at_most(ROWS, rows - row)) {
+      case 1: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 1); break;
+      case 2: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 2); break;
+      case 3: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 3); break;
+      default: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, ROWS); break;
+    }
+  }
+}

@@ -1,0 +1,129 @@
+#include "rows.h"
+
+void rms_norm(const float *x, const float *gain, float epsilon, float *output, int width) {
+  f32x16 squares = splat(0);
+  for (int i = 0; i < width; i += LANES) {
+    const f32x16 v = LOAD(f32x16, x + i);
+    squares = fma16(v, v, squares);
+  }
+  const float scale = 1.0f / __builtin_sqrtf(sum_of(squares) / (float)width + epsilon);
+  for (int i = 0; i < width; i += LANES) STORE(output + i, LOAD(f32x16, x + i) * scale * LOAD(f32x16, gain + i));
+}
+
+void arrange_row(const float *x, float *output, int width) {
+  for (int i = 0; i < width; i += 2 * LANES) {
+    const f32x16 a = LOAD(f32x16, x + i);
+    const f32x16 b = LOAD(f32x16, x + i + LANES);
+    STORE(output + i,
+          __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
+    STORE(output + i + LANES,
+          __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+  }
+}
+
+/* Outputs, and rows, that are computed side by side. */
+enum { OUTPUTS = 4, ROWS = 4 };
+
+INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float *x, int columns, float *output,
+                          size_t stride, const int outputs, const int rows) {
+  f32x16 sums[ROWS][OUTPUTS];
+  UNROLL for (int row = 0; row < rows; row++) {
+    UNROLL for (int out = 0; out < outputs; out++) sums[row][out] = splat(0);
+  }
+  for (int column = 0; column < columns; column += 2 * LANES) {
+    f32x16 even[ROWS], odd[ROWS];
+    UNROLL for (int row = 0; row < rows; row++) {
+      even[row] = LOAD(f32x16, x + (size_t)row * columns + column);
+      odd[row] = LOAD(f32x16, x + (size_t)row * columns + column + LANES);
+    }
+    UNROLL for (int out = 0; out < outputs; out++) {
+      const u32x16 pairs = LOAD(u32x16, weight + (size_t)out * columns + column);
+      __builtin_prefetch(weight + (size_t)(out + OUTPUTS) * columns + column);
+      UNROLL for (int row = 0; row < rows; row++) {
+        sums[row][out] = fma16(even_of(pairs), even[row], sums[row][out]);
+        sums[row][out] = fma16(odd_of(pairs), odd[row], sums[row][out]);
+      }
+    }
+  }
+  UNROLL for (int row = 0; row < rows; row++) {
+    UNROLL for (int out = 0; out < outputs; out++) {
+      output[row * stride + out] = sum_of(sums[row][out]) + (bias == NULL ? 0 : bias[out]);
+    }
+  }
+}
+
+INLINE void multiply_outputs(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end,
+                             float *output, size_t stride, const int rows) {
+  int out = first;
+#define TILE(outputs)                                                                                             \
+  multiply_tile(weight + (size_t)out * columns, bias == NULL ? NULL : bias + out, x, columns, output + out, stride, \
+                outputs, rows)
+  for (; out + OUTPUTS <= end; out += OUTPUTS) TILE(OUTPUTS);
+  for (; out < end; out++) TILE(1);
+#undef TILE
+}
+
+void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
+                   size_t stride, int rows) {
+  for (int row = 0; row < rows; row += ROWS) {
+    const float *some = x + (size_t)row * columns;
+    float *to = output + row * stride;
+    switch (at_most(ROWS, rows - row)) {
+      case 1: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 1); break;
+      case 2: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 2); break;
+      case 3: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 3); break;
+      default: multiply_outputs(weight, bias, some, columns, first, end, to, stride, ROWS); break;
+    }
+  }
+}
+
+void rotate_heads(float *heads, int count, int head_dim, const float *cosine, const float *sine) {
+  const int pairs = head_dim / 2;
+  for (int head = 0; head < count; head++, heads += head_dim) {
+    for (int pair = 0; pair < pairs; pair++) {
+      const float a = heads[pair];
+      const float b = heads[pairs + pair];
+      heads[pair] = a * cosine[pair] - b * sine[pair];
+      heads[pairs + pair] = b * cosine[pair] + a * sine[pair];
+    }
+  }
+}
+
+void swiglu(const float *input, float *output, int width, float limit) {
+  for (int i = 0; i < width; i += LANES) {
+    const f32x16 a = LOAD(f32x16, input + 2 * i);
+    const f32x16 b = LOAD(f32x16, input + 2 * i + LANES);
+    f32x16 gate = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    f32x16 up = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    gate = __builtin_elementwise_min(gate, splat(limit));
+    up = __builtin_elementwise_max(__builtin_elementwise_min(up, splat(limit)), splat(-limit));
+    /* Beyond 88 the sigmoid is below 1e-38 either way, and e^x would overflow. */
+    const f32x16 power = exponential(__builtin_elementwise_min(gate * -1.702f, splat(88.0f)));
+    STORE(output + i, gate / (power + 1.0f) * (up + 1.0f));
+  }
+}
+
+void combine(const float *values, const int32_t *places, const float *weights, int terms, float *residual, int width) {
+  for (int i = 0; i < width; i += LANES) {
+    f32x16 total = splat(0);
+    for (int k = 0; k < terms; k++) {
+      total = fma16(LOAD(f32x16, values + (size_t)places[k] * width + i), splat(weights[k]), total);
+    }
+    STORE(residual + i, LOAD(f32x16, residual + i) + total);
+  }
+}
+
+int largest_of(const float *values, int count) {
+  f32x16 most = splat(-__builtin_inff());
+  int i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    const f32x16 v = LOAD(f32x16, values + i);
+    most = (v > most) ? v : most;
+  }
+  float largest = most_of(most);
+  for (; i < count; i++) largest = values[i] > largest ? values[i] : largest;
+  for (i = 0; i < count; i++) {
+    if (values[i] == largest) return i;
+  }
+  return -1;
+}

@@ -1,0 +1,26 @@
+/*
+ * What is used of the C library, which the process that loads this has already: declared here, so that the libraries
+ * build without a system's headers, for any system.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef unsigned long pthread_t;
+
+int pthread_create(pthread_t *thread, const void *attributes, void *(*run)(void *), void *argument);
+int pthread_join(pthread_t thread, void **result);
+long syscall(long number, ...);
+void *mmap(void *address, size_t length, int protection, int flags, int descriptor, long offset);
+int munmap(void *address, size_t length);
+int sched_yield(void);
+
+/* Zeroed memory that takes room only where it is touched; NULL where the system refuses. */
+void *take_memory(size_t bytes);
+void give_memory(void *memory, size_t bytes);
+
+/* Sleeps while the word is `expected`; may wake for no reason. */
+void sleep_while(uint32_t *word, uint32_t expected);
+/* Wakes at most `threads` of those who sleep on the word. */
+void wake_sleepers(uint32_t *word, int threads);

@@ -1,0 +1,177 @@
+/**
+ * How fast a runner decodes and prefills a model on this machine, and what share of the device's bandwidth that takes.
+ * Nothing is timed before its tokens were found to be the same alone and in company.
+ */
+
+import { Benchmark } from '@switchyard/gpu/benchmark';
+import type { BenchmarkCheck, BenchmarkReport } from '@switchyard/gpu/benchmark';
+import type { PublishedModel } from '@switchyard/models/testing';
+import type { RunnerName } from '../runners/runner-choice.ts';
+import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
+import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
+import { decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
+import { type BenchRunner, openBenchRunner } from './bench-runner.ts';
+import { leastStepBytes } from './step-bytes.ts';
+
+/** What is measured. */
+export interface BenchOptions {
+  readonly runner: RunnerName;
+  /** `EngineOptions.device`. */
+  readonly device: number | string | undefined;
+  /** A checkpoint's folder. Defaults to the embedded model. */
+  readonly model: string | undefined;
+  /** A published shape, with weights made on the device, instead of a checkpoint. */
+  readonly shape: PublishedModel | undefined;
+  /** Sequences side by side that decoding is measured with. */
+  readonly batches: readonly number[];
+  /** Tokens of each sequence before the first measured step. */
+  readonly context: number;
+  /** Steps that count. */
+  readonly steps: number;
+  /** Tokens of the prompts that prefill is measured with. */
+  readonly prompts: readonly number[];
+  /** Above 0, tokens are drawn. */
+  readonly temperature: number;
+  /** See `BenchmarkDescription.commit`. */
+  readonly commit?: string | undefined;
+}
+
+const WARM_UP_STEPS = 16;
+const PREFILL_REPEATS = 3;
+const CHECKED_TOKENS = 8;
+const CHECKED_PROMPT = 40;
+const NANO = 1e-9;
+
+export async function runBench(options: BenchOptions): Promise<BenchmarkReport> {
+  const { batches, context, steps, prompts, temperature } = options;
+  const sequences = Math.max(...batches);
+  const tokens = Math.max(context + steps + WARM_UP_STEPS, CHECKED_PROMPT + CHECKED_TOKENS, ...prompts);
+  await using opened = await openBenchRunner({ ...options, sequences, tokens });
+  const { runner, model, driver } = opened;
+  const benchmark = new Benchmark({
+    name: 'switchyard bench',
+    manifest: new URL('../../package.json', import.meta.url),
+    packages: ['@switchyard/gpu', '@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node'],
+    gpu:
+      driver === null
+        ? null
+        : { name: driver.info.name, architecture: driver.info.architecture, driver: driver.info.driverVersion },
+    settings: { runner: runner.name, model, temperature, warmUpSteps: WARM_UP_STEPS },
+    commit: options.commit,
+  });
+  const check = await benchmark.check(runner.name, 'tokens of a sequence alone with those in company', () =>
+    companyProblems(runner, sequences),
+  );
+  if (check === null) return benchmark.finish();
+  const bandwidth = await recordBandwidth(benchmark, opened, check);
+  for (const count of batches) {
+    const { milliseconds } = await decodeTimes(runner, {
+      sequences: count,
+      context,
+      steps,
+      warmUpSteps: WARM_UP_STEPS,
+      sampling: samplingOf(temperature),
+    });
+    const least = leastStepBytes(opened.config, { sequences: count, context, kvElementBytes: 4 });
+    const rates = milliseconds.map((time) => (1000 * count) / time);
+    const middle = milliseconds.toSorted((a, b) => a - b)[milliseconds.length >> 1] ?? Number.NaN;
+    benchmark.record({
+      name: 'decode',
+      contender: runner.name,
+      unit: 'tokens/s',
+      better: 'higher',
+      parameters: { sequences: count, context },
+      check,
+      samples: rates,
+      facts: {
+        millisecondsAStep: middle,
+        leastBytesAStep: least,
+        ...(bandwidth === null ? {} : { shareOfBandwidth: (1000 * least) / middle / bandwidth }),
+      },
+    });
+  }
+  for (const prompt of prompts) {
+    const rates: number[] = [];
+    for (let repeat = 0; repeat <= PREFILL_REPEATS; repeat++) {
+      const sequence = runner.createSequence();
+      const started = performance.now();
+      await prefill(runner, sequence, repeat, prompt);
+      // The first one meets kernels and positions for the first time.
+      if (repeat > 0) rates.push((1000 * prompt) / (performance.now() - started));
+      runner.releaseSequence(sequence);
+    }
+    benchmark.record({
+      name: 'prefill',
+      contender: runner.name,
+      unit: 'tokens/s',
+      better: 'higher',
+      parameters: { tokens: prompt },
+      check,
+      samples: rates,
+    });
+  }
+  return benchmark.finish();
+}
+
+/** Bytes a second; null without a GPU. */
+async function recordBandwidth(
+  benchmark: Benchmark,
+  { driver, config, runner }: BenchRunner,
+  check: BenchmarkCheck,
+): Promise<number | null> {
+  if (driver === null) return null;
+  const { measureReadBandwidth } = await import('../runners/hip/index.ts');
+  const bandwidth = await measureReadBandwidth(driver, config);
+  benchmark.record({
+    name: 'reading device memory',
+    contender: runner.name,
+    unit: 'GB/s',
+    better: 'higher',
+    check,
+    samples: [bandwidth * NANO],
+  });
+  return bandwidth;
+}
+
+function samplingOf(temperature: number): SamplingParameters {
+  return { ...DEFAULT_SAMPLING, temperature, seed: 0, logitBias: [] };
+}
+
+/** What greedy tokens of a sequence alone differ in from those beside `sequences` - 1 others. */
+async function companyProblems(runner: ModelRunner, sequences: number): Promise<string[]> {
+  const alone = await greedyTokens(runner, 1);
+  const inCompany = await greedyTokens(runner, sequences);
+  const problems: string[] = [];
+  if (alone.join() !== inCompany.join()) problems.push(`alone ${alone.join()}, in company ${inCompany.join()}`);
+  if (alone.some((token) => token < 0)) problems.push('logits that are no numbers');
+  return problems;
+}
+
+/** Greedy tokens of the first of some sequences that are decoded side by side. */
+async function greedyTokens(runner: ModelRunner, count: number): Promise<number[]> {
+  const sequences = Array.from({ length: count }, () => runner.createSequence());
+  const samplers = sequences.map(() => runner.openSampler(samplingOf(0), new Int32Array(0)));
+  try {
+    for (const [index, sequence] of sequences.entries()) await prefill(runner, sequence, index, CHECKED_PROMPT);
+    const tokens: number[] = [];
+    for (let step = 0; step < CHECKED_TOKENS; step++) {
+      const batch = sequences.map((sequence, index): SequenceStep => {
+        const first = Int32Array.of(tokenAt(index, CHECKED_PROMPT, runner.vocabularySize));
+        const sampler = samplers[index];
+        return {
+          sequence,
+          tokens: step === 0 ? first : 'sampled',
+          want: 'token',
+          ...(sampler !== undefined && { sampler }),
+        };
+      });
+      const [output] = await runner.submit(batch).outputs;
+      if (output?.failure !== undefined) throw output.failure;
+      tokens.push(output?.token ?? -1);
+    }
+    return tokens;
+  } finally {
+    for (const sampler of samplers) runner.closeSampler(sampler);
+    for (const sequence of sequences) runner.releaseSequence(sequence);
+  }
+}

@@ -1,0 +1,209 @@
+import type { GptOssConfig } from '@switchyard/models';
+import { CpuRouter } from '@switchyard/router-kernel';
+import type { Router } from '@switchyard/router-kernel';
+import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.ts';
+import { kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
+import type { KvSequences } from '../kv-sequences.ts';
+import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
+import { RotaryTables } from '../rotary-tables.ts';
+import type { LayerRouting, MemoryPlan } from '../runner.ts';
+import { StepGate } from '../step-gate.ts';
+import { NativeMemoryError } from './errors.ts';
+import type { NativeLibrary, NativeModel } from './library.ts';
+import { PassMemory } from './pass-memory.ts';
+import { type PlannedPass, planPasses } from './plan-passes.ts';
+import type { WeightAddresses } from './weight-addresses.ts';
+
+/** What a runner works with. */
+export interface NativeResources {
+  readonly config: GptOssConfig;
+  readonly library: NativeLibrary;
+  readonly model: NativeModel;
+  /** Held as long as the model. */
+  readonly weights: WeightAddresses;
+  readonly weightBytes: number;
+  readonly router: Router;
+  readonly sequences: KvSequences;
+}
+
+/**
+ * Multiplications of a call that are done before another thread would have begun with them: such calls are made on the
+ * thread of the runner, whose events wait no longer for them than for the router.
+ */
+const FEWEST_APART = 2 ** 23;
+
+/** LogitsOutput as passes fill it. */
+interface StepOutput {
+  readonly logits: Float32Array;
+  token?: number;
+}
+
+/** GPT-OSS on the CPU, by a library of this package. Made by `createNativeRunner`. */
+export class NativeRunner implements LogitsRunner {
+  readonly name: string;
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  readonly memory: MemoryPlan;
+  readonly router: { readonly backend: string; readonly device: string };
+  readonly choosesLargest = true;
+  onRouting: LogitsRunner['onRouting'] = null;
+  readonly #resources: NativeResources;
+  readonly #pass: PassMemory;
+  readonly #rotary: RotaryTables;
+  readonly #gate = new StepGate();
+  readonly #layerWork: number;
+  readonly #headWork: number;
+  #computeMs = 0;
+  #routerMs = 0;
+
+  constructor(resources: NativeResources) {
+    const { config, library, router, weightBytes } = resources;
+    const { hiddenSize, intermediateSize, attentionHeads, keyValueHeads, headDim, expertsPerToken } = config;
+    this.name = `native (${library.entry.file.replace('.so', '')})`;
+    this.vocabularySize = config.vocabularySize;
+    this.contextLength = config.contextLength;
+    this.memory = {
+      weightBytes,
+      kvBytesPerToken: kvBytesPerToken(config, 'f32'),
+      kvBytes: kvBytesOf(config, 'f32'),
+    };
+    this.router = { backend: router.backend, device: router.device };
+    this.#resources = resources;
+    this.#pass = new PassMemory(config);
+    this.#rotary = new RotaryTables(config);
+    this.#layerWork =
+      hiddenSize * (2 * (attentionHeads + keyValueHeads) * headDim + 3 * expertsPerToken * intermediateSize);
+    this.#headWork = hiddenSize * config.vocabularySize;
+  }
+
+  /** The library's calls are not told apart: experts count as computing. */
+  get timings(): LogitsRunner['timings'] {
+    return this.#gate.timings({ compute: this.#computeMs, experts: 0, router: this.#routerMs });
+  }
+
+  createSequence(): number {
+    this.#gate.assertIdle('createSequence');
+    return this.#resources.sequences.create();
+  }
+
+  forkSequence(sequence: number, length: number): number | null {
+    this.#gate.assertIdle('forkSequence');
+    checkCut(length, this.length(sequence));
+    return this.#resources.sequences.fork(sequence, length);
+  }
+
+  truncate(sequence: number, length: number): boolean {
+    this.#gate.assertIdle('truncate');
+    checkCut(length, this.length(sequence));
+    return this.#resources.sequences.truncate(sequence, length);
+  }
+
+  releaseSequence(sequence: number): void {
+    this.#gate.assertIdle('releaseSequence');
+    this.#resources.sequences.release(sequence);
+  }
+
+  length(sequence: number): number {
+    return this.#resources.sequences.length(sequence);
+  }
+
+  async forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
+    this.#gate.assertIdle('forward');
+    checkStep(batch, this);
+    return this.#gate.run(async () => {
+      const { sequences, library, model } = this.#resources;
+      const wanted = batch.map(({ sequence, tokens }) => ({ sequence, more: tokens.length }));
+      try {
+        sequences.reserve(wanted, (from, to) => library.copyBlock(model, from, to));
+        const outputs = await this.#run(batch);
+        for (const { sequence, more } of wanted) sequences.commit(sequence, more);
+        return outputs;
+      } catch (error) {
+        sequences.giveBack(wanted);
+        throw error;
+      }
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (!this.#gate.close()) return;
+    this.#resources.library.close(this.#resources.model);
+    await this.#resources.router.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #run(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
+    const { sequences, config } = this.#resources;
+    const outputs = emptyLogits(batch, this.vocabularySize).map((logits): StepOutput => ({ logits }));
+    const routings = this.onRouting === null ? null : emptyRoutings(batch, config.layers, config.expertsPerToken);
+    const passes = planPasses(
+      batch,
+      (sequence) => sequences.length(sequence),
+      (sequence) => sequences.tables(sequence),
+    );
+    for (const pass of passes) {
+      await this.#runPass(pass, routings);
+      this.#takeResults(pass, batch, outputs);
+    }
+    routings?.forEach((routing) => this.onRouting?.(routing, batch));
+    return outputs;
+  }
+
+  async #runPass(pass: PlannedPass, routings: readonly LayerRouting[] | null): Promise<void> {
+    const { config, library, model } = this.#resources;
+    const { rows } = pass;
+    const positions = rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    this.#rotary.reserve(positions);
+    if (!library.makeRoom(model, rows.length, positions)) throw new NativeMemoryError(`a pass of ${rows.length} rows`);
+    this.#pass.write(pass, this.#rotary);
+    const wanted = rows.filter((row) => row.wanted !== 'nothing').length;
+    for (let layer = 0; layer < config.layers; layer++) {
+      await this.#step(layer, rows.length * this.#layerWork);
+      await this.#route(rows.length);
+      if (routings !== null) this.#collectRouting(routings[layer], pass);
+    }
+    await this.#step(config.layers, rows.length * this.#layerWork + wanted * this.#headWork);
+  }
+
+  /** Calls the library for a layer; see native_step. */
+  async #step(layer: number, work: number): Promise<void> {
+    const { library, model } = this.#resources;
+    const started = performance.now();
+    if (work < FEWEST_APART) library.step(model, this.#pass.address, layer);
+    else await library.stepApart(model, this.#pass.address, layer);
+    this.#computeMs += performance.now() - started;
+  }
+
+  async #route(rows: number): Promise<void> {
+    const { router } = this.#resources;
+    const started = performance.now();
+    const logits = this.#pass.routerLogits(rows);
+    if (router instanceof CpuRouter) router.routeInto(logits, this.#pass.routing, { tokens: rows });
+    else this.#pass.setRouting(await router.route(logits, { tokens: rows }));
+    this.#routerMs += performance.now() - started;
+  }
+
+  #takeResults({ rows }: PlannedPass, batch: readonly LogitsStep[], outputs: readonly StepOutput[]): void {
+    for (const [index, { entry, offset, wanted }] of rows.filter((row) => row.wanted !== 'nothing').entries()) {
+      const output = outputs[entry];
+      if (output === undefined) continue;
+      if (wanted === 'token') output.token = this.#pass.largest(index);
+      else
+        output.logits.set(this.#pass.logits(index), batch[entry]?.logits === 'all' ? offset * this.vocabularySize : 0);
+    }
+  }
+
+  /** Puts a pass's routing where the batch's order wants it. */
+  #collectRouting(target: LayerRouting | undefined, { rows }: PlannedPass): void {
+    const { expertsPerToken } = this.#resources.config;
+    const { ids, weights } = this.#pass.routing;
+    for (const [index, { batchRow }] of rows.entries()) {
+      const [from, to] = [index * expertsPerToken, (index + 1) * expertsPerToken];
+      target?.ids.set(ids.subarray(from, to), batchRow * expertsPerToken);
+      target?.weights.set(weights.subarray(from, to), batchRow * expertsPerToken);
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * What a pass over the layers reads and leaves, in memory that the library shares: `Pass` and `Row` of kernels/native/model.h.
+ */
+
+import type { GptOssConfig } from '@switchyard/models';
+import type { RouterOutput } from '@switchyard/router-kernel';
+import type { SequenceTables } from '../kv-sequences.ts';
+import type { RotaryTables } from '../rotary-tables.ts';
+import type { PlannedPass } from './plan-passes.ts';
+import { SharedArray, addressOf } from './shared-array.ts';
+
+const PASS_WORDS = 14;
+const ROW_WORDS = 4;
+
+/** Grows to the largest pass so far. */
+export class PassMemory {
+  readonly #config: GptOssConfig;
+  readonly #pass = new SharedArray(BigUint64Array, PASS_WORDS);
+  readonly #rows = new SharedArray(Int32Array, 0);
+  readonly #tables = new SharedArray(Int32Array, 0);
+  readonly #routerLogits = new SharedArray(Float32Array, 0);
+  readonly #ids = new SharedArray(Int32Array, 0);
+  readonly #weights = new SharedArray(Float32Array, 0);
+  readonly #expertOffsets: SharedArray<Int32Array<ArrayBuffer>>;
+  readonly #sortedSlots = new SharedArray(Int32Array, 0);
+  readonly #wantedRows = new SharedArray(Int32Array, 0);
+  readonly #logits = new SharedArray(Float32Array, 0);
+  readonly #largest = new SharedArray(Int32Array, 0);
+
+  constructor(config: GptOssConfig) {
+    this.#config = config;
+    this.#expertOffsets = new SharedArray(Int32Array, config.experts + 1);
+  }
+
+  /** The address of the `Pass`. */
+  get address(): bigint {
+    return this.#pass.address;
+  }
+
+  /** f32 [rows, experts] of `rows` rows: the router's input. */
+  routerLogits(rows: number): Float32Array {
+    return this.#routerLogits.values.subarray(0, rows * this.#config.experts);
+  }
+
+  /** Where the router's choice goes: rows of a RouterOutput with a dispatch plan, as many as the largest pass had or more. */
+  get routing() {
+    return {
+      ids: this.#ids.values,
+      weights: this.#weights.values,
+      dispatchPlan: { expertOffsets: this.#expertOffsets.values, sortedSlots: this.#sortedSlots.values },
+    };
+  }
+
+  /** Takes over what a router has written elsewhere. */
+  setRouting({ ids, weights, dispatchPlan }: RouterOutput): void {
+    this.#ids.values.set(ids as Int32Array);
+    this.#weights.values.set(weights);
+    if (dispatchPlan === undefined) return;
+    this.#expertOffsets.values.set(dispatchPlan.expertOffsets);
+    this.#sortedSlots.values.set(dispatchPlan.sortedSlots);
+  }
+
+  /** f32 [vocabulary]: the logits of a wanted row. */
+  logits(wanted: number): Float32Array {
+    const { vocabularySize } = this.#config;
+    return this.#logits.values.subarray(wanted * vocabularySize, (wanted + 1) * vocabularySize);
+  }
+
+  /** The id of a wanted row's largest logit; -1 where none is a number. */
+  largest(wanted: number): number {
+    return this.#largest.values[wanted] as number;
+  }
+
+  /** Describes a pass. `rotary` has rows for all of its positions. */
+  write({ rows, isPrefill }: PlannedPass, rotary: RotaryTables): void {
+    const { experts, expertsPerToken, vocabularySize } = this.#config;
+    const slots = rows.length * expertsPerToken;
+    this.#routerLogits.reserve(rows.length * experts);
+    for (const array of [this.#ids, this.#weights, this.#sortedSlots]) array.reserve(slots);
+    this.#writeRows(rows);
+    const wanted = rows.flatMap((row, index) => (row.wanted === 'nothing' ? [] : [index]));
+    this.#wantedRows.reserve(wanted.length);
+    this.#wantedRows.values.set(wanted);
+    this.#logits.reserve(wanted.length * vocabularySize);
+    this.#largest.reserve(wanted.length);
+    this.#pass.values.set([
+      BigInt(rows.length),
+      isPrefill ? 1n : 0n,
+      this.#rows.address,
+      this.#tables.address,
+      addressOf(rotary.cosine),
+      addressOf(rotary.sine),
+      this.#routerLogits.address,
+      this.#weights.address,
+      this.#expertOffsets.address,
+      this.#sortedSlots.address,
+      BigInt(wanted.length),
+      this.#wantedRows.address,
+      this.#logits.address,
+      this.#largest.address,
+    ]);
+  }
+
+  /** Rows, and the tables of their sequences, each once. */
+  #writeRows(rows: PlannedPass['rows']): void {
+    const places = new Map<SequenceTables, { readonly full: number; readonly window: number }>();
+    let end = 0;
+    for (const { tables } of rows) {
+      if (places.has(tables)) continue;
+      places.set(tables, { full: end, window: end + tables.full.length - tables.windowFirst });
+      end += tables.full.length + tables.window.length;
+    }
+    this.#tables.reserve(end);
+    for (const [tables, { full }] of places) {
+      this.#tables.values.set(tables.full, full);
+      this.#tables.values.set(tables.window, full + tables.full.length);
+    }
+    this.#rows.reserve(rows.length * ROW_WORDS);
+    for (const [index, { token, position, tables }] of rows.entries()) {
+      const place = places.get(tables);
+      this.#rows.values.set([token, position, place?.full ?? 0, place?.window ?? 0], index * ROW_WORDS);
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+
+const PACKAGES = ['gpu', 'router-kernel', 'models', 'engine'];
+
+interface Manifest {
+  readonly version: string;
+  readonly description: string;
+  readonly keywords: readonly string[];
+  readonly license: string;
+  readonly engines: { readonly node: string };
+  readonly sideEffects: boolean;
+  readonly files: readonly string[];
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly bin?: Readonly<Record<string, string>>;
+}
+
+const manifestOf = async (name: string): Promise<Manifest> =>
+  JSON.parse(await readFile(new URL(`../../../${name}/package.json`, import.meta.url), 'utf8')) as Manifest;
+
+describe('The packages, as npm shows them', () => {
+  it('say what they are, in one version, for the same Node, and let bundlers leave out what is not used', async () => {
+    const manifests = await Promise.all(PACKAGES.map(manifestOf));
+    const [first] = manifests;
+    for (const { description, keywords, license, sideEffects, version, engines } of manifests) {
+      assert.ok(description.length > 20);
+      assert.ok(keywords.length >= 5 && new Set(keywords).size === keywords.length);
+      assert.deepEqual([license, sideEffects, version, engines], ['Apache-2.0', false, first?.version, first?.engines]);
+    }
+  });
+
+  it('take no tests, benchmarks or build state along', async () => {
+    for (const name of PACKAGES) {
+      const { files } = await manifestOf(name);
+      assert.ok(files.includes('!dist/.tsbuildinfo'));
+      for (const folder of ['test', 'bench', 'scripts', 'training'])
+        assert.ok(!files.includes(folder), `${name} ${folder}`);
+    }
+  });
+
+  it("need the version of koffi's binaries that the page on installing names", async () => {
+    const page = await readFile(new URL('../../../../docs/embedding.md', import.meta.url), 'utf8');
+    const [, named] = /@koromix\/koffi-[^\n]*@([\d.]+)"$/m.exec(page) ?? [];
+    for (const name of ['gpu', 'models', 'engine']) assert.equal((await manifestOf(name)).dependencies['koffi'], named);
+  });
+
+  it('have one command where npx is to find it by the name of the package', async () => {
+    const { bin = {} } = await manifestOf('engine');
+    assert.deepEqual(Object.keys(bin), ['switchyard']);
+  });
+});

@@ -1,0 +1,106 @@
+/** A headless Chromium for tests of the page. */
+
+import { access, constants } from 'node:fs/promises';
+import chromium from '@sparticuz/chromium';
+import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+
+async function launch(): Promise<Browser | string> {
+  try {
+    const executablePath = await chromium.executablePath();
+    await access(executablePath, constants.X_OK);
+    return await playwright.launch({ executablePath, args: [...chromium.args, '--no-sandbox'], headless: true });
+  } catch (error) {
+    return error instanceof Error ? (error.message.split('\n', 3).join(' ') ?? '') : String(error);
+  }
+}
+
+/** A headless Chromium; where none starts, says why and skips the hook's tests. */
+export async function launchOrSkip(hook: Mocha.Context): Promise<Browser> {
+  const launched = await launch();
+  if (typeof launched !== 'string') return launched;
+  console.log(`      skipped: Chromium does not start here (${launched})`);
+  return hook.skip();
+}
+
+/** Types a message and presses Send. */
+export async function ask(page: Page, question: string): Promise<void> {
+  await page.getByLabel('your message', { exact: true }).fill(question);
+  await page.getByRole('button', { name: 'Send', exact: true }).click();
+}
+
+/** The model's turn with this number, once it is over, well or not. */
+export async function finishedTurn(page: Page, turn: number): Promise<ReturnType<Page['locator']>> {
+  const article = page.locator('article[data-role=model]').nth(turn);
+  await page.locator('article[data-role=model][data-done=true]').nth(turn).waitFor();
+  return article;
+}
+
+/** What the page sends for an answer. */
+export interface SentRequest {
+  readonly messages: { role: string; content: string }[];
+  readonly [field: string]: unknown;
+}
+
+/** Every request for an answer that the page makes from now on. */
+export function recordRequests(page: Page): SentRequest[] {
+  const sent: SentRequest[] = [];
+  page.on('request', (request) => {
+    if (request.url().endsWith('/v1/chat/completions')) sent.push(request.postDataJSON() as SentRequest);
+  });
+  return sent;
+}
+
+/** The messages of every request for an answer that the page makes from now on. */
+export function recordMessages(page: Page): SentRequest['messages'][] {
+  const sent: SentRequest['messages'][] = [];
+  page.on('request', (request) => {
+    if (!request.url().endsWith('/v1/chat/completions')) return;
+    sent.push((request.postDataJSON() as SentRequest).messages);
+  });
+  return sent;
+}
+
+/** What goes wrong in a page from now on: exceptions, and errors that the browser reports, broken policies among them. */
+export function recordProblems(page: Page): string[] {
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (entry) => {
+    if (entry.type() === 'error') problems.push(entry.text());
+  });
+  return problems;
+}
+
+/**
+ * Opens the page as if for the first time. Chromium as one process, as it is here, shares what is stored among all pages,
+ * whatever their context.
+ */
+export async function openNewPage(page: Page, url: string): Promise<void> {
+  await page.goto(`${url}/version`);
+  await page.evaluate(`new Promise((resolve, reject) => {
+    localStorage.clear();
+    sessionStorage.clear();
+    const request = indexedDB.deleteDatabase('switchyard');
+    request.onsuccess = () => resolve();
+    request.onerror = request.onblocked = () => reject(new Error('the database is open'));
+  })`);
+  await openPage(page, url);
+}
+
+/** Opens the page and waits until its server is ready. */
+export async function openPage(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await page.getByText('ready', { exact: true }).waitFor();
+}
+
+/** Answers the next request for an answer, and no further ones, with this text, as one stream of these pieces. */
+export async function answerWith(page: Page, ...pieces: readonly string[]): Promise<void> {
+  const events = pieces.map((content) => ({ choices: [{ index: 0, delta: { content }, finish_reason: null }] }));
+  const end = { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] };
+  const lines = [...events, end].map((event) => `data: ${JSON.stringify(event)}\n\n`);
+  const body = `${lines.join('')}data: [DONE]\n\n`;
+  await page.route(
+    '**/v1/chat/completions',
+    (route) => route.fulfill({ status: 200, contentType: 'text/event-stream', body }),
+    { times: 1 },
+  );
+}

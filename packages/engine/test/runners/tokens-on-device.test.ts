@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { InvalidLogitsError } from '../../src/errors.ts';
+import type { LogitsRunner, LogitsStep } from '../../src/runners/logits-runner.ts';
+import type { ModelRunner, SequenceStep } from '../../src/runners/runner.ts';
+import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
+import { GREEDY } from '../../src/runners/suite/suite-run.ts';
+import { RandomStream } from '../../src/sampling/random.ts';
+import { Sampler } from '../../src/sampling/sampler.ts';
+
+const VOCABULARY = 8;
+
+/** Its likeliest token is always 5; asked to choose, it says `chosen`, or throws what `failure` gives. */
+function runnerOfFives(chosen: number, asked: LogitsStep[], failure: () => Error | null = () => null): LogitsRunner {
+  const nothing = (): void => {};
+  return {
+    name: 'fives',
+    vocabularySize: VOCABULARY,
+    contextLength: 100,
+    memory: { weightBytes: 0, kvBytesPerToken: 1, kvBytes: (tokens) => tokens },
+    router: { backend: 'none', device: 'none' },
+    choosesTokens: true,
+    timings: { steps: 0, compute: 0, experts: 0, router: 0, overhead: 0 },
+    onRouting: null,
+    createSequence: () => 1,
+    forkSequence: () => null,
+    truncate: () => true,
+    releaseSequence: nothing,
+    length: () => 0,
+    forward: async (batch) => {
+      asked.push(...batch);
+      const error = failure();
+      if (error !== null) throw error;
+      return batch.map(({ tokens, logits }) => {
+        const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
+        const values = Float32Array.from({ length: rows * VOCABULARY }, (_, index) => Number(index % VOCABULARY === 5));
+        return logits === 'largest' || logits === 'drawn' ? { logits: values, token: chosen } : { logits: values };
+      });
+    },
+    dispose: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+describe('tokens that the runner chooses itself', () => {
+  const asked: LogitsStep[] = [];
+  let runner: ModelRunner;
+  const use = (chosen: number, failure?: () => Error | null): void => {
+    asked.splice(0);
+    runner = sampledOnHost(runnerOfFives(chosen, asked, failure), { routing: { layers: 0, experts: 1, topK: 1 } });
+  };
+  const step = (change: Partial<SequenceStep> = {}): SequenceStep => ({
+    sequence: 1,
+    tokens: Int32Array.of(1),
+    want: 'token',
+    sampler: runner.openSampler(GREEDY, new Int32Array(0)),
+    ...change,
+  });
+
+  it('are taken as they are, and go into the next step where that asks for what was sampled', async () => {
+    use(3);
+    const first = step();
+    assert.deepEqual(
+      (await runner.submit([first]).outputs).map(({ token, logits }) => [token, logits.length]),
+      [[3, 0]],
+    );
+    await runner.submit([{ ...first, tokens: 'sampled' }]).outputs;
+    assert.deepEqual(
+      asked.map(({ tokens, logits }) => [[...tokens], logits]),
+      [
+        [[1], 'largest'],
+        [[3], 'largest'],
+      ],
+    );
+  });
+
+  const DRAWN = { ...GREEDY, temperature: 0.7, topP: 0.9, topK: 3, minP: 0.5, seed: 11 };
+
+  it('are drawn by the random numbers of the request, one a token', async () => {
+    use(3);
+    const sampler = runner.openSampler(DRAWN, new Int32Array(0));
+    for (let count = 0; count < 3; count++) await runner.submit([step({ sampler })]).outputs;
+    const random = new RandomStream(DRAWN.seed);
+    const { temperature, topP, topK } = DRAWN;
+    const numbers = { temperature, topP, topK, smallestWeight: 2 ** 34 };
+    assert.deepEqual(
+      asked.map(({ logits, draw }) => [logits, draw]),
+      [1, 2, 3].map(() => ['drawn', { ...numbers, random: random.next() }]),
+    );
+  });
+
+  it('are drawn by the same number after a step that failed, and where the logits come up instead', async () => {
+    let failures = 2;
+    use(3, () => (failures-- > 0 ? new Error('lost') : null));
+    const sampler = runner.openSampler(DRAWN, new Int32Array(0));
+    for (let count = 0; count < 2; count++) await assert.rejects(runner.submit([step({ sampler })]).outputs, /lost/);
+    await runner.submit([step({ sampler })]).outputs;
+    const [first, second, third] = asked.map(({ draw }) => draw?.random);
+    assert.ok(first !== undefined && first === second && second === third);
+
+    const untold = new Sampler(DRAWN, new Int32Array(0));
+    const told = new Sampler(DRAWN, new Int32Array(0));
+    const logits = Float32Array.from({ length: VOCABULARY }, (_, id) => id % 3);
+    const tokens = [untold, told].map((one) =>
+      Array.from({ length: 20 }, (_, index) => {
+        if (one === told && index % 2 === 0) told.planDraw();
+        return one.sample(logits);
+      }),
+    );
+    assert.deepEqual(tokens[1], tokens[0]);
+  });
+
+  it('are not asked for where more is wanted, or where more than the logits decides', async () => {
+    use(3);
+    const sampler = (change: Partial<typeof GREEDY>): number =>
+      runner.openSampler({ ...GREEDY, ...change }, Int32Array.of(2));
+    const mask = new Uint32Array(1).fill(0xff);
+    const others: Partial<SequenceStep>[] = [
+      { logprobs: 0 },
+      { mask },
+      { targets: Int32Array.of(4) },
+      { want: 'last' },
+      { sampler: sampler({ temperature: 0.7 }), logprobs: 0 },
+      { sampler: sampler({ temperature: 0.7 }), mask },
+      { sampler: sampler({ temperature: 0.7, presencePenalty: 0.5 }) },
+      { sampler: sampler({ temperature: 0.7, logitBias: [[5, -100]] }) },
+      { sampler: sampler({ repetitionPenalty: 1.1 }) },
+      { sampler: sampler({ presencePenalty: 0.5 }) },
+      { sampler: sampler({ frequencyPenalty: 0.5 }) },
+      { sampler: sampler({ logitBias: [[5, -100]] }) },
+    ];
+    for (const other of others) await runner.submit([step(other)]).outputs;
+    assert.ok(asked.length === others.length && asked.every(({ logits }) => logits === 'last' || logits === 'all'));
+  });
+
+  it('fail the sequence where no logit is a number', async () => {
+    use(-1);
+    const [output] = await runner.submit([step()]).outputs;
+    assert.ok(output?.failure instanceof InvalidLogitsError);
+    assert.equal(output.token, -1);
+  });
+});
