@@ -1,5 +1,5 @@
 /**
- * `npm test`: the checks and every package's tests, as many files side by side as there are cores.
+ * `npm test`: the checks and every package's tests, as many files side by side as there are processors, and one more.
  *
  *   npm test                      what is quick
  *   npm test -- --full            files named *.full.test.ts too, and the long form of those that have one
@@ -38,7 +38,8 @@ export async function runTests(args) {
   const lastTime = ({ name }) => times[name] ?? Number.MAX_SAFE_INTEGER;
   files.sort((a, b) => lastTime(b) - lastTime(a));
   const checks = positionals.length === 0 && values.grep === undefined ? CHECKS : [];
-  const jobs = usableProcessors().threads;
+  // One more than there are processors: some tests wait most of their time.
+  const jobs = usableProcessors().threads + 1;
   const what = `${checks.length} checks and ${files.length} files of tests`;
   process.stdout.write(`${what}, level ${level}, ${jobs} at a time\n`);
 
