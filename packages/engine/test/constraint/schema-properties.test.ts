@@ -43,7 +43,7 @@ const cases = rootSchemas
 describe('a grammar of any schema', function () {
   // A minute or two at level full.
   this.timeout(600_000);
-  const runs = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 1000 : 100;
+  const runs = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 500 : 100;
   let compiled = 0;
   /** Null where the schema is refused. */
   const probeOf = (schema: object): SchemaProbe | null => {

@@ -6,8 +6,8 @@ import { EMULATED_TARGETS, Emulator } from './emulated-router.ts';
 /** T that the geometry is chosen for: each has its own number of lanes per token. */
 const TOKEN_HINTS = [128, 4096, 65536];
 
-/** Most of the time goes into compiling each configuration's kernel: every second of them, and of the quick level every fifth. */
-const EVERY = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 2 : 5;
+/** Most of the time goes into compiling each configuration's kernel: every third of them, and of the quick level every fifth. */
+const EVERY = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 3 : 5;
 const CASES = contractCases('smoke').filter((_, index) => index % EVERY === 0);
 
 for (const target of EMULATED_TARGETS) {

@@ -1,4 +1,4 @@
 import { describeSoftwareContract } from './software-contract.ts';
 
-// Every second case by each path; the slow level has all of the next level by both.
-describeSoftwareContract('smoke', 900, 2);
+// Every third case by each path; the slow level has all of the next level by both.
+describeSoftwareContract('smoke', 600, 3);
