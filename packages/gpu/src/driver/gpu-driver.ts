@@ -87,6 +87,8 @@ export interface GpuEvent {
   record(stream: StreamLike): void;
   /** Whether the device has passed the event. Does not wait. */
   hasPassed(): boolean;
+  /** Resolves when the device has passed the event. Leaves the event loop running. */
+  passed(): Promise<void>;
   /** Waits on the calling thread until the device has passed the event. */
   synchronize(): void;
   /** Milliseconds from `start` to this event; both must have been passed, and keep time. */

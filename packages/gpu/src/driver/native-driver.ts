@@ -133,7 +133,7 @@ export class NativeGpuDriver implements GpuDriver {
     const handle = this.#runtime.outPointer();
     return {
       handle,
-      synchronize: () => this.#drain(handle),
+      synchronize: () => this.#until('streamQuery', handle),
       wait: (event) => this.#call('streamWaitEvent', handle, event.handle, 0),
       destroy: this.#runtime.once('streamDestroy', () => this.#calls.streamDestroy(handle)),
     };
@@ -152,6 +152,7 @@ export class NativeGpuDriver implements GpuDriver {
         if (status !== Status.notReady) this.#runtime.check('eventQuery', status);
         return status === Status.success;
       },
+      passed: () => this.#until('eventQuery', handle),
       synchronize: () => this.#call('eventSynchronize', handle),
       elapsedSince: (start) => {
         this.#call('eventElapsed', out.address, start.handle, handle);
@@ -268,12 +269,12 @@ export class NativeGpuDriver implements GpuDriver {
   }
 
   /** Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. */
-  async #drain(stream: bigint): Promise<void> {
+  async #until(ask: 'streamQuery' | 'eventQuery', handle: bigint): Promise<void> {
     for (let query = 0; ; query += 1) {
       this.activate();
-      const status = this.#calls.streamQuery(stream);
+      const status = this.#calls[ask](handle);
       if (status === Status.success) return;
-      if (status !== Status.notReady) this.#runtime.fail('streamQuery', status);
+      if (status !== Status.notReady) this.#runtime.fail(ask, status);
       await (query < EAGER_QUERIES ? nextTurn() : nextMillisecond());
     }
   }
