@@ -63,6 +63,8 @@ export class PassRunner {
   readonly #graphs: PassGraphs | null;
   readonly #prepared = new Set<number>();
   readonly #width: number;
+  /** Milliseconds that the last pass of a size was waited for: how long the next one like it may take. */
+  readonly #lastWaits = new Map<string, number>();
   /** When the device was last seen to be done, and how long it worked. */
   #doneAt = 0;
   #compute = 0;
@@ -111,8 +113,12 @@ export class PassRunner {
   /** Waits for passes that were enqueued whole, and takes what they brought. */
   async take(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
     const started = performance.now();
+    let since = started;
     for (const { pass, staging, wanted, launchedRows } of enqueued) {
-      await this.#inTime(staging.done.passed());
+      await this.#inTime(staging.done.passed(this.#lastWaits.get(waitKey(pass))));
+      const now = performance.now();
+      this.#lastWaits.set(waitKey(pass), now - since);
+      since = now;
       const chosen = new Int32Array(staging.tokens.memory, 0, wanted.length);
       for (const [index, { entry }] of wanted.entries()) {
         const output = run.outputs[entry];
@@ -286,6 +292,11 @@ export class PassRunner {
       }
     }
   }
+}
+
+/** Passes that take about as long. */
+function waitKey({ kind, rows }: Pass): string {
+  return `${kind} ${Math.ceil(Math.log2(rows.length))}`;
 }
 
 function sizeOf({ rows }: Pass): PassSize {
