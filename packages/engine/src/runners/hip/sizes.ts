@@ -40,7 +40,7 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
 }
 
 /** Up to this many rows, most slots have an expert of their own. */
-const MOST_ROWS_BY_SLOT = 4;
+export const MOST_ROWS_BY_SLOT = 4;
 
 /** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
 export function isBySlot(rows: number): boolean {
