@@ -5,6 +5,7 @@
 import { Engine } from '../engine.ts';
 import { describeBytes } from '../describe-bytes.ts';
 import type { EngineOptions, LoadProgress } from '../options.ts';
+import { commandLogger } from './command-logger.ts';
 import { ProgressLine } from './progress-line.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -47,17 +48,27 @@ export class LoadingLine {
   }
 }
 
-/** `Engine.load` for a command: tells the terminal how far it is. */
+/** `Engine.load` for a command: tells the terminal how far it is, and what it warns of. */
 export async function loadEngine(
   path: string | undefined,
   options: EngineOptions,
   terminal: Terminal,
 ): Promise<Engine> {
   const line = new LoadingLine(terminal);
+  const warnings = commandLogger('warn', terminal);
   const started = performance.now();
   const clock = setInterval(() => line.show((performance.now() - started) / MS_PER_SECOND), MS_PER_SECOND);
   try {
-    return await Engine.load(path, { ...options, onProgress: (progress) => line.tell(progress) });
+    return await Engine.load(path, {
+      ...options,
+      logger: {
+        warn: (message, fields) => {
+          line.clear();
+          warnings.warn(message, fields);
+        },
+      },
+      onProgress: (progress) => line.tell(progress),
+    });
   } finally {
     clearInterval(clock);
     line.clear();

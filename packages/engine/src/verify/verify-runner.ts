@@ -20,7 +20,7 @@ import {
   runRunnerSuite,
 } from '../runners/suite/index.ts';
 import { type DecodeSpeed, measureDecodeSpeed } from './decode-speed.ts';
-import { embeddedGoldenPrompts } from './golden-prompts.ts';
+import { embeddedGoldenPrompts } from '../device-check/golden-prompts.ts';
 
 /** What is verified. */
 export interface VerifyOptions {
