@@ -5,7 +5,6 @@
 import { Engine } from '../engine.ts';
 import { describeBytes } from '../describe-bytes.ts';
 import type { EngineOptions, LoadProgress } from '../options.ts';
-import { commandLogger } from './command-logger.ts';
 import { ProgressLine } from './progress-line.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -19,6 +18,13 @@ export function describeLoading({ what, doneBytes, totalBytes }: LoadProgress, s
     `${Math.floor(seconds)} s`,
   ];
   return `loading  ${parts.join(' · ')}`;
+}
+
+/** Such as `warning: runner passed over · runner hip · reason …`. */
+export function describeWarning(message: string, fields: Readonly<Record<string, unknown>> = {}): string {
+  return [`warning: ${message}`, ...Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`)].join(
+    ' · ',
+  );
 }
 
 /** Writes what it is told. Times are those of the load, in seconds. */
@@ -55,7 +61,6 @@ export async function loadEngine(
   terminal: Terminal,
 ): Promise<Engine> {
   const line = new LoadingLine(terminal);
-  const warnings = commandLogger('warn', terminal);
   const started = performance.now();
   const clock = setInterval(() => line.show((performance.now() - started) / MS_PER_SECOND), MS_PER_SECOND);
   try {
@@ -64,7 +69,7 @@ export async function loadEngine(
       logger: {
         warn: (message, fields) => {
           line.clear();
-          warnings.warn(message, fields);
+          terminal.error.write(`${describeWarning(message, fields)}\n`);
         },
       },
       onProgress: (progress) => line.tell(progress),

@@ -4,10 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GpuDeviceInfo } from '@switchyard/gpu';
 import { type Snapshot, openSnapshot } from '@switchyard/models';
-import { type DeviceCheckOptions, assertChecked, deviceStanding } from '../../src/device-check/assert-checked.ts';
+import {
+  type DeviceCheckOptions,
+  assertChecked,
+  checksFor,
+  describeCheckedDevice,
+  deviceStanding,
+} from '../../src/device-check/assert-checked.ts';
+import { CheckRecords } from '../../src/device-check/check-records.ts';
 import type { CheckFailure } from '../../src/device-check/check-result.ts';
 import type { CheckTask } from '../../src/device-check/check-protocol.ts';
 import { DeviceCheckFailedError, DeviceNotCheckedError } from '../../src/device-check/errors.ts';
+import { rememberVerified } from '../../src/device-check/remember-verified.ts';
 import { AbortedError } from '../../src/errors.ts';
 import { SILENT_LOGGER } from '../../src/logger.ts';
 import { UnsupportedWeightsError } from '../../src/runners/hip/errors.ts';
@@ -152,5 +160,37 @@ describe('a GPU that nobody named', () => {
     const { tasks, check } = load();
     await assert.rejects(check({ ...snapshot, config: { ...snapshot.config, headDim: 128 } }), UnsupportedWeightsError);
     assert.deepEqual(tasks, []);
+  });
+});
+
+describe('what verify finds', () => {
+  it('takes the place of what checks found before, and has other models checked again where all is right', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'switchyard-verified-'));
+    using snapshot = await openSnapshot();
+    const { config } = snapshot;
+    const wider = { ...config, slidingWindow: 64 };
+    const standingOf = async (of: typeof config, activations: 'exact' | 'bf16' = 'bf16'): Promise<string> => {
+      const options = { device: undefined, activations, logger: SILENT_LOGGER, folder, findDevice: () => GPU };
+      return (await deviceStanding(of, options)).state;
+    };
+    try {
+      const records = new CheckRecords(SILENT_LOGGER, folder);
+      const failed = { cases: 1, milliseconds: 1, failure: { kind: 'wrong', found: 'token 1' } } as const;
+      const device = describeCheckedDevice(GPU);
+      for (const { check, key } of checksFor(GPU, wider, config, 'bf16')) {
+        await records.write({ check, key, device, model: 'a model', ...failed });
+      }
+      assert.equal(await standingOf(config), 'failed');
+      const right = { cases: 60, failures: [] };
+      const wrong = { cases: 7, failures: [{ section: 'golden answers', name: 'prompt 1', problem: 'nll 3' }] };
+      const verified = { info: GPU, config, logger: SILENT_LOGGER, folder };
+      await rememberVerified({ ...verified, exact: right, rounded: wrong });
+      assert.deepEqual([await standingOf(config), await standingOf(config, 'exact')], ['failed', 'passed']);
+      assert.equal((await records.find(checksFor(GPU, wider, config, 'bf16')[1]?.key ?? ''))?.failure?.kind, 'wrong');
+      await rememberVerified({ ...verified, exact: right, rounded: right });
+      assert.deepEqual([await standingOf(config), await standingOf(wider)], ['passed', 'unchecked']);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
