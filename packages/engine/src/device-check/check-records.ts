@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { defaultCacheFolder } from '@switchyard/gpu';
 import { reasonOf } from '../contain.ts';
 import type { Logger } from '../logger.ts';
-import type { CheckFailure, CheckName, CheckResult } from './check-result.ts';
+import { type CheckFailure, type CheckName, type CheckResult, FAILURE_KINDS } from './check-result.ts';
 
 const FORMAT = 1;
 const PREFIX = 'device-check-';
@@ -125,6 +125,6 @@ function isFailure(value: unknown): value is CheckFailure {
     'found' in value &&
     typeof value.found === 'string' &&
     'kind' in value &&
-    (value.kind === 'wrong' || value.kind === 'hung' || value.kind === 'ended')
+    FAILURE_KINDS.some((kind) => kind === value.kind)
   );
 }

@@ -1,9 +1,14 @@
 /** What a check finds. All of it survives JSON. */
 
+export const FAILURE_KINDS = ['wrong', 'hung', 'ended', 'uncompiled'] as const;
+
 /** Why a device is not to be trusted. */
 export interface CheckFailure {
-  /** Other answers than the right ones, work that does not end, or a process that ended in the middle of it. */
-  readonly kind: 'wrong' | 'hung' | 'ended';
+  /**
+   * Other answers than the right ones, work that does not end, a process that ended in the middle of it, or kernels that its
+   * compiler does not take.
+   */
+  readonly kind: (typeof FAILURE_KINDS)[number];
   readonly found: string;
 }
 

@@ -7,6 +7,7 @@ const HAPPENED: Readonly<Record<CheckFailure['kind'], string>> = {
   wrong: 'does not compute the right answers',
   hung: 'does not finish the check of its answers',
   ended: 'ended the process that checked its answers',
+  uncompiled: 'has no kernels that its compiler takes',
 };
 
 /** A GPU that is there fails the check that comes before it is taken. It is not checked again at the next load. */

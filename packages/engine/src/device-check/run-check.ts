@@ -16,6 +16,8 @@ const LIMITS: Readonly<Record<CheckPhase, number>> = { ready: 600_000, device: 1
 /** What a process that has said everything may take to end by itself. */
 const ENDING_MS = 3000;
 
+/** Codes of errors of compilers. */
+const UNCOMPILED: readonly string[] = ['KERNEL_COMPILE_FAILED', 'UNKNOWN_ARCHITECTURE'];
 /** Signals that a process gets for what it did itself, and not from a user or the system. */
 const FAULTS: readonly string[] = ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'];
 /** Characters of what it wrote on its error stream that are told. */
@@ -76,8 +78,12 @@ export async function runCheck(
         signal?.removeEventListener('abort', abort);
       });
       const receive = (message: FromCheck): void => {
-        if (message.type === 'failed') reject(deserializeError(message.error));
-        else if (message.type === 'phase') {
+        if (message.type === 'failed') {
+          const { code, message: found } = message.error;
+          // The same compiler will not take them at the next load either.
+          if (code !== undefined && UNCOMPILED.includes(code)) resolve({ kind: 'uncompiled', found });
+          else reject(deserializeError(message.error));
+        } else if (message.type === 'phase') {
           at = message;
           onPhase(at.check, at.phase);
           enter();

@@ -89,9 +89,19 @@ process.abort();`,
     await assert.rejects(runScript(`process.exit(7);`), /ended: exit code 7/);
     await assert.rejects(runScript(`process.kill(process.pid, 'SIGKILL');`), /ended: SIGKILL/);
     await assert.rejects(runScript(`for (;;);`, { limits: { ready: 200 } }), /did not end within 0.2 s/);
-    const error = { name: 'KernelCompileError', message: 'no such option', code: 'KERNEL_COMPILE_FAILED' };
+    const error = { name: 'OutOfDeviceMemoryError', message: 'no room', code: 'OUT_OF_DEVICE_MEMORY' };
     await assert.rejects(runScript(`await send({ type: 'failed', error: ${JSON.stringify(error)} });`), error);
     await assert.rejects(runCheck(TASK, { module: pathToFileURL(join(folder, 'nothing.mjs')) }), /ended: exit code 1/);
+  });
+
+  it('fails where the compiler does not take the kernels', async () => {
+    const error = { name: 'KernelCompileError', message: 'no such option', code: 'KERNEL_COMPILE_FAILED' };
+    assert.deepEqual(
+      await runScript(
+        `await phase('shape', 'ready'); await send({ type: 'failed', error: ${JSON.stringify(error)} });`,
+      ),
+      [['shape', { cases: 0, milliseconds: 0, failure: { kind: 'uncompiled', found: 'no such option' } }]],
+    );
   });
 
   it('is given up at once at the signal of the load', async () => {

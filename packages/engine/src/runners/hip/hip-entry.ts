@@ -8,7 +8,7 @@ import type { RunnerEntry } from '../runner-entry.ts';
 import { assertGpuPresent } from './gpu-presence.ts';
 import { planHipMemory } from './plan-memory.ts';
 
-export const HIP_ENTRY: RunnerEntry = {
+export const HIP_ENTRY = {
   precisions: ['exact'],
   usesGpu: true,
   assertPresent: () => assertGpuPresent(),
@@ -35,4 +35,4 @@ export const HIP_ENTRY: RunnerEntry = {
       },
     };
   },
-};
+} satisfies RunnerEntry;
