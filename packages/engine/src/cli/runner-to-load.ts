@@ -51,17 +51,13 @@ export async function runnerToLoad(config: GptOssConfig, options: RunnerToLoadOp
       await entry.assertUsable?.();
       const allowance = allowanceOf(await entry.deviceMemory(device), memoryLimitBytes);
       const memory = inspectMemory(config, allowance, { ...options, runner: entry });
+      const tooLarge = reasonAgainst(memory, options.expertPrecision);
       const standing =
-        !isNamed && entry.usesGpu === true
+        tooLarge === null && !isNamed && entry.usesGpu === true
           ? await deviceStanding(config, { device, activations, logger: SILENT_LOGGER })
           : null;
-      const found: RunnerToLoad = {
-        runner,
-        memory,
-        check: standing?.state ?? null,
-        passedOver: [...passedOver],
-      };
-      const reason = reasonAgainst(memory, options.expertPrecision, standing);
+      const found: RunnerToLoad = { runner, memory, check: standing?.state ?? null, passedOver: [...passedOver] };
+      const reason = standing?.state === 'failed' ? standing.error.message : tooLarge;
       if (reason === null) return found;
       passedOver.push({ runner, reason });
       // A GPU is passed over for the CPU, whose numbers are then of more use.
@@ -75,16 +71,10 @@ export async function runnerToLoad(config: GptOssConfig, options: RunnerToLoadOp
   return second;
 }
 
-/** Why a load would not take a runner that is there. */
-function reasonAgainst(
-  { precisions, limitBytes }: MemoryReport,
-  expertPrecision: ExpertPrecision,
-  standing: DeviceStanding | null,
-): string | null {
+/** Why a load would not take a runner that is there: it has no room for the model. */
+function reasonAgainst({ precisions, limitBytes }: MemoryReport, expertPrecision: ExpertPrecision): string | null {
   const asked = precisions.find(({ precision }) => precision === expertPrecision) ?? precisions[0];
-  if (asked !== undefined && !asked.fits) {
-    const most = limitBytes === null ? 'unknown' : describeBytes(limitBytes);
-    return `the model takes ${describeBytes(asked.requiredBytes)} where it may take ${most}`;
-  }
-  return standing?.state === 'failed' ? standing.error.message : null;
+  if (asked === undefined || asked.fits) return null;
+  const most = limitBytes === null ? 'unknown' : describeBytes(limitBytes);
+  return `the model takes ${describeBytes(asked.requiredBytes)} where it may take ${most}`;
 }

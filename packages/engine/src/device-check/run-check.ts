@@ -18,6 +18,8 @@ const ENDING_MS = 3000;
 
 /** Codes of errors of compilers. */
 const UNCOMPILED: readonly string[] = ['KERNEL_COMPILE_FAILED', 'UNKNOWN_ARCHITECTURE'];
+/** Set in the process of a check. */
+const WITHIN_CHECK = 'SWITCHYARD_WITHIN_CHECK';
 /** Signals that a process gets for what it did itself, and not from a user or the system. */
 const FAULTS: readonly string[] = ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'];
 /** Characters of what it wrote on its error stream that are told. */
@@ -47,8 +49,11 @@ export async function runCheck(
 ): Promise<CheckOutcome> {
   const most = { ...LIMITS, ...limits };
   const found: [CheckName, CheckResult][] = [];
+  // A program in one file starts itself anew where it should start a module: once is enough.
+  if (process.env[WITHIN_CHECK] !== undefined) throw new Error('this process is one that a check started');
   const child = fork(module, [], {
     execArgv: [],
+    env: { ...process.env, [WITHIN_CHECK]: '1' },
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
@@ -133,7 +138,9 @@ async function killed(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');
   // One that a driver holds in the kernel ends when it lets go.
-  await Promise.race([gone, delay(ENDING_MS, undefined, { ref: false })]);
+  await Promise.race([gone, delay(ENDING_MS)]);
+  child.stderr?.destroy();
+  child.unref();
 }
 
 /** Collects what a process writes on its error stream; the function gives the beginning of it, on one line. */

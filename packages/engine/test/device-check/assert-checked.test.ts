@@ -75,6 +75,12 @@ describe('a GPU that nobody named', () => {
     assert.deepEqual(await deviceStanding(snapshot.config, options), { state: 'passed' });
   });
 
+  it('may be checked by several loads at once', async () => {
+    const loads = Array.from({ length: 3 }, () => load());
+    await Promise.all(loads.map(({ check }) => check()));
+    assert.deepEqual(await deviceStanding(snapshot.config, load().options), { state: 'passed' });
+  });
+
   it('is checked again with another driver, device, set of kernels, or rounding', async () => {
     await load().check();
     const others: readonly Partial<DeviceCheckOptions>[] = [
