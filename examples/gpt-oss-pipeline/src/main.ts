@@ -52,11 +52,16 @@ type Options = ReturnType<typeof parseCommandLine>;
 
 const dim = (text: string, color: boolean): string => (color ? `\u001b[2m${text}\u001b[22m` : text);
 
+let widest = 0;
+
 function showProgress({ fraction, what }: LoadProgress): void {
   if (!stderr.isTTY) return;
   const bar = '#'.repeat(Math.round(fraction * 30)).padEnd(30, '.');
-  const percent = String(Math.round(fraction * 100)).padStart(3);
-  stderr.write(`\rLoading [${bar}] ${percent} %  ${fraction === 1 ? '' : what}\u001b[K${fraction === 1 ? '\n' : ''}`);
+  // Checking a GPU for the first time takes some seconds, in which nothing is loaded.
+  const checking = what.startsWith('GPU') ? `  ${what}` : '';
+  const line = `Loading [${bar}] ${String(Math.round(fraction * 100)).padStart(3)} %${checking}`.padEnd(widest);
+  widest = line.length;
+  stderr.write(`\r${line}${fraction === 1 ? '\n' : ''}`);
 }
 
 /** Prints the answer as it comes and returns the last event. */
