@@ -71,9 +71,8 @@ export async function runCheck(
       };
       const enter = (): void =>
         watch(most[at.phase], () => {
-          const seconds = most[at.phase] / 1000;
-          if (at.phase === 'device') resolve({ kind: 'hung', found: `the device busy after ${seconds} s` });
-          else reject(new Error(`compiling and loading did not end within ${seconds} s`));
+          const what = at.phase === 'device' ? 'the device' : 'compiling and loading';
+          resolve({ kind: 'hung', found: `${what} busy after ${most[at.phase] / 1000} s` });
         });
       const abort = (): void => reject(new AbortedError('Loading', signal?.reason));
       // Taken off by hand: a signal of another realm takes no signal of this one among its listener's options.
