@@ -32,8 +32,9 @@ import { buildPrompt } from './prepare/prompt.ts';
 import { checkAnswer, toJob } from './prepare/to-job.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
 import type { RunnerSource } from './runners/create-runner.ts';
+import { DeviceCheckFailedError } from './device-check/errors.ts';
 import { firstThatStarts, type PassedOver } from './runners/first-that-starts.ts';
-import type { RunnerName } from './runners/runner-choice.ts';
+import { type RunnerName, routerWithoutGpu } from './runners/runner-choice.ts';
 import { RUNNERS } from './runners/runner-table.ts';
 import type { LayerRouting } from './runners/runner.ts';
 import { describeValue } from './check-values.ts';
@@ -91,6 +92,7 @@ export class Engine implements AsyncDisposable {
     const opening = openSnapshot(located?.path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
+      let { router } = resolved;
       const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> => {
         // A model that does not fit is refused before.
         reporter.opened(snapshot.tensorBytes);
@@ -99,6 +101,7 @@ export class Engine implements AsyncDisposable {
             path: snapshot.path,
             tokenizer: snapshot.tokenizerData,
             ...resolved,
+            router,
             limits: { ...resolved.limits, kvCacheBytes },
             runner,
             runnerOptions,
@@ -126,13 +129,14 @@ export class Engine implements AsyncDisposable {
         if (!isNamed && runner.usesGpu === true) {
           const { assertChecked } = await import('./device-check/assert-checked.ts');
           const { device, activations } = resolved;
-          await assertChecked(snapshot, {
-            device,
-            activations,
-            logger,
-            signal,
-            onPhase: (what) => reporter.checking(what),
-          });
+          const onPhase = (what: string): void => reporter.checking(what);
+          try {
+            await assertChecked(snapshot, { device, activations, logger, signal, onPhase });
+          } catch (error) {
+            // What computes wrong answers is not to choose experts either.
+            if (error instanceof DeviceCheckFailedError) router = routerWithoutGpu(router);
+            throw error;
+          }
         }
         return start({ name }, kvCacheBytes);
       };
@@ -145,8 +149,10 @@ export class Engine implements AsyncDisposable {
           : { started: await startModule(String(runnerModule)), passedOver: [] };
       try {
         reporter.ready();
-        const { runner, router, plan } = worker.info;
-        logger.info('model loaded', { path: snapshot.path, runner, router, plan, passedOver, ...reporter.facts });
+        const { info } = worker;
+        const { runner, plan } = info;
+        const facts = { runner, router: info.router, plan, passedOver };
+        logger.info('model loaded', { path: snapshot.path, ...facts, ...reporter.facts });
       } catch (error) {
         await worker.dispose();
         throw error;

@@ -4,6 +4,7 @@ import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
 import { describeBytes } from '../describe-bytes.ts';
 import type { MemoryReport, PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';
+import { routerWithoutGpu } from '../runners/runner-choice.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
 import { type InspectedModel, withInspectedModel } from './inspected-model.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
@@ -100,7 +101,8 @@ async function inspect(model: InspectedModel, values: OptionValues, terminal: Te
   const toLoad = await runnerToLoad(config, { ...options, kvCacheBytes: undefined });
   const { memory, passedOver, check } = toLoad;
   const devices = await probeBackends();
-  const router = routerOf(options.router, devices);
+  const isTrusted = passedOver.every(({ code }) => code !== 'DEVICE_CHECK_FAILED');
+  const router = routerOf(isTrusted ? options.router : routerWithoutGpu(options.router), devices);
   const { runner } = memory;
   const gpus = devices.flatMap((backend) => backend.devices.map(({ id }) => id));
   const fits = await runnerFits(config, gpus, { ...options, kvCacheBytes: undefined }, options.memoryLimitBytes);

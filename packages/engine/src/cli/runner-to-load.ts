@@ -3,13 +3,13 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import { reasonOf } from '../contain.ts';
 import { type DeviceStanding, deviceStanding } from '../device-check/assert-checked.ts';
 import { describeBytes } from '../describe-bytes.ts';
 import { SILENT_LOGGER } from '../logger.ts';
 import { allowanceOf } from '../memory/load-budget.ts';
 import { inspectMemory, type MemoryReport } from '../memory/memory-report.ts';
 import type { PlanOptions } from '../memory/plan-model.ts';
+import { passedOver, type PassedOver } from '../runners/first-that-starts.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import type { ExpertPrecision } from '../runners/runner-module.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
@@ -30,7 +30,7 @@ export interface RunnerToLoad {
   /** Of a GPU that would be taken without being named. */
   readonly check: DeviceStanding['state'] | null;
   /** Those that are tried before, and why they are not taken. */
-  readonly passedOver: readonly { readonly runner: RunnerName; readonly reason: string }[];
+  readonly passedOver: readonly PassedOver[];
 }
 
 /**
@@ -40,7 +40,7 @@ export interface RunnerToLoad {
  */
 export async function runnerToLoad(config: GptOssConfig, options: RunnerToLoadOptions): Promise<RunnerToLoad> {
   const { runners, device, memoryLimitBytes, activations } = options;
-  const passedOver: { readonly runner: RunnerName; readonly reason: string }[] = [];
+  const before: PassedOver[] = [];
   let second: RunnerToLoad | null = null;
   let missing: unknown;
   for (const runner of runners) {
@@ -56,15 +56,15 @@ export async function runnerToLoad(config: GptOssConfig, options: RunnerToLoadOp
         tooLarge === null && !isNamed && entry.usesGpu === true
           ? await deviceStanding(config, { device, activations, logger: SILENT_LOGGER })
           : null;
-      const found: RunnerToLoad = { runner, memory, check: standing?.state ?? null, passedOver: [...passedOver] };
-      const reason = standing?.state === 'failed' ? standing.error.message : tooLarge;
-      if (reason === null) return found;
-      passedOver.push({ runner, reason });
+      const found: RunnerToLoad = { runner, memory, check: standing?.state ?? null, passedOver: [...before] };
+      if (tooLarge !== null) before.push({ runner, code: 'INSUFFICIENT_MEMORY', reason: tooLarge });
+      else if (standing?.state === 'failed') before.push(passedOver(runner, standing.error));
+      else return found;
       // A GPU is passed over for the CPU, whose numbers are then of more use.
       if (second === null || RUNNERS[second.runner].usesGpu === true) second = found;
     } catch (error) {
       missing ??= error;
-      passedOver.push({ runner, reason: reasonOf(error) });
+      before.push(passedOver(runner, error));
     }
   }
   if (second === null) throw missing;

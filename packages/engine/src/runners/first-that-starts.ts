@@ -36,7 +36,7 @@ export async function firstThatStarts<Name extends string, Started>(
   for (const runner of names) {
     try {
       const started = await start(runner);
-      return { started, passedOver: failures.map(({ runner: of, error }) => passedOver(of, error)) };
+      return { started, passedOver: failures.map((failure) => passedOver(failure.runner, failure.error)) };
     } catch (error) {
       if (names.length === 1 || error instanceof AbortedError) throw error;
       failures.push({ runner, error });
@@ -50,7 +50,8 @@ export async function firstThatStarts<Name extends string, Started>(
   throw first !== undefined && codes.size === 1 ? first.error : new NoRunnerError(told);
 }
 
-function passedOver(runner: string, error: unknown): PassedOver {
+/** What is told of a runner that failed. */
+export function passedOver(runner: string, error: unknown): PassedOver {
   return { runner, code: codeOf(error), reason: reasonOf(error) };
 }
 

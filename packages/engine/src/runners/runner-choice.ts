@@ -56,3 +56,11 @@ export function runnersToTry(
     return own === undefined || wanted === 'auto' || wanted === own;
   });
 }
+
+/** The router of a load whose GPU is not to be trusted: on the CPU, where nobody asked for another. */
+export function routerWithoutGpu(
+  router: RouterChoice,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): RouterChoice {
+  return router === 'auto' && !environment[ROUTER_VARIABLE] ? 'cpu' : router;
+}

@@ -37,7 +37,7 @@ describe('the runner that inspect tells of', () => {
     const absent = await runnerToLoad(config, asking(['hip', 'onnxruntime']));
     assert.equal(absent.runner, 'onnxruntime');
     assert.equal(absent.check, null);
-    assert.deepEqual(absent.passedOver, [{ runner: 'hip', reason: 'No GPU · none · install one' }]);
+    assert.deepEqual(absent.passedOver, [{ runner: 'hip', code: 'NO_GPU', reason: 'No GPU · none · install one' }]);
     mock.restoreAll();
     withMemory({ hip: 8 * GIB, onnxruntime: 64 * GIB });
     const small = await runnerToLoad(config, asking(['hip', 'onnxruntime']));

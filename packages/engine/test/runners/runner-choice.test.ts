@@ -5,7 +5,7 @@ import { Engine } from '../../src/engine.ts';
 import { AbortedError, InvalidRequestError, NoRunnerError } from '../../src/errors.ts';
 import { SILENT_LOGGER } from '../../src/logger.ts';
 import { firstThatStarts } from '../../src/runners/first-that-starts.ts';
-import { AUTOMATIC_RUNNERS, RUNNER_NAMES, runnersToTry } from '../../src/runners/runner-choice.ts';
+import { AUTOMATIC_RUNNERS, RUNNER_NAMES, routerWithoutGpu, runnersToTry } from '../../src/runners/runner-choice.ts';
 import { RUNNERS } from '../../src/runners/runner-table.ts';
 import { USABLE_LIBRARIES } from './native/usable-libraries.ts';
 
@@ -36,6 +36,12 @@ describe('the choice of a runner', () => {
       assert.deepEqual(runnersToTry('hip', { ...ANY, router }, {}), ['hip'], 'a name decides');
     }
     assert.deepEqual(runnersToTry('auto', { ...ANY, router: 'hip' }, {}), AUTOMATIC_RUNNERS.exact);
+  });
+
+  it('leaves the router on the CPU where the GPU is not to be trusted and nobody asked for another', () => {
+    assert.equal(routerWithoutGpu('auto', {}), 'cpu');
+    assert.equal(routerWithoutGpu('auto', { SWITCHYARD_ROUTER: 'hip' }), 'auto');
+    assert.equal(routerWithoutGpu('webgpu', {}), 'webgpu');
   });
 
   it('names who is wrong: the option or the variable', () => {
