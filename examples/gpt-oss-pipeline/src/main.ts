@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { Engine, type GenerateEvent, type GenerateResult } from '@switchyard/engine';
+import { Engine, type GenerateEvent, type GenerateResult, type LoadProgress } from '@switchyard/engine';
 import { heatMap } from './heat-map.ts';
 
 const DEFAULT_QUESTION = 'What is a lighthouse?';
@@ -52,10 +52,16 @@ type Options = ReturnType<typeof parseCommandLine>;
 
 const dim = (text: string, color: boolean): string => (color ? `\u001b[2m${text}\u001b[22m` : text);
 
-function showProgress(fraction: number): void {
+let widest = 0;
+
+function showProgress({ fraction, what }: LoadProgress): void {
   if (!stderr.isTTY) return;
   const bar = '#'.repeat(Math.round(fraction * 30)).padEnd(30, '.');
-  stderr.write(`\rLoading [${bar}] ${String(Math.round(fraction * 100)).padStart(3)} %${fraction === 1 ? '\n' : ''}`);
+  // Checking a GPU for the first time takes some seconds, in which nothing is loaded.
+  const checking = what.startsWith('GPU') ? `  ${what}` : '';
+  const line = `Loading [${bar}] ${String(Math.round(fraction * 100)).padStart(3)} %${checking}`.padEnd(widest);
+  widest = line.length;
+  stderr.write(`\r${line}${fraction === 1 ? '\n' : ''}`);
 }
 
 /** Prints the answer as it comes and returns the last event. */
@@ -86,7 +92,10 @@ function summary({ usage, timings }: Pick<GenerateResult, 'usage' | 'timings'>, 
 }
 
 async function run({ question, model, json, color }: Options): Promise<void> {
-  await using engine = await Engine.load(model, json ? {} : { onProgress: ({ fraction }) => showProgress(fraction) });
+  // Such as that there is a GPU whose answers are not to be trusted.
+  const warn = (message: string, fields?: object): void =>
+    void stderr.write(`${[message, ...Object.values(fields ?? {})].join(' · ')}\n`);
+  await using engine = await Engine.load(model, { logger: { warn }, ...(json ? {} : { onProgress: showProgress }) });
   const request = { messages: [{ role: 'user' as const, content: question }] };
   if (json) {
     const result = await engine.complete(request);

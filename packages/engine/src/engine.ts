@@ -32,8 +32,9 @@ import { buildPrompt } from './prepare/prompt.ts';
 import { checkAnswer, toJob } from './prepare/to-job.ts';
 import type { GenerateRequest, PromptRequest, ScoreInput, ScoreResult } from './request.ts';
 import type { RunnerSource } from './runners/create-runner.ts';
-import { firstThatStarts } from './runners/first-that-starts.ts';
-import type { RunnerName } from './runners/runner-choice.ts';
+import { DeviceCheckFailedError } from './device-check/errors.ts';
+import { firstThatStarts, type PassedOver } from './runners/first-that-starts.ts';
+import { type RunnerName, routerWithoutGpu } from './runners/runner-choice.ts';
 import { RUNNERS } from './runners/runner-table.ts';
 import type { LayerRouting } from './runners/runner.ts';
 import { describeValue } from './check-values.ts';
@@ -41,6 +42,12 @@ import type { SchedulerStats } from './scheduler/job.ts';
 import { untilAborted } from './loading/until-aborted.ts';
 import { WorkerClient } from './worker/client.ts';
 import type { ModelInfo, WorkerReport } from './worker/protocol.ts';
+
+/** What runs the model, and what was tried before. */
+export interface LoadedModel extends ModelInfo {
+  /** Runners that `runner: 'auto'` tried before the one that runs, and why each was not taken. */
+  readonly passedOver: readonly PassedOver[];
+}
 
 /** Options of `Engine.tokenize`. */
 export interface TokenizeOptions {
@@ -52,13 +59,15 @@ export interface TokenizeOptions {
 export class Engine implements AsyncDisposable {
   readonly #snapshot: Snapshot;
   readonly #worker: WorkerClient;
+  readonly #model: LoadedModel;
   #nextId = 0;
   #disposed = false;
   #onRouting: ((routing: LayerRouting) => void) | null = null;
 
-  private constructor(snapshot: Snapshot, worker: WorkerClient) {
+  private constructor(snapshot: Snapshot, worker: WorkerClient, passedOver: readonly PassedOver[]) {
     this.#snapshot = snapshot;
     this.#worker = worker;
+    this.#model = { ...worker.info, passedOver };
   }
 
   /**
@@ -83,6 +92,7 @@ export class Engine implements AsyncDisposable {
     const opening = openSnapshot(located?.path, { tokenizer: 'thread', ...(signal === undefined ? {} : { signal }) });
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
+      let { router } = resolved;
       const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> => {
         // A model that does not fit is refused before.
         reporter.opened(snapshot.tensorBytes);
@@ -91,6 +101,7 @@ export class Engine implements AsyncDisposable {
             path: snapshot.path,
             tokenizer: snapshot.tokenizerData,
             ...resolved,
+            router,
             limits: { ...resolved.limits, kvCacheBytes },
             runner,
             runnerOptions,
@@ -107,27 +118,46 @@ export class Engine implements AsyncDisposable {
       };
       const startNamed = async (name: RunnerName): Promise<WorkerClient> => {
         const runner = RUNNERS[name];
+        // Who names a runner takes it as it is.
+        const isNamed = runners.length === 1;
+        if (!isNamed) runner.assertPresent?.();
         await runner.assertUsable?.();
         const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
         const { config, path } = snapshot;
         const planned = { config, path: located?.name ?? path };
-        return start({ name }, planKvBytes(planned, await allowance(runner.deviceMemory(resolved.device)), demand));
+        const kvCacheBytes = planKvBytes(planned, await allowance(runner.deviceMemory(resolved.device)), demand);
+        if (!isNamed && runner.usesGpu === true) {
+          const { assertChecked } = await import('./device-check/assert-checked.ts');
+          const { device, activations } = resolved;
+          const onPhase = (what: string): void => reporter.checking(what);
+          try {
+            await assertChecked(snapshot, { device, activations, logger, signal, onPhase });
+          } catch (error) {
+            // What computes wrong answers is not to choose experts either.
+            if (error instanceof DeviceCheckFailedError) router = routerWithoutGpu(router);
+            throw error;
+          }
+        }
+        return start({ name }, kvCacheBytes);
       };
       // What a module will take is not known: it is not judged.
       const startModule = async (url: string): Promise<WorkerClient> =>
         start({ url }, options.kvCacheBytes ?? unplannedKvBytes(await allowance(processMemory())));
-      const worker = await (runnerModule === undefined
-        ? firstThatStarts(runners, startNamed, logger)
-        : startModule(String(runnerModule)));
+      const { started: worker, passedOver } =
+        runnerModule === undefined
+          ? await firstThatStarts(runners, startNamed, logger)
+          : { started: await startModule(String(runnerModule)), passedOver: [] };
       try {
         reporter.ready();
-        const { runner, router, plan } = worker.info;
-        logger.info('model loaded', { path: snapshot.path, runner, router, plan, ...reporter.facts });
+        const { info } = worker;
+        const { runner, plan } = info;
+        const facts = { runner, router: info.router, plan, passedOver };
+        logger.info('model loaded', { path: snapshot.path, ...facts, ...reporter.facts });
       } catch (error) {
         await worker.dispose();
         throw error;
       }
-      return new Engine(snapshot, worker);
+      return new Engine(snapshot, worker, passedOver);
     } catch (error) {
       snapshot.dispose();
       throw error;
@@ -147,9 +177,9 @@ export class Engine implements AsyncDisposable {
     return this.#snapshot.tokenizer;
   }
 
-  /** The model's shape, the runner, its router and the KV plan. */
-  get model(): ModelInfo {
-    return this.#worker.info;
+  /** The model's shape, the runner with those that were passed over for it, its router and the KV plan. */
+  get model(): LoadedModel {
+    return this.#model;
   }
 
   /** Settles when the worker is gone: null after `dispose`, a WorkerCrashedError otherwise. Never rejects. */

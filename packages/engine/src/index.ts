@@ -4,12 +4,13 @@
 
 export { collect } from './answer/collect.ts';
 export type { TokenConstraint } from './constraint/token-constraint.ts';
-export { Engine, type TokenizeOptions } from './engine.ts';
+export { Engine, type LoadedModel, type TokenizeOptions } from './engine.ts';
 export * from './errors.ts';
 export type * from './events.ts';
 export { type Logger, SILENT_LOGGER } from './logger.ts';
 export { DEFAULT_ENGINE_OPTIONS, type EngineOptions, type LoadProgress } from './options.ts';
 export type * from './request.ts';
+export type { PassedOver } from './runners/first-that-starts.ts';
 export type * from './runners/runner.ts';
 export type * from './runners/runner-module.ts';
 export type * from './runners/logits-runner.ts';

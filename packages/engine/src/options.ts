@@ -43,8 +43,10 @@ export interface EngineOptions {
    */
   readonly threads?: number;
   /**
-   * What runs the model. `'auto'` takes the first that starts and holds it, and logs why others were passed over, unless the
-   * environment variable SWITCHYARD_RUNNER names one. Defaults to `'auto'`.
+   * What runs the model. `'auto'` takes the first that starts and holds it, a GPU before the CPU, and tells why others were
+   * passed over (`Engine.model.passedOver`, and the log), unless the environment variable SWITCHYARD_RUNNER names one. A GPU
+   * that it takes has had its answers checked on this machine: at the first load, in a process beside this one. With
+   * `expertPrecision` `'int4'`, or a `router` on the CPU or in WebGPU, it tries no GPU. Defaults to `'auto'`.
    */
   readonly runner?: RunnerChoice;
   /**
@@ -134,6 +136,12 @@ export function resolveEngineOptions(options: EngineOptions): {
     options.expertPrecision ?? DEFAULT_ENGINE_OPTIONS.expertPrecision,
     ['exact', 'int4'],
   );
+  const router = checkOneOf<RouterChoice>('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, [
+    'auto',
+    'cpu',
+    'hip',
+    'webgpu',
+  ]);
   return {
     expertPrecision,
     activations: checkOneOf('activations', options.activations ?? DEFAULT_ENGINE_OPTIONS.activations, [
@@ -141,9 +149,9 @@ export function resolveEngineOptions(options: EngineOptions): {
       'exact',
     ]),
     threads: options.threads === undefined ? undefined : count('threads', 1),
-    router: checkOneOf('router', options.router ?? DEFAULT_ENGINE_OPTIONS.router, ['auto', 'cpu', 'hip', 'webgpu']),
+    router,
     device: checkDevice(options.device),
-    runners: runnersToTry(options.runner, expertPrecision),
+    runners: runnersToTry(options.runner, { expertPrecision, router }),
     limits: {
       maxSequences: count('maxSequences', DEFAULT_ENGINE_OPTIONS.maxSequences),
       maxQueue: count('maxQueue', DEFAULT_ENGINE_OPTIONS.maxQueue),

@@ -13,7 +13,7 @@ export { waveSizeOf } from './driver/architectures.ts';
 export { describeDevice, deviceId } from './driver/choose-device.ts';
 export type { DeviceChoice } from './driver/choose-device.ts';
 export { addressOf } from './driver/native-memory.ts';
-export { listGpuDevices, openGpuDriver } from './driver/open-driver.ts';
+export { chooseGpuDevice, listGpuDevices, openGpuDriver } from './driver/open-driver.ts';
 export type { GpuDeviceList, ListGpuDevicesOptions, OpenGpuDriverOptions } from './driver/open-driver.ts';
 export type { LibraryLoader } from './driver/shared-library.ts';
 export { downloadBytes, uploadBytes } from './driver/transfers.ts';

@@ -2,17 +2,15 @@
 
 import { type BackendReport, probeBackends } from '@switchyard/router-kernel';
 import { describeBytes } from '../describe-bytes.ts';
-import { allowanceOf } from '../memory/load-budget.ts';
-import { inspectMemory, type MemoryReport, type PrecisionReport } from '../memory/memory-report.ts';
+import type { MemoryReport, PrecisionReport } from '../memory/memory-report.ts';
 import { resolveEngineOptions } from '../options.ts';
-import { RUNNER_NAMES, type RunnerName } from '../runners/runner-choice.ts';
-import type { RunnerEntry } from '../runners/runner-entry.ts';
-import { RUNNERS } from '../runners/runner-table.ts';
+import { routerWithoutGpu } from '../runners/runner-choice.ts';
 import type { RouterChoice } from '../runners/runner-module.ts';
 import { type InspectedModel, withInspectedModel } from './inspected-model.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import { engineOptions } from './request-options.ts';
 import { describeFit, runnerFits } from './runner-fits.ts';
+import { runnerToLoad, type RunnerToLoad } from './runner-to-load.ts';
 import { listTensors } from './tensor-list.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -73,19 +71,14 @@ function memoryRows(report: MemoryReport): Row[] {
 const bytesOf = (weights: PrecisionReport['weights'], kind: string): number =>
   weights.find((weight) => weight.kind === kind)?.bytes ?? 0;
 
-/** The first of the runners that a load would try and this machine can have; the last where it can have none. */
-async function firstUsable(names: readonly RunnerName[]): Promise<RunnerEntry> {
-  let entry = RUNNERS[RUNNER_NAMES[0]];
-  for (const name of names) {
-    entry = RUNNERS[name];
-    try {
-      await entry.assertUsable?.();
-      return entry;
-    } catch {
-      // A load passes it over, too.
-    }
-  }
-  return entry;
+/** What has to be known of a runner before its numbers. */
+function runnerText({ memory, check }: RunnerToLoad): string {
+  const notes = {
+    passed: ', whose answers were checked',
+    unchecked: ', if the check of its answers passes',
+    failed: '',
+  };
+  return `${memory.runner}${check === null ? '' : notes[check]}`;
 }
 
 /** The words are what a person types first; the variable is for all commands. */
@@ -105,18 +98,18 @@ async function inspect(model: InspectedModel, values: OptionValues, terminal: Te
   const options = resolveEngineOptions(engineOptions(values));
   const { config, path, layout, tensorBytes, downloadBytes } = model;
   const tensors = listTensors(model.weights);
-  const runnerEntry = await firstUsable(options.runners);
-  const allowance = allowanceOf(await runnerEntry.deviceMemory(options.device), options.memoryLimitBytes);
-  const memory = inspectMemory(config, allowance, { ...options, runner: runnerEntry, kvCacheBytes: undefined });
+  const toLoad = await runnerToLoad(config, { ...options, kvCacheBytes: undefined });
+  const { memory, passedOver, check } = toLoad;
   const devices = await probeBackends();
-  const router = routerOf(options.router, devices);
+  const isTrusted = passedOver.every(({ code }) => code !== 'DEVICE_CHECK_FAILED');
+  const router = routerOf(isTrusted ? options.router : routerWithoutGpu(options.router), devices);
   const { runner } = memory;
   const gpus = devices.flatMap((backend) => backend.devices.map(({ id }) => id));
   const fits = await runnerFits(config, gpus, { ...options, kvCacheBytes: undefined }, options.memoryLimitBytes);
   if (values.flag('json')) {
     const chosen = { backend: router?.backend ?? null, device: router?.device ?? null };
     terminal.output.write(
-      `${JSON.stringify({ path, layout, config, tensorBytes, downloadBytes, tensors, runner, router: chosen, devices, memory, fits })}\n`,
+      `${JSON.stringify({ path, layout, config, tensorBytes, downloadBytes, tensors, runner, check, passedOver, router: chosen, devices, memory, fits })}\n`,
     );
     return;
   }
@@ -132,7 +125,8 @@ async function inspect(model: InspectedModel, values: OptionValues, terminal: Te
     ['vocabulary', String(config.vocabularySize)],
     ['context', String(config.contextLength)],
     ['tensors', `${tensors.length}, ${describeBytes(tensorBytes)}`],
-    ['runner', runner],
+    ['runner', runnerText(toLoad)],
+    ...passedOver.map((other) => [`not ${other.runner}`, other.reason] as const),
     ['router', router === undefined ? 'none' : `${router.backend} (${deviceText(router)})`],
     ...memoryRows(memory),
     ...fits.map((fit) => [`with ${fit.runner}`, describeFit(fit)] as const),

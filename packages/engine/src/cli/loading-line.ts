@@ -20,6 +20,13 @@ export function describeLoading({ what, doneBytes, totalBytes }: LoadProgress, s
   return `loading  ${parts.join(' · ')}`;
 }
 
+/** Such as `warning: runner passed over · runner hip · reason …`. */
+export function describeWarning(message: string, fields: Readonly<Record<string, unknown>> = {}): string {
+  return [`warning: ${message}`, ...Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`)].join(
+    ' · ',
+  );
+}
+
 /** Writes what it is told. Times are those of the load, in seconds. */
 export class LoadingLine {
   readonly #line: ProgressLine;
@@ -47,7 +54,7 @@ export class LoadingLine {
   }
 }
 
-/** `Engine.load` for a command: tells the terminal how far it is. */
+/** `Engine.load` for a command: tells the terminal how far it is, and what it warns of. */
 export async function loadEngine(
   path: string | undefined,
   options: EngineOptions,
@@ -57,7 +64,16 @@ export async function loadEngine(
   const started = performance.now();
   const clock = setInterval(() => line.show((performance.now() - started) / MS_PER_SECOND), MS_PER_SECOND);
   try {
-    return await Engine.load(path, { ...options, onProgress: (progress) => line.tell(progress) });
+    return await Engine.load(path, {
+      ...options,
+      logger: {
+        warn: (message, fields) => {
+          line.clear();
+          terminal.error.write(`${describeWarning(message, fields)}\n`);
+        },
+      },
+      onProgress: (progress) => line.tell(progress),
+    });
   } finally {
     clearInterval(clock);
     line.clear();

@@ -30,7 +30,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     name: 'runner',
     type: 'choice',
     choices: ['auto', ...RUNNER_NAMES],
-    help: 'What runs the model',
+    help: 'What runs the model; auto: a GPU whose answers were checked on this machine, else the CPU',
     default: 'auto, or what SWITCHYARD_RUNNER names',
   },
   {
@@ -236,7 +236,8 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'verify',
-    summary: 'Check a runner on this machine with the runner suite and the embedded model, and measure how it decodes',
+    summary:
+      'Check a runner on this machine with the runner suite and the embedded model, and measure how it decodes; of a GPU, auto remembers what is found',
     options: [
       { name: 'runner', type: 'choice', choices: RUNNER_NAMES, help: 'The runner to check' },
       ...MODEL_OPTIONS.filter(({ name }) => name === 'device'),
@@ -254,6 +255,14 @@ export const COMMANDS: readonly CommandRow[] = [
         maximum: 131_072,
         help: 'Tokens of context that decoding is measured at',
         default: '1024',
+      },
+      {
+        name: 'soak',
+        type: 'integer',
+        value: 'N',
+        minimum: 1,
+        maximum: 10_000_000,
+        help: 'Also run this many steps of decoding on end: answers must stay, and memory must not grow',
       },
       JSON_OPTION,
       ...PROGRAM_OPTIONS,

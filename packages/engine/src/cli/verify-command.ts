@@ -1,6 +1,8 @@
 /** `switchyard verify`. */
 
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
+import type { RouterReport } from '../verify/router-report.ts';
+import type { SoakReport } from '../verify/soak.ts';
 import { verifyRunner } from '../verify/verify-runner.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
 import type { Terminal } from './terminal.ts';
@@ -25,6 +27,8 @@ export async function verifyCommand(values: OptionValues, terminal: Terminal): P
     shape,
     batches: BATCHES,
     context: values.number('context') ?? CONTEXT,
+    soakSteps: values.number('soak') ?? 0,
+    logger: { warn: (message) => void terminal.error.write(`${message}\n`) },
     onCase: ({ name, problem }) => say(problem === null ? `right  ${name}` : `WRONG  ${name} · ${problem}`),
     onSpeed: (what, { sequences, context, tokensPerSecond, medianMs }) =>
       say(
@@ -34,9 +38,29 @@ export async function verifyCommand(values: OptionValues, terminal: Terminal): P
   if (json) terminal.output.write(`${JSON.stringify(report)}\n`);
   const cases = report.suite.cases + (report.rounded?.cases ?? 0);
   const failures = [...report.suite.failures, ...(report.rounded?.failures ?? [])];
-  const found = `${failures.length} of ${cases} cases wrong on ${report.runner} (${report.device})`;
+  if (report.router !== null) sayRouter(report.router, say);
+  if (report.soak !== null) saySoak(report.soak, say);
+  const rest = report.soak?.passed === false ? ', and the soak failed' : '';
+  const ofRouter = (report.router?.failures.length ?? 0) > 0 ? ", and the router's" : '';
+  const found = `${failures.length} of ${cases} cases wrong on ${report.runner} (${report.device})${ofRouter}${rest}`;
   if (!report.passed) throw new VerificationFailedError(found);
   say(`passed: ${found}`);
+}
+
+function sayRouter({ cases, failures, timing }: RouterReport, say: (line: string) => void): void {
+  for (const { name, problems } of failures) say(`WRONG  router: ${name} · ${problems.join('; ')}`);
+  if (failures.length === 0) say(`right  router: ${cases} configurations of the published shapes`);
+  for (const { experts, topK, tokens, microseconds } of timing) {
+    say(`router: ${topK} of ${experts} experts for ${tokens} tokens: ${microseconds.toFixed(2)} µs a launch`);
+  }
+}
+
+function saySoak(report: SoakReport, say: (line: string) => void): void {
+  const { steps, answers, wrongAnswers, deviceGrowthBytes, residentGrowthBytes, passed } = report;
+  const device = deviceGrowthBytes === null ? '' : `, device memory by ${deviceGrowthBytes} bytes`;
+  say(
+    `${passed ? 'right' : 'WRONG'}  soak: ${wrongAnswers} of ${answers} answers wrong in ${steps} steps; resident memory grew by ${residentGrowthBytes} bytes${device}`,
+  );
 }
 
 /** The runner does not do what it has to. */

@@ -46,6 +46,11 @@ export class LoadReporter implements Disposable {
     this.loading({ ...this.#step, what: 'model', totalBytes });
   }
 
+  /** The device that the model would be loaded into is being checked. */
+  checking(what: string): void {
+    this.loading({ ...this.#step, what });
+  }
+
   /** The runner has come this far. */
   loading(step: LoadingStep): void {
     this.#step = step;

@@ -21,6 +21,11 @@ export interface MemoryPlanOptions {
 export interface RunnerEntry {
   /** How it can compute MXFP4 experts. */
   readonly precisions: readonly ExpertPrecision[];
+  /**
+   * Throws, within a few milliseconds and loading nothing, where its device cannot be here. Asked only where the runner is not
+   * named: who names it hears what its library says.
+   */
+  assertPresent?(): void;
   /** Throws where it cannot run on this machine, whatever the model. Not there where only loading tells. */
   assertUsable?(): Promise<void>;
   /** What loading will take, from the configuration alone. */

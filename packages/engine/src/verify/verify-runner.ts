@@ -2,10 +2,16 @@
  * Whether a runner is right on this machine, and how fast it decodes: what the owner of a GPU runs and reports.
  */
 
+import { type GpuDeviceInfo, openGpuDriver } from '@switchyard/gpu';
+import type { GpuDriver } from '@switchyard/gpu';
+import { type BenchmarkMachine, describeMachine, versionsOf } from '@switchyard/gpu/benchmark';
 import { type GptOssConfig, openSnapshot } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';
-import { SILENT_LOGGER } from '../logger.ts';
+import { embeddedGoldenPrompts } from '../device-check/golden-prompts.ts';
+import { EXACT_TOLERANCES, ROUNDED_TOLERANCES } from '../device-check/golden-steps.ts';
+import { rememberVerified } from '../device-check/remember-verified.ts';
+import { type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import type { ModelRunner } from '../runners/runner.ts';
@@ -20,7 +26,8 @@ import {
   runRunnerSuite,
 } from '../runners/suite/index.ts';
 import { type DecodeSpeed, measureDecodeSpeed } from './decode-speed.ts';
-import { embeddedGoldenPrompts } from './golden-prompts.ts';
+import { type RouterReport, verifyRouter } from './router-report.ts';
+import { type SoakReport, soak } from './soak.ts';
 
 /** What is verified. */
 export interface VerifyOptions {
@@ -33,6 +40,11 @@ export interface VerifyOptions {
   readonly batches: readonly number[];
   /** Tokens of context that decoding is measured at. */
   readonly context: number;
+  /** Steps of decoding that are run on end, to see whether memory grows or answers change. Defaults to none. */
+  readonly soakSteps?: number;
+  /** Where it is kept that a GPU's answers are right. Defaults to the folder of compiled kernels. */
+  readonly cacheFolder?: string;
+  readonly logger?: Pick<Logger, 'warn'>;
   readonly onCase: (done: { readonly name: string; readonly problem: string | null }) => void;
   readonly onSpeed: (what: string, speed: DecodeSpeed) => void;
 }
@@ -43,24 +55,34 @@ export interface VerifyReport {
   /** The device, as the router on it tells. */
   readonly device: string;
   readonly passed: boolean;
+  readonly machine: BenchmarkMachine;
+  /** Of Node and of this package. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** The GPU as its driver tells of it; null for runners that have none. */
+  readonly gpu: GpuDeviceInfo | null;
   readonly suite: { readonly cases: number; readonly failures: readonly RunnerFailure[]; readonly seconds: number };
   readonly tolerances: RunnerTolerances;
   /** Golden answers with activations in bf16; null for runners that round none. */
   readonly rounded: RunnerSuiteResult | null;
+  /** The router by itself; null for runners without a GPU. */
+  readonly router: RouterReport | null;
   readonly decode: readonly (DecodeSpeed & { readonly model: string })[];
+  /** Null where none was asked for. */
+  readonly soak: SoakReport | null;
 }
 
-/** What f32 has to keep. */
-const TOLERANCES: RunnerTolerances = { betweenKinds: 2e-4, logit: 5e-3, nll: 1e-4, routerWeight: 1e-4 };
-/** What bf16 has to keep of it: of the likelihood of a prompt, this part. */
-const ROUNDED_NLL = 1e-3;
+const MANIFEST = new URL('../../package.json', import.meta.url);
 const KV_BYTES = 256 * 2 ** 20;
 const SPEED = { steps: 128, warmUpSteps: 16 };
 
-/** Runs the runner suite on the embedded model, then measures. Nothing is measured where the suite fails. */
+/**
+ * Runs the runner suite on the embedded model, on a GPU the router's own as well, then measures; nothing is measured of what is
+ * wrong. What a GPU's answers are found to be is remembered, in the place of what earlier checks found.
+ */
 export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport> {
-  const { runner: name, device, shape, batches, context } = options;
+  const { runner: name, device, shape, batches, context, soakSteps = 0 } = options;
   using snapshot = await openSnapshot();
+  using driver = name === 'hip' ? openGpuDriver(device === undefined ? {} : { device }) : null;
   const load = (activations: Activations): Promise<ModelRunner> =>
     createRunner(
       { name },
@@ -78,6 +100,7 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
       },
     );
   const started = performance.now();
+  const machine = describeMachine(driver === null ? null : measuredGpu(driver));
   let about = { runner: '', device: '' };
   const golden = await embeddedGoldenPrompts();
   const runSuite = (
@@ -99,12 +122,18 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
         ...(cases === undefined ? {} : { cases }),
       },
     );
-  const { cases, failures } = await runSuite('exact', TOLERANCES);
-  // Only the GPU runner rounds activations.
-  const rounded =
-    name === 'hip' ? await runSuite('bf16', { ...TOLERANCES, nll: ROUNDED_NLL }, goldenAnswerCases(golden)) : null;
-  const passed = failures.length === 0 && (rounded?.failures.length ?? 0) === 0;
+  const { cases, failures } = await runSuite('exact', EXACT_TOLERANCES);
   const suite = { cases, failures, seconds: (performance.now() - started) / 1000 };
+  // Only the GPU runner rounds activations.
+  const rounded = driver === null ? null : await runSuite('bf16', ROUNDED_TOLERANCES, goldenAnswerCases(golden));
+  const router = driver === null ? null : await verifyRouter(driver);
+  if (driver !== null && rounded !== null) {
+    const { info } = driver;
+    const { cacheFolder, logger = SILENT_LOGGER } = options;
+    const folder = cacheFolder === undefined ? {} : { folder: cacheFolder };
+    await rememberVerified({ info, config: snapshot.config, exact: { cases, failures }, rounded, logger, ...folder });
+  }
+  const isRight = [suite, rounded, router].every((part) => (part?.failures.length ?? 0) === 0);
   const decode: (DecodeSpeed & { readonly model: string })[] = [];
   const measure = async (model: string, runner: ModelRunner): Promise<void> => {
     for (const sequences of batches) {
@@ -113,15 +142,36 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
       decode.push({ model, ...speed });
     }
   };
-  if (passed) {
+  let soaked: SoakReport | null = null;
+  if (isRight) {
     await using embedded = await load('bf16');
     await measure('pocket-dictionary', embedded);
+    if (soakSteps > 0) {
+      const deviceFreeBytes = driver === null ? null : () => driver.memory().free;
+      soaked = await soak(embedded, { steps: soakSteps, golden, deviceFreeBytes });
+    }
   }
-  if (passed && shape !== undefined) {
+  if (isRight && shape !== undefined) {
     await using synthetic = await syntheticRunner(publishedConfig(shape), device, batches, context);
     await measure(`${shape}, synthetic weights`, synthetic);
   }
-  return { ...about, passed, suite, tolerances: TOLERANCES, rounded, decode };
+  return {
+    ...about,
+    passed: isRight && (soaked?.passed ?? true),
+    machine,
+    versions: versionsOf(MANIFEST),
+    gpu: driver?.info ?? null,
+    suite,
+    tolerances: EXACT_TOLERANCES,
+    rounded,
+    router,
+    decode,
+    soak: soaked,
+  };
+}
+
+function measuredGpu({ info: { name, architecture, driverVersion } }: GpuDriver): BenchmarkMachine['gpu'] {
+  return { name, architecture, driver: driverVersion };
 }
 
 async function syntheticRunner(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Writable } from 'node:stream';
-import { describeLoading, LoadingLine } from '../../src/cli/loading-line.ts';
+import { describeLoading, describeWarning, LoadingLine } from '../../src/cli/loading-line.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import type { LoadProgress } from '../../src/options.ts';
 
@@ -33,6 +33,14 @@ function terminal(liveColumns?: number): { terminal: Terminal; written: () => st
 }
 
 describe('the line that tells of loading', () => {
+  it('has warnings beside it, each a line with everything that is known', () => {
+    assert.equal(
+      describeWarning('runner passed over', { runner: 'hip', reason: 'no GPU' }),
+      'warning: runner passed over · runner hip · reason no GPU',
+    );
+    assert.equal(describeWarning('the cache cannot be written'), 'warning: the cache cannot be written');
+  });
+
   it('has what is loaded, the bytes and the seconds', () => {
     assert.equal(describeLoading(progress(0), 12.7), 'loading  layer 3 of 24 · 1.9 GB of 13.8 GB · 12 s');
     assert.equal(describeLoading({ ...progress(0, 'checkpoint'), totalBytes: 0 }, 0), 'loading  checkpoint · 0 s');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as checkErrors from '../../src/device-check/errors.ts';
 import * as errors from '../../src/errors.ts';
 import * as runnerErrors from '../../src/runners/errors.ts';
 import * as hipErrors from '../../src/runners/hip/errors.ts';
@@ -39,6 +40,9 @@ const ERRORS: readonly errors.EngineError[] = [
   new runnerErrors.KvCacheFullError(1024),
   new hipErrors.DeviceMemoryError('a GPU', 2e10, 1e10),
   new hipErrors.DeviceHungError('A GPU', 60_000),
+  new checkErrors.DeviceCheckFailedError('A GPU', { kind: 'wrong', found: 'another token' }, false),
+  new checkErrors.DeviceCheckFailedError('A GPU', { kind: 'hung', found: 'it busy' }, true),
+  new checkErrors.DeviceNotCheckedError('A GPU', 'no compiler · tried all · install it'),
   new nativeErrors.NativeLibraryError('darwin, arm64'),
   new nativeErrors.UnsupportedCheckpointError('experts in BF16', 'experts in MXFP4'),
   new nativeErrors.UnsupportedPrecisionError('int4'),
@@ -49,9 +53,14 @@ const FREE_FORM = ['LoadError'];
 
 describe("The engine's errors", () => {
   it('are all looked at here', () => {
-    const classes = Object.entries({ ...errors, ...runnerErrors, ...hipErrors, ...nativeErrors }).flatMap(
-      ([name, value]) =>
-        typeof value === 'function' && value !== errors.EngineError && !FREE_FORM.includes(name) ? [name] : [],
+    const classes = Object.entries({
+      ...errors,
+      ...runnerErrors,
+      ...hipErrors,
+      ...checkErrors,
+      ...nativeErrors,
+    }).flatMap(([name, value]) =>
+      typeof value === 'function' && value !== errors.EngineError && !FREE_FORM.includes(name) ? [name] : [],
     );
     assert.deepEqual([...new Set(ERRORS.map(({ constructor }) => constructor.name))].sort(), classes.sort());
   });

@@ -1,5 +1,5 @@
 import type { GoldenPrompt } from '../../src/runners/suite/index.ts';
-import { embeddedGoldenPrompts } from '../../src/verify/golden-prompts.ts';
+import { embeddedGoldenPrompts } from '../../src/device-check/golden-prompts.ts';
 
 /** What transformers computed, as the runner suite takes it. */
 export const goldenPrompts: readonly GoldenPrompt[] = await embeddedGoldenPrompts();

@@ -12,6 +12,7 @@ describe('verifying a runner', function () {
       shape: undefined,
       batches: [1, 2],
       context: 8,
+      soakSteps: 2,
       onCase: ({ problem }) => heard.push(problem),
       onSpeed: () => {},
     });
@@ -30,6 +31,12 @@ describe('verifying a runner', function () {
       assert.ok(leastMs <= medianMs && medianMs <= mostMs);
       assert.equal(tokensPerSecond, (1000 * sequences) / medianMs);
     }
+    assert.equal(report.gpu, null);
+    assert.equal(report.router, null);
+    assert.equal(report.versions['node'], process.versions.node);
+    const { soak } = report;
+    assert.ok(soak !== null && soak.steps >= 2 && soak.answers > 0 && soak.deviceGrowthBytes === null);
+    assert.equal(soak.wrongAnswers, 0);
     assert.deepEqual(JSON.parse(JSON.stringify(report)), report, 'survives JSON');
   });
 });

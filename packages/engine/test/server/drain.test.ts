@@ -102,7 +102,7 @@ describe('switchyard serve', () => {
       output(),
       [
         'model     6 layers, 32 experts, 4 of them for each token',
-        `runner    ${engine.model.runner}, router cpu (host CPU)`,
+        `runner    ${engine.model.runner}, router ${engine.model.router.backend} (${engine.model.router.device})`,
         `weights   ${(plan.weightBytes / 2 ** 20).toFixed(1)} MiB`,
         'KV cache  3.0 MiB, 6144 bytes a token, blocks of 16 tokens',
         `room for  ${plan.sequencesOf1024} sequences of ${Math.min(1024, plan.longestSequence)} tokens; the longest has ${plan.longestSequence}`,

@@ -69,6 +69,20 @@ export function listGpuDevices(options: ListGpuDevicesOptions = {}): GpuDeviceLi
  */
 export function openGpuDriver(options: OpenGpuDriverOptions = {}): GpuDriver {
   const started = new StartedPlatforms(options);
+  const info = choose(started, options);
+  return new NativeGpuDriver(started.platformOf(info).open(info.index));
+}
+
+/**
+ * The GPU that `openGpuDriver` would open. Opens none, which takes a runtime some hundred milliseconds.
+ *
+ * @throws what `openGpuDriver` throws
+ */
+export function chooseGpuDevice(options: OpenGpuDriverOptions = {}): GpuDeviceInfo {
+  return choose(new StartedPlatforms(options), options);
+}
+
+function choose(started: StartedPlatforms, options: OpenGpuDriverOptions): GpuDeviceInfo {
   const choice = options.device ?? started.choiceOfEnvironment;
   const platform = options.platform ?? (choice === undefined ? null : platformOfChoice(choice));
   const candidates = platform === null ? PLATFORMS : [platform];
@@ -79,16 +93,16 @@ export function openGpuDriver(options: OpenGpuDriverOptions = {}): GpuDriver {
     // A GPU that is second best is taken only once every platform has been asked for a better one.
     const isBest = !found.isIntegrated && isSupported(found.architecture);
     if (choice === undefined && !isBest && candidate !== candidates.at(-1)) continue;
-    return open(started, found);
+    return supported(found);
   }
   const preferred = preferredDevice(started.devices);
-  if (choice === undefined && preferred !== null) return open(started, preferred);
+  if (choice === undefined && preferred !== null) return supported(preferred);
   throw started.refusal(choice);
 }
 
-function open(started: StartedPlatforms, info: GpuDeviceInfo): GpuDriver {
+function supported(info: GpuDeviceInfo): GpuDeviceInfo {
   refuseUnsupported(info.architecture);
-  return new NativeGpuDriver(started.platformOf(info).open(info.index));
+  return info;
 }
 
 function variablesOf(platforms: readonly GpuPlatform[], { environment }: SearchedMachine): readonly string[] {

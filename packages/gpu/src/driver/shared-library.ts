@@ -44,11 +44,28 @@ function widenCallStack(): void {
   }
 }
 
+/** RTLD_NOW and RTLD_NODELETE of glibc and musl. */
+const NOW_FOR_GOOD = 0x1002;
+
+/**
+ * Keeps a library mapped. koffi unloads one as soon as its last function is collected, and GPU runtimes and their compilers are
+ * not made to be loaded a second time: they leave threads behind, and an LLVM that registers its options twice ends the process.
+ */
+function keepLoaded(path: string): void {
+  if (process.platform !== 'linux') return;
+  try {
+    koffi.load(null).func('dlopen', 'void *', ['const char *', 'int'])(path, NOW_FOR_GOOD);
+  } catch {
+    // Where the linker is not to be called, the library stays as long as somebody holds it.
+  }
+}
+
 /** Loads through the dynamic linker. The library stays loaded until the process ends. */
 export const loadSharedLibrary: LibraryLoader = (path) => {
   if (isAbsolute(path)) accessSync(path, constants.R_OK);
   widenCallStack();
   const library = koffi.load(path);
+  keepLoaded(path);
   return {
     path,
     find(symbol, result, parameters) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describeDevice, deviceId } from '../../src/driver/choose-device.ts';
 import { amdDeviceAdvice } from '../../src/driver/environment-notes.ts';
 import { NoGpuError, UnsupportedArchitectureError } from '../../src/driver/errors.ts';
-import { listGpuDevices, openGpuDriver } from '../../src/driver/open-driver.ts';
+import { chooseGpuDevice, listGpuDevices, openGpuDriver } from '../../src/driver/open-driver.ts';
 import { loaderOf, machineOf, paperCuda, paperHip } from './paper-machine.ts';
 import type { PaperGpu } from './paper-machine.ts';
 
@@ -171,6 +171,16 @@ describe('the GPU that is opened', () => {
           /^gfx803 is not supported · .*gfx9.*gfx10.* · use such a GPU, or backend "cpu"$/.test(error.message),
       );
     }
+  });
+
+  it('is known before it is opened', () => {
+    const { options, openedAmd } = machineWith({ amd: [RYZEN, RADEON], nvidia: [HOPPER] });
+    assert.equal(deviceId(chooseGpuDevice(options())), 'amd:1');
+    assert.equal(deviceId(chooseGpuDevice({ ...options(), device: 'H100' })), 'nvidia:0');
+    assert.throws(() => chooseGpuDevice({ ...options(), device: 'gfx1201' }), NoGpuError);
+    assert.deepEqual(openedAmd, []);
+    const old = machineWith({ amd: [POLARIS] });
+    assert.throws(() => chooseGpuDevice(old.options()), UnsupportedArchitectureError);
   });
 
   it('may be one of several that are open at once', () => {

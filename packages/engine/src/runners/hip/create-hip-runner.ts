@@ -171,6 +171,8 @@ async function startRunner(
       ),
       (part) => part.dispose(),
     );
+    // No step shall wait for a compiler.
+    for (let tokens = 1; tokens <= MOST_ROWS; tokens *= 2) await router.prepare({ tokens, padding: true });
     const planBytes = router.planWorkspaceBytes(MOST_ROWS);
     const workspace = own(new Workspace(driver, config, activations, planBytes), (part) => part.free());
     // What counts arrived blocks is 0 before the first call, and left so by every call.

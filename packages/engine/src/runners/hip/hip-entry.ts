@@ -5,11 +5,13 @@
 import type { ProcessMemory } from '../../memory/process-memory.ts';
 import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
+import { assertGpuPresent } from './gpu-presence.ts';
 import { planHipMemory } from './plan-memory.ts';
 
-export const HIP_ENTRY: RunnerEntry = {
+export const HIP_ENTRY = {
   precisions: ['exact'],
   usesGpu: true,
+  assertPresent: () => assertGpuPresent(),
   planMemory: (config, { activations }) => planHipMemory(config, { activations }),
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
@@ -33,4 +35,4 @@ export const HIP_ENTRY: RunnerEntry = {
       },
     };
   },
-};
+} satisfies RunnerEntry;

@@ -34,6 +34,89 @@ export function goldenAnswerCases(golden: readonly GoldenPrompt[]): readonly Run
   }));
 }
 
+/**
+ * The answers by whole prompts: the likelihood of each, and the greedy continuations of all, side by side in every step.
+ */
+export function sideBySideCase(golden: readonly GoldenPrompt[]): RunnerCase {
+  return {
+    section: 'golden',
+    name: 'all prompts whole: likelihood, greedy continuations side by side',
+    run: async (suite) => {
+      const first = await suite.step(
+        golden.map(({ ids }) => ({
+          sequence: suite.sequence(),
+          tokens: Int32Array.from(ids.slice(0, -1)),
+          want: 'none' as const,
+          targets: Int32Array.from(ids.slice(1)),
+        })),
+      );
+      golden.forEach((prompt, index) => {
+        checkLikelihood(first[index]?.targetLogprobs, prompt, suite.tolerances.nll);
+      });
+      const lines = golden.map(({ ids, greedy }) => ({
+        sequence: suite.sequence(),
+        sampler: suite.sampler(),
+        ids: Int32Array.from(ids),
+        greedy,
+        answer: [] as number[],
+      }));
+      for (;;) {
+        const open = lines.filter(({ answer, greedy }) => answer.length < greedy.length);
+        if (open.length === 0) break;
+        const outputs = await suite.step(
+          open.map(({ sequence, sampler, ids, answer }) => ({
+            sequence,
+            sampler,
+            tokens: answer.length === 0 ? ids : 'sampled',
+            want: 'token',
+          })),
+        );
+        open.forEach(({ answer }, index) => answer.push(outputs[index]?.token ?? -1));
+      }
+      lines.forEach(({ answer, greedy }, index) => {
+        assert.deepEqual(answer, greedy, `the greedy continuation of prompt ${index}`);
+      });
+    },
+  };
+}
+
+/** The answers by prompts in pieces of at most so many tokens. */
+export function pieceCases(golden: readonly GoldenPrompt[], pieceTokens: number): readonly RunnerCase[] {
+  return golden.map((prompt, index) => ({
+    section: 'golden',
+    name: `prompt ${index} in pieces: experts, best logits, likelihood`,
+    run: async (suite) => {
+      const { ids } = prompt;
+      const sequence = suite.sequence();
+      const logprobs: number[] = [];
+      const chosen: LayerRouting[] = [];
+      for (let start = 0; start < ids.length - 1; start += pieceTokens) {
+        const end = Math.min(ids.length - 1, start + pieceTokens);
+        const { targetLogprobs = [], routing = [] } = await suite.alone({
+          sequence,
+          tokens: Int32Array.from(ids.slice(start, end)),
+          want: 'none',
+          targets: Int32Array.from(ids.slice(start + 1, end + 1)),
+          traceRouting: true,
+        });
+        logprobs.push(...targetLogprobs);
+        for (const { layer, ids: experts, weights } of routing) {
+          const before = chosen[layer];
+          chosen[layer] = {
+            layer,
+            ids: Int32Array.from([...(before?.ids ?? []), ...experts]),
+            weights: Float32Array.from([...(before?.weights ?? []), ...weights]),
+          };
+        }
+      }
+      checkLikelihood(Float64Array.from(logprobs), prompt, suite.tolerances.nll);
+      checkRouting(chosen, prompt, suite.tolerances.routerWeight);
+      const last = await suite.alone({ sequence, tokens: Int32Array.of(ids.at(-1) ?? 0), want: 'last' });
+      checkBestLogits(last.logits, prompt, suite.tolerances.logit);
+    },
+  }));
+}
+
 function checkLikelihood(logprobs: Float64Array | undefined, { nll: expected }: GoldenPrompt, tolerance: number): void {
   const nll = (logprobs ?? new Float64Array(0)).reduce((sum, logprob) => sum - logprob, 0);
   assert.ok(Math.abs(nll / expected - 1) <= tolerance, `the likelihood is ${nll}, expected ${expected}`);
@@ -69,12 +152,16 @@ async function checkPrompt(suite: SuiteRun, prompt: GoldenPrompt): Promise<void>
   checkRouting(scored.routing ?? [], prompt, tolerances.routerWeight);
 
   const last = await suite.alone({ sequence, tokens: ids.subarray(-1), want: 'last' });
-  prompt.topIds.forEach((id, rank) => {
-    const expected = prompt.topLogits[rank] as number;
-    const difference = Math.abs((last.logits[id] as number) - expected);
-    assert.ok(difference <= tolerances.logit, `the logit of token ${id} differs by ${difference}`);
-  });
+  checkBestLogits(last.logits, prompt, tolerances.logit);
   await checkContinuation(suite, prompt);
+}
+
+function checkBestLogits(logits: Float32Array, { topIds, topLogits }: GoldenPrompt, tolerance: number): void {
+  topIds.forEach((id, rank) => {
+    const expected = topLogits[rank] as number;
+    const difference = Math.abs((logits[id] as number) - expected);
+    assert.ok(difference <= tolerance, `the logit of token ${id} differs by ${difference}`);
+  });
 }
 
 function checkRouting(routing: readonly LayerRouting[], { routing: expected }: GoldenPrompt, tolerance: number): void {

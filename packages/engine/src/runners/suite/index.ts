@@ -7,6 +7,7 @@ export {
   type RunnerFailure,
   type RunnerSuiteResult,
 } from './run-runner-suite.ts';
-export { goldenAnswerCases } from './golden-cases.ts';
+export { goldenAnswerCases, pieceCases, sideBySideCase } from './golden-cases.ts';
+export { samplerCases } from './sampler-cases.ts';
 export type { GoldenPrompt, RunnerCase, RunnerFactory, RunnerSuiteOptions, RunnerTolerances } from './suite-run.ts';
 export { SuiteRun } from './suite-run.ts';

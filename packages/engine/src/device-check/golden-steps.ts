@@ -1,0 +1,62 @@
+/**
+ * The embedded model's golden steps: short enough for every first load, and through every form of its kernels.
+ */
+
+import type { ModelRunner } from '../runners/runner.ts';
+import {
+  type GoldenPrompt,
+  type RunnerCase,
+  type RunnerTolerances,
+  SuiteRun,
+  pieceCases,
+  samplerCases,
+  sideBySideCase,
+} from '../runners/suite/index.ts';
+import { type CheckResult, runCases } from './check-result.ts';
+
+/** What f32 has to keep. */
+export const EXACT_TOLERANCES: RunnerTolerances = { betweenKinds: 2e-4, logit: 5e-3, nll: 1e-4, routerWeight: 1e-4 };
+/** What activations in bf16 have to keep of it: of the likelihood of a prompt, this part. */
+export const ROUNDED_TOLERANCES: RunnerTolerances = { ...EXACT_TOLERANCES, nll: 1e-3 };
+
+/** No case begins later than this after the first, in milliseconds. */
+const BUDGET_MS = 2000;
+/** One way to draw that has every step of drawing in it. */
+const DRAWN_BY = 'top-k, top-p and min-p';
+
+/** What is run, and with what. */
+export interface GoldenStepsOptions {
+  readonly golden: readonly GoldenPrompt[];
+  /** The model's sliding window, in tokens. */
+  readonly window: number;
+  /** Shorter steps of a sequence round no activation. */
+  readonly roundedFrom: number;
+}
+
+/**
+ * Runs the steps on a runner of the embedded model, which stays the caller's: all prompts whole and their greedy
+ * continuations side by side; tokens drawn on the device against the same drawn here; each prompt in pieces, with the
+ * experts of every layer and token. The first failure ends it.
+ */
+export async function runGoldenSteps(
+  runner: ModelRunner,
+  { golden, window, roundedFrom }: GoldenStepsOptions,
+): Promise<CheckResult> {
+  const caseOf = ({ section, name, run }: RunnerCase, tolerances: RunnerTolerances) => ({
+    name: `${section}, ${name}`,
+    run: async () => {
+      const suite = new SuiteRun(runner, { golden, tolerances, window });
+      try {
+        await run(suite);
+      } finally {
+        await suite.release();
+      }
+    },
+  });
+  const cases = [
+    caseOf(sideBySideCase(golden), ROUNDED_TOLERANCES),
+    ...samplerCases.filter(({ name }) => name.startsWith(DRAWN_BY)).map((drawn) => caseOf(drawn, EXACT_TOLERANCES)),
+    ...pieceCases(golden, roundedFrom - 1).map((each) => caseOf(each, EXACT_TOLERANCES)),
+  ];
+  return runCases(cases, { budgetMs: BUDGET_MS });
+}
