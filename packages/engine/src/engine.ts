@@ -93,7 +93,11 @@ export class Engine implements AsyncDisposable {
     const snapshot = await untilAborted(opening, signal, 'Loading', (late) => late.dispose());
     try {
       let { router } = resolved;
-      const start = async (runner: RunnerSource, kvCacheBytes: number): Promise<WorkerClient> => {
+      const start = async (
+        runner: RunnerSource,
+        kvCacheBytes: number,
+        limits = resolved.limits,
+      ): Promise<WorkerClient> => {
         // A model that does not fit is refused before.
         reporter.opened(snapshot.tensorBytes);
         return WorkerClient.start({
@@ -102,7 +106,7 @@ export class Engine implements AsyncDisposable {
             tokenizer: snapshot.tokenizerData,
             ...resolved,
             router,
-            limits: { ...resolved.limits, kvCacheBytes },
+            limits: { ...limits, kvCacheBytes },
             runner,
             runnerOptions,
           },
@@ -122,7 +126,9 @@ export class Engine implements AsyncDisposable {
         const isNamed = runners.length === 1;
         if (!isNamed) runner.assertPresent?.();
         await runner.assertUsable?.();
-        const demand = { ...resolved, runner, kvCacheBytes: options.kvCacheBytes };
+        const { prefillChunk = runner.prefillChunk ?? resolved.limits.prefillChunk } = options;
+        const limits = { ...resolved.limits, prefillChunk };
+        const demand = { ...resolved, limits, runner, kvCacheBytes: options.kvCacheBytes };
         const { config, path } = snapshot;
         const planned = { config, path: located?.name ?? path };
         const kvCacheBytes = planKvBytes(planned, await allowance(runner.deviceMemory(resolved.device)), demand);
@@ -138,7 +144,7 @@ export class Engine implements AsyncDisposable {
             throw error;
           }
         }
-        return start({ name }, kvCacheBytes);
+        return start({ name }, kvCacheBytes, limits);
       };
       // What a module will take is not known: it is not judged.
       const startModule = async (url: string): Promise<WorkerClient> =>

@@ -6,7 +6,9 @@
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import type { BenchmarkCheck, BenchmarkReport } from '@switchyard/gpu/benchmark';
 import type { PublishedModel } from '@switchyard/models/testing';
+import { DEFAULT_ENGINE_OPTIONS } from '../options.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
+import { RUNNERS } from '../runners/runner-table.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
 import { decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
@@ -91,12 +93,13 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
       },
     });
   }
+  const chunk = RUNNERS[options.runner].prefillChunk ?? DEFAULT_ENGINE_OPTIONS.prefillChunk;
   for (const prompt of prompts) {
     const rates: number[] = [];
     for (let repeat = 0; repeat <= PREFILL_REPEATS; repeat++) {
       const sequence = runner.createSequence();
       const started = performance.now();
-      await prefill(runner, sequence, repeat, prompt);
+      await prefill(runner, sequence, repeat, prompt, chunk);
       // The first one meets kernels and positions for the first time.
       if (repeat > 0) rates.push((1000 * prompt) / (performance.now() - started));
       runner.releaseSequence(sequence);
@@ -106,7 +109,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
       contender: runner.name,
       unit: 'tokens/s',
       better: 'higher',
-      parameters: { tokens: prompt },
+      parameters: { tokens: prompt, chunk },
       check,
       samples: rates,
     });

@@ -59,7 +59,7 @@ export const SERVER_OPTIONS: readonly OptionRow[] = [
     value: 'N',
     ...ENGINE_RANGES.prefillChunk,
     help: 'The most prompt tokens computed in one step',
-    default: '256',
+    default: '256, on a GPU 1024',
   },
   {
     name: 'kv-cache-mib',

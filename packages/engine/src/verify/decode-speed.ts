@@ -34,7 +34,7 @@ export interface DecodeSpeed {
 
 const GREEDY: SamplingParameters = { ...DEFAULT_SAMPLING, seed: 0, logitBias: [] };
 
-/** Tokens of a step of prefill. */
+/** Tokens of a step of prefill where nobody says how many. */
 const PREFILL_CHUNK = 512;
 
 /** Times of single steps. */
@@ -109,10 +109,20 @@ export async function measureDecodeSpeed(runner: ModelRunner, options: DecodeSpe
   };
 }
 
-/** Gives a sequence its first `count` tokens; which ones, its `index` decides. */
-export async function prefill(runner: ModelRunner, sequence: number, index: number, count: number): Promise<void> {
-  for (let done = 0; done < count; done += PREFILL_CHUNK) {
-    const tokens = Int32Array.from({ length: Math.min(PREFILL_CHUNK, count - done) }, (_, offset) =>
+/**
+ * Gives a sequence its first `count` tokens; which ones, its `index` decides.
+ *
+ * @param chunk tokens of a step. Defaults to 512.
+ */
+export async function prefill(
+  runner: ModelRunner,
+  sequence: number,
+  index: number,
+  count: number,
+  chunk = PREFILL_CHUNK,
+): Promise<void> {
+  for (let done = 0; done < count; done += chunk) {
+    const tokens = Int32Array.from({ length: Math.min(chunk, count - done) }, (_, offset) =>
       tokenAt(index, done + offset, runner.vocabularySize),
     );
     await runner.submit([{ sequence, tokens, want: 'none' }]).outputs;

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { mock } from 'node:test';
 import { BackendUnavailableError, NoGpuError } from '@switchyard/gpu';
 import { Engine } from '../../src/engine.ts';
+import { LoadError } from '../../src/errors.ts';
 import { SILENT_LOGGER } from '../../src/logger.ts';
+import { DEFAULT_ENGINE_OPTIONS } from '../../src/options.ts';
 import { HIP_ENTRY } from '../../src/runners/hip/hip-entry.ts';
+import { WorkerClient } from '../../src/worker/client.ts';
 
 /** A logger, and the levels and messages that it got. */
 function recorded(): { logger: typeof SILENT_LOGGER; lines: [string, string][] } {
@@ -54,6 +57,19 @@ describe('a load that names no runner', () => {
       throw new NoGpuError('hip', 'No GPU could be opened · found none · install a driver');
     });
     assert.deepEqual(await passedOver(), [['hip', 'NO_GPU']]);
+  });
+
+  it('computes as many prompt tokens in a step as the runner does best, where nobody says how many', async () => {
+    const taken: number[] = [];
+    mock.method(WorkerClient, 'start', async ({ data }: Parameters<typeof WorkerClient.start>[0]) => {
+      taken.push(data.limits.prefillChunk);
+      throw new LoadError('That is enough · found what is asked · stop here', 'TEST');
+    });
+    mock.method(HIP_ENTRY, 'deviceMemory', async () => ({ availableBytes: 2 ** 36, totalBytes: 2 ** 36 }));
+    await assert.rejects(Engine.load(undefined, { runner: 'hip' }));
+    await assert.rejects(Engine.load(undefined, { runner: 'hip', prefillChunk: 77 }));
+    await assert.rejects(Engine.load(undefined, { runner: 'onnxruntime' }));
+    assert.deepEqual(taken, [HIP_ENTRY.prefillChunk, 77, DEFAULT_ENGINE_OPTIONS.prefillChunk]);
   });
 
   it('asks no GPU where another router is wanted than its own', async () => {
