@@ -131,7 +131,13 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
     const { info } = driver;
     const { cacheFolder, logger = SILENT_LOGGER } = options;
     const folder = cacheFolder === undefined ? {} : { folder: cacheFolder };
-    await rememberVerified({ info, config: snapshot.config, exact: { cases, failures }, rounded, logger, ...folder });
+    const ofRouter = (router?.failures ?? []).map(({ section, name: caseName, problems }) => ({
+      section: `router, ${section}`,
+      name: caseName,
+      problem: problems.join('; '),
+    }));
+    const exact = { cases: cases + (router?.cases ?? 0), failures: [...failures, ...ofRouter] };
+    await rememberVerified({ info, config: snapshot.config, exact, rounded, logger, ...folder });
   }
   const isRight = [suite, rounded, router].every((part) => (part?.failures.length ?? 0) === 0);
   const decode: (DecodeSpeed & { readonly model: string })[] = [];
