@@ -1,22 +1,22 @@
 // The experts' down projection, unweighted: the vectors that `gate_up.hip` leaves to f32 [rows * K, hidden], a slot
-// (token * K + k) a row. `combine.hip` weights and adds. A block takes an item of the list (expert_items.hip) and some of
-// its expert's rows.
+// (token * K + k) a row. `combine.hip` weights and adds. A block takes an item (expert_items.hip) and some of its
+// expert's rows.
 
 namespace ROUTER_NAMESPACE {
 
 constexpr int kOutputs = MODEL_HIDDEN;
-constexpr int kRowsPerBlock = KERNEL_GROUPS * kGroupRows;
+constexpr int kPassRows = KERNEL_GROUPS * kGroupRows;
+constexpr int kRowsPerBlock = KERNEL_PASSES * kPassRows;
 using Group = Mxfp4Group<MODEL_INTERMEDIATE, KERNEL_VECTORS>;
-static_assert(kRowsPerBlock * KERNEL_VECTORS <= kThreads, "a thread a row of a vector");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    expert_down(const u8* codes, const u8* scales, const float* bias, const u8* activated, const i32* list,
+    expert_down(const u8* codes, const u8* scales, const float* bias, const u8* activated, const i32* offsets,
                 const i32* sortedSlots, float* output, u32 items) {
-  alignas(16) __shared__ u8 vectors[KERNEL_VECTORS][kVectorBytes<MODEL_INTERMEDIATE>];
+  __shared__ BlockVectors<MODEL_INTERMEDIATE, KERNEL_VECTORS> shared;
   __shared__ float sums[KERNEL_GROUPS][Group::kSumFloats];
-  list = written_before(list);
-  let_kernel_after_begin();
-  const ExpertItem item = expert_item(list, sortedSlots, static_cast<int>(block_index() % items));
+  __shared__ ExpertItem found;
+  // The kernel before is gate_up.hip; the plan was there before it.
+  const ExpertItem item = expert_item(offsets, static_cast<int>(block_index() % items), found);
   if (item.expert < 0) return;
   const int thread = static_cast<int>(thread_index());
   const int blockRow = static_cast<int>(block_index() / items) * kRowsPerBlock;
@@ -25,23 +25,31 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const auto codes_of = [&](int group) { return codes + (firstRow + group * kGroupRows) * (MODEL_INTERMEDIATE / 2); };
   const auto scales_of = [&](int group) { return scales + (firstRow + group * kGroupRows) * (MODEL_INTERMEDIATE / kBlockColumns); };
   product.load(codes_of(0), scales_of(0));
-  const int row = thread % kRowsPerBlock;
-  const int vector = thread / kRowsPerBlock;
-  const float ownBias = bias[firstRow + row];
-#pragma unroll
-  for (int i = 0; i < KERNEL_VECTORS; i++) {
-    constexpr int kBytes = kVectorBytes<MODEL_INTERMEDIATE>;
-    copy_vectors<kBytes>(activated + static_cast<u64>(item.slots[i]) * kBytes, vectors[i]);
-  }
-  copies_are_there();
+  activated = written_before(activated);
+  let_kernel_after_begin();
+  const auto vectors = shared.take([&](int vector) {
+    return activated + static_cast<u64>(item.slot(sortedSlots, vector)) * kVectorBytes<MODEL_INTERMEDIATE>;
+  });
 #pragma unroll 1
-  for (int group = 0; group < KERNEL_GROUPS; group++) {
-    product.multiply(vectors[0], sums[group], group + 1 < KERNEL_GROUPS, codes_of(group + 1), scales_of(group + 1));
+  for (int pass = 0; pass < KERNEL_PASSES; pass++) {
+#pragma unroll 1
+    for (int i = 0; i < KERNEL_GROUPS; i++) {
+      const int group = pass * KERNEL_GROUPS + i;
+      const bool isLast = group + 1 == KERNEL_PASSES * KERNEL_GROUPS;
+      product.multiply(vectors, sums[i], !isLast, codes_of(group + 1), scales_of(group + 1));
+    }
+    block_barrier();
+    for (int own = thread; own < kPassRows * KERNEL_VECTORS; own += kThreads) {
+      const int row = own % kPassRows;
+      const int vector = own / kPassRows;
+      if (vector >= item.count) break;
+      const int ofBlock = pass * kPassRows + row;
+      const float sum = Group::sum_of(sums[row / kGroupRows], row % kGroupRows, vector);
+      output[static_cast<u64>(item.slot(sortedSlots, vector)) * MODEL_HIDDEN + blockRow + ofBlock] =
+          rounded_sum(sum, bias[firstRow + ofBlock]);
+    }
+    if (pass + 1 < KERNEL_PASSES) block_barrier();
   }
-  block_barrier();
-  if (vector >= item.count) return;
-  const float sum = Group::sum_of(sums[row / kGroupRows], row % kGroupRows, vector);
-  output[static_cast<u64>(item.slot(vector)) * MODEL_HIDDEN + blockRow + row] = rounded_sum(sum, ownBias);
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -49,7 +49,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   copies_are_there();
 #pragma unroll 1
   for (int k = 0; k < MODEL_TOP_K; k++) {
-    product.multiply(vectors[k], sums[k], k + 1 < MODEL_TOP_K, codes_of(k + 1), scales_of(k + 1));
+    const auto own = Group::vectors_of([&](int) { return vectors[k]; });
+    product.multiply(own, sums[k], k + 1 < MODEL_TOP_K, codes_of(k + 1), scales_of(k + 1));
   }
   block_barrier();
   if (thread >= kGroupRows) return;

@@ -63,9 +63,10 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     gateBias = bias[firstRow + 2 * thread];
     upBias = bias[firstRow + 2 * thread + 1];
   }
+  const auto vectors = Group::vectors_of([&](int) { return vector; });
 #pragma unroll 1
   for (int group = 0; group < KERNEL_GROUPS; group++) {
-    product.multiply(vector, sums[group], group + 1 < KERNEL_GROUPS, codes_of(group + 1), scales_of(group + 1));
+    product.multiply(vectors, sums[group], group + 1 < KERNEL_GROUPS, codes_of(group + 1), scales_of(group + 1));
   }
   block_barrier();
   if (thread >= kPairsPerBlock) return;

@@ -87,10 +87,13 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
   }
 }
 
+constexpr bool kReadsInPlace = true;
+
 template <int COLUMNS, int VECTORS>
 struct Mxfp4Group {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
-  static_assert(VECTORS * kTerms <= kTileColumns, "the terms of all vectors are columns of one product");
+  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
+  static constexpr int kProducts = (VECTORS * kTerms + kTileColumns - 1) / kTileColumns;
   // Floats of a group's sums in shared memory: of each team, row and vector.
   static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
@@ -127,21 +130,35 @@ struct Mxfp4Group {
     }
   }
 
-  // Multiplies what was asked for with the vectors, which lie one behind the other; the group's sums are whole after a
-  // barrier. Where `loadsNext`, the next group is asked for as this one is used up.
-  ENGINE_METHOD void multiply(const u8* vectors, float* groupSums, bool loadsNext, const u8* nextCodes,
+  // The columns that a lane gives, one to each product: a term of a vector; null where there are no more vectors.
+  struct Columns {
+    const u8* own[kProducts];
+  };
+
+  // Vector `index` lies at `place_of(index)`.
+  template <class PlaceOf>
+  static ENGINE_METHOD Columns vectors_of(PlaceOf place_of) {
+    Columns columns;
+#pragma unroll
+    for (int product = 0; product < kProducts; product++) {
+      const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
+      const int vector = column / kTerms;
+      columns.own[product] = vector < VECTORS ? place_of(vector) + column % kTerms * COLUMNS * 2 : nullptr;
+    }
+    return columns;
+  }
+
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where `loadsNext`, the next
+  // group is asked for as this one is used up.
+  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, bool loadsNext, const u8* nextCodes,
                               const u8* nextScales) {
     const int lane = lane_of_team();
-    // The column that the lane gives: a term of a vector.
-    const int column = lane / kBlocksAtOnce;
-    const int term = column % kTerms;
-    const u8* own = vectors + column / kTerms * kVectorBytes<COLUMNS> + term * COLUMNS * 2;
-    // Of each word by itself: a product would wait for the one before whose sums it adds to.
-    float sums[4][4] = {};
+    const int term = lane / kBlocksAtOnce % kTerms;
+    // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
+    float sums[kProducts][2][4] = {};
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
       const int block = block_of(turn);
-      const bool isThere = column < VECTORS * kTerms && block < kBlocks;
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
       const u32 factors[2] = {factor_pair(scales[turn][0]), factor_pair(scales[turn][1])};
       if (loadsNext) load_turn(nextCodes, nextScales, turn);
@@ -151,27 +168,33 @@ struct Mxfp4Group {
         u32 lower[4];
         code_pairs(word_of(words[0], word), factors[0], upper);
         code_pairs(word_of(words[1], word), factors[1], lower);
-        u32 right[4] = {0, 0, 0, 0};
-        if (isThere) {
-          const Words4 values = *reinterpret_cast<const Words4*>(own + word_place(block, word, term));
-          right[0] = values.x;
-          right[1] = values.y;
-          right[2] = values.z;
-          right[3] = values.w;
+#pragma unroll
+        for (int product = 0; product < kProducts; product++) {
+          u32 right[4] = {0, 0, 0, 0};
+          if (columns.own[product] != nullptr && block < kBlocks) {
+            const Words4 values =
+                *reinterpret_cast<const Words4*>(columns.own[product] + word_place(block, word, term));
+            right[0] = values.x;
+            right[1] = values.y;
+            right[2] = values.z;
+            right[3] = values.w;
+          }
+          float(&sum)[4] = sums[product][word % 2];
+          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right[0], right[1]});
+          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right[2], right[3]});
         }
-        add_bf16_product(sums[word], {upper[0], lower[0], upper[1], lower[1]}, {right[0], right[1]});
-        add_bf16_product(sums[word], {upper[2], lower[2], upper[3], lower[3]}, {right[2], right[3]});
       }
     }
-    // A lane has both terms of vector lane % 4, of rows g and g + 8.
-    const int vector = lane % kBlocksAtOnce;
-    if (vector >= VECTORS) return;
-    float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
-    const auto sum_of_words = [&](int at) {
-      return rounded_sum(rounded_sum(sums[0][at], sums[1][at]), rounded_sum(sums[2][at], sums[3][at]));
-    };
-    to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
-    to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    // A lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
+#pragma unroll
+    for (int product = 0; product < kProducts; product++) {
+      const int vector = product * (kTileColumns / kTerms) + lane % kBlocksAtOnce;
+      if (vector >= VECTORS) continue;
+      float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
+      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
+      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
+      to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    }
   }
 
   // Of a row of the group and a vector, which may differ from lane to lane.

@@ -19,8 +19,8 @@ const LISTED_ARGUMENTS = [
   CODES,
   SCALES,
   BIAS,
-  pointer('input', 'f32 [rows, hidden], or the vectors that the gate and up projections leave'),
-  pointer('list', 'the list of items'),
+  pointer('input', 'vectors: the normed rows, or those of slots that the gate and up projections leave'),
+  pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
   pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
   pointer('output', 'vectors for the down projection, or its f32 [slots, hidden]; written'),
   u32('items', 'items that the launch has room for'),
@@ -75,20 +75,33 @@ type ExpertName = 'gateUp' | 'down';
 /** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
 const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
 
-/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once a tile. */
-export function listedTile({ target }: KernelContext): number {
-  return mxfp4Product(target).vectors;
+/** How many rows a step has: few slots share an expert, or many. */
+export type ListedKind = 'few' | 'many';
+/** Up to this many slots for each expert, tiles of few slots are enough. */
+const FEW_SLOTS = 2.5;
+
+export function listedKind({ config }: KernelContext, rows: number): ListedKind {
+  return rows * config.expertsPerToken <= FEW_SLOTS * config.experts ? 'few' : 'many';
 }
 
-export function listedExpertForms(context: KernelContext): ListedExpertForms {
+/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once a tile. */
+export function listedTile({ target }: KernelContext, kind: ListedKind): number {
+  const [few, many] = mxfp4Product(target).vectors;
+  return kind === 'few' ? few : many;
+}
+
+export function listedExpertForms(context: KernelContext, kind: ListedKind): ListedExpertForms {
   const { parts, sharedParts } = mxfp4Product(context.target);
-  const common = (name: ExpertName) => ({
-    sharedParts,
-    parts: [...parts, 'swiglu', 'expert_items'],
-    arguments: LISTED_ARGUMENTS,
-    threadsPerBlock: GROUP_THREADS,
-    defines: { KERNEL_VECTORS: listedTile(context), KERNEL_GROUPS: groupsOf(context, name) },
-  });
+  const common = (name: ExpertName) => {
+    const { groups, passes } = listedGroups(context, name, kind);
+    return {
+      sharedParts,
+      parts: [...parts, 'swiglu', 'expert_items'],
+      arguments: LISTED_ARGUMENTS,
+      threadsPerBlock: GROUP_THREADS,
+      defines: { KERNEL_VECTORS: listedTile(context, kind), KERNEL_GROUPS: groups, KERNEL_PASSES: passes },
+    };
+  };
   return {
     gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
     down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
@@ -96,8 +109,9 @@ export function listedExpertForms(context: KernelContext): ListedExpertForms {
 }
 
 /** Blocks of a launch with room for `items` items. */
-export function listedExpertBlocks(context: KernelContext, name: ExpertName, items: number): number {
-  return (matrixRows(context, name) / (GROUP_ROWS * groupsOf(context, name))) * items;
+export function listedExpertBlocks(context: KernelContext, name: ExpertName, kind: ListedKind, items: number): number {
+  const { groups, passes } = listedGroups(context, name, kind);
+  return (matrixRows(context, name) / (GROUP_ROWS * groups * passes)) * items;
 }
 
 export function slotExpertForms(context: KernelContext): SlotExpertForms {
@@ -136,10 +150,20 @@ function matrixRows({ config }: KernelContext, name: ExpertName): number {
 
 /** The most groups that leave no block with fewer. */
 function groupsOf(context: KernelContext, name: ExpertName): number {
-  const groups = matrixRows(context, name) / GROUP_ROWS;
-  let most = MOST_GROUPS[name];
-  while (groups % most !== 0) most--;
-  return most;
+  return largestDivisor(matrixRows(context, name) / GROUP_ROWS, MOST_GROUPS[name]);
+}
+
+/** Groups whose sums there is room for, and how often a block works on as many: more vectors are worth more rows. */
+function listedGroups(context: KernelContext, name: ExpertName, kind: ListedKind) {
+  const groups = groupsOf(context, name);
+  const passes = largestDivisor(matrixRows(context, name) / GROUP_ROWS / groups, kind === 'few' ? 1 : 2);
+  return { groups, passes };
+}
+
+function largestDivisor(count: number, most: number): number {
+  let divisor = most;
+  while (count % divisor !== 0) divisor--;
+  return divisor;
 }
 
 const ARRANGE_ARGUMENTS = [
@@ -164,10 +188,7 @@ export function arrangeBlocks(words: number): number {
 }
 
 /** Lists items of up to `tile` slots. One block. */
-export function expertListForm(
-  context: KernelContext,
-  tile: number = listedTile(context),
-): KernelForm<typeof LIST_ARGUMENTS> {
+export function expertListForm(context: KernelContext, tile: number): KernelForm<typeof LIST_ARGUMENTS> {
   return kernelForm(context, {
     name: 'expert_list',
     symbol: 'list_experts',

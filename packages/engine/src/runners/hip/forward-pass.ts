@@ -5,9 +5,9 @@
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
-import { denseBlocks, denseTile } from './dense-kernels.ts';
+import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { listedExpertBlocks, listedTile, slotExpertBlocks } from './expert-kernels.ts';
+import { listedExpertBlocks, listedKind, listedTile, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
@@ -82,7 +82,7 @@ function enqueueAttention(
   const { at } = workspace;
   const { step, residual, queries, partials, arrivals, attended } = at;
   const { config } = context;
-  const tile = denseTile(rows);
+  const tile = denseTile(context, rows);
   const tiles = Math.ceil(rows / tile);
   const dense = kernels.dense[tile];
   const isWindow = kind === 'sliding' ? 1 : 0;
@@ -134,9 +134,9 @@ function enqueueExperts(
 ): void {
   const { context, kernels, workspace } = parts;
   const { step, residual, normed, routerLogits } = workspace.at;
-  const denseOf = denseTile(rows);
-  const tiles = Math.ceil(rows / denseOf);
-  kernels.dense[denseOf].gate.launch(stream, denseBlocks(context, 'gate', denseOf, tiles), {
+  const tile = gateTile(rows);
+  const tiles = Math.ceil(rows / tile);
+  kernels.gate[tile].launch(stream, gateBlocks(context, tiles), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -194,19 +194,20 @@ function enqueueByExpert(
   { ids, weights }: RoutingPlace,
 ): void {
   const { at } = workspace;
-  const { step, residual, normed, activated, expertOutput, list, sortedSlots } = at;
+  const { step, residual, normed, activated, expertOutput, expertOffsets: offsets, sortedSlots } = at;
   router.enqueue(stream, {
     tokens: rows,
     logits: at.routerLogits,
     weights,
     ids,
     rowCount: step,
-    dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
+    dispatchPlan: { expertOffsets: offsets, sortedSlots, workspace: at.planWorkspace },
   });
-  kernels.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const items = mostItems(context.config, rows, listedTile(context));
-  const common = { list, sortedSlots, items };
-  kernels.listedExperts.gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
+  const kind = listedKind(context, rows);
+  const experts = kernels.listedExperts[kind];
+  const items = mostItems(context.config, rows, listedTile(context, kind));
+  const common = { offsets, sortedSlots, items };
+  experts.gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', kind, items), {
     ...common,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
@@ -214,7 +215,7 @@ function enqueueByExpert(
     input: normed,
     output: activated,
   });
-  kernels.listedExperts.down.launch(stream, listedExpertBlocks(context, 'down', items), {
+  experts.down.launch(stream, listedExpertBlocks(context, 'down', kind, items), {
     ...common,
     codes: layer.downCodes,
     scales: layer.downScales,
@@ -240,7 +241,7 @@ export function enqueueHead(
   { first, count, draws }: HeadRows,
 ): void {
   const { step, residual, logits, tokens } = workspace.at;
-  const tile = denseTile(count);
+  const tile = denseTile(context, count);
   const tiles = Math.ceil(count / tile);
   kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {
     step,

@@ -4,7 +4,6 @@
 
 import type { GptOssConfig } from '@switchyard/models';
 import type { Activations } from '../runner-module.ts';
-import { FEWEST_VECTORS } from './mxfp4-product.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** The most rows of a pass whose rows are computed as vectors. */
@@ -35,7 +34,7 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
 }
 
 /** Up to this many rows, most slots have an expert of their own. */
-const MOST_ROWS_BY_SLOT = 4;
+const MOST_ROWS_BY_SLOT = 2;
 
 /** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
 export function isBySlot(rows: number): boolean {
@@ -84,9 +83,7 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list:
-      4 *
-      (4 + 4 * Math.max(mostItems(config, MOST_VECTOR_ROWS, FEWEST_VECTORS), mostItems(config, MOST_ROWS, TILE_ROWS))),
+    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, TILE_ROWS)),
     activated: 4 * MOST_VECTOR_ROWS * expertsPerToken * intermediateSize,
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
