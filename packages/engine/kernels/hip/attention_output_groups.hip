@@ -4,10 +4,12 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kInputs = MODEL_HEADS * MODEL_HEAD_DIM;
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     project_attention(const u8* step, const u8* weight, const float* bias, const float* attended, float* residual,
                       u32 tiles) {
+  using Values = DenseValues<kInputs, false>;
   __shared__ DenseSums shared;
+  __shared__ Values::Shared sharedValues;
   const DensePlace place = dense_place(tiles);
   DenseGroups<kInputs> dot;
   dot.begin(weight, [&](int group, int row) { return place.row + group * kDenseGroupRows + row; });
@@ -30,9 +32,11 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const float ownBias = bias[place.row + thread % kBlockRows];
   attended = written_before(attended);
   let_kernel_after_begin();
-  const DenseVectors vectors = dense_vectors(
-      place, count, [&](int vector) { return attended + static_cast<u64>(vector) * kInputs; });
-  dot.multiply<false>(vectors, nullptr, shared);
+  Values values;
+  const auto vector_of = [&](int index) { return attended + static_cast<u64>(place.vector + index) * kInputs; };
+  values.take(count - place.vector, vector_of, sharedValues);
+  dot.multiply(values, shared);
+  block_barrier();
 #pragma unroll
   for (int own = 0; own < kOwn; own++) {
     const int index = index_of(own);

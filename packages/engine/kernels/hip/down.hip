@@ -9,7 +9,7 @@ constexpr int kPassRows = KERNEL_GROUPS * kGroupRows;
 constexpr int kRowsPerBlock = KERNEL_PASSES * kPassRows;
 using Group = Mxfp4Group<MODEL_INTERMEDIATE, KERNEL_VECTORS>;
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     expert_down(const u8* codes, const u8* scales, const float* bias, const u8* activated, const i32* offsets,
                 const i32* sortedSlots, float* output, u32 items) {
   __shared__ BlockVectors<MODEL_INTERMEDIATE, KERNEL_VECTORS> shared;

@@ -10,7 +10,7 @@ constexpr int kPassPairs = KERNEL_GROUPS * kGroupPairs;
 constexpr int kRowsPerBlock = KERNEL_PASSES * KERNEL_GROUPS * kGroupRows;
 using Group = Mxfp4Group<MODEL_HIDDEN, KERNEL_VECTORS>;
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     expert_gate_up(const u8* codes, const u8* scales, const float* bias, const u8* normed, const i32* offsets,
                    const i32* sortedSlots, u8* output, u32 items) {
   __shared__ BlockVectors<MODEL_HIDDEN, KERNEL_VECTORS> shared;

@@ -8,11 +8,13 @@ constexpr int kGroupPairs = kDenseGroupRows / 2;
 constexpr int kBlockPairs = KERNEL_GROUPS * kGroupPairs;
 static_assert(kPairs % kBlockPairs == 0, "a block's rows are of one head");
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     project_qkv(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
                 const float* cosines, const float* sines, float* queries, KvElement* cache, u32 tiles, u32 layer,
                 u32 isWindow) {
+  using Values = DenseValues<MODEL_HIDDEN, true>;
   __shared__ DenseSums shared;
+  __shared__ Values::Shared sharedValues;
   const DensePlace place = dense_place(tiles);
   // Counted over all heads.
   const int head = place.row / MODEL_HEAD_DIM;
@@ -21,6 +23,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   dot.begin(weight, [&](int group, int row) {
     return head * MODEL_HEAD_DIM + row / kGroupPairs * kPairs + firstPair + group * kGroupPairs + row % kGroupPairs;
   });
+  Values values;
+  values.begin(gain);
   const int count = step_word(step, STEP_ROWS);
   if (place.vector >= count) return;
   const int thread = static_cast<int>(thread_index());
@@ -30,9 +34,11 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const float secondBias = bias[head * MODEL_HEAD_DIM + kPairs + pair];
   residual = written_before(residual);
   let_kernel_after_begin();
-  const DenseVectors vectors = dense_vectors(
-      place, count, [&](int vector) { return residual + static_cast<u64>(vector) * MODEL_HIDDEN; });
-  dot.multiply<true>(vectors, gain, shared);
+  const auto vector_of = [&](int index) { return residual + static_cast<u64>(place.vector + index) * MODEL_HIDDEN; };
+  values.take(count - place.vector, vector_of, sharedValues);
+  dot.multiply(values, shared);
+  values.leave_squares(shared, sharedValues);
+  block_barrier();
   const bool isTurned = head < MODEL_HEADS + MODEL_KV_HEADS;
   const int row = thread % kBlockPairs / kGroupPairs * kDenseGroupRows + thread % kGroupPairs;
   for (int own = thread / kBlockPairs; own < KERNEL_VECTORS; own += kThreads / kBlockPairs) {

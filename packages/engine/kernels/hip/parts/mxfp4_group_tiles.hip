@@ -34,14 +34,23 @@ ROUTER_INLINE void code_pairs(u32 word, u32 factor, u32 (&pairs)[4]) {
   pairs[3] = bf16_pair_product(both, factor);
 }
 
-// Bytes of a vector in shared memory: its terms, one behind the other.
+// Blocks come in fours, the last of which need not be full.
 template <int COLUMNS>
-constexpr int kVectorBytes = kTerms * COLUMNS * 2;
+constexpr int kFoursOf = (COLUMNS / kBlockColumns + kBlocksAtOnce - 1) / kBlocksAtOnce;
 
-// Where the eight columns of a word of a block are in a term, in bytes. The four words of a block are mixed by the block's
-// and the term's number, so that lanes find theirs in different banks.
+// Of the same words of four blocks, in both terms: 16 bytes each, so that lanes find theirs in different banks.
+constexpr int kTermBytes = kBlocksAtOnce * 16;
+constexpr int kPieceBytes = kTerms * kTermBytes;
+
+// Bytes of a vector: its first words of all fours, then its second ones, and so on.
+template <int COLUMNS>
+constexpr int kVectorBytes = 4 * kFoursOf<COLUMNS> * kPieceBytes;
+
+// Where the eight columns of a word of a block are in a vector, in bytes.
+template <int COLUMNS>
 ROUTER_INLINE int word_place(int block, int word, int term) {
-  return block * (kBlockColumns * 2) + (word ^ (block / 2 % 2) ^ (term * 2)) * 16;
+  const int piece = word * kFoursOf<COLUMNS> + block / kBlocksAtOnce;
+  return piece * kPieceBytes + term * kTermBytes + block % kBlocksAtOnce * 16;
 }
 
 // The nearest bf16 of two numbers; what they leave is left.
@@ -66,8 +75,8 @@ ROUTER_INLINE void share_eight(u8* vector, int column, const float* values) {
     words.y = take_pair(left[4], left[1]);
     words.z = take_pair(left[5], left[2]);
     words.w = take_pair(left[7], left[6]);
-    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term);
-    *reinterpret_cast<Words4*>(vector + term * COLUMNS * 2 + place) = words;
+    *reinterpret_cast<Words4*>(vector + word_place<COLUMNS>(column / kBlockColumns, column % kBlockColumns / 8, term)) =
+        words;
   }
 }
 
@@ -81,8 +90,8 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
 #pragma unroll
   for (int term = 0; term < kTerms; term++) {
     const u32 bits = nearest_bf16_pair(value, 0.0f);
-    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term) + pair * 4;
-    *reinterpret_cast<u16*>(vector + term * COLUMNS * 2 + place + (isHigh ? 2 : 0)) = static_cast<u16>(bits);
+    const int place = word_place<COLUMNS>(column / kBlockColumns, column % kBlockColumns / 8, term);
+    *reinterpret_cast<u16*>(vector + place + pair * 4 + (isHigh ? 2 : 0)) = static_cast<u16>(bits);
     value = rounded_sum(value, -low_bf16(bits));
   }
 }
@@ -97,16 +106,19 @@ struct Mxfp4Group {
   // Floats of a group's sums in shared memory: of each team, row and vector.
   static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
-  static constexpr int kFours = (kBlocks + kBlocksAtOnce - 1) / kBlocksAtOnce;
+  static constexpr int kFours = kFoursOf<COLUMNS>;
   static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
+  // The turn in which a team has the last four, and the blocks of that one.
+  static constexpr int kLastTurn = (kFours - 1) % kTurns;
+  static constexpr int kLastBlocks = kBlocks - (kFours - 1) * kBlocksAtOnce;
 
-  // Of rows g and g + 8.
-  Words4 codes[kTurns][2];
-  u32 scales[kTurns][2];
+  // Of rows g and g + 8. Where there is no block, codes are any and factors 0, so that all products are.
+  Words4 codes[kTurns][2] = {};
+  u32 scales[kTurns][2] = {};
 
-  ROUTER_INLINE int block_of(int turn) {
-    return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
-  }
+  ROUTER_INLINE int four_of(int turn) { return team_of_block() * kTurns + turn; }
+  ROUTER_INLINE int block_of(int turn) { return four_of(turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce; }
+  ROUTER_INLINE bool has_block(int turn) { return block_of(turn) < kBlocks; }
 
   // Asks for a group, from its first row on.
   ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
@@ -115,22 +127,17 @@ struct Mxfp4Group {
   }
 
   ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
-    const int block = block_of(turn);
+    if (!has_block(turn)) return;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      codes[turn][half].x = 0;
-      codes[turn][half].y = 0;
-      codes[turn][half].z = 0;
-      codes[turn][half].w = 0;
-      scales[turn][half] = 0;
-      if (block >= kBlocks) continue;
-      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + block;
+      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + block_of(turn);
       codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
       scales[turn][half] = groupScales[at];
     }
   }
 
-  // The columns that a lane gives, one to each product: a term of a vector; null where there are no more vectors.
+  // The columns that a lane gives, one to each product, from the team's first four on: a term of a vector, of the last one
+  // where there are no more. Nobody reads what comes of those.
   struct Columns {
     const u8* own[kProducts];
   };
@@ -142,8 +149,9 @@ struct Mxfp4Group {
 #pragma unroll
     for (int product = 0; product < kProducts; product++) {
       const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
-      const int vector = column / kTerms;
-      columns.own[product] = vector < VECTORS ? place_of(vector) + column % kTerms * COLUMNS * 2 : nullptr;
+      const int vector = smaller(column / kTerms, VECTORS - 1);
+      columns.own[product] = place_of(vector) + four_of(0) * kPieceBytes + column % kTerms * kTermBytes +
+                             lane_of_team() % kBlocksAtOnce * 16;
     }
     return columns;
   }
@@ -153,14 +161,16 @@ struct Mxfp4Group {
   ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, bool loadsNext, const u8* nextCodes,
                               const u8* nextScales) {
     const int lane = lane_of_team();
-    const int term = lane / kBlocksAtOnce % kTerms;
+    // Where there is no block, the last one's columns stand in: they are numbers.
+    const int after = smaller(kLastBlocks - 1 - lane % kBlocksAtOnce, 0) * (four_of(kLastTurn) == kFours - 1 ? 16 : 0);
     // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
     float sums[kProducts][2][4] = {};
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
-      const int block = block_of(turn);
+      if (four_of(turn) >= kFours) continue;
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
-      const u32 factors[2] = {factor_pair(scales[turn][0]), factor_pair(scales[turn][1])};
+      const bool isThere = turn != kLastTurn || has_block(turn);
+      const u32 factors[2] = {isThere ? factor_pair(scales[turn][0]) : 0, isThere ? factor_pair(scales[turn][1]) : 0};
       if (loadsNext) load_turn(nextCodes, nextScales, turn);
 #pragma unroll
       for (int word = 0; word < 4; word++) {
@@ -170,18 +180,11 @@ struct Mxfp4Group {
         code_pairs(word_of(words[1], word), factors[1], lower);
 #pragma unroll
         for (int product = 0; product < kProducts; product++) {
-          u32 right[4] = {0, 0, 0, 0};
-          if (columns.own[product] != nullptr && block < kBlocks) {
-            const Words4 values =
-                *reinterpret_cast<const Words4*>(columns.own[product] + word_place(block, word, term));
-            right[0] = values.x;
-            right[1] = values.y;
-            right[2] = values.z;
-            right[3] = values.w;
-          }
+          const u8* place = columns.own[product] + (turn == kLastTurn ? after : 0);
+          const Words4 right = *reinterpret_cast<const Words4*>(place + (word * kFours + turn) * kPieceBytes);
           float(&sum)[4] = sums[product][word % 2];
-          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right[0], right[1]});
-          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right[2], right[3]});
+          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
+          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});
         }
       }
     }

@@ -9,12 +9,13 @@ import { isBySlot } from './sizes.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */
 const LANE_TILES = [1, 2, 4, 8] as const;
-/** Where products are of bf16 tiles, which have room for eight in any case. */
-const GROUP_TILES = [8, 16, 32] as const;
+/** Where products are of bf16 tiles, which have room for eight in any case; one vector comes another way. */
+const GROUP_TILES = [1, 8, 16, 32] as const;
+type GroupTile = (typeof GROUP_TILES)[number];
 /** Of the gate projection, on every GPU. */
 export const GATE_TILES = LANE_TILES;
 export type GateTile = (typeof GATE_TILES)[number];
-export type DenseTile = GateTile | (typeof GROUP_TILES)[number];
+export type DenseTile = GateTile | GroupTile;
 
 /** The tiles that a target has kernels for. */
 export function denseTiles({ target }: KernelContext): readonly DenseTile[] {
@@ -140,34 +141,64 @@ function division(context: KernelContext, name: DenseName, tile: DenseTile): Den
 const GROUP_ROWS = 16;
 const GROUP_THREADS = 256;
 
-/** Groups of rows that a block works on, and pieces of 32 columns whose weights a team asks for at once. */
+/**
+ * Groups of rows that a block works on, pieces of 32 columns whose weights a team asks for at once, blocks that a
+ * multiprocessor has room for, and whether vectors are asked for ahead as well.
+ */
 interface GroupDivision {
   readonly groups: number;
   readonly ahead: number;
+  readonly resident: number;
+  readonly values: 0 | 1;
 }
 
-/**
- * Few rows: much is asked for while the kernel before runs. Many: each piece of a vector that is read is multiplied with as
- * many rows as there are registers for.
- */
+/** Found by trying on an H200. */
+const GROUP_DIVISIONS: Readonly<Record<GroupTile, Readonly<Record<DenseName, GroupDivision>>>> = {
+  1: {
+    qkv: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    attentionOutput: { groups: 1, ahead: 6, resident: 2, values: 0 },
+    head: { groups: 1, ahead: 3, resident: 3, values: 0 },
+  },
+  8: {
+    qkv: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 1 },
+    head: { groups: 1, ahead: 3, resident: 3, values: 0 },
+  },
+  16: {
+    qkv: { groups: 2, ahead: 2, resident: 1, values: 0 },
+    attentionOutput: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    head: { groups: 2, ahead: 2, resident: 1, values: 0 },
+  },
+  32: {
+    qkv: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    attentionOutput: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    head: { groups: 2, ahead: 2, resident: 1, values: 1 },
+  },
+};
+
+/** A vocabulary need not end where a block's rows do; other rows are of whole blocks. */
 function groupDivision(context: KernelContext, name: DenseName, tile: DenseTile): GroupDivision {
-  const isFew = tile === 8;
-  const most = name === 'head' || !isFew ? 2 : 1;
-  const blockRows = matrixRows(context)[name] % (GROUP_ROWS * most) === 0 ? most : 1;
-  const ahead = !isFew ? 2 : name === 'head' ? 3 : name === 'qkv' ? 6 : 8;
-  return { groups: name === 'head' ? most : blockRows, ahead };
+  const found = GROUP_DIVISIONS[tile === 2 || tile === 4 ? 8 : tile][name];
+  const isWhole = name === 'head' || matrixRows(context)[name] % (GROUP_ROWS * found.groups) === 0;
+  return isWhole ? found : { ...found, groups: 1 };
 }
 
 /** What the forms of one tile differ in. */
 function divided(context: KernelContext, name: DenseName, tile: DenseTile) {
   if (multipliesBf16Tiles(context.target)) {
-    const { groups, ahead } = groupDivision(context, name, tile);
+    const { groups, ahead, resident, values } = groupDivision(context, name, tile);
     return {
       suffix: '_groups',
-      parts: ['dense_groups'],
+      parts: ['dense_groups', tile === 1 ? 'dense_values_shared' : 'dense_values_streamed'],
       sharedParts: ['bf16_products'] as const,
       threadsPerBlock: GROUP_THREADS,
-      defines: { KERNEL_GROUPS: groups, KERNEL_VECTORS: tile, KERNEL_AHEAD: ahead },
+      defines: {
+        KERNEL_GROUPS: groups,
+        KERNEL_VECTORS: tile,
+        KERNEL_AHEAD: ahead,
+        KERNEL_RESIDENT: resident,
+        KERNEL_VALUES_AHEAD: values,
+      },
     };
   }
   const { rowsPerTeam, teams } = division(context, name, tile);

@@ -75,6 +75,9 @@ type ExpertName = 'gateUp' | 'down';
 /** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
 const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
 
+/** Blocks of listed experts that a multiprocessor has room for. */
+const LISTED_RESIDENT = 2;
+
 /** How many rows a step has: few slots share an expert, or many. */
 export type ListedKind = 'few' | 'many';
 /** Up to this many slots for each expert, tiles of few slots are enough. */
@@ -99,7 +102,12 @@ export function listedExpertForms(context: KernelContext, kind: ListedKind): Lis
       parts: [...parts, 'swiglu', 'expert_items'],
       arguments: LISTED_ARGUMENTS,
       threadsPerBlock: GROUP_THREADS,
-      defines: { KERNEL_VECTORS: listedTile(context, kind), KERNEL_GROUPS: groups, KERNEL_PASSES: passes },
+      defines: {
+        KERNEL_VECTORS: listedTile(context, kind),
+        KERNEL_GROUPS: groups,
+        KERNEL_PASSES: passes,
+        KERNEL_RESIDENT: LISTED_RESIDENT,
+      },
     };
   };
   return {

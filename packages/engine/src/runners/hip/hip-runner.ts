@@ -277,18 +277,29 @@ export class HipRunner implements LogitsRunner {
     const { memory } = this.#resources.staging.routing;
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows);
+    const runs = runsOf(rows, expertsPerToken);
     for (const { layer, ids, weights } of routings) {
       const ofPass = {
         ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
         weights: new Float32Array(memory, (layers + layer) * stride, rows.length * expertsPerToken),
       };
-      for (const [row, { place }] of rows.entries()) {
-        const [from, to] = [row * expertsPerToken, place * expertsPerToken];
-        ids.set(ofPass.ids.subarray(from, from + expertsPerToken), to);
-        weights.set(ofPass.weights.subarray(from, from + expertsPerToken), to);
+      for (const { from, to, count } of runs) {
+        ids.set(ofPass.ids.subarray(from, from + count), to);
+        weights.set(ofPass.weights.subarray(from, from + count), to);
       }
     }
   }
+}
+
+/** Rows of a pass that are neighbours in the batch too, as slots: where they begin in both, and how many they are. */
+function runsOf(rows: readonly PassRow[], slotsEach: number) {
+  const runs: { from: number; to: number; count: number }[] = [];
+  for (const [row, { place }] of rows.entries()) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.to + last.count === place * slotsEach) last.count += slotsEach;
+    else runs.push({ from: row * slotsEach, to: place * slotsEach, count: slotsEach });
+  }
+  return runs;
 }
 
 function sizeOf({ rows }: Pass): PassSize {

@@ -62,6 +62,11 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
   return Math.ceil((4 * rows * expertsPerToken) / 16) * 16;
 }
 
+/** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
+function vectorBytes(columns: number): number {
+  return 512 * Math.ceil(columns / 128);
+}
+
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, activations: Activations, planBytes: number) {
   const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
@@ -77,14 +82,14 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
     choiceArrivals: 4 * HEAD_ROWS,
     found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
-    normed: 4 * MOST_VECTOR_ROWS * hiddenSize,
+    normed: MOST_VECTOR_ROWS * vectorBytes(hiddenSize),
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
     list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, TILE_ROWS)),
-    activated: 4 * MOST_VECTOR_ROWS * expertsPerToken * intermediateSize,
+    activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
     tokens: 4 * HEAD_ROWS,

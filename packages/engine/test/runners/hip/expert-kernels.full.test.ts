@@ -27,6 +27,7 @@ import {
   outputOf,
   planOf,
   stepOf,
+  vectorWords,
 } from './kernel-cases.ts';
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
@@ -72,6 +73,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     this.timeout(600_000);
     const context = contextFor(target);
     const isOfTiles = multipliesBf16Tiles(target);
+    const activatedWords = vectorWords(intermediateSize, context);
     let emulator: KernelEmulator;
     before(function () {
       skipWithoutHostCompiler.call(this);
@@ -121,7 +123,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       const gateWeight = asBf16(randomFloats(experts * hiddenSize, 45, 1 / Math.sqrt(hiddenSize))).bits;
       gateWeight.copyWithin(3 * hiddenSize, 2 * hiddenSize, 3 * hiddenSize);
       const gateBias = Float32Array.from({ length: experts }, (_, index) => (index === 5 ? 2 : 0));
-      const [logits, normedRows] = [outputOf(rows * experts), outputOf(rows * hiddenSize)];
+      const [logits, normedRows] = [outputOf(rows * experts), outputOf(rows * vectorWords(hiddenSize, context))];
       runForm(emulator, gateForm(context, 8), gateBlocks(context, 1), {
         step,
         weight: gateWeight,
@@ -135,7 +137,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
 
       const slots = rows * expertsPerToken;
       const forms = slotExpertForms(context);
-      const activated = outputOf(slots * intermediateSize);
+      const activated = outputOf(slots * activatedWords);
       runForm(emulator, forms.gateUp, slotExpertBlocks(context, 'gateUp', room), {
         step,
         ...gateUp.onDevice,
@@ -161,7 +163,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       assert.ok(ids.subarray(slots).every((id) => id === -7));
 
       const chosen = ids.slice(0, slots);
-      const normedVectors = { ids: chosen, input: normedRows, width: intermediateSize };
+      const normedVectors = { ids: chosen, input: normedRows, width: activatedWords };
       const listed = runListed('gateUp', gateUp, normedVectors);
       assert.equal(bitsOf(guarded(activated)), bitsOf(listed), 'activations');
       assert.equal(bitsOf(runListed('gateUp', gateUp, normedVectors, 'many')), bitsOf(listed), 'in larger tiles');
@@ -205,7 +207,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         step: stepOf(rows.length),
         ...down.onDevice,
         logits,
-        activated: new Float32Array(slots * intermediateSize),
+        activated: new Float32Array(slots * activatedWords),
         ids,
         weights,
         residual: new Float32Array(rows.length * hiddenSize),
@@ -274,7 +276,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       const vectors = runListed('gateUp', weights, {
         ids,
         input: asVectors(randomFloats(hiddenSize, 56), hiddenSize, context),
-        width: intermediateSize,
+        width: activatedWords,
       });
       const output = fromVectors(vectors, intermediateSize, context);
       const [ofGate, ofUp, limited, ...others] = output.subarray(0, intermediateSize);

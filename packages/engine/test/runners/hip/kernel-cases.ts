@@ -100,38 +100,45 @@ function placeInVector(column: number): number {
 /** Where a term of a column is in a vector as mxfp4_group_tiles.hip keeps it, in halves of a word. */
 function placeOfTerm(column: number, term: number, columns: number): number {
   const [block, index] = [Math.floor(column / 32), column % 8];
-  const word = Math.floor((column % 32) / 8) ^ (Math.floor(block / 2) % 2) ^ (term * 2);
+  const piece = Math.floor((column % 32) / 8) * Math.ceil(columns / 128) + Math.floor(block / 4);
   const pair = index > 5 ? 3 : index % 3;
   const isHigh = index < 3 || index === 6;
-  return term * columns + block * 32 + word * 8 + pair * 2 + (isHigh ? 1 : 0);
+  return piece * 64 + term * 32 + (block % 4) * 8 + pair * 2 + (isHigh ? 1 : 0);
+}
+
+/** Words that a vector takes. */
+export function vectorWords(columns: number, { target }: KernelContext): number {
+  return multipliesBf16Tiles(target) ? 128 * Math.ceil(columns / 128) : columns;
 }
 
 /** Rows of numbers as vectors that the experts multiply. */
-export function asVectors(rows: Float32Array, columns: number, { target }: KernelContext): Float32Array {
-  const vectors = new Float32Array(rows.length);
+export function asVectors(rows: Float32Array, columns: number, context: KernelContext): Float32Array {
+  const words = vectorWords(columns, context);
+  const vectors = new Float32Array((rows.length / columns) * words);
   const halves = new Uint16Array(vectors.buffer);
   rows.forEach((value, index) => {
-    const column = index % columns;
-    if (!multipliesBf16Tiles(target)) {
-      vectors[index - column + placeInVector(column)] = value * 2 ** 64;
+    const [first, column] = [Math.floor(index / columns) * words, index % columns];
+    if (!multipliesBf16Tiles(context.target)) {
+      vectors[first + placeInVector(column)] = value * 2 ** 64;
       return;
     }
-    const first = nearestBf16(value);
-    for (const [term, bits] of [first, nearestBf16(value - numberOf(first))].entries()) {
-      halves[2 * (index - column) + placeOfTerm(column, term, columns)] = bits;
+    const upper = nearestBf16(value);
+    for (const [term, bits] of [upper, nearestBf16(value - numberOf(upper))].entries()) {
+      halves[2 * first + placeOfTerm(column, term, columns)] = bits;
     }
   });
   return vectors;
 }
 
 /** The numbers of vectors that a kernel left. */
-export function fromVectors(vectors: Float32Array, columns: number, { target }: KernelContext): Float32Array {
+export function fromVectors(vectors: Float32Array, columns: number, context: KernelContext): Float32Array {
+  const words = vectorWords(columns, context);
   const halves = new Uint16Array(vectors.buffer, vectors.byteOffset, 2 * vectors.length);
-  return vectors.map((_, index) => {
-    const column = index % columns;
-    if (!multipliesBf16Tiles(target)) return (vectors[index - column + placeInVector(column)] as number) / 2 ** 64;
+  return Float32Array.from({ length: (vectors.length / words) * columns }, (_, index) => {
+    const [first, column] = [Math.floor(index / columns) * words, index % columns];
+    if (!multipliesBf16Tiles(context.target)) return (vectors[first + placeInVector(column)] as number) / 2 ** 64;
     const termOf = (term: number): number =>
-      numberOf(halves[2 * (index - column) + placeOfTerm(column, term, columns)] as number);
+      numberOf(halves[2 * first + placeOfTerm(column, term, columns)] as number);
     return termOf(0) + termOf(1);
   });
 }

@@ -29,6 +29,7 @@ import {
   normed,
   outputOf,
   stepOf,
+  vectorWords,
 } from './kernel-cases.ts';
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
@@ -83,7 +84,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         const gain = randomFloats(hiddenSize, 3);
         const input = normed(residual, gain);
         const [gateWeight, gateBias] = [matrix(experts, hiddenSize, 6), randomFloats(experts, 7)];
-        const [logits, normedRows] = [outputOf(rows * experts), outputOf(rows * hiddenSize)];
+        const [logits, normedRows] = [outputOf(rows * experts), outputOf(rows * vectorWords(hiddenSize, context))];
         runForm(emulator, gateForm(context, tile), gateBlocks(context, tiles), {
           step: stepOf(rows),
           weight: gateWeight.bits,
