@@ -32,12 +32,14 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
   });
 #pragma unroll 1
   for (int pass = 0; pass < KERNEL_PASSES; pass++) {
+    const bool isLast = pass + 1 == KERNEL_PASSES;
+    const int groups = isLast ? KERNEL_GROUPS - 1 : KERNEL_GROUPS;
 #pragma unroll 1
-    for (int i = 0; i < KERNEL_GROUPS; i++) {
+    for (int i = 0; i < groups; i++) {
       const int group = pass * KERNEL_GROUPS + i;
-      const bool isLast = group + 1 == KERNEL_PASSES * KERNEL_GROUPS;
-      product.multiply(vectors, sums[i], !isLast, codes_of(group + 1), scales_of(group + 1));
+      product.template multiply<true>(vectors, sums[i], codes_of(group + 1), scales_of(group + 1));
     }
+    if (isLast) product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
     block_barrier();
     for (int own = thread; own < kPassRows * KERNEL_VECTORS; own += kThreads) {
       const int row = own % kPassRows;

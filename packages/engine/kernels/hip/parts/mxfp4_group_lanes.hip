@@ -104,10 +104,10 @@ struct Mxfp4Group {
     return reinterpret_cast<const float*>(place_of(0));
   }
 
-  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where `loadsNext`, the next
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
   // group is asked for as this one is used up.
-  ENGINE_METHOD void multiply(const float* shared, float* groupSums, bool loadsNext, const u8* nextCodes,
-                              const u8* nextScales) {
+  template <bool LOADS_NEXT>
+  ENGINE_METHOD void multiply(const float* shared, float* groupSums, const u8* nextCodes, const u8* nextScales) {
     Words4 words[kTurns][kRowsPerTeam];
     u32 blockScales[kTurns][kRowsPerTeam];
 #pragma unroll
@@ -118,7 +118,7 @@ struct Mxfp4Group {
         blockScales[turn][row] = scales[turn][row];
       }
     }
-    if (loadsNext) load(nextCodes, nextScales);
+    if constexpr (LOADS_NEXT) load(nextCodes, nextScales);
 #pragma unroll
     for (int row = 0; row < kRowsPerTeam; row++) {
 #pragma unroll

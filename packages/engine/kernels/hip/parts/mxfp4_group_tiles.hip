@@ -108,17 +108,18 @@ struct Mxfp4Group {
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
   static constexpr int kFours = kFoursOf<COLUMNS>;
   static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
-  // The turn in which a team has the last four, and the blocks of that one.
-  static constexpr int kLastTurn = (kFours - 1) % kTurns;
-  static constexpr int kLastBlocks = kBlocks - (kFours - 1) * kBlocksAtOnce;
+  // Of rows g and g + 8. Where a lane has no block, the last one stands in, with factors of 0: it costs nothing, and nothing
+  // waits for a branch.
+  Words4 codes[kTurns][2];
+  u32 scales[kTurns][2];
 
-  // Of rows g and g + 8. Where there is no block, codes are any and factors 0, so that all products are.
-  Words4 codes[kTurns][2] = {};
-  u32 scales[kTurns][2] = {};
-
-  ROUTER_INLINE int four_of(int turn) { return team_of_block() * kTurns + turn; }
-  ROUTER_INLINE int block_of(int turn) { return four_of(turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce; }
-  ROUTER_INLINE bool has_block(int turn) { return block_of(turn) < kBlocks; }
+  ROUTER_INLINE int block_of(int turn) {
+    return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
+  }
+  ROUTER_INLINE bool has_block(int turn) {
+    return ((kTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
+  }
+  ROUTER_INLINE int nearest_block(int turn) { return smaller(block_of(turn), kBlocks - 1); }
 
   // Asks for a group, from its first row on.
   ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
@@ -127,19 +128,18 @@ struct Mxfp4Group {
   }
 
   ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
-    if (!has_block(turn)) return;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + block_of(turn);
+      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + nearest_block(turn);
       codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
       scales[turn][half] = groupScales[at];
     }
   }
 
-  // The columns that a lane gives, one to each product, from the team's first four on: a term of a vector, of the last one
-  // where there are no more. Nobody reads what comes of those.
+  // Where the columns are that a lane gives, one to each product: a term of a vector, of the last one where there are no
+  // more. Nobody reads what comes of those.
   struct Columns {
-    const u8* own[kProducts];
+    const u8* own[kProducts][kTurns];
   };
 
   // Vector `index` lies at `place_of(index)`.
@@ -150,28 +150,28 @@ struct Mxfp4Group {
     for (int product = 0; product < kProducts; product++) {
       const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
       const int vector = smaller(column / kTerms, VECTORS - 1);
-      columns.own[product] = place_of(vector) + four_of(0) * kPieceBytes + column % kTerms * kTermBytes +
-                             lane_of_team() % kBlocksAtOnce * 16;
+      const u8* place = place_of(vector);
+#pragma unroll
+      for (int turn = 0; turn < kTurns; turn++) {
+        columns.own[product][turn] = place + word_place<COLUMNS>(nearest_block(turn), 0, column % kTerms);
+      }
     }
     return columns;
   }
 
-  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where `loadsNext`, the next
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
   // group is asked for as this one is used up.
-  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, bool loadsNext, const u8* nextCodes,
-                              const u8* nextScales) {
+  template <bool LOADS_NEXT>
+  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, const u8* nextCodes, const u8* nextScales) {
     const int lane = lane_of_team();
-    // Where there is no block, the last one's columns stand in: they are numbers.
-    const int after = smaller(kLastBlocks - 1 - lane % kBlocksAtOnce, 0) * (four_of(kLastTurn) == kFours - 1 ? 16 : 0);
     // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
     float sums[kProducts][2][4] = {};
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
-      if (four_of(turn) >= kFours) continue;
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
-      const bool isThere = turn != kLastTurn || has_block(turn);
-      const u32 factors[2] = {isThere ? factor_pair(scales[turn][0]) : 0, isThere ? factor_pair(scales[turn][1]) : 0};
-      if (loadsNext) load_turn(nextCodes, nextScales, turn);
+      const u32 factors[2] = {has_block(turn) ? factor_pair(scales[turn][0]) : 0,
+                              has_block(turn) ? factor_pair(scales[turn][1]) : 0};
+      if constexpr (LOADS_NEXT) load_turn(nextCodes, nextScales, turn);
 #pragma unroll
       for (int word = 0; word < 4; word++) {
         u32 upper[4];
@@ -180,8 +180,8 @@ struct Mxfp4Group {
         code_pairs(word_of(words[1], word), factors[1], lower);
 #pragma unroll
         for (int product = 0; product < kProducts; product++) {
-          const u8* place = columns.own[product] + (turn == kLastTurn ? after : 0);
-          const Words4 right = *reinterpret_cast<const Words4*>(place + (word * kFours + turn) * kPieceBytes);
+          const u8* place = columns.own[product][turn] + word * kFours * kPieceBytes;
+          const Words4 right = *reinterpret_cast<const Words4*>(place);
           float(&sum)[4] = sums[product][word % 2];
           add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
           add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});

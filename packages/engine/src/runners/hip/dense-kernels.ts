@@ -156,23 +156,23 @@ interface GroupDivision {
 const GROUP_DIVISIONS: Readonly<Record<GroupTile, Readonly<Record<DenseName, GroupDivision>>>> = {
   1: {
     qkv: { groups: 1, ahead: 3, resident: 3, values: 0 },
-    attentionOutput: { groups: 1, ahead: 6, resident: 2, values: 0 },
-    head: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 0 },
+    head: { groups: 2, ahead: 3, resident: 2, values: 0 },
   },
   8: {
-    qkv: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    qkv: { groups: 2, ahead: 2, resident: 2, values: 0 },
     attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 1 },
-    head: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    head: { groups: 2, ahead: 2, resident: 2, values: 0 },
   },
   16: {
-    qkv: { groups: 2, ahead: 2, resident: 1, values: 0 },
-    attentionOutput: { groups: 2, ahead: 2, resident: 1, values: 1 },
-    head: { groups: 2, ahead: 2, resident: 1, values: 0 },
+    qkv: { groups: 2, ahead: 2, resident: 2, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 0 },
+    head: { groups: 2, ahead: 2, resident: 2, values: 0 },
   },
   32: {
-    qkv: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    qkv: { groups: 1, ahead: 2, resident: 2, values: 0 },
     attentionOutput: { groups: 2, ahead: 2, resident: 1, values: 1 },
-    head: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    head: { groups: 1, ahead: 2, resident: 2, values: 0 },
   },
 };
 

@@ -76,7 +76,7 @@ type ExpertName = 'gateUp' | 'down';
 const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
 
 /** Blocks of listed experts that a multiprocessor has room for. */
-const LISTED_RESIDENT = 2;
+const LISTED_RESIDENT = { few: 2, many: 1 } as const;
 
 /** How many rows a step has: few slots share an expert, or many. */
 export type ListedKind = 'few' | 'many';
@@ -106,7 +106,7 @@ export function listedExpertForms(context: KernelContext, kind: ListedKind): Lis
         KERNEL_VECTORS: listedTile(context, kind),
         KERNEL_GROUPS: groups,
         KERNEL_PASSES: passes,
-        KERNEL_RESIDENT: LISTED_RESIDENT,
+        KERNEL_RESIDENT: LISTED_RESIDENT[kind],
       },
     };
   };
