@@ -5,6 +5,8 @@ import { ROOT, StepFailed, must } from './commands.mjs';
 import { PACKAGES } from './packages.mjs';
 import { PNPM, setUp } from './set-up.mjs';
 
+const HOOKS = join(ROOT, 'scripts', 'packing-hooks.mjs');
+
 /** @returns {Promise<number>} the exit code */
 export async function pack([folder, ...rest]) {
   if (folder === undefined || rest.length > 0)
@@ -18,7 +20,7 @@ export async function pack([folder, ...rest]) {
       `Packing ${name}`,
       'The errors are above.',
       'npx',
-      ['-y', PNPM, 'pack', '--pack-destination', destination],
+      ['-y', PNPM, `--config.pnpmfile=${HOOKS}`, 'pack', '--pack-destination', destination],
       { cwd: join(ROOT, 'packages', name), quiet: true },
     );
   }

@@ -65,7 +65,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
   if (check === null) return benchmark.finish();
   const bandwidth = await recordBandwidth(benchmark, opened, check);
   for (const count of batches) {
-    const { milliseconds } = await decodeTimes(runner, {
+    const { milliseconds, processorShare } = await decodeTimes(runner, {
       sequences: count,
       context,
       steps,
@@ -86,6 +86,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
       facts: {
         millisecondsAStep: middle,
         leastBytesAStep: least,
+        processorShare,
         ...(bandwidth === null ? {} : { shareOfBandwidth: (1000 * least) / middle / bandwidth }),
       },
     });

@@ -25,6 +25,22 @@ export interface LogitsStep {
   readonly draw?: TokenDraw;
 }
 
+/** The token that the runner chose for a sequence in the step before, which may still be under way. */
+export interface ChosenToken {
+  readonly chosenFor: number;
+}
+
+/** One sequence's part of a step that is started. */
+export interface StartedPart extends Omit<LogitsStep, 'tokens'> {
+  readonly tokens: Int32Array | ChosenToken;
+}
+
+/** A step that a runner has taken. */
+export interface StartedStep {
+  /** In the order of the batch, after those of the steps started before. */
+  readonly outputs: Promise<readonly LogitsOutput[]>;
+}
+
 /** What a forward step gives back for one sequence. */
 export interface LogitsOutput {
   /** f32, rows * vocabularySize: 0 rows for 'none', 'largest' and 'drawn', 1 for 'last', tokens.length for 'all'. */
@@ -63,5 +79,11 @@ export interface LogitsRunner extends AsyncDisposable {
   length(sequence: number): number;
   /** One forward step for a batch of sequences, each at most once; outputs in the same order. A failure changes nothing. */
   forward(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]>;
+  /**
+   * Takes a step while one before it may still be under way, at most two in all: resolves when the device has it, and
+   * rejects, with nothing changed, where it never will. Other sequences may be made, cut and dropped meanwhile. Not there
+   * where a step occupies the caller's own thread.
+   */
+  start?(batch: readonly StartedPart[]): Promise<StartedStep>;
   dispose(): Promise<void>;
 }

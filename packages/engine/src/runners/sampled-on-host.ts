@@ -10,7 +10,7 @@ import { Sampler } from '../sampling/sampler.ts';
 import type { TokenDraw } from '../sampling/token-draw.ts';
 import { allowsToken } from '../sampling/token-mask.ts';
 import { InvalidStepError, RunnerBusyError, UnknownSamplerError } from './errors.ts';
-import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted } from './logits-runner.ts';
+import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted, StartedPart } from './logits-runner.ts';
 import { RoutingRecord } from './routing-record.ts';
 import type { RoutingShape } from './routing-record.ts';
 import { MOST_STEPS_UNDER_WAY } from './runner.ts';
@@ -33,7 +33,7 @@ export interface SampledOnHostOptions {
    * log-probabilities are those among the ids that can be. Defaults to all of the runner's vocabulary.
    */
   readonly tokens?: number;
-  /** See `ModelRunner.overlapsSteps`. Defaults to false. */
+  /** See `ModelRunner.overlapsSteps`. Defaults to whether the runner starts steps. */
   readonly overlapsSteps?: boolean;
 }
 
@@ -46,7 +46,35 @@ export function sampledOnHost(runner: LogitsRunner, options: SampledOnHostOption
 interface OpenSampler {
   readonly sampler: Sampler;
   last: number;
+  /** What the step under way that was submitted last has to choose for it; null where none has. */
+  pending: PendingChoice | null;
 }
+
+/** A token that is not known yet: the runner's choice for a sequence, or one that is made here. */
+interface PendingChoice {
+  readonly sequence: number;
+  readonly byRunner: boolean;
+}
+
+/** A step under way. */
+interface StepTurn {
+  /** Resolves when the runner has the step, or never will. */
+  readonly started: Promise<unknown>;
+  /** Resolves when its tokens are known, or never will be. */
+  readonly done: Promise<unknown>;
+  readonly traces: boolean;
+}
+
+/** A step that the runner has. */
+interface RunningStep {
+  readonly outputs: Promise<readonly LogitsOutput[]>;
+  /** What it is to choose, by sampler. */
+  readonly pending: readonly { readonly open: OpenSampler; readonly choice: PendingChoice }[];
+  /** Throws InvalidStepError where a step before it has failed meanwhile. */
+  readonly assertNoFailure: () => void;
+}
+
+const NO_STEP: StepTurn = { started: Promise.resolve(), done: Promise.resolve(), traces: false };
 
 const NO_LOGITS = new Float32Array(0);
 
@@ -61,13 +89,13 @@ class SampledOnHost implements ModelRunner {
   /** How many steps under way have each sequence. */
   readonly #busy = new Map<number, number>();
   #underWay = 0;
-  #last: Promise<unknown> = Promise.resolve();
+  #last = NO_STEP;
   /** Steps that failed: one that was submitted before such a failure does not begin with what it counted on. */
   #failures = 0;
   #sampling = 0;
 
-  constructor(runner: LogitsRunner, { routing, tokens, overlapsSteps = false }: SampledOnHostOptions) {
-    this.overlapsSteps = overlapsSteps;
+  constructor(runner: LogitsRunner, { routing, tokens, overlapsSteps }: SampledOnHostOptions) {
+    this.overlapsSteps = overlapsSteps ?? runner.start !== undefined;
     this.#runner = runner;
     this.#tokens = Math.min(tokens ?? runner.vocabularySize, runner.vocabularySize);
     this.#routing = new RoutingRecord(routing);
@@ -138,6 +166,7 @@ class SampledOnHost implements ModelRunner {
     this.#samplers.set(this.#nextSampler, {
       sampler: new Sampler(parameters, prompt, answer),
       last: answer.at(-1) ?? -1,
+      pending: null,
     });
     return this.#nextSampler++;
   }
@@ -151,16 +180,18 @@ class SampledOnHost implements ModelRunner {
     this.#underWay++;
     const sequences = batch.map(({ sequence }) => sequence);
     for (const sequence of sequences) this.#busy.set(sequence, (this.#busy.get(sequence) ?? 0) + 1);
-    const outputs = this.#runAfter(this.#last, batch, this.#failures).finally(() => {
+    const traces = batch.some(({ traceRouting }) => traceRouting === true);
+    const started = this.#startAfter(this.#last, batch, { traces, failures: this.#failures });
+    const outputs = this.#finish(this.#last, batch, started).finally(() => {
       this.#underWay--;
       for (const sequence of sequences) this.#leave(sequence);
     });
-    this.#last = outputs.catch(() => undefined);
+    this.#last = { started: started.catch(() => undefined), done: outputs.catch(() => undefined), traces };
     return { outputs };
   }
 
   async dispose(): Promise<void> {
-    await this.#last;
+    await this.#last.done;
     this.#samplers.clear();
     await this.#runner.dispose();
   }
@@ -169,43 +200,82 @@ class SampledOnHost implements ModelRunner {
     await this.dispose();
   }
 
-  async #runAfter(
-    before: Promise<unknown>,
+  /** Hands a step to the runner: while the one before it runs, where nothing of it has to be known. */
+  async #startAfter(
+    before: StepTurn,
     batch: readonly SequenceStep[],
-    failures: number,
-  ): Promise<readonly SequenceOutput[]> {
-    await before;
-    if (failures !== this.#failures) {
+    { traces, failures }: { readonly traces: boolean; readonly failures: number },
+  ): Promise<RunningStep> {
+    await before.started;
+    if (traces || before.traces || !this.#canStart(batch)) await before.done;
+    const assertNoFailure = (): void => {
+      if (failures === this.#failures) return;
       throw new InvalidStepError(
         'a failure of the step before it',
         'submit it again, with what the sequences hold now',
       );
-    }
+    };
+    assertNoFailure();
     try {
-      return await this.#run(batch);
+      const parts = batch.map((step): StartedPart => {
+        const { sequence } = step;
+        const choice = step.want === 'token' ? this.#choiceOfRunner(step) : null;
+        return { sequence, tokens: this.#tokensOf(step), ...(choice ?? { logits: logitsWanted(step) }) };
+      });
+      this.#routing.trace(batch.flatMap(({ sequence, traceRouting }) => (traceRouting === true ? [sequence] : [])));
+      const { outputs } =
+        this.#runner.start === undefined
+          ? { outputs: Promise.resolve(await this.#runner.forward(parts.filter(isKnown))) }
+          : await this.#runner.start(parts);
+      const pending = batch.flatMap((step, index) => {
+        if (step.want !== 'token') return [];
+        const { logits } = parts[index] ?? {};
+        const choice = { sequence: step.sequence, byRunner: logits === 'largest' || logits === 'drawn' };
+        const open = this.#samplerOf(step);
+        open.pending = choice;
+        return [{ open, choice }];
+      });
+      return { outputs, pending, assertNoFailure };
     } catch (error) {
       this.#failures++;
       throw error;
     }
   }
 
-  async #run(batch: readonly SequenceStep[]): Promise<readonly SequenceOutput[]> {
-    const steps = batch.map((step): LogitsStep => {
-      const { sequence } = step;
-      const choice = step.want === 'token' ? this.#choiceOfRunner(step) : null;
-      return { sequence, tokens: this.#tokensOf(step), ...(choice ?? { logits: logitsWanted(step) }) };
-    });
-    this.#routing.trace(batch.flatMap(({ sequence, traceRouting }) => (traceRouting === true ? [sequence] : [])));
-    const computed = await this.#runner.forward(steps);
+  /** Takes what the runner computed, after the step before it. */
+  async #finish(
+    before: StepTurn,
+    batch: readonly SequenceStep[],
+    running: Promise<RunningStep>,
+  ): Promise<readonly SequenceOutput[]> {
+    const { outputs, pending, assertNoFailure } = await running;
+    let computed: readonly LogitsOutput[];
+    try {
+      computed = await outputs;
+    } catch (error) {
+      this.#failures++;
+      throw error;
+    } finally {
+      await before.done;
+      for (const { open, choice } of pending) if (open.pending === choice) open.pending = null;
+    }
+    assertNoFailure();
     const started = performance.now();
-    const outputs = batch.map((step, index) => this.#outputOf(step, computed[index]));
+    const found = batch.map((step, index) => this.#outputOf(step, computed[index]));
     this.#sampling += performance.now() - started;
-    return outputs;
+    return found;
   }
 
-  #tokensOf(step: SequenceStep): Int32Array {
+  /** Whether the runner can begin before the step under way has its tokens: what it needs of them, it chooses itself. */
+  #canStart(batch: readonly SequenceStep[]): boolean {
+    if (this.#runner.start === undefined) return false;
+    return batch.every((step) => step.sampler === undefined || this.#samplerOf(step).pending?.byRunner !== false);
+  }
+
+  #tokensOf(step: SequenceStep): StartedPart['tokens'] {
     if (step.tokens !== 'sampled') return step.tokens;
-    const { last } = this.#samplerOf(step);
+    const { last, pending } = this.#samplerOf(step);
+    if (pending !== null) return { chosenFor: pending.sequence };
     if (last < 0) throw new InvalidStepError("'sampled' of a sampler that has chosen no token", 'give the tokens');
     return Int32Array.of(last);
   }
@@ -218,11 +288,11 @@ class SampledOnHost implements ModelRunner {
 
   /** How the runner may choose; null where more than the token is wanted, or more than the logits decides. */
   #choiceOfRunner(step: SequenceStep): Pick<LogitsStep, 'logits' | 'draw'> | null {
-    const { sampler } = this.#samplerOf(step);
+    const { sampler, pending } = this.#samplerOf(step);
     const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
     if (this.#runner.choosesTokens !== true || !wantsToken) return null;
     if (sampler.takesLargest) return { logits: 'largest' };
-    const draw: TokenDraw | null = sampler.planDraw();
+    const draw: TokenDraw | null = sampler.planDraw(pending === null ? 0 : 1);
     return draw === null ? null : { logits: 'drawn', draw };
   }
 
@@ -301,4 +371,8 @@ function logitsWanted({ want, targets }: SequenceStep): LogitsWanted {
 /** The rows that were asked for: with targets, more were computed. */
 function wantedRows(logits: Float32Array, want: 'last' | 'all', width: number): Float32Array {
   return want === 'all' || logits.length === width ? logits : logits.slice(-width);
+}
+
+function isKnown(part: StartedPart): part is LogitsStep {
+  return part.tokens instanceof Int32Array;
 }

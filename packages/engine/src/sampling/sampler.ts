@@ -30,8 +30,8 @@ let sharedWeights = new Float64Array(0);
 export class Sampler {
   readonly #parameters: SamplingParameters;
   readonly #random: RandomStream;
-  /** The random number that the next token is drawn with, where it was told before the token was drawn. */
-  #toldRandom: number | null = null;
+  /** Random numbers that the next tokens are drawn with, where they were told before the tokens were drawn. */
+  readonly #toldRandoms: number[] = [];
   readonly #penalized: boolean;
   readonly #promptTokens: ReadonlySet<number>;
   readonly #answerCounts = new Map<number, number>();
@@ -58,17 +58,20 @@ export class Sampler {
   /**
    * How it would draw the next token; null where it takes the largest logit, or where more than the logits decides.
    * Whoever draws tells it by `tookDrawn`; until then, this and `sample` go by the same random number.
+   *
+   * @param ahead draws that were planned and not taken yet. Defaults to 0.
    */
-  planDraw(): TokenDraw | null {
+  planDraw(ahead = 0): TokenDraw | null {
     const { temperature, topP, topK, minP, logitBias } = this.#parameters;
     if (temperature === 0 || this.#penalized || logitBias.length > 0) return null;
-    this.#toldRandom ??= this.#random.next();
-    return { temperature, topP, topK, smallestWeight: smallestWeight(minP), random: this.#toldRandom };
+    while (this.#toldRandoms.length <= ahead) this.#toldRandoms.push(this.#random.next());
+    const random = this.#toldRandoms[ahead] as number;
+    return { temperature, topP, topK, smallestWeight: smallestWeight(minP), random };
   }
 
-  /** The token was drawn as `planDraw` says. */
+  /** The next token was drawn as `planDraw` says. */
   tookDrawn(): void {
-    this.#toldRandom = null;
+    this.#toldRandoms.shift();
   }
 
   /**
@@ -115,8 +118,7 @@ export class Sampler {
     const { temperature, topP, topK, minP } = this.#parameters;
     const likeliest = indexOfLargest(logits);
     const largest = logits[likeliest] as number;
-    const random = this.#toldRandom ?? this.#random.next();
-    this.#toldRandom = null;
+    const random = this.#toldRandoms.shift() ?? this.#random.next();
     // Nothing finite to weigh: a row of -Infinity, or one with +Infinity. The largest is the only answer.
     if (!Number.isFinite(largest)) return likeliest;
     const weights = new TokenWeights(logits, largest, temperature, minP);

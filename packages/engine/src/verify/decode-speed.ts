@@ -3,7 +3,7 @@
  */
 
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
-import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
+import { MOST_STEPS_UNDER_WAY, type ModelRunner, type SequenceStep, type SubmittedStep } from '../runners/runner.ts';
 
 /** What is measured. */
 export interface DecodeSpeedOptions {
@@ -39,10 +39,12 @@ const PREFILL_CHUNK = 512;
 
 /** Times of single steps. */
 export interface DecodeTimes {
-  /** By the wall clock, from handing over a step to having its tokens; in the order of the steps. */
+  /** By the wall clock, from having the tokens of a step to having those of the next; in the order of the steps. */
   readonly milliseconds: readonly number[];
   /** Milliseconds that the context of all sequences took to prefill. */
   readonly prefillMs: number;
+  /** Processor time of this process while the steps that count ran, of one core. */
+  readonly processorShare: number;
 }
 
 /** Measures how long steps take in which every sequence gets a token. */
@@ -56,24 +58,33 @@ export async function decodeTimes(
     const began = performance.now();
     for (const [index, sequence] of sequences.entries()) await prefill(runner, sequence, index, context);
     const prefillMs = performance.now() - began;
+    const submit = (step: number): SubmittedStep =>
+      runner.submit(
+        sequences.map((sequence, index): SequenceStep => {
+          const first = Int32Array.of(tokenAt(index, context, runner.vocabularySize));
+          const sampler = samplers[index];
+          const tokens = step === 0 ? first : 'sampled';
+          return { sequence, tokens, want: 'token', ...(sampler !== undefined && { sampler }) };
+        }),
+      );
     const milliseconds: number[] = [];
-    for (let step = 0; step < warmUpSteps + steps; step++) {
-      const batch = sequences.map((sequence, index): SequenceStep => {
-        const first = Int32Array.of(tokenAt(index, context, runner.vocabularySize));
-        const sampler = samplers[index];
-        return {
-          sequence,
-          tokens: step === 0 ? first : 'sampled',
-          want: 'token',
-          ...(sampler !== undefined && { sampler }),
-        };
-      });
-      const started = performance.now();
-      const outputs = await runner.submit(batch).outputs;
-      if (step >= warmUpSteps) milliseconds.push(performance.now() - started);
-      for (const { failure } of outputs) if (failure !== undefined) throw failure;
+    const all = warmUpSteps + steps;
+    const ahead = runner.overlapsSteps ? MOST_STEPS_UNDER_WAY : 1;
+    const underWay = Array.from({ length: Math.min(ahead, all) }, (_, step) => submit(step));
+    let last = performance.now();
+    let cpu = process.cpuUsage();
+    for (let step = 0; step < all; step++) {
+      if (step === warmUpSteps) cpu = process.cpuUsage();
+      const outputs = await underWay.shift()?.outputs;
+      const now = performance.now();
+      if (step >= warmUpSteps) milliseconds.push(now - last);
+      last = now;
+      for (const { failure } of outputs ?? []) if (failure !== undefined) throw failure;
+      if (step + ahead < all) underWay.push(submit(step + ahead));
     }
-    return { milliseconds, prefillMs };
+    const { user, system } = process.cpuUsage(cpu);
+    const elapsedMs = milliseconds.reduce((sum, time) => sum + time, 0);
+    return { milliseconds, prefillMs, processorShare: (user + system) / 1000 / elapsedMs };
   } finally {
     for (const sampler of samplers) runner.closeSampler(sampler);
     for (const sequence of sequences) runner.releaseSequence(sequence);

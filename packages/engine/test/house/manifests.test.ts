@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 
+const REPOSITORY = new URL('../../../../scripts/repository.mjs', import.meta.url);
 const PACKAGES = ['gpu', 'router-kernel', 'models', 'engine'];
 
 interface Manifest {
@@ -48,5 +49,31 @@ describe('The packages, as npm shows them', () => {
   it('have one command where npx is to find it by the name of the package', async () => {
     const { bin = {} } = await manifestOf('engine');
     assert.deepEqual(Object.keys(bin), ['switchyard']);
+  });
+
+  it('name the repository that a clone was cloned from, and nobody who cloned it', async () => {
+    const { repositoryAddress } = (await import(REPOSITORY.href)) as {
+      readonly repositoryAddress: (remote: string) => string | null;
+    };
+    const address = 'git+https://git.example.com/team/switchyard.git';
+    const remotes = [
+      'https://git.example.com/team/switchyard.git',
+      'https://git.example.com/team/switchyard',
+      'https://git.example.com/team/switchyard/',
+      'https://somebody:secret@git.example.com:8443/team/switchyard.git',
+      'ssh://git@git.example.com:2222/team/switchyard.git',
+      'git@git.example.com:team/switchyard.git',
+      'git@git.example.com:/team/switchyard.git',
+    ];
+    for (const remote of remotes) assert.equal(repositoryAddress(remote), address, remote);
+    const unreachable = [
+      '/home/somebody/switchyard',
+      '../switchyard',
+      'file:///srv/git/a.git',
+      'http://a.example/b.git',
+    ];
+    for (const remote of [...unreachable, 'https://localhost/a.git', 'build:a.git', '']) {
+      assert.equal(repositoryAddress(remote), null, remote);
+    }
   });
 });

@@ -109,6 +109,15 @@ describe('tokens that the runner chooses itself', () => {
     assert.deepEqual(tokens[1], tokens[0]);
   });
 
+  it('are planned ahead by the numbers that come one after the other', () => {
+    const sampler = new Sampler(DRAWN, new Int32Array(0));
+    const random = new RandomStream(DRAWN.seed);
+    const [first, second, third] = [random.next(), random.next(), random.next()];
+    assert.deepEqual([sampler.planDraw()?.random, sampler.planDraw(1)?.random], [first, second]);
+    sampler.tookDrawn();
+    assert.deepEqual([sampler.planDraw()?.random, sampler.planDraw(1)?.random], [second, third]);
+  });
+
   it('are not asked for where more is wanted, or where more than the logits decides', async () => {
     use(3);
     const sampler = (change: Partial<typeof GREEDY>): number =>

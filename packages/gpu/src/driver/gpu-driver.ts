@@ -87,6 +87,14 @@ export interface GpuEvent {
   record(stream: StreamLike): void;
   /** Whether the device has passed the event. Does not wait. */
   hasPassed(): boolean;
+  /**
+   * Resolves when the device has passed the event. Leaves the event loop running.
+   *
+   * @param expectedMs milliseconds that this is likely to take. Where it is half a millisecond or more, an event that keeps no
+   *   time is waited for on another thread: it tells some 0.1 ms later, and takes next to no processor time until then.
+   *   Defaults to 0.
+   */
+  passed(expectedMs?: number): Promise<void>;
   /** Waits on the calling thread until the device has passed the event. */
   synchronize(): void;
   /** Milliseconds from `start` to this event; both must have been passed, and keep time. */

@@ -27,8 +27,11 @@ import type { NativeArgument, StatusFunction } from './shared-library.ts';
 
 /** Both runtimes' flag for a stream that does not wait for the default stream. */
 const STREAM_NON_BLOCKING = 1;
-/** Both runtimes' flag for an event that keeps no time. */
+/** Both runtimes' flags for an event that keeps no time, and whose waiters sleep. */
 const EVENT_DISABLE_TIMING = 2;
+const EVENT_BLOCKING_SYNC = 1;
+/** Waits that are likely to be shorter are spent asking: another thread would tell too late. */
+const SHORTEST_SLEEP_MS = 0.5;
 /** Both runtimes' flag for registered host memory that the device addresses. */
 const HOST_REGISTER_MAPPED = 2;
 /** Both runtimes' capture mode in which other threads' calls do not break a capture. */
@@ -133,7 +136,7 @@ export class NativeGpuDriver implements GpuDriver {
     const handle = this.#runtime.outPointer();
     return {
       handle,
-      synchronize: () => this.#drain(handle),
+      synchronize: () => this.#until('streamQuery', handle),
       wait: (event) => this.#call('streamWaitEvent', handle, event.handle, 0),
       destroy: this.#runtime.once('streamDestroy', () => this.#calls.streamDestroy(handle)),
     };
@@ -141,7 +144,7 @@ export class NativeGpuDriver implements GpuDriver {
 
   createEvent({ timing = true }: { readonly timing?: boolean } = {}): GpuEvent {
     const { out } = this.#runtime;
-    this.#call('eventCreate', out.address, timing ? 0 : EVENT_DISABLE_TIMING);
+    this.#call('eventCreate', out.address, timing ? 0 : EVENT_DISABLE_TIMING | EVENT_BLOCKING_SYNC);
     const handle = this.#runtime.outPointer();
     return {
       handle,
@@ -152,6 +155,8 @@ export class NativeGpuDriver implements GpuDriver {
         if (status !== Status.notReady) this.#runtime.check('eventQuery', status);
         return status === Status.success;
       },
+      passed: (expectedMs = 0) =>
+        timing || expectedMs < SHORTEST_SLEEP_MS ? this.#until('eventQuery', handle) : this.#sleepUntil(handle),
       synchronize: () => this.#call('eventSynchronize', handle),
       elapsedSince: (start) => {
         this.#call('eventElapsed', out.address, start.handle, handle);
@@ -267,13 +272,24 @@ export class NativeGpuDriver implements GpuDriver {
     this.#sharedBytes.set(kernel, bytes);
   }
 
+  /** Waits for an event on another thread. Neither runtime asks for a current device there. */
+  async #sleepUntil(event: bigint): Promise<void> {
+    const call = this.#calls.eventSynchronize;
+    if (call.async === undefined) return this.#until('eventQuery', event);
+    this.activate();
+    const status = await new Promise<number>((resolve, reject) => {
+      call.async?.(event, (error, result) => (error === null ? resolve(result) : reject(error)));
+    });
+    this.#runtime.check('eventSynchronize', status);
+  }
+
   /** Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. */
-  async #drain(stream: bigint): Promise<void> {
+  async #until(ask: 'streamQuery' | 'eventQuery', handle: bigint): Promise<void> {
     for (let query = 0; ; query += 1) {
       this.activate();
-      const status = this.#calls.streamQuery(stream);
+      const status = this.#calls[ask](handle);
       if (status === Status.success) return;
-      if (status !== Status.notReady) this.#runtime.fail('streamQuery', status);
+      if (status !== Status.notReady) this.#runtime.fail(ask, status);
       await (query < EAGER_QUERIES ? nextTurn() : nextMillisecond());
     }
   }

@@ -55,6 +55,14 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       if (bytes > 0) new Uint8Array(viewOf(to, bytes)).set(new Uint8Array(viewOf(from, bytes)));
     });
 
+  /** Work is done when it is enqueued; who waits for it does so for a turn of the event loop, as with a device. */
+  const finished = async (): Promise<void> => {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    if (gpu.failure !== null) throw gpu.failure;
+  };
+
   const driver: GpuDriver = {
     platform: target.vendor,
     info: {
@@ -90,12 +98,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
     fill: (to, value, bytes) => enqueue(() => void new Uint8Array(viewOf(to, bytes)).fill(value)),
     createStream: (): GpuStream => ({
       handle: 1n,
-      synchronize: async () => {
-        await new Promise((resolve) => {
-          setImmediate(resolve);
-        });
-        if (gpu.failure !== null) throw gpu.failure;
-      },
+      synchronize: finished,
       wait() {},
       destroy() {},
     }),
@@ -103,6 +106,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       handle: 1n,
       record() {},
       hasPassed: () => true,
+      passed: finished,
       synchronize() {},
       elapsedSince: () => 0,
       destroy() {},

@@ -158,7 +158,7 @@ describe('NativeGpuDriver', () => {
     const driver = new NativeGpuDriver(runtime);
     const [loading, computing] = [driver.createStream(), driver.createStream()];
     const event = driver.createEvent({ timing: false });
-    assert.equal(log.at(-1)?.args[1], 2, 'no timing');
+    assert.equal(log.at(-1)?.args[1], 2 | 1, 'no timing, and waiters that sleep');
     event.record(loading);
     computing.wait(event);
     assert.deepEqual(log.at(-1), { call: 'streamWaitEvent', args: [computing.handle, event.handle, 0] });
@@ -166,6 +166,38 @@ describe('NativeGpuDriver', () => {
     assert.throws(() => event.hasPassed(), DeviceError);
     driver.createEvent();
     assert.equal(log.at(-1)?.args[1], 0);
+  });
+
+  it('waits for an event by asking where it is soon passed, on another thread where it takes long', async () => {
+    const answers = [600, 600, 0, 700];
+    const { runtime, log } = paperRuntime({ eventQuery: () => answers.shift() ?? 0 });
+    const statuses = [0, 700];
+    const calls: NativeRuntime['calls'] = {
+      ...runtime.calls,
+      eventSynchronize: Object.assign(() => assert.fail('a call on this thread'), {
+        async: (...args: readonly unknown[]) => {
+          const [event, told] = args as [bigint, (error: Error | null, status: number) => void];
+          log.push({ call: 'eventSynchronize', args: [event] });
+          setImmediate(() => told(null, statuses.shift() ?? 0));
+        },
+      }),
+    };
+    const driver = new NativeGpuDriver({ ...runtime, calls });
+    const event = driver.createEvent({ timing: false });
+    const asked = (): number => log.filter(({ call }) => call === 'eventQuery').length;
+    await event.passed();
+    assert.equal(asked(), 3);
+    await assert.rejects(event.passed(0.1), DeviceError);
+    await event.passed(5);
+    assert.deepEqual(log.at(-1), { call: 'eventSynchronize', args: [event.handle] });
+    await assert.rejects(event.passed(5), DeviceError);
+    assert.equal(asked(), 4);
+
+    // A runtime whose calls have no thread to go to, and an event whose waiters would spin.
+    const plain = new NativeGpuDriver(runtime);
+    await plain.createEvent({ timing: false }).passed(5);
+    await driver.createEvent().passed(5);
+    assert.equal(asked(), 6);
   });
 
   it('maps pinned memory and memory of the caller for kernels', () => {

@@ -2,7 +2,7 @@
 // are:
 //
 //   STEP_ROWS, STEP_WANTED         how many rows the step has, and of how many logits are wanted
-//   STEP_TOKENS[row]               token ids
+//   STEP_TOKENS[row]               token ids; below 0, -1 - the place of a token that a pass before has chosen
 //   STEP_POSITIONS[row]            positions in their sequences
 //   STEP_FULL_TABLES[row]          where the row's table of KV blocks begins, for layers that see everything
 //   STEP_WINDOW_TABLES[row]        and for layers with a window; may lie before this block's own beginning, since

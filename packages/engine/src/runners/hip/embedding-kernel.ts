@@ -7,6 +7,7 @@ import { type KernelContext, type KernelForm, STEP, kernelForm, pointer } from '
 const ARGUMENTS = [
   STEP,
   pointer('embedding', 'bf16 [vocabulary, hidden]'),
+  pointer('chosen', 'i32, tokens chosen by passes before'),
   pointer('residual', 'f32 [rows, hidden], written'),
 ] as const;
 

@@ -50,8 +50,8 @@ export function enqueueLayers(parts: PassParts, stream: StreamLike, size: PassSi
 
 /** The rows' tokens become the residual stream. */
 export function enqueueEmbedding({ kernels, weights, workspace }: PassParts, stream: StreamLike, rows: number): void {
-  const { step, residual } = workspace.at;
-  kernels.embed.launch(stream, rows, { step, embedding: weights.outer.embedding, residual });
+  const { step, residual, tokens: chosen } = workspace.at;
+  kernels.embed.launch(stream, rows, { step, embedding: weights.outer.embedding, chosen, residual });
 }
 
 /** A layer, and its place among those of its kind. */
@@ -232,15 +232,18 @@ export interface HeadRows {
   readonly count: number;
   /** Whether a row's token is drawn: else the likeliest are taken. */
   readonly draws: boolean;
+  /** The place of the first one's token among the tokens that were chosen. Defaults to 0. */
+  readonly place?: number;
 }
 
 /** Final norm, LM head and tokens of wanted rows. */
 export function enqueueHead(
   { context, kernels, weights, workspace, candidates }: PassParts,
   stream: StreamLike,
-  { first, count, draws }: HeadRows,
+  { first, count, draws, place = 0 }: HeadRows,
 ): void {
-  const { step, residual, logits, tokens } = workspace.at;
+  const { step, residual, logits } = workspace.at;
+  const tokens = workspace.at.tokens + BigInt(4 * place);
   const tile = denseTile(context, count);
   const tiles = Math.ceil(count / tile);
   kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {

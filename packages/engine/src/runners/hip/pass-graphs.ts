@@ -12,6 +12,16 @@ const ROWS = [1, 2, 4, 8, 16, 32, HEAD_ROWS] as const;
 /** Chunks of keys that graphs have room for. */
 const CHUNKS = [1, 4, 16, 64, 512] as const;
 
+/** What decides which graph a pass takes. */
+export type GraphSize = PassSize & Pick<HeadRows, 'draws'>;
+
+/** The smallest graph that holds a pass. */
+function roomFor(size: GraphSize): PassSize & { readonly key: string } {
+  const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
+  const mostChunks = CHUNKS.find((most) => most >= size.mostChunks) ?? size.mostChunks;
+  return { rows, mostChunks, key: `${rows} ${mostChunks} ${size.draws}` };
+}
+
 /** The graphs that were needed so far. */
 export class PassGraphs {
   readonly #driver: GpuDriver;
@@ -28,21 +38,24 @@ export class PassGraphs {
     return rows <= HEAD_ROWS && mostChunks <= (CHUNKS.at(-1) ?? 0);
   }
 
+  /** Makes the graph for passes of a size, where there is none yet. */
+  async prepare(stream: GpuStream, size: GraphSize): Promise<void> {
+    const { key, rows, mostChunks } = roomFor(size);
+    if (this.#graphs.has(key)) return;
+    await this.#parts.router.prepare({ tokens: rows, padding: true });
+    const graph = this.#driver.capture(stream, () => {
+      enqueueLayers(this.#parts, stream, { rows, mostChunks });
+      enqueueHead(this.#parts, stream, { first: 0, count: rows, draws: size.draws });
+    });
+    graph.upload(stream);
+    this.#graphs.set(key, graph);
+  }
+
   /** Enqueues all layers, the head and the choice of tokens. Returns the rows that the graph has room for. */
-  async launch(stream: GpuStream, size: PassSize & Pick<HeadRows, 'draws'>): Promise<number> {
-    const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
-    const mostChunks = CHUNKS.find((most) => most >= size.mostChunks) ?? size.mostChunks;
-    const key = `${rows} ${mostChunks} ${size.draws}`;
-    let graph = this.#graphs.get(key);
-    if (graph === undefined) {
-      await this.#parts.router.prepare({ tokens: rows, padding: true });
-      graph = this.#driver.capture(stream, () => {
-        enqueueLayers(this.#parts, stream, { rows, mostChunks });
-        enqueueHead(this.#parts, stream, { first: 0, count: rows, draws: size.draws });
-      });
-      graph.upload(stream);
-      this.#graphs.set(key, graph);
-    }
+  launch(stream: GpuStream, size: GraphSize): number {
+    const { key, rows } = roomFor(size);
+    const graph = this.#graphs.get(key);
+    if (graph === undefined) throw new RangeError(`No graph was prepared for a pass of ${size.rows} rows.`);
     graph.launch(stream);
     return rows;
   }

@@ -20,6 +20,11 @@ export const ATTENTION_CHUNK = 128;
 export const MOST_CHUNKS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
+/**
+ * Places of chosen tokens: those of passes of vectors, and those of passes by matrix tiles in turns, which a step may write
+ * before its vectors have read what the step before it has chosen.
+ */
+export const TOKEN_PLACES = 3 * HEAD_ROWS;
 /** Blocks that share the search for a row's largest logit. */
 export const LARGEST_BLOCKS = 32;
 
@@ -92,7 +97,7 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
-    tokens: 4 * HEAD_ROWS,
+    tokens: 4 * TOKEN_PLACES,
     ...(activations === 'exact' ? NO_TILES : tileSizes(config)),
   };
 }

@@ -2,43 +2,70 @@
  * Page-locked memory that steps go down and results come up through.
  */
 
-import type { GpuDriver, PinnedBuffer } from '@switchyard/gpu';
+import type { GpuDriver, GpuEvent, PinnedBuffer } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
+import { MOST_STEPS_UNDER_WAY } from '../runner.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
-/** What a runner needs of it. Allocated once. */
-export class Staging {
+/** Passes of one step that are under way at once: one by matrix tiles and one of vectors. */
+export const MOST_PASSES_UNDER_WAY = 2;
+
+/** What one pass has of it, until the device has passed `done`. */
+export interface PassStaging {
   readonly step: PinnedBuffer;
   /** The step block. */
   readonly stepWords: Int32Array;
   /** What the routers chose: see routingStride. */
   readonly routing: PinnedBuffer;
-  /** f32 [HEAD_ROWS, vocabulary]. */
-  readonly logits: PinnedBuffer;
   /** i32 [HEAD_ROWS]. */
   readonly tokens: PinnedBuffer;
-  readonly #buffers: PinnedBuffer[] = [];
+  /** Behind all that the pass enqueues. */
+  readonly done: GpuEvent;
+}
+
+/** What a runner needs of it. Allocated once. */
+export class Staging {
+  /** f32 [HEAD_ROWS, vocabulary]: of one pass at a time. */
+  readonly logits: PinnedBuffer;
+  readonly #passes: PassStaging[] = [];
+  readonly #releases: (() => void)[] = [];
+  #next = 0;
 
   constructor(driver: GpuDriver, config: GptOssConfig) {
     const allocate = (bytes: number): PinnedBuffer => {
       const buffer = driver.allocatePinned(bytes);
-      this.#buffers.push(buffer);
+      this.#releases.push(() => buffer.free());
       return buffer;
     };
     try {
-      this.step = allocate(STEP_BYTES);
-      this.routing = allocate(2 * config.layers * routingStride(config, MOST_ROWS));
       this.logits = allocate(4 * HEAD_ROWS * config.vocabularySize);
-      this.tokens = allocate(4 * HEAD_ROWS);
+      for (let pass = 0; pass < MOST_STEPS_UNDER_WAY * MOST_PASSES_UNDER_WAY; pass++) {
+        const step = allocate(STEP_BYTES);
+        const done = driver.createEvent({ timing: false });
+        this.#releases.push(() => done.destroy());
+        this.#passes.push({
+          step,
+          stepWords: new Int32Array(step.memory, 0, STEP_BYTES / 4),
+          routing: allocate(2 * config.layers * routingStride(config, MOST_ROWS)),
+          tokens: allocate(4 * HEAD_ROWS),
+          done,
+        });
+      }
     } catch (error) {
       this.free();
       throw error;
     }
-    this.stepWords = new Int32Array(this.step.memory, 0, STEP_BYTES / 4);
+  }
+
+  /** That of the next pass: the one that was given out longest ago. */
+  next(): PassStaging {
+    const pass = this.#passes[this.#next++ % this.#passes.length];
+    if (pass === undefined) throw new RangeError('There is no staging memory.');
+    return pass;
   }
 
   free(): void {
-    for (const buffer of this.#buffers.splice(0)) buffer.free();
+    for (const release of this.#releases.splice(0)) release();
   }
 }

@@ -38,6 +38,7 @@ export const STEP_BYTES = (FIRST_TABLE + MOST_TABLE_WORDS + 1 + MOST_ROWS * STEP
 
 /** One row of a pass. */
 export interface StepRow {
+  /** Its id; below 0, -1 - the place of a token that a pass before has chosen. */
   readonly token: number;
   readonly position: number;
   /** What is wanted of it: nothing, its logits, or the token of the largest. */

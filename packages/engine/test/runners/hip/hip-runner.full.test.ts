@@ -11,6 +11,8 @@ import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import type { Activations } from '../../../src/runners/runner-module.ts';
 import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
 import { indexOfLargest } from '../../../src/sampling/largest.ts';
+import type { SequenceStep, SubmittedStep } from '../../../src/runners/runner.ts';
+import { sampledOnHost } from '../../../src/runners/sampled-on-host.ts';
 import { Sampler } from '../../../src/sampling/sampler.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG, errorOf } from './small-model.ts';
@@ -105,6 +107,45 @@ describe('the GPU runner on a small emulated model', function () {
       }
       for (const sequence of [own, other]) runner.releaseSequence(sequence);
     }
+  });
+
+  it('gives the same answers with two steps under way, beside prompts that come and end meanwhile', async () => {
+    const answers = async (ahead: boolean): Promise<number[][]> => {
+      const runner = sampledOnHost(graph, {
+        routing: { layers: 2, experts: SMALL_CONFIG.experts, topK: SMALL_CONFIG.expertsPerToken },
+      });
+      const jobs = [GREEDY, { ...GREEDY, temperature: 1.2, seed: 9 }, GREEDY, { ...GREEDY, temperature: 0.9, seed: 2 }];
+      const open = jobs.map((sampling, index) => ({
+        sequence: runner.createSequence(),
+        sampler: runner.openSampler(sampling, new Int32Array(0)),
+        // The last two come by matrix tiles, one step after the other.
+        prompt: index < 2 ? tokens(3 + index, 30 + index) : tokens(FEWEST_TILE_TOKENS + index, 30 + index),
+        from: Math.max(0, index - 1),
+        answer: [] as number[],
+      }));
+      const underWay: { readonly active: typeof open; readonly step: SubmittedStep }[] = [];
+      const take = async (): Promise<void> => {
+        const { active, step } = underWay.shift() ?? { active: [] };
+        for (const [index, { token }] of ((await step?.outputs) ?? []).entries()) active[index]?.answer.push(token);
+      };
+      for (let count = 0; count < 5; count++) {
+        const active = open.filter(({ from }) => from <= count);
+        const batch = active.map(({ sequence, sampler, prompt, from }): SequenceStep => {
+          return { sequence, sampler, tokens: from === count ? prompt : 'sampled', want: 'token' };
+        });
+        underWay.push({ active, step: runner.submit(batch) });
+        if (!ahead || underWay.length === 2) await take();
+      }
+      await take();
+      for (const { sequence } of open) runner.releaseSequence(sequence);
+      return open.map(({ answer }) => answer);
+    };
+    const expected = await answers(false);
+    assert.deepEqual(
+      expected.map(({ length }) => length),
+      [5, 5, 4, 3],
+    );
+    assert.deepEqual(await answers(true), expected);
   });
 
   it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone and in company', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GpuDriver, GpuStream } from '@switchyard/gpu';
+import type { GpuDriver, GpuEvent, GpuStream } from '@switchyard/gpu';
 import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
 import { DisposedError } from '../../../src/errors.ts';
 import { InvalidStepError, RunnerBusyError, UnknownSequenceError } from '../../../src/runners/errors.ts';
@@ -12,7 +12,7 @@ import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
-import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
+import type { LogitsRunner, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG } from './small-model.ts';
 
@@ -45,6 +45,10 @@ function idleDevice(): IdleDevice {
           ...stream,
           synchronize: () => (device.hangs ? new Promise(() => {}) : stream.synchronize()),
         };
+      },
+      createEvent: (options): GpuEvent => {
+        const event = gpu.driver.createEvent(options);
+        return { ...event, passed: () => (device.hangs ? new Promise(() => {}) : event.passed()) };
       },
     },
   };
@@ -151,6 +155,30 @@ describe('the GPU runner around its device', () => {
     assert.deepEqual(device.launched, []);
   });
 
+  it('takes a step that begins with a token of the step under way, and none that nobody chooses', async () => {
+    const start = (parts: readonly StartedPart[]): Promise<StartedStep> => {
+      assert.ok(runner.start !== undefined);
+      return runner.start(parts);
+    };
+    const [sequence, other] = [runner.createSequence(), runner.createSequence()];
+    const first = await start([{ sequence, tokens: Int32Array.of(1), logits: 'largest' }]);
+    const second = await start([{ sequence, tokens: { chosenFor: sequence }, logits: 'largest' }]);
+    assert.equal(runner.length(sequence), 2);
+    for (const { outputs } of [first, second]) assert.equal(typeof (await outputs)[0]?.token, 'number');
+    const unknown = [{ sequence: other, tokens: { chosenFor: other }, logits: 'largest' as const }];
+    await assert.rejects(start(unknown), InvalidStepError);
+    assert.deepEqual([runner.length(sequence), runner.length(other)], [2, 0]);
+  });
+
+  it('cuts back what a lost device was to compute, with two steps under way', async () => {
+    const sequence = runner.createSequence();
+    await runner.forward([{ sequence, tokens: Int32Array.of(1, 2), logits: 'none' }]);
+    device.hangs = true;
+    const steps = [1, 2].map(() => runner.forward([{ sequence, tokens: Int32Array.of(3), logits: 'largest' }]));
+    for (const { status } of await Promise.allSettled(steps)) assert.equal(status, 'rejected');
+    assert.equal(runner.length(sequence), 2);
+  });
+
   it('refuses a step that the KV cache has no room for, and goes on with one that it has', async () => {
     const sequence = runner.createSequence();
     // Both kinds of layers hold a block for each 16 tokens.
@@ -163,11 +191,16 @@ describe('the GPU runner around its device', () => {
 
   it('refuses what cannot be while a step runs, and everything after its end', async () => {
     const sequence = runner.createSequence();
-    const running = runner.forward([{ sequence, tokens: Int32Array.of(1) }]);
-    assert.throws(() => runner.createSequence(), RunnerBusyError);
-    await assert.rejects(runner.forward([{ sequence, tokens: Int32Array.of(1) }]), RunnerBusyError);
+    const step = { sequence, tokens: Int32Array.of(1) };
+    const running = [runner.forward([step]), runner.forward([step])];
+    await assert.rejects(runner.forward([step]), RunnerBusyError);
+    assert.throws(() => runner.forkSequence(sequence, 0), RunnerBusyError);
+    assert.throws(() => runner.truncate(sequence, 0), RunnerBusyError);
+    assert.throws(() => runner.releaseSequence(sequence), RunnerBusyError);
+    runner.releaseSequence(runner.createSequence());
     await assert.rejects(runner.dispose(), RunnerBusyError);
-    await running;
+    await Promise.all(running);
+    assert.equal(runner.length(sequence), 2);
     await assert.rejects(runner.forward([{ sequence, tokens: Int32Array.of(-1) }]), InvalidStepError);
     await assert.rejects(runner.forward([{ sequence: 99, tokens: Int32Array.of(1) }]), UnknownSequenceError);
     await runner.dispose();

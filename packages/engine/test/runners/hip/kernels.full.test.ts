@@ -65,11 +65,17 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       const tokens = [7, vocabularySize - 1, 0];
       const step = stepOf(3, (_, index) => ({ token: tokens[index] as number }));
       // One block more than there are rows: it has to find nothing to do.
-      runForm(emulator, embeddingForm(context), 4, { step, embedding: table.bits, residual });
-      const expected = tokens.flatMap((token) => [
-        ...table.values.subarray(token * hiddenSize, (token + 1) * hiddenSize),
-      ]);
-      assert.deepEqual([...guarded(residual)], expected);
+      const chosen = Int32Array.of(-1, 5, 9);
+      runForm(emulator, embeddingForm(context), 4, { step, embedding: table.bits, chosen, residual });
+      const rowsOf = (ids: readonly number[]): number[] =>
+        ids.flatMap((token) => [...table.values.subarray(token * hiddenSize, (token + 1) * hiddenSize)]);
+      assert.deepEqual([...guarded(residual)], rowsOf(tokens));
+
+      // Tokens that a pass before has chosen, one of which found no number to choose by.
+      const places = [-1 - 2, 7, -1 - 0];
+      const next = stepOf(3, (_, index) => ({ token: places[index] as number }));
+      runForm(emulator, embeddingForm(context), 3, { step: next, embedding: table.bits, chosen, residual });
+      assert.deepEqual([...guarded(residual)], rowsOf([9, 7, 0]));
     });
 
     const matrix = (outputs: number, inputs: number, seed: number) =>

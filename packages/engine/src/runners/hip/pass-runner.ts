@@ -1,0 +1,303 @@
+/**
+ * Runs passes on the device: down with the step block, through the layers and the head, up with tokens, logits and what the
+ * routers chose.
+ */
+
+import type { GpuDriver, GpuStream } from '@switchyard/gpu';
+import type { GptOssConfig } from '@switchyard/models';
+import type { LogitsOutput, LogitsStep } from '../logits-runner.ts';
+import type { LayerRouting } from '../runner.ts';
+import { DeviceHungError } from './errors.ts';
+import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import { PassGraphs } from './pass-graphs.ts';
+import type { Pass, PassRow } from './plan-passes.ts';
+import { HEAD_ROWS, routingStride } from './sizes.ts';
+import type { PassStaging, Staging } from './staging.ts';
+import { writeRuns, writeStep } from './step-block.ts';
+import { rowsOfRun } from './tile-kernels.ts';
+import { type TilePassSize, enqueueTileLayers } from './tile-pass.ts';
+
+/** What passes run with, beside their parts. */
+export interface PassResources {
+  readonly driver: GpuDriver;
+  readonly stream: GpuStream;
+  readonly staging: Staging;
+  /** Whether passes of decoding are captured as graphs. */
+  readonly usesGraphs: boolean;
+  /** A pass that takes longer, in milliseconds, does not end any more. */
+  readonly longestPassMs: number;
+}
+
+/** LogitsOutput as passes fill it. */
+export interface StepOutput {
+  readonly logits: Float32Array;
+  token?: number;
+}
+
+/** What a step's passes are made from and leave behind. */
+export interface StepRun {
+  readonly batch: readonly LogitsStep[];
+  readonly outputs: readonly StepOutput[];
+  /** Null where nobody listens. */
+  readonly routings: readonly LayerRouting[] | null;
+}
+
+/** A pass whose layers were enqueued. */
+export interface EnqueuedPass {
+  readonly pass: Pass;
+  readonly staging: PassStaging;
+  readonly wanted: readonly PassRow[];
+  /** The rows that the launches have room for. */
+  readonly launchedRows: number;
+  /** Whether the head was enqueued with the layers. */
+  readonly hasHead: boolean;
+  readonly draws: boolean;
+}
+
+/** The passes of one runner, one after the other. */
+export class PassRunner {
+  readonly #config: GptOssConfig;
+  readonly #resources: PassResources;
+  readonly #parts: PassParts;
+  /** Null where every pass is launched kernel by kernel. */
+  readonly #graphs: PassGraphs | null;
+  readonly #prepared = new Set<number>();
+  readonly #width: number;
+  /** Milliseconds that the last pass of a size was waited for: how long the next one like it may take. */
+  readonly #lastWaits = new Map<string, number>();
+  /** When the device was last seen to be done, and how long it worked. */
+  #doneAt = 0;
+  #compute = 0;
+  #hung: DeviceHungError | null = null;
+
+  constructor(parts: PassParts, resources: PassResources) {
+    this.#config = parts.context.config;
+    this.#width = parts.context.config.vocabularySize;
+    this.#resources = resources;
+    this.#parts = parts;
+    this.#graphs = resources.usesGraphs ? new PassGraphs(resources.driver, parts) : null;
+  }
+
+  /** Milliseconds that the device worked. */
+  get compute(): number {
+    return this.#compute;
+  }
+
+  /** Throws DeviceHungError where the device was lost. */
+  assertAlive(): void {
+    if (this.#hung !== null) throw this.#hung;
+  }
+
+  destroy(): void {
+    this.#graphs?.destroy();
+  }
+
+  /**
+   * Enqueues all of a pass, copies of its results included.
+   *
+   * @param pass wants tokens alone, of HEAD_ROWS rows at most.
+   * @param place where its tokens go: 0 for a pass of vectors, whose graphs have no other.
+   */
+  async enqueueWhole(pass: Pass, run: StepRun, place: number): Promise<EnqueuedPass> {
+    const enqueued = await this.#enqueuePass(pass, run);
+    const { wanted, hasHead, draws, staging } = enqueued;
+    if (wanted.length > 0) {
+      const rows = { first: 0, count: wanted.length, draws, place };
+      if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, rows);
+      this.#bringTokens(staging, wanted.length, place);
+    }
+    staging.done.record(this.#resources.stream);
+    return enqueued;
+  }
+
+  /** Waits for passes that were enqueued whole, and takes what they brought. */
+  async take(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
+    const started = performance.now();
+    let since = started;
+    for (const { pass, staging, wanted, launchedRows } of enqueued) {
+      await this.#inTime(staging.done.passed(this.#lastWaits.get(waitKey(pass))));
+      const now = performance.now();
+      this.#lastWaits.set(waitKey(pass), now - since);
+      since = now;
+      const chosen = new Int32Array(staging.tokens.memory, 0, wanted.length);
+      for (const [index, { entry }] of wanted.entries()) {
+        const output = run.outputs[entry];
+        if (output !== undefined) output.token = chosen[index] as number;
+      }
+      if (run.routings !== null) this.#collectRouting(run.routings, pass.rows, staging, launchedRows);
+    }
+    this.#countTime(started);
+    return run.outputs;
+  }
+
+  /** Runs a pass to its end: one that brings logits, which there is room for once. */
+  async run(pass: Pass, run: StepRun): Promise<void> {
+    const started = performance.now();
+    const { wanted, hasHead, draws, staging, launchedRows } = await this.#enqueuePass(pass, run);
+    for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
+      const rows = wanted.slice(first, first + HEAD_ROWS);
+      if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, { first, count: rows.length, draws });
+      this.#bringTokens(staging, rows.length, 0);
+      this.#bringLogits(rows);
+      await this.#finished();
+      this.#takeResults(rows, staging, run);
+    }
+    if (wanted.length === 0) await this.#finished();
+    if (run.routings !== null) this.#collectRouting(run.routings, pass.rows, staging, launchedRows);
+    this.#countTime(started);
+  }
+
+  async #enqueuePass(pass: Pass, { routings }: StepRun): Promise<EnqueuedPass> {
+    const { driver, stream } = this.#resources;
+    const { workspace, rotary } = this.#parts;
+    const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    const draws = pass.rows.some(({ draw }) => draw !== undefined);
+    await rotary.reserve(longest, stream, () => this.#finished());
+    const staging = this.#resources.staging.next();
+    const bytes = writeStep(staging.stepWords, pass.rows);
+    const runs = pass.kind === 'tiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
+    const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
+    const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
+    await this.#prepare(pass, graphs, draws);
+    driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
+    const launchedRows = this.#enqueue(pass, { runs, draws }, graphs);
+    if (routings !== null) this.#bringRouting(staging, launchedRows);
+    return { pass, staging, wanted, launchedRows, hasHead: graphs !== null, draws };
+  }
+
+  /** Enqueues the copy of the tokens that the head chose, from a place on. */
+  #bringTokens(staging: PassStaging, count: number, place: number): void {
+    const { driver, stream } = this.#resources;
+    const from = this.#parts.workspace.at.tokens + BigInt(4 * place);
+    driver.copyToHost(staging.tokens.pointer, from, 4 * count, stream);
+  }
+
+  /** Enqueues the copies of the logits that some rows want. */
+  #bringLogits(rows: readonly PassRow[]): void {
+    const { driver, stream } = this.#resources;
+    const { logits } = this.#resources.staging;
+    const rowBytes = 4 * this.#width;
+    for (const [index, { wanted }] of rows.entries()) {
+      if (wanted !== 'logits') continue;
+      const offset = BigInt(index * rowBytes);
+      driver.copyToHost(logits.pointer + offset, this.#parts.workspace.at.logits + offset, rowBytes, stream);
+    }
+  }
+
+  #takeResults(rows: readonly PassRow[], staging: PassStaging, { batch, outputs }: StepRun): void {
+    const { logits } = this.#resources.staging;
+    const width = this.#width;
+    const chosen = new Int32Array(staging.tokens.memory, 0, rows.length);
+    for (const [index, { entry, offset, wanted }] of rows.entries()) {
+      const output = outputs[entry];
+      if (output === undefined) continue;
+      if (wanted === 'token') {
+        output.token = chosen[index] as number;
+      } else {
+        const row = new Float32Array(logits.memory, 4 * index * width, width);
+        output.logits.set(row, batch[entry]?.logits === 'all' ? offset * width : 0);
+      }
+    }
+  }
+
+  /** Counts the device's time of a step that was waited for since `started`: of two under way, each moment once. */
+  #countTime(started: number): void {
+    const now = performance.now();
+    this.#compute += now - Math.max(started, this.#doneAt);
+    this.#doneAt = now;
+  }
+
+  /** The graphs that a pass all of whose rows want something can be launched from. */
+  #graphsFor(pass: Pass): PassGraphs | null {
+    return pass.kind === 'vectors' && PassGraphs.takes(sizeOf(pass)) ? this.#graphs : null;
+  }
+
+  /** Makes ready what the pass's launches need: nothing is to wait between the step's copy and them. */
+  async #prepare(pass: Pass, graphs: PassGraphs | null, draws: boolean): Promise<void> {
+    if (graphs === null) await this.#prepareRouter(pass.rows.length);
+    else await graphs.prepare(this.#resources.stream, { ...sizeOf(pass), draws });
+  }
+
+  /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
+  #enqueue(
+    pass: Pass,
+    { runs, draws }: Pick<TilePassSize, 'runs'> & Pick<HeadRows, 'draws'>,
+    graphs: PassGraphs | null,
+  ): number {
+    const { stream } = this.#resources;
+    const { tiles } = this.#parts.kernels;
+    const size = sizeOf(pass);
+    if (graphs !== null) return graphs.launch(stream, { ...size, draws });
+    if (pass.kind === 'tiles' && tiles !== null) {
+      enqueueTileLayers(this.#parts, tiles, stream, { rows: size.rows, runs });
+    } else {
+      enqueueLayers(this.#parts, stream, size);
+    }
+    return size.rows;
+  }
+
+  /** Enqueues the copy of what the routers chose in a launch for `rows` rows. */
+  #bringRouting({ routing }: PassStaging, rows: number): void {
+    const { driver, stream } = this.#resources;
+    const bytes = 2 * this.#config.layers * routingStride(this.#config, rows);
+    driver.copyToHost(routing.pointer, this.#parts.workspace.at.routing, bytes, stream);
+  }
+
+  /** Waits for all that was enqueued. */
+  #finished(): Promise<void> {
+    return this.#inTime(this.#resources.stream.synchronize());
+  }
+
+  /** Waits for the device no longer than a pass may take. */
+  async #inTime(done: Promise<void>): Promise<void> {
+    const { driver, longestPassMs } = this.#resources;
+    let timer: NodeJS.Timeout | undefined;
+    const hung = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#hung = new DeviceHungError(driver.info.name, longestPassMs);
+        reject(this.#hung);
+      }, longestPassMs);
+      timer.unref();
+    });
+    try {
+      await Promise.race([done, hung]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #prepareRouter(rows: number): Promise<void> {
+    if (this.#prepared.has(rows)) return;
+    await this.#parts.router.prepare({ tokens: rows, padding: true });
+    this.#prepared.add(rows);
+  }
+
+  #collectRouting(
+    routings: readonly LayerRouting[],
+    rows: readonly PassRow[],
+    { routing: { memory } }: PassStaging,
+    launchedRows: number,
+  ): void {
+    const { expertsPerToken, layers } = this.#config;
+    const stride = routingStride(this.#config, launchedRows);
+    for (const { layer, ids, weights } of routings) {
+      const ofPass = {
+        ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
+        weights: new Float32Array(memory, (layers + layer) * stride, rows.length * expertsPerToken),
+      };
+      for (const { from, to, count } of runs) {
+        ids.set(ofPass.ids.subarray(from, from + count), to);
+        weights.set(ofPass.weights.subarray(from, from + count), to);
+      }
+    }
+  }
+}
+
+/** Passes that take about as long. */
+function waitKey({ kind, rows }: Pass): string {
+  return `${kind} ${Math.ceil(Math.log2(rows.length))}`;
+}
+
+function sizeOf({ rows }: Pass): PassSize {
+  return { rows: rows.length, mostChunks: rows.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
+}
