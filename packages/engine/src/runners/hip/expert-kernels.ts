@@ -72,8 +72,9 @@ export interface SlotExpertForms {
 
 type ExpertName = 'gateUp' | 'down';
 
-/** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
-const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
+/** The most groups of rows that a block works on, one behind the other: it finds its vectors once. By trying on an H200. */
+const MOST_SLOT_GROUPS = 6;
+const MOST_LISTED_GROUPS: Readonly<Record<ExpertName, number>> = { gateUp: 12, down: 9 };
 
 /** Blocks of listed experts that a multiprocessor has room for. */
 const LISTED_RESIDENT = { few: 2, many: 1 } as const;
@@ -132,7 +133,7 @@ export function slotExpertForms(context: KernelContext): SlotExpertForms {
       symbol: 'slot_gate_up',
       arguments: SLOT_GATE_UP_ARGUMENTS,
       threadsPerBlock: GROUP_THREADS,
-      defines: { KERNEL_GROUPS: groupsOf(context, 'gateUp') },
+      defines: { KERNEL_GROUPS: slotGroups(context) },
     }),
     down: kernelForm(context, {
       name: 'slot_down',
@@ -149,7 +150,7 @@ export function slotExpertForms(context: KernelContext): SlotExpertForms {
 export function slotExpertBlocks(context: KernelContext, name: ExpertName, rows: number): number {
   const groups = matrixRows(context, name) / GROUP_ROWS;
   if (name === 'down') return groups * rows;
-  return (groups / groupsOf(context, name)) * rows * context.config.expertsPerToken;
+  return (groups / slotGroups(context)) * rows * context.config.expertsPerToken;
 }
 
 function matrixRows({ config }: KernelContext, name: ExpertName): number {
@@ -157,15 +158,16 @@ function matrixRows({ config }: KernelContext, name: ExpertName): number {
 }
 
 /** The most groups that leave no block with fewer. */
-function groupsOf(context: KernelContext, name: ExpertName): number {
-  return largestDivisor(matrixRows(context, name) / GROUP_ROWS, MOST_GROUPS[name]);
+function slotGroups(context: KernelContext): number {
+  return largestDivisor(matrixRows(context, 'gateUp') / GROUP_ROWS, MOST_SLOT_GROUPS);
 }
 
 /** Groups whose sums there is room for, and how often a block works on as many: more vectors are worth more rows. */
 function listedGroups(context: KernelContext, name: ExpertName, kind: ListedKind) {
-  const groups = groupsOf(context, name);
-  const passes = largestDivisor(matrixRows(context, name) / GROUP_ROWS / groups, kind === 'few' ? 1 : 2);
-  return { groups, passes };
+  const all = matrixRows(context, name) / GROUP_ROWS;
+  const most = MOST_LISTED_GROUPS[name];
+  const groups = largestDivisor(all, kind === 'few' ? most : Math.ceil(most / 2));
+  return { groups, passes: largestDivisor(all / groups, kind === 'few' ? 1 : 2) };
 }
 
 function largestDivisor(count: number, most: number): number {

@@ -10,7 +10,7 @@ import type { LayerRouting } from '../runner.ts';
 import { DeviceHungError } from './errors.ts';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
-import type { Pass, PassRow } from './plan-passes.ts';
+import { type Pass, type PassRow, slotRuns } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { PassStaging, Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
@@ -280,6 +280,7 @@ export class PassRunner {
   ): void {
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows);
+    const runs = slotRuns(rows, expertsPerToken);
     for (const { layer, ids, weights } of routings) {
       const ofPass = {
         ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
