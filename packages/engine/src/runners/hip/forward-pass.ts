@@ -256,13 +256,10 @@ export function enqueueHead(
     first,
     most: HEAD_ROWS,
   });
-  const choice = { step, logits, tokens, candidates, first };
-  if (draws) {
-    kernels.drawTokens.launch(stream, count, choice);
-  } else {
-    const { found, choiceArrivals: arrivals } = workspace.at;
-    kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, { ...choice, found, arrivals });
-  }
+  const { found, choiceArrivals: arrivals } = workspace.at;
+  const choice = { step, logits, found, arrivals, tokens, candidates, first };
+  kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
+  if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
 }
 
 /** Where a layer's ids and weights go. */
