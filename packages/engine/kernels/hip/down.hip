@@ -5,8 +5,7 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kOutputs = MODEL_HIDDEN;
-constexpr int kPassRows = KERNEL_GROUPS * kGroupRows;
-constexpr int kRowsPerBlock = KERNEL_PASSES * kPassRows;
+constexpr int kRowsPerBlock = KERNEL_GROUPS * kGroupRows;
 using Group = Mxfp4Group<MODEL_INTERMEDIATE, KERNEL_VECTORS>;
 
 extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
@@ -31,26 +30,18 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
     return activated + static_cast<u64>(item.slot(sortedSlots, vector)) * kVectorBytes<MODEL_INTERMEDIATE>;
   });
 #pragma unroll 1
-  for (int pass = 0; pass < KERNEL_PASSES; pass++) {
-    const bool isLast = pass + 1 == KERNEL_PASSES;
-    const int groups = isLast ? KERNEL_GROUPS - 1 : KERNEL_GROUPS;
-#pragma unroll 1
-    for (int i = 0; i < groups; i++) {
-      const int group = pass * KERNEL_GROUPS + i;
-      product.template multiply<true>(vectors, sums[i], codes_of(group + 1), scales_of(group + 1));
-    }
-    if (isLast) product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
-    block_barrier();
-    for (int own = thread; own < kPassRows * KERNEL_VECTORS; own += kThreads) {
-      const int row = own % kPassRows;
-      const int vector = own / kPassRows;
-      if (vector >= item.count) break;
-      const int ofBlock = pass * kPassRows + row;
-      const float sum = Group::sum_of(sums[row / kGroupRows], row % kGroupRows, vector);
-      output[static_cast<u64>(item.slot(sortedSlots, vector)) * MODEL_HIDDEN + blockRow + ofBlock] =
-          rounded_sum(sum, bias[firstRow + ofBlock]);
-    }
-    if (pass + 1 < KERNEL_PASSES) block_barrier();
+  for (int group = 0; group < KERNEL_GROUPS - 1; group++) {
+    product.template multiply<true>(vectors, sums[group], codes_of(group + 1), scales_of(group + 1));
+  }
+  product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
+  block_barrier();
+  for (int own = thread; own < kRowsPerBlock * KERNEL_VECTORS; own += kThreads) {
+    const int row = own % kRowsPerBlock;
+    const int vector = own / kRowsPerBlock;
+    if (vector >= item.count) break;
+    const float sum = Group::sum_of(sums[row / kGroupRows], row % kGroupRows, vector);
+    output[static_cast<u64>(item.slot(sortedSlots, vector)) * MODEL_HIDDEN + blockRow + row] =
+        rounded_sum(sum, bias[firstRow + row]);
   }
 }
 

@@ -6,8 +6,8 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
 constexpr int kGroupPairs = kGroupRows / 2;
-constexpr int kPassPairs = KERNEL_GROUPS * kGroupPairs;
-constexpr int kRowsPerBlock = KERNEL_PASSES * KERNEL_GROUPS * kGroupRows;
+constexpr int kBlockPairs = KERNEL_GROUPS * kGroupPairs;
+constexpr int kRowsPerBlock = KERNEL_GROUPS * kGroupRows;
 using Group = Mxfp4Group<MODEL_HIDDEN, KERNEL_VECTORS>;
 
 extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
@@ -31,29 +31,21 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
     return normed + static_cast<u64>(item.slot(sortedSlots, vector) / MODEL_TOP_K) * kVectorBytes<MODEL_HIDDEN>;
   });
 #pragma unroll 1
-  for (int pass = 0; pass < KERNEL_PASSES; pass++) {
-    const bool isLast = pass + 1 == KERNEL_PASSES;
-    const int groups = isLast ? KERNEL_GROUPS - 1 : KERNEL_GROUPS;
-#pragma unroll 1
-    for (int i = 0; i < groups; i++) {
-      const int group = pass * KERNEL_GROUPS + i;
-      product.template multiply<true>(vectors, sums[i], codes_of(group + 1), scales_of(group + 1));
-    }
-    if (isLast) product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
-    block_barrier();
-    for (int own = thread; own < kPassPairs * KERNEL_VECTORS; own += kThreads) {
-      const int pair = own % kPassPairs;
-      const int vector = own / kPassPairs;
-      if (vector >= item.count) break;
-      const u64 row = firstRow + pass * KERNEL_GROUPS * kGroupRows + 2 * pair;
-      const float* ofGroup = sums[pair / kGroupPairs];
-      const int rowOfGroup = pair % kGroupPairs * 2;
-      const float gate = rounded_sum(Group::sum_of(ofGroup, rowOfGroup, vector), bias[row]);
-      const float up = rounded_sum(Group::sum_of(ofGroup, rowOfGroup + 1, vector), bias[row + 1]);
-      u8* to = output + static_cast<u64>(item.slot(sortedSlots, vector)) * kVectorBytes<MODEL_INTERMEDIATE>;
-      put_value<MODEL_INTERMEDIATE>(to, blockRow / 2 + pass * kPassPairs + pair, swiglu(gate, up));
-    }
-    if (pass + 1 < KERNEL_PASSES) block_barrier();
+  for (int group = 0; group < KERNEL_GROUPS - 1; group++) {
+    product.template multiply<true>(vectors, sums[group], codes_of(group + 1), scales_of(group + 1));
+  }
+  product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
+  block_barrier();
+  for (int own = thread; own < kBlockPairs * KERNEL_VECTORS; own += kThreads) {
+    const int pair = own % kBlockPairs;
+    const int vector = own / kBlockPairs;
+    if (vector >= item.count) break;
+    const float* ofGroup = sums[pair / kGroupPairs];
+    const int rowOfGroup = pair % kGroupPairs * 2;
+    const float gate = rounded_sum(Group::sum_of(ofGroup, rowOfGroup, vector), bias[firstRow + 2 * pair]);
+    const float up = rounded_sum(Group::sum_of(ofGroup, rowOfGroup + 1, vector), bias[firstRow + 2 * pair + 1]);
+    u8* to = output + static_cast<u64>(item.slot(sortedSlots, vector)) * kVectorBytes<MODEL_INTERMEDIATE>;
+    put_value<MODEL_INTERMEDIATE>(to, blockRow / 2 + pair, swiglu(gate, up));
   }
 }
 

@@ -74,43 +74,26 @@ type ExpertName = 'gateUp' | 'down';
 
 /** The most groups of rows that a block works on, one behind the other: it finds its vectors once. By trying on an H200. */
 const MOST_SLOT_GROUPS = 6;
-const MOST_LISTED_GROUPS: Readonly<Record<ExpertName, number>> = { gateUp: 12, down: 9 };
+const MOST_LISTED_GROUPS: Readonly<Record<ExpertName, number>> = { gateUp: 6, down: 9 };
 
+/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once for all. */
+export const LISTED_SLOTS = 4;
 /** Blocks of listed experts that a multiprocessor has room for. */
-const LISTED_RESIDENT = { few: 2, many: 1 } as const;
+const LISTED_RESIDENT = 2;
 
-/** How many rows a step has: few slots share an expert, or many. */
-export type ListedKind = 'few' | 'many';
-/** Up to this many slots for each expert, tiles of few slots are enough. */
-const FEW_SLOTS = 2.5;
-
-export function listedKind({ config }: KernelContext, rows: number): ListedKind {
-  return rows * config.expertsPerToken <= FEW_SLOTS * config.experts ? 'few' : 'many';
-}
-
-/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once a tile. */
-export function listedTile({ target }: KernelContext, kind: ListedKind): number {
-  const [few, many] = mxfp4Product(target).vectors;
-  return kind === 'few' ? few : many;
-}
-
-export function listedExpertForms(context: KernelContext, kind: ListedKind): ListedExpertForms {
+export function listedExpertForms(context: KernelContext): ListedExpertForms {
   const { parts, sharedParts } = mxfp4Product(context.target);
-  const common = (name: ExpertName) => {
-    const { groups, passes } = listedGroups(context, name, kind);
-    return {
-      sharedParts,
-      parts: [...parts, 'swiglu', 'expert_items'],
-      arguments: LISTED_ARGUMENTS,
-      threadsPerBlock: GROUP_THREADS,
-      defines: {
-        KERNEL_VECTORS: listedTile(context, kind),
-        KERNEL_GROUPS: groups,
-        KERNEL_PASSES: passes,
-        KERNEL_RESIDENT: LISTED_RESIDENT[kind],
-      },
-    };
-  };
+  const common = (name: ExpertName) => ({
+    sharedParts,
+    parts: [...parts, 'swiglu', 'expert_items'],
+    arguments: LISTED_ARGUMENTS,
+    threadsPerBlock: GROUP_THREADS,
+    defines: {
+      KERNEL_VECTORS: LISTED_SLOTS,
+      KERNEL_GROUPS: listedGroups(context, name),
+      KERNEL_RESIDENT: LISTED_RESIDENT,
+    },
+  });
   return {
     gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
     down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
@@ -118,9 +101,8 @@ export function listedExpertForms(context: KernelContext, kind: ListedKind): Lis
 }
 
 /** Blocks of a launch with room for `items` items. */
-export function listedExpertBlocks(context: KernelContext, name: ExpertName, kind: ListedKind, items: number): number {
-  const { groups, passes } = listedGroups(context, name, kind);
-  return (matrixRows(context, name) / (GROUP_ROWS * groups * passes)) * items;
+export function listedExpertBlocks(context: KernelContext, name: ExpertName, items: number): number {
+  return (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * items;
 }
 
 export function slotExpertForms(context: KernelContext): SlotExpertForms {
@@ -162,12 +144,8 @@ function slotGroups(context: KernelContext): number {
   return largestDivisor(matrixRows(context, 'gateUp') / GROUP_ROWS, MOST_SLOT_GROUPS);
 }
 
-/** Groups whose sums there is room for, and how often a block works on as many: more vectors are worth more rows. */
-function listedGroups(context: KernelContext, name: ExpertName, kind: ListedKind) {
-  const all = matrixRows(context, name) / GROUP_ROWS;
-  const most = MOST_LISTED_GROUPS[name];
-  const groups = largestDivisor(all, kind === 'few' ? most : Math.ceil(most / 2));
-  return { groups, passes: largestDivisor(all / groups, kind === 'few' ? 1 : 2) };
+function listedGroups(context: KernelContext, name: ExpertName): number {
+  return largestDivisor(matrixRows(context, name) / GROUP_ROWS, MOST_LISTED_GROUPS[name]);
 }
 
 function largestDivisor(count: number, most: number): number {

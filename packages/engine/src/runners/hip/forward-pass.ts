@@ -7,7 +7,7 @@ import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { listedExpertBlocks, listedKind, listedTile, slotExpertBlocks } from './expert-kernels.ts';
+import { LISTED_SLOTS, listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
@@ -203,11 +203,10 @@ function enqueueByExpert(
     rowCount: step,
     dispatchPlan: { expertOffsets: offsets, sortedSlots, workspace: at.planWorkspace },
   });
-  const kind = listedKind(context, rows);
-  const experts = kernels.listedExperts[kind];
-  const items = mostItems(context.config, rows, listedTile(context, kind));
+  const { gateUp, down } = kernels.listedExperts;
+  const items = mostItems(context.config, rows, LISTED_SLOTS);
   const common = { offsets, sortedSlots, items };
-  experts.gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', kind, items), {
+  gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
     ...common,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
@@ -215,7 +214,7 @@ function enqueueByExpert(
     input: normed,
     output: activated,
   });
-  experts.down.launch(stream, listedExpertBlocks(context, 'down', kind, items), {
+  down.launch(stream, listedExpertBlocks(context, 'down', items), {
     ...common,
     codes: layer.downCodes,
     scales: layer.downScales,

@@ -19,7 +19,6 @@ import {
 import { embeddingForm } from './embedding-kernel.ts';
 import {
   type ListedExpertForms,
-  type ListedKind,
   type SlotExpertForms,
   arrangeCodesForm,
   combineForm,
@@ -44,7 +43,7 @@ export interface HipKernels {
   readonly dense: Readonly<Record<DenseTile, LaunchesOf<DenseForms>>>;
   readonly gate: Readonly<Record<GateTile, LaunchOf<ReturnType<typeof gateForm>>>>;
   readonly slotExperts: LaunchesOf<SlotExpertForms>;
-  readonly listedExperts: Readonly<Record<ListedKind, LaunchesOf<ListedExpertForms>>>;
+  readonly listedExperts: LaunchesOf<ListedExpertForms>;
   readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
   /** Used while loading. */
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
@@ -86,10 +85,7 @@ export async function loadKernels(
     dense: await byTile(denseTiles(context), (tile) => loadEach(denseForms(context, tile))),
     gate: await byTile(GATE_TILES, (tile) => load(gateForm(context, tile))),
     slotExperts: await loadEach(slotExpertForms(context)),
-    listedExperts: {
-      few: await loadEach(listedExpertForms(context, 'few')),
-      many: await loadEach(listedExpertForms(context, 'many')),
-    },
+    listedExperts: await loadEach(listedExpertForms(context)),
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),

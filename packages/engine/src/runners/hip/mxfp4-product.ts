@@ -10,8 +10,6 @@ export interface Mxfp4Product {
   /** Parts of the kernels' text, and those of them that packages/gpu has. */
   readonly parts: readonly string[];
   readonly sharedParts: readonly SharedPart[];
-  /** Vectors (slots of an expert) that a block works on at once: the fewer of a step with few rows, the more with many. */
-  readonly vectors: readonly [few: number, many: number];
 }
 
 /** Rows of a group: mxfp4_group.hip. */
@@ -22,12 +20,10 @@ export const GROUP_THREADS = 256;
 const LANES: Mxfp4Product = {
   parts: ['mxfp4_group', 'mxfp4_group_lanes', 'shared_vectors'],
   sharedParts: ['shared_copies'],
-  vectors: [4, 4],
 };
 const TILES: Mxfp4Product = {
   parts: ['mxfp4_group', 'mxfp4_group_tiles', 'shared_vectors'],
   sharedParts: ['shared_copies', 'bf16_products'],
-  vectors: [4, 8],
 };
 /**
  * Whether products of decoding are of bf16 tiles with f32 sums (bf16_products.hip): NVIDIA's GPUs multiply them from compute

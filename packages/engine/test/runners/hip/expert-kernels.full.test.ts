@@ -3,13 +3,12 @@ import { KernelEmulator } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { gateBlocks, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
 import {
-  type ListedKind,
+  LISTED_SLOTS,
   arrangeBlocks,
   arrangeCodesForm,
   combineForm,
   listedExpertBlocks,
   listedExpertForms,
-  listedTile,
   slotExpertBlocks,
   slotExpertForms,
 } from '../../../src/runners/hip/expert-kernels.ts';
@@ -92,12 +91,11 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       name: 'gateUp' | 'down',
       { onDevice }: ReturnType<typeof mxfp4>,
       { ids, input, width }: { readonly ids: Int32Array; readonly input: Float32Array; readonly width: number },
-      kind: ListedKind = 'few',
     ): Float32Array => {
       const { offsets, sorted } = planOf(ids);
-      const items = mostItems(SMALL_CONFIG, ids.length / expertsPerToken, listedTile(context, kind));
+      const items = mostItems(SMALL_CONFIG, ids.length / expertsPerToken, LISTED_SLOTS);
       const output = outputOf(ids.length * width);
-      runForm(emulator, listedExpertForms(context, kind)[name], listedExpertBlocks(context, name, kind, items), {
+      runForm(emulator, listedExpertForms(context)[name], listedExpertBlocks(context, name, items), {
         ...onDevice,
         input,
         offsets,
@@ -163,13 +161,9 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       assert.ok(ids.subarray(slots).every((id) => id === -7));
 
       const chosen = ids.slice(0, slots);
-      const normedVectors = { ids: chosen, input: normedRows, width: activatedWords };
-      const listed = runListed('gateUp', gateUp, normedVectors);
+      const listed = runListed('gateUp', gateUp, { ids: chosen, input: normedRows, width: activatedWords });
       assert.equal(bitsOf(guarded(activated)), bitsOf(listed), 'activations');
-      assert.equal(bitsOf(runListed('gateUp', gateUp, normedVectors, 'many')), bitsOf(listed), 'in larger tiles');
       const output = runListed('down', down, { ids: chosen, input: listed, width: hiddenSize });
-      const inLargerTiles = runListed('down', down, { ids: chosen, input: listed, width: hiddenSize }, 'many');
-      assert.equal(bitsOf(inLargerTiles), bitsOf(output), 'down in larger tiles');
       const combined = outputOf(rows * hiddenSize);
       combined.set(residual);
       runForm(emulator, combineForm(context), room, { step, weights, output, residual: combined });
@@ -282,7 +276,10 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       const [ofGate, ofUp, limited, ...others] = output.subarray(0, intermediateSize);
       assert.ok(Number.isNaN(ofGate) && Number.isNaN(ofUp), 'NaN of the gate or of the other half');
       const right = ((1 - swigluLimit) * swigluLimit) / (1 + Math.exp(-1.702 * swigluLimit));
-      assert.ok(Math.abs((limited as number) / right - 1) < (isOfTiles ? 2 ** -16 : 1e-6), `${limited} where ${right} is right`);
+      assert.ok(
+        Math.abs((limited as number) / right - 1) < (isOfTiles ? 2 ** -16 : 1e-6),
+        `${limited} where ${right} is right`,
+      );
       assert.ok(others.every(Number.isFinite));
     });
   });

@@ -137,8 +137,7 @@ export function fromVectors(vectors: Float32Array, columns: number, context: Ker
   return Float32Array.from({ length: (vectors.length / words) * columns }, (_, index) => {
     const [first, column] = [Math.floor(index / columns) * words, index % columns];
     if (!multipliesBf16Tiles(context.target)) return (vectors[first + placeInVector(column)] as number) / 2 ** 64;
-    const termOf = (term: number): number =>
-      numberOf(halves[2 * first + placeOfTerm(column, term, columns)] as number);
+    const termOf = (term: number): number => numberOf(halves[2 * first + placeOfTerm(column, term, columns)] as number);
     return termOf(0) + termOf(1);
   });
 }

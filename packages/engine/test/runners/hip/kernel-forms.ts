@@ -9,7 +9,6 @@ import {
   arrangeCodesForm,
   combineForm,
   listedExpertForms,
-  listedTile,
   slotExpertForms,
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
@@ -28,9 +27,7 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   for (const tile of denseTiles(context)) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
   for (const tile of GATE_TILES) add(gateForm(context, tile), tile);
   for (const form of Object.values(slotExpertForms(context))) add(form);
-  for (const kind of ['few', 'many'] as const) {
-    for (const form of Object.values(listedExpertForms(context, kind))) add(form, listedTile(context, kind));
-  }
+  for (const form of Object.values(listedExpertForms(context))) add(form);
   for (const [form, tile] of hasMatrixUnits(context.target) ? formsByTiles(context) : []) add(form, tile);
   for (const form of [
     combineForm(context),
