@@ -18,7 +18,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const int thread = static_cast<int>(thread_index());
   // The kernel before is slot_gate_up.hip; logits and the stream were there before it.
   RoutedRow routed;
-  routed.route([&](int expert) { return load_written(logits + row * MODEL_EXPERTS + expert); });
+  routed.route(row, [&](int word) { return load_written(logits + word); });
   Group product;
   const auto row_of = [&](int k) { return static_cast<u64>(routed.expert(k)) * MODEL_HIDDEN + blockRow; };
   const auto codes_of = [&](int k) { return codes + row_of(k) * (MODEL_INTERMEDIATE / 2); };

@@ -50,7 +50,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   logits = written_before(logits);
   let_kernel_after_begin();
   RoutedRow routed;
-  routed.route([&](int expert) { return logits[row * MODEL_EXPERTS + expert]; });
+  routed.route(row, [&](int word) { return logits[word]; });
   const int blockRow = static_cast<int>(block_index() / slots) * kRowsPerBlock;
   const u64 firstRow = static_cast<u64>(routed.expert(slot % MODEL_TOP_K)) * kOutputs + blockRow;
   Group product;

@@ -37,15 +37,16 @@ struct RoutedRow {
   i32 experts[MODEL_TOP_K];
   float weights[MODEL_TOP_K];
 
-  // Every lane of the team takes part. The logits were written by a kernel before, and `load` says how they are read.
+  // Every lane of the team takes part. The logits, f32 [rows, experts], were written by a kernel before, and `load` says
+  // how one is read.
   template <class Load>
-  ENGINE_METHOD void route(Load load) {
+  ENGINE_METHOD void route(int row, Load load) {
     i64 keys[kLogitsPerLane];
 #pragma unroll
     for (int i = 0; i < kLogitsPerLane; i++) {
       const int expert = lane_of_team() + i * kTeam;
       keys[i] = kNoExpert;
-      if (expert < MODEL_EXPERTS) keys[i] = static_cast<i64>(routing_order(load(expert))) << 32 | expert;
+      if (expert < MODEL_EXPERTS) keys[i] = static_cast<i64>(routing_order(load(row * MODEL_EXPERTS + expert))) << 32 | expert;
     }
     float best = 0.0f;
     float sum = 0.0f;

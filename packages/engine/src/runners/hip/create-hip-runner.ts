@@ -22,6 +22,7 @@ import { loadKernels } from './kernels.ts';
 import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import { workspaceSizes } from './sizes.ts';
+import { type RoutingChoice, loadRoutingBefore } from './routing-before.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { syntheticWeights } from './synthetic-weights.ts';
@@ -70,6 +71,10 @@ export interface HipRunnerOptions extends CommonOptions {
 /** Options of `createSyntheticHipRunner`. */
 export interface SyntheticHipRunnerOptions extends CommonOptions {
   readonly config: GptOssConfig;
+  /** Weights of `syntheticWeights`, which stay the caller's. Defaults to weights of the runner's own. */
+  readonly weights?: DeviceWeights;
+  /** Who chooses experts in steps of few rows. Defaults to the kernels of the experts themselves. */
+  readonly routing?: RoutingChoice;
 }
 
 /**
@@ -91,11 +96,14 @@ export async function createHipRunner(options: HipRunnerOptions): Promise<Logits
 
 /** Makes a runner of a shape with weights of the device's own making: for measuring, its answers mean nothing. */
 export async function createSyntheticHipRunner(options: SyntheticHipRunnerOptions): Promise<LogitsRunner> {
-  const { config } = options;
+  const { config, weights, routing } = options;
   return startRunner(options, config, {
     candidates: config.vocabularySize,
     tensorBytes: 0,
-    load: (driver, stream) => syntheticWeights(driver, stream, config),
+    load: async (driver, stream) =>
+      weights === undefined ? syntheticWeights(driver, stream, config) : { ...weights, free: () => undefined },
+    isLoaded: weights !== undefined,
+    ...(routing === undefined ? {} : { routing }),
   });
 }
 
@@ -105,12 +113,15 @@ interface WeightSource {
   readonly candidates: number;
   readonly tensorBytes: number;
   readonly load: (driver: GpuDriver, stream: GpuStream, arrange: ArrangeCodes) => Promise<DeviceWeights>;
+  /** Whether the weights are on the device already. Defaults to false. */
+  readonly isLoaded?: boolean;
+  readonly routing?: RoutingChoice;
 }
 
 async function startRunner(
   options: CommonOptions,
   config: GptOssConfig,
-  { candidates, tensorBytes, load }: WeightSource,
+  { candidates, tensorBytes, load, isLoaded = false, routing }: WeightSource,
 ): Promise<LogitsRunner> {
   const { device, logger, onProgress = () => {} } = options;
   checkShape(config);
@@ -130,7 +141,7 @@ async function startRunner(
     const plan = planHipMemory(config, { kv: context.kv, activations });
     const blockBytes = kvBlockBytes(config, context.kv);
     const blocks = Math.floor(options.kvCacheBytes / blockBytes) + RESERVED_BLOCKS;
-    const neededBytes = plan.weightBytes + plan.workspaceBytes + options.kvCacheBytes;
+    const neededBytes = (isLoaded ? 0 : plan.weightBytes) + plan.workspaceBytes + options.kvCacheBytes;
     const { free } = driver.memory();
     if (neededBytes > free) throw new DeviceMemoryError(driver.info.name, neededBytes, free);
 
@@ -174,8 +185,24 @@ async function startRunner(
       kernels.arrangeCodes.launch(stream, arrangeBlocks(count), { words, count });
     const loaded = own(await load(driver, stream, arrange), (part) => part.free());
     const sequences = new KvSequences(kvKinds(config), blocks);
+    const routingBefore =
+      routing === undefined
+        ? null
+        : await loadRoutingBefore(routing, { driver, stream, library, context }, (part) =>
+            own(part, (buffer) => buffer.free()),
+          );
     return new HipRunner(
-      { context, kernels, router, weights: loaded, workspace, rotary, cache: kvBlocks.pointer, candidates },
+      {
+        context,
+        kernels,
+        router,
+        weights: loaded,
+        workspace,
+        rotary,
+        cache: kvBlocks.pointer,
+        candidates,
+        routingBefore,
+      },
       {
         driver,
         stream,

@@ -250,7 +250,7 @@ export function denseBlocks(context: KernelContext, name: DenseName, tile: Dense
 /** The gate projection for a tile. */
 export function gateForm(context: KernelContext, tile: GateTile): KernelForm<typeof GATE_ARGUMENTS> {
   const { parts, sharedParts } = mxfp4Product(context.target);
-  const writesNormed = !isBySlot(tile);
+  const writesNormed = !isBySlot(context.config, tile);
   return kernelForm(context, {
     name: 'gate',
     parts: ['row_norm', ...(writesNormed ? parts : [])],

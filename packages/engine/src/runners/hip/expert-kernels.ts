@@ -3,6 +3,7 @@
  */
 
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { MOST_ROWS_BY_SLOT } from './sizes.ts';
 import { GROUP_ROWS, GROUP_THREADS, mxfp4Product } from './mxfp4-product.ts';
 
 const LIST_ARGUMENTS = [
@@ -105,25 +106,34 @@ export function listedExpertBlocks(context: KernelContext, name: ExpertName, ite
   return (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * items;
 }
 
-export function slotExpertForms(context: KernelContext): SlotExpertForms {
+/**
+ * The kernels of slots.
+ *
+ * @param routes whether they route by themselves. Where not, what they take for logits is what a kernel before has chosen:
+ * ids i32 [MOST_ROWS_BY_SLOT, K] and weights f32 [MOST_ROWS_BY_SLOT, K]. Defaults to true.
+ */
+export function slotExpertForms(context: KernelContext, routes = true): SlotExpertForms {
   const { parts, sharedParts } = mxfp4Product(context.target);
+  const routing = routes ? 'route_row' : 'routed_row';
+  const defines = routes ? {} : { ROUTED_ROWS: MOST_ROWS_BY_SLOT };
   return {
     gateUp: kernelForm(context, {
       name: 'slot_gate_up',
       sharedParts,
-      parts: ['row_norm', 'route_row', ...parts, 'swiglu'],
+      parts: ['row_norm', routing, ...parts, 'swiglu'],
       symbol: 'slot_gate_up',
       arguments: SLOT_GATE_UP_ARGUMENTS,
       threadsPerBlock: GROUP_THREADS,
-      defines: { KERNEL_GROUPS: slotGroups(context) },
+      defines: { ...defines, KERNEL_GROUPS: slotGroups(context) },
     }),
     down: kernelForm(context, {
       name: 'slot_down',
       sharedParts,
-      parts: ['route_row', ...parts],
+      parts: [routing, ...parts],
       symbol: 'slot_down',
       arguments: SLOT_DOWN_ARGUMENTS,
       threadsPerBlock: GROUP_THREADS,
+      defines,
     }),
   };
 }

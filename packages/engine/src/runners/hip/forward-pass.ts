@@ -26,6 +26,17 @@ export interface PassParts {
   readonly cache: DevicePointer;
   /** Ids that have a token, from 0 up: no other is chosen. */
   readonly candidates: number;
+  /** Who chooses experts in the place of the kernels of slots, for measuring. Null for nobody. */
+  readonly routingBefore: RoutingBefore | null;
+}
+
+/** Experts of steps of few rows chosen by a kernel before those of the slots. */
+export interface RoutingBefore {
+  readonly slotExperts: HipKernels['slotExperts'];
+  /** What they take for logits. */
+  readonly routed: (layer: number) => DevicePointer;
+  /** Enqueues the choice, where it was not made long before. */
+  readonly enqueue: (stream: StreamLike, layer: number, rows: number, logits: DevicePointer) => void;
 }
 
 /** How large a launch has to be. What the step block says may be less. */
@@ -147,20 +158,25 @@ function enqueueExperts(
     tiles,
   });
   const routing = routingPlace(context, workspace, index, rows);
-  if (isBySlot(rows)) enqueueBySlot(parts, stream, rows, layer, routing);
+  // A choice made before is known to the kernels of slots alone.
+  const bySlot = parts.routingBefore !== null || isBySlot(context.config, rows);
+  if (bySlot) enqueueBySlot(parts, stream, rows, layer, { ...routing, index });
   else enqueueByExpert(parts, stream, rows, layer, routing);
 }
 
 /** Each slot by itself: few rows seldom share an expert, and a launch less is worth more than weights read once. */
 function enqueueBySlot(
-  { context, kernels, workspace }: PassParts,
+  { context, kernels, workspace, routingBefore }: PassParts,
   stream: StreamLike,
   rows: number,
   layer: LayerWeights,
-  { ids, weights }: RoutingPlace,
+  { ids, weights, index }: RoutingPlace & { readonly index: number },
 ): void {
-  const { step, residual, routerLogits: logits, activated } = workspace.at;
-  kernels.slotExperts.gateUp.launch(stream, slotExpertBlocks(context, 'gateUp', rows), {
+  const { step, residual, routerLogits, activated } = workspace.at;
+  routingBefore?.enqueue(stream, index, rows, routerLogits);
+  const logits = routingBefore?.routed(index) ?? routerLogits;
+  const slotExperts = routingBefore?.slotExperts ?? kernels.slotExperts;
+  slotExperts.gateUp.launch(stream, slotExpertBlocks(context, 'gateUp', rows), {
     step,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
@@ -171,7 +187,7 @@ function enqueueBySlot(
     output: activated,
     slots: rows * context.config.expertsPerToken,
   });
-  kernels.slotExperts.down.launch(stream, slotExpertBlocks(context, 'down', rows), {
+  slotExperts.down.launch(stream, slotExpertBlocks(context, 'down', rows), {
     step,
     codes: layer.downCodes,
     scales: layer.downScales,

@@ -94,6 +94,19 @@ export async function loadKernels(
   };
 }
 
+/** Loads the kernels of slots that do not route by themselves. */
+export async function loadRoutedSlotExperts(
+  driver: GpuDriver,
+  library: KernelLibrary,
+  context: KernelContext,
+): Promise<HipKernels['slotExperts']> {
+  const { gateUp, down } = slotExpertForms(context, false);
+  return {
+    gateUp: await loadLaunch(driver, library, { ...gateUp, overlapsKernelBefore: true }),
+    down: await loadLaunch(driver, library, { ...down, overlapsKernelBefore: true }),
+  };
+}
+
 async function byTile<Tile extends number, Loaded>(
   tiles: readonly Tile[],
   load: (tile: Tile) => Promise<Loaded>,

@@ -38,12 +38,21 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
 
-/** Up to this many rows, most slots have an expert of their own. */
-const MOST_ROWS_BY_SLOT = 2;
+/** The most rows whose experts are computed slot by slot. */
+export const MOST_ROWS_BY_SLOT = 4;
+/** So many experts for each slot, at least, and most slots have one of their own. */
+const EXPERTS_PER_SLOT = 4;
 
-/** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
-export function isBySlot(rows: number): boolean {
-  return rows <= MOST_ROWS_BY_SLOT;
+/**
+ * Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted, but an expert's weights are
+ * read for each of its slots.
+ */
+export function isBySlot(
+  { experts, expertsPerToken }: Pick<GptOssConfig, 'experts' | 'expertsPerToken'>,
+  rows: number,
+): boolean {
+  if (rows === 1) return true;
+  return rows <= MOST_ROWS_BY_SLOT && rows * expertsPerToken * EXPERTS_PER_SLOT <= experts;
 }
 
 /**

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
 import { DeviceError } from '@switchyard/gpu';
+import { createHipRouter } from '@switchyard/router-kernel/hip';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
+import type { RoutingChoice } from '../../../src/runners/hip/routing-before.ts';
+import { MOST_ROWS_BY_SLOT } from '../../../src/runners/hip/sizes.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import type { Activations } from '../../../src/runners/runner-module.ts';
 import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
@@ -30,7 +33,7 @@ describe('the GPU runner on a small emulated model', function () {
   let eager: LogitsRunner;
   let graph: LogitsRunner;
 
-  const make = (graphs: boolean, activations: Activations = 'bf16'): Promise<LogitsRunner> =>
+  const make = (graphs: boolean, activations: Activations = 'bf16', routing?: RoutingChoice): Promise<LogitsRunner> =>
     createSyntheticHipRunner({
       config: SMALL_CONFIG,
       kvCacheBytes: 8 * 2 ** 20,
@@ -39,6 +42,7 @@ describe('the GPU runner on a small emulated model', function () {
       compiler: gpu.compiler,
       cacheFolder,
       graphs,
+      ...(routing === undefined ? {} : { routing }),
     });
   const tokens = (count: number, seed: number): Int32Array =>
     Int32Array.from({ length: count }, (_, index) => (index * 37 + seed * 101) % SMALL_CONFIG.vocabularySize);
@@ -146,6 +150,38 @@ describe('the GPU runner on a small emulated model', function () {
       [5, 5, 4, 3],
     );
     assert.deepEqual(await answers(true), expected);
+  });
+
+  it('takes the experts of a router before, for measuring: its own gives the same bits, prepared ids are what is taken', async () => {
+    const router = await createHipRouter(
+      { experts: SMALL_CONFIG.experts, topK: SMALL_CONFIG.expertsPerToken, logitsDtype: 'f32' },
+      { driver: gpu.driver, compiler: gpu.compiler, cacheFolder, prepare: 'none' },
+    );
+    await router.prepare({ tokens: 2 });
+    const slots = MOST_ROWS_BY_SLOT * SMALL_CONFIG.expertsPerToken;
+    const ids = Int32Array.from({ length: 2 * slots }, (_, index) => (index * 5 + 1) % SMALL_CONFIG.experts);
+    const apart = await make(false, 'exact', {
+      enqueue: (stream, rows, at) => router.enqueue(stream, { tokens: rows, ...at }),
+    });
+    const prepared = await make(false, 'exact', { enqueue: () => undefined, ids });
+    try {
+      const stepOf = async (runner: LogitsRunner): Promise<readonly string[]> => {
+        const batch = [7, 8].map((seed) => ({ sequence: runner.createSequence(), tokens: tokens(1, seed) }));
+        const outputs = await runner.forward(batch);
+        for (const { sequence } of batch) runner.releaseSequence(sequence);
+        return outputs.map(({ logits }) => bits(logits));
+      };
+      assert.deepEqual(await stepOf(apart), await stepOf(eager));
+      const routed: number[][] = [];
+      prepared.onRouting = ({ ids: found }) => void routed.push([...found]);
+      await stepOf(prepared);
+      const taken = 2 * SMALL_CONFIG.expertsPerToken;
+      assert.deepEqual(routed, [[...ids.subarray(0, taken)], [...ids.subarray(slots, slots + taken)]]);
+    } finally {
+      await apart.dispose();
+      await prepared.dispose();
+      await router.dispose();
+    }
   });
 
   it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone and in company', async () => {
