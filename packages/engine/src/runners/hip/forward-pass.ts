@@ -11,7 +11,7 @@ import { LISTED_SLOTS, listedExpertBlocks, slotExpertBlocks } from './expert-ker
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, LARGEST_BLOCKS, isBySlot, mostItems, routingStride } from './sizes.ts';
+import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, mostItems, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -159,7 +159,8 @@ function enqueueExperts(
   });
   const routing = routingPlace(context, workspace, index, rows);
   // A choice made before is known to the kernels of slots alone.
-  const bySlot = parts.routingBefore !== null || isBySlot(context.config, rows);
+  const isRouted = parts.routingBefore !== null && rows <= MOST_ROWS_BY_SLOT;
+  const bySlot = isRouted || isBySlot(context.config, rows);
   if (bySlot) enqueueBySlot(parts, stream, rows, layer, { ...routing, index });
   else enqueueByExpert(parts, stream, rows, layer, routing);
 }

@@ -102,7 +102,8 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
           tiles,
         });
         assertNear(guarded(logits), linear(input, gateWeight.values, new Float64Array(gateBias)), TOLERANCE, 'gate');
-        if (isBySlot(SMALL_CONFIG, tile)) assert.ok(isTailPoisoned(normedRows, normedRows.byteLength), 'nobody reads normed rows');
+        if (isBySlot(SMALL_CONFIG, tile))
+          assert.ok(isTailPoisoned(normedRows, normedRows.byteLength), 'nobody reads normed rows');
         else assertNear(fromVectors(guarded(normedRows), hiddenSize, context), input, normedTolerance, 'normed rows');
       });
     }
