@@ -10,6 +10,8 @@
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define ROUTER_NVIDIA 1
 #define ROUTER_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+// The same of a kernel whose registers shall leave room for so many blocks on a multiprocessor; AMD's compilers are not told.
+#define ROUTER_RESIDENT_LAUNCH_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #else
 #define ROUTER_NVIDIA 0
 #ifndef __device__
@@ -22,6 +24,7 @@
 #define __shared__ __attribute__((shared))
 #endif
 #define ROUTER_LAUNCH_BOUNDS(threads) __attribute__((amdgpu_flat_work_group_size(threads, threads)))
+#define ROUTER_RESIDENT_LAUNCH_BOUNDS(threads, blocks) ROUTER_LAUNCH_BOUNDS(threads)
 #endif
 
 #define ROUTER_INLINE static __device__ inline __attribute__((always_inline))

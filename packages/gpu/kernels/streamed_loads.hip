@@ -23,6 +23,11 @@ ROUTER_INLINE float load_written(const float* address) {
   asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(value) : "l"(address));
   return value;
 }
+ROUTER_INLINE i32 load_written(const i32* address) {
+  i32 value;
+  asm volatile("ld.global.cg.s32 %0, [%1];" : "=r"(value) : "l"(address));
+  return value;
+}
 ROUTER_INLINE Words4 load_written_words4(const void* address) {
   Words4 words;
   asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -32,6 +37,7 @@ ROUTER_INLINE Words4 load_written_words4(const void* address) {
 }
 #else
 ROUTER_INLINE float load_written(const float* address) { return *address; }
+ROUTER_INLINE i32 load_written(const i32* address) { return *address; }
 ROUTER_INLINE Words4 load_written_words4(const void* address) { return *static_cast<const Words4*>(address); }
 #endif
 

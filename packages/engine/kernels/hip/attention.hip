@@ -13,12 +13,14 @@ constexpr int kWidth = MODEL_HEADS * MODEL_HEAD_DIM;
 constexpr int kLanesPerKey = 4;
 constexpr int kKeysAtOnce = kThreads / kLanesPerKey;
 constexpr int kKeyTurns = kChunk / kKeysAtOnce;
-// Threads that own an element of the head, each over its part of the chunk's keys.
-constexpr int kParts = kThreads / kHeadDim;
-constexpr int kKeysPerPart = kChunk / kParts;
+// Sixteen lanes share a key's values, four elements each. They take neighbouring keys.
+constexpr int kValueElements = 4;
+constexpr int kLanesPerValues = kHeadDim / kValueElements;
+constexpr int kValueTurns = kChunk / (kThreads / kLanesPerValues);
 constexpr int kTableEntries = kChunk / kBlockPositions + 1;
 static_assert(kHeadDim == 64, "lanes share keys of 64 elements");
 static_assert(kChunk % kKeysAtOnce == 0 && kChunk % kTeam == 0, "chunks are whole turns");
+static_assert(kTeam == 2 * kLanesPerValues && kValueTurns % 4 == 0, "a team has the values of two runs of keys");
 
 // Where the keys and values of a chunk are.
 struct ChunkPlace {
@@ -35,11 +37,14 @@ struct ChunkPlace {
   }
 };
 
-// What a thread needs of a chunk's keys and values, in registers: its 16 elements of some keys, and its element of the
-// values of some. Zeros where the chunk ends.
+// The first key of the run whose values a thread has, counted from the chunk's first.
+ROUTER_INLINE int first_value_key() { return static_cast<int>(thread_index()) / kLanesPerValues * kValueTurns; }
+
+// What a thread needs of a chunk's keys and values, in registers: its 16 elements of some keys, and its four elements of
+// the values of some. Zeros where the chunk ends.
 struct ChunkElements {
   float keys[kKeyTurns][2][8];
-  float values[kKeysPerPart];
+  float values[kValueTurns][kValueElements];
 
   ENGINE_METHOD void clear() {
 #pragma unroll
@@ -48,7 +53,7 @@ struct ChunkElements {
       for (int i = 0; i < 16; i++) keys[turn][i / 8][i % 8] = 0.0f;
     }
 #pragma unroll
-    for (int i = 0; i < kKeysPerPart; i++) values[i] = 0.0f;
+    for (int i = 0; i < kValueTurns * kValueElements; i++) values[i / kValueElements][i % kValueElements] = 0.0f;
   }
 
   // Loads what lies before position `settled`, or what does not.
@@ -67,9 +72,10 @@ struct ChunkElements {
       }
     }
 #pragma unroll
-    for (int i = 0; i < kKeysPerPart; i++) {
-      const int at = place.first + thread / kHeadDim * kKeysPerPart + i;
-      if (at < end && (at < settled) == IS_SETTLED) values[i] = load_kv(place.row(kValues, at) + thread % kHeadDim);
+    for (int turn = 0; turn < kValueTurns; turn++) {
+      const int at = place.first + first_value_key() + turn;
+      if (at >= end || (at < settled) != IS_SETTLED) continue;
+      load_kv_four(place.row(kValues, at) + thread % kLanesPerValues * kValueElements, values[turn]);
     }
   }
 };
@@ -145,7 +151,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
            u32* arrivals, float* output, u32 chunks, u32 layer, u32 isWindow) {
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
-  __shared__ float sums[kParts][kGroup][kHeadDim];
+  alignas(16) __shared__ float sums[kTeams][kGroup][kHeadDim];
   __shared__ float largest[kGroup];
   __shared__ float totals[kGroup];
   __shared__ i32 table[kTableEntries];
@@ -245,24 +251,39 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     }
     block_barrier();
 
-    // Values by their shares: a thread an element, over its part of the keys.
+    // Values by their shares, of each run of keys.
     {
-      const int begin = thread / kHeadDim * kKeysPerPart;
-      float values[kGroup];
+      float values[kGroup][kValueElements] = {};
 #pragma unroll
-      for (int head = 0; head < kGroup; head++) values[head] = 0.0f;
-#pragma unroll
-      for (int i = 0; i < kKeysPerPart; i += 4) {
+      for (int first = 0; first < kValueTurns; first += 4) {
 #pragma unroll
         for (int head = 0; head < kGroup; head++) {
           float four[4];
-          load_four(&shares[head][begin + i], four);
+          load_four(&shares[head][first_value_key() + first], four);
 #pragma unroll
-          for (int j = 0; j < 4; j++) values[head] = multiply_add(four[j], elements.values[i + j], values[head]);
+          for (int turn = 0; turn < 4; turn++) {
+#pragma unroll
+            for (int i = 0; i < kValueElements; i++) {
+              values[head][i] = multiply_add(four[turn], elements.values[first + turn][i], values[head][i]);
+            }
+          }
         }
       }
+      // A team's two runs meet: of two heads, each half of the team adds up one.
+      const int half = lane_of_team() / kLanesPerValues;
 #pragma unroll
-      for (int head = 0; head < kGroup; head++) sums[thread / kHeadDim][head][thread % kHeadDim] = values[head];
+      for (int head = 0; head < kGroup; head += 2) {
+        constexpr int kLast = kGroup - 1;
+        const int next = head < kLast ? head + 1 : kLast;
+        float both[kValueElements];
+#pragma unroll
+        for (int i = 0; i < kValueElements; i++) {
+          const float other = from_other_half<16>(half == 0 ? values[next][i] : values[head][i]);
+          both[i] = rounded_sum(half == 0 ? values[head][i] : values[next][i], other);
+        }
+        if (head + half > kLast) continue;
+        store_four(&sums[team_of_block()][head + half][lane_of_team() % kLanesPerValues * kValueElements], both);
+      }
     }
     block_barrier();
 #pragma unroll
@@ -273,7 +294,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
       const int element = i % kHeadDim;
       float value = 0.0f;
 #pragma unroll
-      for (int other = 0; other < kParts; other++) value += sums[other][head][element];
+      for (int team = 0; team < kTeams; team++) value += sums[team][head][element];
       const int modelHead = kvHead * kGroup + head;
       if (keys.chunks == 1) {
         const float sink = ownSinks[turn];

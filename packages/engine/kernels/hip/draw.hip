@@ -1,7 +1,12 @@
 // Chooses the token of each wanted row as the engine's sampler does, to the token (src/sampling/sampler.ts): the largest
 // logit where the row's temperature is 0, else one drawn by weight from what min-p, top-k and top-p leave, each cutting
-// what the one before left. The row's random number comes with the step. -1 where no logit is a number. A block a row; the
-// logits are those of a launch of head.hip.
+// what the one before left. The row's random number comes with the step. -1 where no logit is a number. The logits are those
+// of a launch of head.hip, whose likeliest tokens `largest.hip` has found; only rows that are drawn are written.
+//
+// KERNEL_BLOCKS blocks share a row that no top-k and no top-p cuts: each sums the weights of its ids, and the last of them to
+// be done draws. Of others the first block does all.
+//
+//   found u64 [rows, KERNEL_BLOCKS]; arrivals u32 [rows], 0 before and after
 
 namespace ROUTER_NAMESPACE {
 
@@ -113,37 +118,87 @@ ROUTER_INLINE KeptTokens keep_nucleus(const LogitRow& row, const TokenWeights& w
   return {key, row.locate(is_equal, count - 1, memory)};
 }
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    draw_tokens(const u8* step, const float* logits, i32* tokens, u32 candidates, u32 first) {
-  __shared__ i64 best[kTeams];
-  __shared__ SearchMemory memory;
-  const u32 row = block_index();
-  const i32 wanted = static_cast<i32>(first + row);
-  if (wanted >= step_word(step, STEP_WANTED)) return;
-  const TokenDraw draw = token_draw(step, wanted);
-  const LogitRow all = {written_before(logits) + static_cast<u64>(row) * MODEL_VOCABULARY, candidates};
-  let_kernel_after_begin();
-  const i64 most = largest_logit(all.logits, 0, candidates, best);
-  const i32 likeliest = id_of_choice(most);
-  const float largest = likeliest < 0 ? 0.0f : all.logits[likeliest];
-  // Of a row without a finite largest logit that one is the only answer.
-  if (draw.temperature == 0.0 || likeliest < 0 || largest == kInfinity || largest == -kInfinity) {
-    if (thread_index() == 0) tokens[row] = likeliest;
-    return;
-  }
-  const double top = largest;
-  const TokenWeights weights = {top, draw.temperature,
-                                rounded_sum(top, rounded_product(kLowestExponent, draw.temperature)), draw.smallest};
+// Keeps what top-k and top-p leave of a row, and draws from it.
+ROUTER_INLINE u32 draw_of_kept(const LogitRow& row, const TokenWeights& weights, const TokenDraw& draw,
+                               SearchMemory& memory) {
   KeptTokens kept = {0, 0xffffffffu};
-  if (draw.topK != 0 && draw.topK < candidates) kept = keep_likeliest(all, weights, draw.topK, memory);
-  if (draw.topP < 1.0) kept = keep_nucleus(all, weights, kept, draw.topP, memory);
+  if (draw.topK != 0 && draw.topK < row.count) kept = keep_likeliest(row, weights, draw.topK, memory);
+  if (draw.topP < 1.0) kept = keep_nucleus(row, weights, kept, draw.topP, memory);
   const auto weight = [&](u32 id, float logit) -> u64 {
     return kept.has(id, key_of_logit(logit)) ? weights.of(logit) : 0;
   };
-  const u64 total = all.total(weight, memory);
+  const u64 total = row.total(weight, memory);
   const u64 drawn = static_cast<u64>(rounded_product(draw.random, static_cast<double>(total)));
-  const u32 token = all.locate(weight, smaller(drawn, total - 1), memory);
-  if (thread_index() == 0) tokens[row] = static_cast<i32>(token);
+  return row.locate(weight, smaller(drawn, total - 1), memory);
+}
+
+// The ids of a row that a block has: as many in each, the last may have fewer or none. Four divides the first.
+struct RowPart {
+  u32 begin;
+  LogitRow ids;
+};
+ROUTER_INLINE RowPart part_of_row(const LogitRow& row, u32 part) {
+  const u32 span = (row.count + KERNEL_BLOCKS * 4 - 1) / (KERNEL_BLOCKS * 4) * 4;
+  const u32 begin = smaller(part * span, row.count);
+  return {begin, {row.logits + begin, smaller(span, row.count - begin)}};
+}
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+    draw_tokens(const u8* step, const float* logits, u64* found, u32* arrivals, i32* tokens, u32 candidates,
+                u32 first) {
+  __shared__ SearchMemory memory;
+  __shared__ u64 totals[KERNEL_BLOCKS];
+  __shared__ bool isLast;
+  const u32 row = block_index() / KERNEL_BLOCKS;
+  const u32 part = block_index() % KERNEL_BLOCKS;
+  const u32 thread = thread_index();
+  const i32 wanted = static_cast<i32>(first + row);
+  if (wanted >= step_word(step, STEP_WANTED)) return;
+  const TokenDraw draw = token_draw(step, wanted);
+  tokens = written_before(tokens);
+  let_kernel_after_begin();
+  // The last block writes what all have read here.
+  const i32 likeliest = tokens[row];
+  const LogitRow all = {logits + static_cast<u64>(row) * MODEL_VOCABULARY, candidates};
+  const float largest = likeliest < 0 ? 0.0f : all.logits[likeliest];
+  // Of a row without a finite largest logit that one is the only answer.
+  if (draw.temperature == 0.0 || likeliest < 0 || largest == kInfinity || largest == -kInfinity) return;
+  const double top = largest;
+  const TokenWeights weights = {top, draw.temperature,
+                                rounded_sum(top, rounded_product(kLowestExponent, draw.temperature)), draw.smallest};
+  if (draw.topP < 1.0 || (draw.topK != 0 && draw.topK < candidates)) {
+    if (part != 0) return;
+    const u32 token = draw_of_kept(all, weights, draw, memory);
+    if (thread == 0) tokens[row] = static_cast<i32>(token);
+    return;
+  }
+  const auto weight = [&](u32, float logit) -> u64 { return weights.of(logit); };
+  const u64 own = part_of_row(all, part).ids.total(weight, memory);
+  u64* ofRow = found + row * KERNEL_BLOCKS;
+  if (thread == 0) {
+    ofRow[part] = own;
+    publish_to_device();
+    isLast = arrive(arrivals + row) == KERNEL_BLOCKS - 1;
+  }
+  block_barrier();
+  if (!isLast) return;
+  receive_from_device();
+  if (thread < KERNEL_BLOCKS) totals[thread] = ofRow[thread];
+  block_barrier();
+  u64 total = 0;
+#pragma unroll 1
+  for (int other = 0; other < KERNEL_BLOCKS; other++) total += totals[other];
+  const u64 drawn = static_cast<u64>(rounded_product(draw.random, static_cast<double>(total)));
+  u64 target = smaller(drawn, total - 1);
+  u32 hit = 0;
+#pragma unroll 1
+  while (hit < KERNEL_BLOCKS - 1 && target >= totals[hit]) target -= totals[hit++];
+  const RowPart place = part_of_row(all, hit);
+  place.ids.total(weight, memory);
+  const u32 id = place.ids.locate(weight, target, memory);
+  if (thread != 0) return;
+  tokens[row] = static_cast<i32>(place.begin + id);
+  arrivals[row] = 0;
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -1,11 +1,11 @@
 // Norm, then the gate projection: the router logits, f32 [rows, experts], and where KERNEL_WRITES_NORMED is 1 the normed
-// rows that the experts read, f32 [rows, hidden]. A block takes an expert and a tile of rows.
+// rows as vectors that the experts multiply (mxfp4_group.hip). A block takes an expert and a tile of rows.
 
 namespace ROUTER_NAMESPACE {
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_gate(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
-                 float* logits, float* normed, u32 tiles) {
+                 float* logits, u8* normed, u32 tiles) {
   __shared__ float teamSums[kTeams][KERNEL_VECTORS];
   __shared__ float teamSquares[kTeams][KERNEL_VECTORS];
   const int expert = static_cast<int>(block_index() / tiles);
@@ -75,8 +75,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     load_eight(gain + piece * kPieceColumns, ownGains);
 #pragma unroll
     for (int j = 0; j < kPieceColumns; j++) values[j] = normed_value(values[j], ownGains[j], scale);
-    store_four(normed + at, values);
-    store_four(normed + at + 4, values + 4);
+    share_eight<MODEL_HIDDEN>(normed + static_cast<u64>(firstVector + vector) * kVectorBytes<MODEL_HIDDEN>,
+                              piece * kPieceColumns, values);
   }
 #endif
 }

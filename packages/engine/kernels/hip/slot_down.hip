@@ -48,9 +48,12 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   }
   copies_are_there();
 #pragma unroll 1
-  for (int k = 0; k < MODEL_TOP_K; k++) {
-    product.multiply(vectors[k], sums[k], k + 1 < MODEL_TOP_K, codes_of(k + 1), scales_of(k + 1));
+  for (int k = 0; k < MODEL_TOP_K - 1; k++) {
+    const auto own = Group::vectors_of([&](int) { return vectors[k]; });
+    product.template multiply<true>(own, sums[k], codes_of(k + 1), scales_of(k + 1));
   }
+  const auto last = Group::vectors_of([&](int) { return vectors[MODEL_TOP_K - 1]; });
+  product.template multiply<false>(last, sums[MODEL_TOP_K - 1], nullptr, nullptr);
   block_barrier();
   if (thread >= kGroupRows) return;
   float sum = 0.0f;

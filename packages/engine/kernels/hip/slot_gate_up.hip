@@ -63,10 +63,12 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     gateBias = bias[firstRow + 2 * thread];
     upBias = bias[firstRow + 2 * thread + 1];
   }
+  const auto vectors = Group::vectors_of([&](int) { return vector; });
 #pragma unroll 1
-  for (int group = 0; group < KERNEL_GROUPS; group++) {
-    product.multiply(vector, sums[group], group + 1 < KERNEL_GROUPS, codes_of(group + 1), scales_of(group + 1));
+  for (int group = 0; group < KERNEL_GROUPS - 1; group++) {
+    product.template multiply<true>(vectors, sums[group], codes_of(group + 1), scales_of(group + 1));
   }
+  product.template multiply<false>(vectors, sums[KERNEL_GROUPS - 1], nullptr, nullptr);
   block_barrier();
   if (thread >= kPairsPerBlock) return;
   const float* own = sums[2 * thread / kGroupRows];

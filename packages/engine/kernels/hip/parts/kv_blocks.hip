@@ -12,12 +12,20 @@ using KvElement = u16;
 ROUTER_INLINE void load_kv_eight(const KvElement* address, float* values) {
   widen_eight(*reinterpret_cast<const Words4*>(address), values);
 }
-ROUTER_INLINE float load_kv(const KvElement* address) { return low_bf16(*address); }
+ROUTER_INLINE void load_kv_four(const KvElement* address, float* values) {
+  const u64 words = *reinterpret_cast<const u64*>(address);
+  const u32 low = static_cast<u32>(words);
+  const u32 high = static_cast<u32>(words >> 32);
+  values[0] = low_bf16(low);
+  values[1] = high_bf16(low);
+  values[2] = low_bf16(high);
+  values[3] = high_bf16(high);
+}
 ROUTER_INLINE void store_kv(KvElement* address, float value) { *address = to_bf16(value); }
 #else
 using KvElement = float;
 ROUTER_INLINE void load_kv_eight(const KvElement* address, float* values) { load_eight(address, values); }
-ROUTER_INLINE float load_kv(const KvElement* address) { return *address; }
+ROUTER_INLINE void load_kv_four(const KvElement* address, float* values) { load_four(address, values); }
 ROUTER_INLINE void store_kv(KvElement* address, float value) { *address = value; }
 #endif
 

@@ -6,7 +6,8 @@
 //   kVectorBytes<COLUMNS>                    bytes of a vector as it lies in shared memory
 //   share_eight<COLUMNS>(vector, column, ..) puts eight values there
 //   put_value<COLUMNS>(vector, column, ..)   puts one there, or where it is copied from
-//   Mxfp4Group<COLUMNS, VECTORS>             load, multiply, sum_of
+//   kReadsInPlace                            whether it is as well to multiply vectors where they were written
+//   Mxfp4Group<COLUMNS, VECTORS>             load, vectors_of, multiply, sum_of
 //
 // Codes are u32 [rows, columns / 8], as arrange_codes.hip leaves them; scales are U8 [rows, columns / 32].
 

@@ -65,6 +65,8 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
   reinterpret_cast<float*>(vector)[shared_place(column) + column % 4] = rounded_product(value, kVectorFactor);
 }
 
+constexpr bool kReadsInPlace = false;
+
 template <int COLUMNS, int VECTORS>
 struct Mxfp4Group {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
@@ -96,11 +98,16 @@ struct Mxfp4Group {
     }
   }
 
-  // Multiplies what was asked for with the vectors, which lie one behind the other; the group's sums are whole after a
-  // barrier. Where `loadsNext`, the next group is asked for as this one is used up.
-  ENGINE_METHOD void multiply(const u8* vectors, float* groupSums, bool loadsNext, const u8* nextCodes,
-                              const u8* nextScales) {
-    const float* shared = reinterpret_cast<const float*>(vectors);
+  // Where the vectors are, one behind the other from `place_of(0)` on.
+  template <class PlaceOf>
+  static ENGINE_METHOD const float* vectors_of(PlaceOf place_of) {
+    return reinterpret_cast<const float*>(place_of(0));
+  }
+
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
+  // group is asked for as this one is used up.
+  template <bool LOADS_NEXT>
+  ENGINE_METHOD void multiply(const float* shared, float* groupSums, const u8* nextCodes, const u8* nextScales) {
     Words4 words[kTurns][kRowsPerTeam];
     u32 blockScales[kTurns][kRowsPerTeam];
 #pragma unroll
@@ -111,7 +118,7 @@ struct Mxfp4Group {
         blockScales[turn][row] = scales[turn][row];
       }
     }
-    if (loadsNext) load(nextCodes, nextScales);
+    if constexpr (LOADS_NEXT) load(nextCodes, nextScales);
 #pragma unroll
     for (int row = 0; row < kRowsPerTeam; row++) {
 #pragma unroll

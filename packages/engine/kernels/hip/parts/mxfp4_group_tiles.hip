@@ -34,14 +34,23 @@ ROUTER_INLINE void code_pairs(u32 word, u32 factor, u32 (&pairs)[4]) {
   pairs[3] = bf16_pair_product(both, factor);
 }
 
-// Bytes of a vector in shared memory: its terms, one behind the other.
+// Blocks come in fours, the last of which need not be full.
 template <int COLUMNS>
-constexpr int kVectorBytes = kTerms * COLUMNS * 2;
+constexpr int kFoursOf = (COLUMNS / kBlockColumns + kBlocksAtOnce - 1) / kBlocksAtOnce;
 
-// Where the eight columns of a word of a block are in a term, in bytes. The four words of a block are mixed by the block's
-// and the term's number, so that lanes find theirs in different banks.
+// Of the same words of four blocks, in both terms: 16 bytes each, so that lanes find theirs in different banks.
+constexpr int kTermBytes = kBlocksAtOnce * 16;
+constexpr int kPieceBytes = kTerms * kTermBytes;
+
+// Bytes of a vector: its first words of all fours, then its second ones, and so on.
+template <int COLUMNS>
+constexpr int kVectorBytes = 4 * kFoursOf<COLUMNS> * kPieceBytes;
+
+// Where the eight columns of a word of a block are in a vector, in bytes.
+template <int COLUMNS>
 ROUTER_INLINE int word_place(int block, int word, int term) {
-  return block * (kBlockColumns * 2) + (word ^ (block / 2 % 2) ^ (term * 2)) * 16;
+  const int piece = word * kFoursOf<COLUMNS> + block / kBlocksAtOnce;
+  return piece * kPieceBytes + term * kTermBytes + block % kBlocksAtOnce * 16;
 }
 
 // The nearest bf16 of two numbers; what they leave is left.
@@ -66,8 +75,8 @@ ROUTER_INLINE void share_eight(u8* vector, int column, const float* values) {
     words.y = take_pair(left[4], left[1]);
     words.z = take_pair(left[5], left[2]);
     words.w = take_pair(left[7], left[6]);
-    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term);
-    *reinterpret_cast<Words4*>(vector + term * COLUMNS * 2 + place) = words;
+    *reinterpret_cast<Words4*>(vector + word_place<COLUMNS>(column / kBlockColumns, column % kBlockColumns / 8, term)) =
+        words;
   }
 }
 
@@ -81,29 +90,36 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
 #pragma unroll
   for (int term = 0; term < kTerms; term++) {
     const u32 bits = nearest_bf16_pair(value, 0.0f);
-    const int place = word_place(column / kBlockColumns, column % kBlockColumns / 8, term) + pair * 4;
-    *reinterpret_cast<u16*>(vector + term * COLUMNS * 2 + place + (isHigh ? 2 : 0)) = static_cast<u16>(bits);
+    const int place = word_place<COLUMNS>(column / kBlockColumns, column % kBlockColumns / 8, term);
+    *reinterpret_cast<u16*>(vector + place + pair * 4 + (isHigh ? 2 : 0)) = static_cast<u16>(bits);
     value = rounded_sum(value, -low_bf16(bits));
   }
 }
 
+constexpr bool kReadsInPlace = true;
+
 template <int COLUMNS, int VECTORS>
 struct Mxfp4Group {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
-  static_assert(VECTORS * kTerms <= kTileColumns, "the terms of all vectors are columns of one product");
+  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
+  static constexpr int kProducts = (VECTORS * kTerms + kTileColumns - 1) / kTileColumns;
   // Floats of a group's sums in shared memory: of each team, row and vector.
   static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
-  static constexpr int kFours = (kBlocks + kBlocksAtOnce - 1) / kBlocksAtOnce;
+  static constexpr int kFours = kFoursOf<COLUMNS>;
   static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
-
-  // Of rows g and g + 8.
+  // Of rows g and g + 8. Where a lane has no block, the last one stands in, with factors of 0: it costs nothing, and nothing
+  // waits for a branch.
   Words4 codes[kTurns][2];
   u32 scales[kTurns][2];
 
   ROUTER_INLINE int block_of(int turn) {
     return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
   }
+  ROUTER_INLINE bool has_block(int turn) {
+    return ((kTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
+  }
+  ROUTER_INLINE int nearest_block(int turn) { return smaller(block_of(turn), kBlocks - 1); }
 
   // Asks for a group, from its first row on.
   ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
@@ -112,66 +128,76 @@ struct Mxfp4Group {
   }
 
   ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
-    const int block = block_of(turn);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      codes[turn][half].x = 0;
-      codes[turn][half].y = 0;
-      codes[turn][half].z = 0;
-      codes[turn][half].w = 0;
-      scales[turn][half] = 0;
-      if (block >= kBlocks) continue;
-      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + block;
+      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + nearest_block(turn);
       codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
       scales[turn][half] = groupScales[at];
     }
   }
 
-  // Multiplies what was asked for with the vectors, which lie one behind the other; the group's sums are whole after a
-  // barrier. Where `loadsNext`, the next group is asked for as this one is used up.
-  ENGINE_METHOD void multiply(const u8* vectors, float* groupSums, bool loadsNext, const u8* nextCodes,
-                              const u8* nextScales) {
+  // Where the columns are that a lane gives, one to each product: a term of a vector, of the last one where there are no
+  // more. Nobody reads what comes of those.
+  struct Columns {
+    const u8* own[kProducts][kTurns];
+  };
+
+  // Vector `index` lies at `place_of(index)`.
+  template <class PlaceOf>
+  static ENGINE_METHOD Columns vectors_of(PlaceOf place_of) {
+    Columns columns;
+#pragma unroll
+    for (int product = 0; product < kProducts; product++) {
+      const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
+      const int vector = smaller(column / kTerms, VECTORS - 1);
+      const u8* place = place_of(vector);
+#pragma unroll
+      for (int turn = 0; turn < kTurns; turn++) {
+        columns.own[product][turn] = place + word_place<COLUMNS>(nearest_block(turn), 0, column % kTerms);
+      }
+    }
+    return columns;
+  }
+
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
+  // group is asked for as this one is used up.
+  template <bool LOADS_NEXT>
+  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, const u8* nextCodes, const u8* nextScales) {
     const int lane = lane_of_team();
-    // The column that the lane gives: a term of a vector.
-    const int column = lane / kBlocksAtOnce;
-    const int term = column % kTerms;
-    const u8* own = vectors + column / kTerms * kVectorBytes<COLUMNS> + term * COLUMNS * 2;
-    // Of each word by itself: a product would wait for the one before whose sums it adds to.
-    float sums[4][4] = {};
+    // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
+    float sums[kProducts][2][4] = {};
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
-      const int block = block_of(turn);
-      const bool isThere = column < VECTORS * kTerms && block < kBlocks;
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
-      const u32 factors[2] = {factor_pair(scales[turn][0]), factor_pair(scales[turn][1])};
-      if (loadsNext) load_turn(nextCodes, nextScales, turn);
+      const u32 factors[2] = {has_block(turn) ? factor_pair(scales[turn][0]) : 0,
+                              has_block(turn) ? factor_pair(scales[turn][1]) : 0};
+      if constexpr (LOADS_NEXT) load_turn(nextCodes, nextScales, turn);
 #pragma unroll
       for (int word = 0; word < 4; word++) {
         u32 upper[4];
         u32 lower[4];
         code_pairs(word_of(words[0], word), factors[0], upper);
         code_pairs(word_of(words[1], word), factors[1], lower);
-        u32 right[4] = {0, 0, 0, 0};
-        if (isThere) {
-          const Words4 values = *reinterpret_cast<const Words4*>(own + word_place(block, word, term));
-          right[0] = values.x;
-          right[1] = values.y;
-          right[2] = values.z;
-          right[3] = values.w;
+#pragma unroll
+        for (int product = 0; product < kProducts; product++) {
+          const u8* place = columns.own[product][turn] + word * kFours * kPieceBytes;
+          const Words4 right = *reinterpret_cast<const Words4*>(place);
+          float(&sum)[4] = sums[product][word % 2];
+          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
+          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});
         }
-        add_bf16_product(sums[word], {upper[0], lower[0], upper[1], lower[1]}, {right[0], right[1]});
-        add_bf16_product(sums[word], {upper[2], lower[2], upper[3], lower[3]}, {right[2], right[3]});
       }
     }
-    // A lane has both terms of vector lane % 4, of rows g and g + 8.
-    const int vector = lane % kBlocksAtOnce;
-    if (vector >= VECTORS) return;
-    float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
-    const auto sum_of_words = [&](int at) {
-      return rounded_sum(rounded_sum(sums[0][at], sums[1][at]), rounded_sum(sums[2][at], sums[3][at]));
-    };
-    to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
-    to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    // A lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
+#pragma unroll
+    for (int product = 0; product < kProducts; product++) {
+      const int vector = product * (kTileColumns / kTerms) + lane % kBlocksAtOnce;
+      if (vector >= VECTORS) continue;
+      float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
+      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
+      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
+      to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    }
   }
 
   // Of a row of the group and a vector, which may differ from lane to lane.

@@ -1,28 +1,9 @@
-// Vectors on their way to shared memory, where Mxfp4Group reads them. The whole block takes part, and waits for it
-// afterwards.
+// Vectors where Mxfp4Group reads them.
 
 namespace ROUTER_NAMESPACE {
 
-// Brings a vector of f32 there. All is asked for before any of it is stored: compilers keep loads behind stores that might
-// be to the same memory.
-template <int COLUMNS>
-ROUTER_INLINE void share_vector(const float* vector, u8* shared) {
-  constexpr int kEights = COLUMNS / 8;
-  constexpr int kShareTurns = (kEights + kThreads - 1) / kThreads;
-  float values[kShareTurns][8];
-#pragma unroll
-  for (int turn = 0; turn < kShareTurns; turn++) {
-    const int eight = turn * kThreads + static_cast<int>(thread_index());
-    if (eight < kEights) load_eight(vector + eight * 8, values[turn]);
-  }
-#pragma unroll
-  for (int turn = 0; turn < kShareTurns; turn++) {
-    const int eight = turn * kThreads + static_cast<int>(thread_index());
-    if (eight < kEights) share_eight<COLUMNS>(shared, eight * 8, values[turn]);
-  }
-}
-
-// Begins to bring BYTES of what put_value has written; `copies_are_there` ends it.
+// Begins to bring BYTES of what put_value has written to shared memory; `copies_are_there` ends it. The whole block takes
+// part.
 template <int BYTES>
 ROUTER_INLINE void copy_vectors(const u8* vectors, u8* shared) {
   static_assert(BYTES % 16 == 0, "copies are of 16 bytes");
@@ -38,5 +19,27 @@ ROUTER_INLINE void copies_are_there() {
   wait_for_copies<0>();
   block_barrier();
 }
+
+// The vectors that a block multiplies: in shared memory, or, where kReadsInPlace, left where they are, for the
+// first-level cache to keep: they may be more than shared memory has room for.
+template <int COLUMNS, int VECTORS>
+struct BlockVectors {
+  static constexpr int kBytes = kVectorBytes<COLUMNS>;
+  alignas(16) u8 bytes[kReadsInPlace ? 16 : VECTORS * kBytes];
+
+  // `place_of(vector)` is where a vector was written. The whole block takes part.
+  template <class PlaceOf>
+  ENGINE_METHOD auto take(PlaceOf place_of) {
+    using Group = Mxfp4Group<COLUMNS, VECTORS>;
+    if constexpr (kReadsInPlace) {
+      return Group::vectors_of(place_of);
+    } else {
+#pragma unroll
+      for (int vector = 0; vector < VECTORS; vector++) copy_vectors<kBytes>(place_of(vector), bytes + vector * kBytes);
+      copies_are_there();
+      return Group::vectors_of([&](int vector) { return bytes + vector * kBytes; });
+    }
+  }
+};
 
 }  // namespace ROUTER_NAMESPACE

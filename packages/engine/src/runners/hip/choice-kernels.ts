@@ -20,7 +20,15 @@ const LARGEST_ARGUMENTS = [
   FIRST,
 ] as const;
 
-const DRAW_ARGUMENTS = [STEP, LOGITS, TOKENS, CANDIDATES, FIRST] as const;
+const DRAW_ARGUMENTS = [
+  STEP,
+  LOGITS,
+  pointer('found', 'u64 [rows, LARGEST_BLOCKS], written'),
+  pointer('arrivals', 'u32 [rows], 0 before and after'),
+  pointer('tokens', 'i32 [rows]: the likeliest; rewritten where a row is drawn'),
+  CANDIDATES,
+  FIRST,
+] as const;
 
 /** The likeliest token. LARGEST_BLOCKS blocks a row. */
 export function largestForm(context: KernelContext): KernelForm<typeof LARGEST_ARGUMENTS> {
@@ -34,7 +42,7 @@ export function largestForm(context: KernelContext): KernelForm<typeof LARGEST_A
   });
 }
 
-/** The token that the row's draw says, the likeliest where it has none. A block a row. */
+/** The token that the row's draw says, where it has one, after `largestForm`. LARGEST_BLOCKS blocks a row. */
 export function drawForm(context: KernelContext): KernelForm<typeof DRAW_ARGUMENTS> {
   return kernelForm(context, {
     name: 'draw',
@@ -42,6 +50,7 @@ export function drawForm(context: KernelContext): KernelForm<typeof DRAW_ARGUMEN
     arguments: DRAW_ARGUMENTS,
     threadsPerBlock: 1024,
     sharedParts: ['exact_doubles'],
-    parts: ['largest_logit', 'token_weights', 'block_search'],
+    parts: ['token_weights', 'block_search'],
+    defines: { KERNEL_BLOCKS: LARGEST_BLOCKS },
   });
 }

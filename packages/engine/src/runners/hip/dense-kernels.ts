@@ -2,16 +2,40 @@
  * The products of bf16 matrices: projections of attention, the gate projection, the LM head.
  */
 
+import type { KernelArgument } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { mxfp4Product, multipliesBf16Tiles } from './mxfp4-product.ts';
 import { isBySlot } from './sizes.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */
-export const DENSE_TILES = [1, 2, 4, 8] as const;
-export type DenseTile = (typeof DENSE_TILES)[number];
+const LANE_TILES = [1, 2, 4, 8] as const;
+/** Where products are of bf16 tiles, which have room for eight in any case; one vector comes another way. */
+const GROUP_TILES = [1, 8, 16, 32] as const;
+type GroupTile = (typeof GROUP_TILES)[number];
+/** Of the gate projection, on every GPU. */
+export const GATE_TILES = LANE_TILES;
+export type GateTile = (typeof GATE_TILES)[number];
+export type DenseTile = GateTile | GroupTile;
+
+/** The tiles that a target has kernels for. */
+export function denseTiles({ target }: KernelContext): readonly DenseTile[] {
+  return multipliesBf16Tiles(target) ? GROUP_TILES : LANE_TILES;
+}
 
 /** The smallest tile that holds `rows`, else the largest. */
-export function denseTile(rows: number): DenseTile {
-  return DENSE_TILES.find((tile) => tile >= rows) ?? 8;
+export function denseTile(context: KernelContext, rows: number): DenseTile {
+  return smallestThatHolds(denseTiles(context), rows);
+}
+
+/** As denseTile, of the gate projection. */
+export function gateTile(rows: number): GateTile {
+  return smallestThatHolds(GATE_TILES, rows);
+}
+
+function smallestThatHolds<Tile extends number>(tiles: readonly Tile[], rows: number): Tile {
+  const largest = tiles.at(-1);
+  if (largest === undefined) throw new RangeError('No tiles to choose from');
+  return tiles.find((tile) => tile >= rows) ?? largest;
 }
 
 /** How a matrix's rows are shared out. */
@@ -53,7 +77,7 @@ const GATE_ARGUMENTS = [
   pointer('gain', 'f32 [hidden], of the norm before'),
   pointer('residual', 'f32 [rows, hidden]'),
   pointer('logits', 'f32 [rows, experts], written'),
-  pointer('normed', 'f32 [rows, hidden], written unless the step is computed slot by slot'),
+  pointer('normed', 'vectors that the experts multiply, written unless the step is computed slot by slot'),
   TILES,
 ] as const;
 
@@ -68,23 +92,20 @@ const HEAD_ARGUMENTS = [
   u32('most', 'the most that it takes'),
 ] as const;
 
-/** The dense kernels for one tile. */
+/** The dense kernels for one tile, but for the gate projection. */
 export interface DenseForms {
   readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
   readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
-  readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
   readonly head: KernelForm<typeof HEAD_ARGUMENTS>;
 }
 
 export type DenseName = keyof DenseForms;
-/** Those whose rows are shared out to teams. */
-type TeamName = Exclude<DenseName, 'gate'>;
 
 /** A block of the gate projection forms one router logit of each row of its tile. */
 const GATE_THREADS = 256;
 
 /** Loads of 16 bytes that a lane asks for at once, for each of its rows. */
-const AHEAD: Readonly<Record<DenseTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
+const AHEAD: Readonly<Record<GateTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
 /**
  * The output projection of one row waits for little but its weights: half of a row is asked for while attention runs. Found by
  * trying on an H200.
@@ -92,7 +113,7 @@ const AHEAD: Readonly<Record<DenseTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
 const AHEAD_OF_ATTENTION = 8;
 
 /** Rows of each matrix. */
-function matrixRows({ config }: KernelContext): Readonly<Record<TeamName, number>> {
+function matrixRows({ config }: KernelContext): Readonly<Record<DenseName, number>> {
   return {
     qkv: (config.attentionHeads + 2 * config.keyValueHeads) * config.headDim,
     attentionOutput: config.hiddenSize,
@@ -101,7 +122,7 @@ function matrixRows({ config }: KernelContext): Readonly<Record<TeamName, number
 }
 
 /** The most that divides evenly: two rows a team and four teams; others for the head, and for one row's output projection. */
-function division(context: KernelContext, name: TeamName, tile: DenseTile): DenseDivision {
+function division(context: KernelContext, name: DenseName, tile: DenseTile): DenseDivision {
   const rows = matrixRows(context)[name];
   const isSingleOutput = name === 'attentionOutput' && tile === 1;
   const [mostRows, mostTeams] = name === 'head' ? [4, 8] : isSingleOutput ? [1, 8] : [2, 4];
@@ -116,46 +137,132 @@ function division(context: KernelContext, name: TeamName, tile: DenseTile): Dens
   throw new RangeError(`${rows} rows of ${name} cannot be shared out in teams of ${TEAM} lanes`);
 }
 
+/** Rows of a group, and threads of a block that works on groups: dense_groups.hip. */
+const GROUP_ROWS = 16;
+const GROUP_THREADS = 256;
+
+/**
+ * Groups of rows that a block works on, pieces of 32 columns whose weights a team asks for at once, blocks that a
+ * multiprocessor has room for, and whether vectors are asked for ahead as well.
+ */
+interface GroupDivision {
+  readonly groups: number;
+  readonly ahead: number;
+  readonly resident: number;
+  readonly values: 0 | 1;
+}
+
+/** Found by trying on an H200. */
+const GROUP_DIVISIONS: Readonly<Record<GroupTile, Readonly<Record<DenseName, GroupDivision>>>> = {
+  1: {
+    qkv: { groups: 1, ahead: 3, resident: 3, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 0 },
+    head: { groups: 2, ahead: 3, resident: 2, values: 0 },
+  },
+  8: {
+    qkv: { groups: 2, ahead: 2, resident: 2, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 1 },
+    head: { groups: 2, ahead: 2, resident: 2, values: 0 },
+  },
+  16: {
+    qkv: { groups: 2, ahead: 2, resident: 2, values: 0 },
+    attentionOutput: { groups: 1, ahead: 4, resident: 2, values: 0 },
+    head: { groups: 2, ahead: 2, resident: 2, values: 0 },
+  },
+  32: {
+    qkv: { groups: 1, ahead: 2, resident: 2, values: 0 },
+    attentionOutput: { groups: 2, ahead: 2, resident: 1, values: 1 },
+    head: { groups: 1, ahead: 2, resident: 2, values: 0 },
+  },
+};
+
+/** A vocabulary need not end where a block's rows do; other rows are of whole blocks. */
+function groupDivision(context: KernelContext, name: DenseName, tile: DenseTile): GroupDivision {
+  const found = GROUP_DIVISIONS[tile === 2 || tile === 4 ? 8 : tile][name];
+  const isWhole = name === 'head' || matrixRows(context)[name] % (GROUP_ROWS * found.groups) === 0;
+  return isWhole ? found : { ...found, groups: 1 };
+}
+
+/** What the forms of one tile differ in. */
+function divided(context: KernelContext, name: DenseName, tile: DenseTile) {
+  if (multipliesBf16Tiles(context.target)) {
+    const { groups, ahead, resident, values } = groupDivision(context, name, tile);
+    return {
+      suffix: '_groups',
+      parts: ['dense_groups', tile === 1 ? 'dense_values_shared' : 'dense_values_streamed'],
+      sharedParts: ['bf16_products'] as const,
+      threadsPerBlock: GROUP_THREADS,
+      defines: {
+        KERNEL_GROUPS: groups,
+        KERNEL_VECTORS: tile,
+        KERNEL_AHEAD: ahead,
+        KERNEL_RESIDENT: resident,
+        KERNEL_VALUES_AHEAD: values,
+      },
+    };
+  }
+  const { rowsPerTeam, teams } = division(context, name, tile);
+  const ahead = name === 'attentionOutput' && tile === 1 ? AHEAD_OF_ATTENTION : AHEAD[gateTile(tile)];
+  return {
+    suffix: '',
+    parts: ['dense_rows'],
+    sharedParts: [] as const,
+    threadsPerBlock: teams * TEAM,
+    defines: { KERNEL_ROWS: rowsPerTeam, KERNEL_VECTORS: tile, KERNEL_AHEAD: ahead },
+  };
+}
+
 /** The forms for a tile. */
 export function denseForms(context: KernelContext, tile: DenseTile): DenseForms {
-  const common = (name: TeamName) => {
-    const { rowsPerTeam, teams } = division(context, name, tile);
-    const ahead = name === 'attentionOutput' && tile === 1 ? AHEAD_OF_ATTENTION : AHEAD[tile];
-    return {
-      parts: ['dense_rows'],
-      threadsPerBlock: teams * TEAM,
-      defines: { KERNEL_ROWS: rowsPerTeam, KERNEL_VECTORS: tile, KERNEL_AHEAD: ahead },
-    };
+  const form = <const List extends readonly KernelArgument[]>(
+    name: DenseName,
+    file: string,
+    description: { readonly symbol: string; readonly arguments: List; readonly parts?: readonly string[] },
+  ) => {
+    const { suffix, parts, ...common } = divided(context, name, tile);
+    return kernelForm(context, {
+      ...common,
+      ...description,
+      name: `${file}${suffix}`,
+      parts: [...parts, ...(description.parts ?? [])],
+    });
   };
   return {
-    qkv: kernelForm(context, {
-      name: 'qkv',
-      symbol: 'project_qkv',
-      arguments: QKV_ARGUMENTS,
-      ...common('qkv'),
-      parts: ['dense_rows', 'kv_blocks'],
-    }),
-    attentionOutput: kernelForm(context, {
-      name: 'attention_output',
+    qkv: form('qkv', 'qkv', { symbol: 'project_qkv', arguments: QKV_ARGUMENTS, parts: ['kv_blocks'] }),
+    attentionOutput: form('attentionOutput', 'attention_output', {
       symbol: 'project_attention',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
-      ...common('attentionOutput'),
     }),
-    gate: kernelForm(context, {
-      name: 'gate',
-      parts: ['row_norm'],
-      symbol: 'project_gate',
-      arguments: GATE_ARGUMENTS,
-      threadsPerBlock: GATE_THREADS,
-      defines: { KERNEL_VECTORS: tile, KERNEL_WRITES_NORMED: isBySlot(tile) ? 0 : 1 },
-    }),
-    head: kernelForm(context, { name: 'head', symbol: 'project_head', arguments: HEAD_ARGUMENTS, ...common('head') }),
+    head: form('head', 'head', { symbol: 'project_head', arguments: HEAD_ARGUMENTS }),
   };
 }
 
 /** Blocks of a launch over `tiles` tiles of rows, of `tile` rows each. */
 export function denseBlocks(context: KernelContext, name: DenseName, tile: DenseTile, tiles: number): number {
-  if (name === 'gate') return context.config.experts * tiles;
+  const rows = matrixRows(context)[name];
+  if (multipliesBf16Tiles(context.target)) {
+    return Math.ceil(rows / (GROUP_ROWS * groupDivision(context, name, tile).groups)) * tiles;
+  }
   const { rowsPerTeam, teams } = division(context, name, tile);
-  return (matrixRows(context)[name] / (rowsPerTeam * teams)) * tiles;
+  return (rows / (rowsPerTeam * teams)) * tiles;
+}
+
+/** The gate projection for a tile. */
+export function gateForm(context: KernelContext, tile: GateTile): KernelForm<typeof GATE_ARGUMENTS> {
+  const { parts, sharedParts } = mxfp4Product(context.target);
+  const writesNormed = !isBySlot(context.config, tile);
+  return kernelForm(context, {
+    name: 'gate',
+    parts: ['row_norm', ...(writesNormed ? parts : [])],
+    ...(writesNormed ? { sharedParts } : {}),
+    symbol: 'project_gate',
+    arguments: GATE_ARGUMENTS,
+    threadsPerBlock: GATE_THREADS,
+    defines: { KERNEL_VECTORS: tile, KERNEL_WRITES_NORMED: writesNormed ? 1 : 0 },
+  });
+}
+
+/** Blocks of a launch of the gate projection over `tiles` tiles of rows. */
+export function gateBlocks({ config }: KernelContext, tiles: number): number {
+  return config.experts * tiles;
 }

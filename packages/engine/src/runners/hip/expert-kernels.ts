@@ -20,8 +20,8 @@ const LISTED_ARGUMENTS = [
   CODES,
   SCALES,
   BIAS,
-  pointer('input', 'f32 [rows, hidden], or the vectors that the gate and up projections leave'),
-  pointer('list', 'the list of items'),
+  pointer('input', 'vectors: the normed rows, or those of slots that the gate and up projections leave'),
+  pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
   pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
   pointer('output', 'vectors for the down projection, or its f32 [slots, hidden]; written'),
   u32('items', 'items that the launch has room for'),
@@ -73,13 +73,14 @@ export interface SlotExpertForms {
 
 type ExpertName = 'gateUp' | 'down';
 
-/** The most groups of rows that a block works on, one behind the other: its vectors are brought to shared memory once. */
-const MOST_GROUPS = { gateUp: 6, down: 3 } as const;
+/** The most groups of rows that a block works on, one behind the other: it finds its vectors once. By trying on an H200. */
+const MOST_SLOT_GROUPS = 6;
+const MOST_LISTED_GROUPS: Readonly<Record<ExpertName, number>> = { gateUp: 6, down: 9 };
 
-/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once a tile. */
-export function listedTile({ target }: KernelContext): number {
-  return mxfp4Product(target).vectors;
-}
+/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once for all. */
+export const LISTED_SLOTS = 4;
+/** Blocks of listed experts that a multiprocessor has room for. */
+const LISTED_RESIDENT = 2;
 
 export function listedExpertForms(context: KernelContext): ListedExpertForms {
   const { parts, sharedParts } = mxfp4Product(context.target);
@@ -88,7 +89,11 @@ export function listedExpertForms(context: KernelContext): ListedExpertForms {
     parts: [...parts, 'swiglu', 'expert_items'],
     arguments: LISTED_ARGUMENTS,
     threadsPerBlock: GROUP_THREADS,
-    defines: { KERNEL_VECTORS: listedTile(context), KERNEL_GROUPS: groupsOf(context, name) },
+    defines: {
+      KERNEL_VECTORS: LISTED_SLOTS,
+      KERNEL_GROUPS: listedGroups(context, name),
+      KERNEL_RESIDENT: LISTED_RESIDENT,
+    },
   });
   return {
     gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
@@ -98,7 +103,7 @@ export function listedExpertForms(context: KernelContext): ListedExpertForms {
 
 /** Blocks of a launch with room for `items` items. */
 export function listedExpertBlocks(context: KernelContext, name: ExpertName, items: number): number {
-  return (matrixRows(context, name) / (GROUP_ROWS * groupsOf(context, name))) * items;
+  return (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * items;
 }
 
 /**
@@ -119,7 +124,7 @@ export function slotExpertForms(context: KernelContext, routes = true): SlotExpe
       symbol: 'slot_gate_up',
       arguments: SLOT_GATE_UP_ARGUMENTS,
       threadsPerBlock: GROUP_THREADS,
-      defines: { ...defines, KERNEL_GROUPS: groupsOf(context, 'gateUp') },
+      defines: { ...defines, KERNEL_GROUPS: slotGroups(context) },
     }),
     down: kernelForm(context, {
       name: 'slot_down',
@@ -137,7 +142,7 @@ export function slotExpertForms(context: KernelContext, routes = true): SlotExpe
 export function slotExpertBlocks(context: KernelContext, name: ExpertName, rows: number): number {
   const groups = matrixRows(context, name) / GROUP_ROWS;
   if (name === 'down') return groups * rows;
-  return (groups / groupsOf(context, name)) * rows * context.config.expertsPerToken;
+  return (groups / slotGroups(context)) * rows * context.config.expertsPerToken;
 }
 
 function matrixRows({ config }: KernelContext, name: ExpertName): number {
@@ -145,11 +150,18 @@ function matrixRows({ config }: KernelContext, name: ExpertName): number {
 }
 
 /** The most groups that leave no block with fewer. */
-function groupsOf(context: KernelContext, name: ExpertName): number {
-  const groups = matrixRows(context, name) / GROUP_ROWS;
-  let most = MOST_GROUPS[name];
-  while (groups % most !== 0) most--;
-  return most;
+function slotGroups(context: KernelContext): number {
+  return largestDivisor(matrixRows(context, 'gateUp') / GROUP_ROWS, MOST_SLOT_GROUPS);
+}
+
+function listedGroups(context: KernelContext, name: ExpertName): number {
+  return largestDivisor(matrixRows(context, name) / GROUP_ROWS, MOST_LISTED_GROUPS[name]);
+}
+
+function largestDivisor(count: number, most: number): number {
+  let divisor = most;
+  while (count % divisor !== 0) divisor--;
+  return divisor;
 }
 
 const ARRANGE_ARGUMENTS = [
@@ -174,10 +186,7 @@ export function arrangeBlocks(words: number): number {
 }
 
 /** Lists items of up to `tile` slots. One block. */
-export function expertListForm(
-  context: KernelContext,
-  tile: number = listedTile(context),
-): KernelForm<typeof LIST_ARGUMENTS> {
+export function expertListForm(context: KernelContext, tile: number): KernelForm<typeof LIST_ARGUMENTS> {
   return kernelForm(context, {
     name: 'expert_list',
     symbol: 'list_experts',

@@ -5,13 +5,13 @@
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
-import { denseBlocks, denseTile } from './dense-kernels.ts';
+import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { listedExpertBlocks, listedTile, slotExpertBlocks } from './expert-kernels.ts';
+import { LISTED_SLOTS, listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, LARGEST_BLOCKS, isBySlot, mostItems, routingStride } from './sizes.ts';
+import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, mostItems, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -93,7 +93,7 @@ function enqueueAttention(
   const { at } = workspace;
   const { step, residual, queries, partials, arrivals, attended } = at;
   const { config } = context;
-  const tile = denseTile(rows);
+  const tile = denseTile(context, rows);
   const tiles = Math.ceil(rows / tile);
   const dense = kernels.dense[tile];
   const isWindow = kind === 'sliding' ? 1 : 0;
@@ -145,9 +145,9 @@ function enqueueExperts(
 ): void {
   const { context, kernels, workspace } = parts;
   const { step, residual, normed, routerLogits } = workspace.at;
-  const denseOf = denseTile(rows);
-  const tiles = Math.ceil(rows / denseOf);
-  kernels.dense[denseOf].gate.launch(stream, denseBlocks(context, 'gate', denseOf, tiles), {
+  const tile = gateTile(rows);
+  const tiles = Math.ceil(rows / tile);
+  kernels.gate[tile].launch(stream, gateBlocks(context, tiles), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -158,7 +158,10 @@ function enqueueExperts(
     tiles,
   });
   const routing = routingPlace(context, workspace, index, rows);
-  if (isBySlot(rows)) enqueueBySlot(parts, stream, rows, layer, { ...routing, index });
+  // A choice made before is known to the kernels of slots alone.
+  const isRouted = parts.routingBefore !== null && rows <= MOST_ROWS_BY_SLOT;
+  const bySlot = isRouted || isBySlot(context.config, rows);
+  if (bySlot) enqueueBySlot(parts, stream, rows, layer, { ...routing, index });
   else enqueueByExpert(parts, stream, rows, layer, routing);
 }
 
@@ -208,19 +211,19 @@ function enqueueByExpert(
   { ids, weights }: RoutingPlace,
 ): void {
   const { at } = workspace;
-  const { step, residual, normed, activated, expertOutput, list, sortedSlots } = at;
+  const { step, residual, normed, activated, expertOutput, expertOffsets: offsets, sortedSlots } = at;
   router.enqueue(stream, {
     tokens: rows,
     logits: at.routerLogits,
     weights,
     ids,
     rowCount: step,
-    dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
+    dispatchPlan: { expertOffsets: offsets, sortedSlots, workspace: at.planWorkspace },
   });
-  kernels.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const items = mostItems(context.config, rows, listedTile(context));
-  const common = { list, sortedSlots, items };
-  kernels.listedExperts.gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
+  const { gateUp, down } = kernels.listedExperts;
+  const items = mostItems(context.config, rows, LISTED_SLOTS);
+  const common = { offsets, sortedSlots, items };
+  gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
     ...common,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
@@ -228,7 +231,7 @@ function enqueueByExpert(
     input: normed,
     output: activated,
   });
-  kernels.listedExperts.down.launch(stream, listedExpertBlocks(context, 'down', items), {
+  down.launch(stream, listedExpertBlocks(context, 'down', items), {
     ...common,
     codes: layer.downCodes,
     scales: layer.downScales,
@@ -257,7 +260,7 @@ export function enqueueHead(
 ): void {
   const { step, residual, logits } = workspace.at;
   const tokens = workspace.at.tokens + BigInt(4 * place);
-  const tile = denseTile(count);
+  const tile = denseTile(context, count);
   const tiles = Math.ceil(count / tile);
   kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {
     step,
@@ -269,13 +272,10 @@ export function enqueueHead(
     first,
     most: HEAD_ROWS,
   });
-  const choice = { step, logits, tokens, candidates, first };
-  if (draws) {
-    kernels.drawTokens.launch(stream, count, choice);
-  } else {
-    const { found, choiceArrivals: arrivals } = workspace.at;
-    kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, { ...choice, found, arrivals });
-  }
+  const { found, choiceArrivals: arrivals } = workspace.at;
+  const choice = { step, logits, found, arrivals, tokens, candidates, first };
+  kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
+  if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
 }
 
 /** Where a layer's ids and weights go. */

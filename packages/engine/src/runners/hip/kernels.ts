@@ -7,14 +7,21 @@ import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@sw
 import type { Activations } from '../runner-module.ts';
 import { attentionForm } from './attention-kernels.ts';
 import { drawForm, largestForm } from './choice-kernels.ts';
-import { DENSE_TILES, type DenseForms, type DenseTile, denseForms } from './dense-kernels.ts';
+import {
+  type DenseForms,
+  type DenseTile,
+  GATE_TILES,
+  type GateTile,
+  denseForms,
+  denseTiles,
+  gateForm,
+} from './dense-kernels.ts';
 import { embeddingForm } from './embedding-kernel.ts';
 import {
   type ListedExpertForms,
   type SlotExpertForms,
   arrangeCodesForm,
   combineForm,
-  expertListForm,
   listedExpertForms,
   slotExpertForms,
 } from './expert-kernels.ts';
@@ -32,10 +39,11 @@ export type TileLaunches = LaunchesOf<TileForms>;
 export interface HipKernels {
   readonly embed: LaunchOf<ReturnType<typeof embeddingForm>>;
   readonly attend: LaunchOf<ReturnType<typeof attentionForm>>;
+  /** For the tiles that the target has. */
   readonly dense: Readonly<Record<DenseTile, LaunchesOf<DenseForms>>>;
+  readonly gate: Readonly<Record<GateTile, LaunchOf<ReturnType<typeof gateForm>>>>;
   readonly slotExperts: LaunchesOf<SlotExpertForms>;
   readonly listedExperts: LaunchesOf<ListedExpertForms>;
-  readonly listExperts: LaunchOf<ReturnType<typeof expertListForm>>;
   readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
   /** Used while loading. */
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
@@ -74,10 +82,10 @@ export async function loadKernels(
   return {
     embed: await load(embeddingForm(context)),
     attend: await load(attentionForm(context)),
-    dense: await byTile(DENSE_TILES, (tile) => loadEach(denseForms(context, tile))),
+    dense: await byTile(denseTiles(context), (tile) => loadEach(denseForms(context, tile))),
+    gate: await byTile(GATE_TILES, (tile) => load(gateForm(context, tile))),
     slotExperts: await loadEach(slotExpertForms(context)),
     listedExperts: await loadEach(listedExpertForms(context)),
-    listExperts: await load(expertListForm(context)),
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),

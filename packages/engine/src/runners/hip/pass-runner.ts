@@ -10,7 +10,7 @@ import type { LayerRouting } from '../runner.ts';
 import { DeviceHungError } from './errors.ts';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
-import type { Pass, PassRow } from './plan-passes.ts';
+import { type Pass, type PassRow, slotRuns } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { PassStaging, Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
@@ -280,15 +280,15 @@ export class PassRunner {
   ): void {
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows);
+    const runs = slotRuns(rows, expertsPerToken);
     for (const { layer, ids, weights } of routings) {
       const ofPass = {
         ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
         weights: new Float32Array(memory, (layers + layer) * stride, rows.length * expertsPerToken),
       };
-      for (const [row, { place }] of rows.entries()) {
-        const [from, to] = [row * expertsPerToken, place * expertsPerToken];
-        ids.set(ofPass.ids.subarray(from, from + expertsPerToken), to);
-        weights.set(ofPass.weights.subarray(from, from + expertsPerToken), to);
+      for (const { from, to, count } of runs) {
+        ids.set(ofPass.ids.subarray(from, from + count), to);
+        weights.set(ofPass.weights.subarray(from, from + count), to);
       }
     }
   }

@@ -4,7 +4,6 @@
 
 import type { GptOssConfig } from '@switchyard/models';
 import type { Activations } from '../runner-module.ts';
-import { FEWEST_VECTORS } from './mxfp4-product.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** The most rows of a pass whose rows are computed as vectors. */
@@ -39,12 +38,21 @@ function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
 
-/** Up to this many rows, most slots have an expert of their own. */
+/** The most rows whose experts are computed slot by slot. */
 export const MOST_ROWS_BY_SLOT = 4;
+/** So many experts for each slot, at least, and most slots have one of their own. */
+const EXPERTS_PER_SLOT = 4;
 
-/** Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted. */
-export function isBySlot(rows: number): boolean {
-  return rows <= MOST_ROWS_BY_SLOT;
+/**
+ * Whether a step's experts are computed slot (token * K + k) by slot: then nothing has to be sorted, but an expert's weights are
+ * read for each of its slots.
+ */
+export function isBySlot(
+  { experts, expertsPerToken }: Pick<GptOssConfig, 'experts' | 'expertsPerToken'>,
+  rows: number,
+): boolean {
+  if (rows === 1) return true;
+  return rows <= MOST_ROWS_BY_SLOT && rows * expertsPerToken * EXPERTS_PER_SLOT <= experts;
 }
 
 /**
@@ -68,6 +76,11 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
   return Math.ceil((4 * rows * expertsPerToken) / 16) * 16;
 }
 
+/** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
+function vectorBytes(columns: number): number {
+  return 512 * Math.ceil(columns / 128);
+}
+
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, activations: Activations, planBytes: number) {
   const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
@@ -83,16 +96,14 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
     choiceArrivals: 4 * HEAD_ROWS,
     found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
-    normed: 4 * MOST_VECTOR_ROWS * hiddenSize,
+    normed: MOST_VECTOR_ROWS * vectorBytes(hiddenSize),
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list:
-      4 *
-      (4 + 4 * Math.max(mostItems(config, MOST_VECTOR_ROWS, FEWEST_VECTORS), mostItems(config, MOST_ROWS, TILE_ROWS))),
-    activated: 4 * MOST_VECTOR_ROWS * expertsPerToken * intermediateSize,
+    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, TILE_ROWS)),
+    activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
     tokens: 4 * TOKEN_PLACES,

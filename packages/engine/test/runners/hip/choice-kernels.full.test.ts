@@ -95,7 +95,13 @@ for (const target of EMULATED_TARGETS) {
           return { wanted: 'token', ...(draw ? { draw } : {}) };
         });
         const tokens = poison(new Int32Array(ROWS + GUARD));
-        runForm(emulator, drawForm(context), ROWS, { step, logits, tokens, candidates: CANDIDATES, first: 0 });
+        const found = new BigInt64Array(ROWS * LARGEST_BLOCKS);
+        const arrivals = new Uint32Array(ROWS);
+        const values = { step, logits, found, arrivals, tokens, candidates: CANDIDATES, first: 0 };
+        for (const form of [largestForm(context), drawForm(context)]) {
+          runForm(emulator, form, ROWS * LARGEST_BLOCKS, values);
+        }
+        assert.deepEqual([...arrivals], Array(ROWS).fill(0), 'nothing is left of the count of arrived blocks');
         const expected = samplers.map((sampler, index) => sampler.sample(row(index)));
         assert.deepEqual([...tokens.subarray(0, ROWS)], expected, `turn ${turn}`);
         assert.ok(isTailPoisoned(tokens, GUARD * 4));

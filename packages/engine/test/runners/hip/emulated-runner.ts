@@ -15,6 +15,9 @@ export const EMULATED_TARGETS = [
 ] as const;
 export type EmulatedTarget = (typeof EMULATED_TARGETS)[number];
 
+/** Stands for NVIDIA, whose matrix instruction is emulated in waves of 32; for single kernels. */
+export const NVIDIA_TARGET = { vendor: 'nvidia', architecture: 'sm_90', waveSize: 32 } as const;
+
 /** A runner and its device. */
 export interface EmulatedRunner extends AsyncDisposable {
   readonly runner: LogitsRunner;

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { isTailPoisoned, poison } from '@switchyard/gpu/testing';
 import { decodeMxfp4 } from '@switchyard/models';
 import { linear } from '../../../src/reference/linear.ts';
+import type { KernelContext } from '../../../src/runners/hip/kernel-form.ts';
+import { multipliesBf16Tiles } from '../../../src/runners/hip/mxfp4-product.ts';
 import { STEP_BYTES, type StepRow, writeStep } from '../../../src/runners/hip/step-block.ts';
 import { SMALL_CONFIG, errorOf, randomFloats } from './small-model.ts';
 
@@ -14,6 +16,8 @@ export const GUARD = 16;
 
 /** Against f64, of sums of some hundred products near 1: f32's own rounding, and nothing more. */
 export const TOLERANCE = 2e-6;
+/** Two terms of bf16 leave 2^-17 of each of some hundred values. */
+export const TWO_TERM_TOLERANCE = 2e-5;
 /** Rows without tables, at positions 0 and up. */
 export function stepOf(
   rows: number,
@@ -93,20 +97,56 @@ function placeInVector(column: number): number {
   return block * 32 + (granule ^ (block % 8)) * 4 + (column % 4);
 }
 
-/** Rows of numbers as vectors that the down projection multiplies. */
-export function asVectors(rows: Float32Array, columns: number): Float32Array {
-  const vectors = new Float32Array(rows.length);
+/** Where a term of a column is in a vector as mxfp4_group_tiles.hip keeps it, in halves of a word. */
+function placeOfTerm(column: number, term: number, columns: number): number {
+  const [block, index] = [Math.floor(column / 32), column % 8];
+  const piece = Math.floor((column % 32) / 8) * Math.ceil(columns / 128) + Math.floor(block / 4);
+  const pair = index > 5 ? 3 : index % 3;
+  const isHigh = index < 3 || index === 6;
+  return piece * 64 + term * 32 + (block % 4) * 8 + pair * 2 + (isHigh ? 1 : 0);
+}
+
+/** Words that a vector takes. */
+export function vectorWords(columns: number, { target }: KernelContext): number {
+  return multipliesBf16Tiles(target) ? 128 * Math.ceil(columns / 128) : columns;
+}
+
+/** Rows of numbers as vectors that the experts multiply. */
+export function asVectors(rows: Float32Array, columns: number, context: KernelContext): Float32Array {
+  const words = vectorWords(columns, context);
+  const vectors = new Float32Array((rows.length / columns) * words);
+  const halves = new Uint16Array(vectors.buffer);
   rows.forEach((value, index) => {
-    const column = index % columns;
-    vectors[index - column + placeInVector(column)] = value * 2 ** 64;
+    const [first, column] = [Math.floor(index / columns) * words, index % columns];
+    if (!multipliesBf16Tiles(context.target)) {
+      vectors[first + placeInVector(column)] = value * 2 ** 64;
+      return;
+    }
+    const upper = nearestBf16(value);
+    for (const [term, bits] of [upper, nearestBf16(value - numberOf(upper))].entries()) {
+      halves[2 * first + placeOfTerm(column, term, columns)] = bits;
+    }
   });
   return vectors;
 }
 
-/** The numbers of vectors that the gate and up projections left. */
-export function fromVectors(vectors: Float32Array, columns: number): Float32Array {
-  return vectors.map((_, index) => {
-    const column = index % columns;
-    return (vectors[index - column + placeInVector(column)] as number) / 2 ** 64;
+/** The numbers of vectors that a kernel left. */
+export function fromVectors(vectors: Float32Array, columns: number, context: KernelContext): Float32Array {
+  const words = vectorWords(columns, context);
+  const halves = new Uint16Array(vectors.buffer, vectors.byteOffset, 2 * vectors.length);
+  return Float32Array.from({ length: (vectors.length / words) * columns }, (_, index) => {
+    const [first, column] = [Math.floor(index / columns) * words, index % columns];
+    if (!multipliesBf16Tiles(context.target)) return (vectors[first + placeInVector(column)] as number) / 2 ** 64;
+    const termOf = (term: number): number => numberOf(halves[2 * first + placeOfTerm(column, term, columns)] as number);
+    return termOf(0) + termOf(1);
   });
+}
+
+function nearestBf16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0] as number;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+function numberOf(bits: number): number {
+  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0] as number;
 }

@@ -3,12 +3,11 @@
 import type { KernelArgument } from '@switchyard/gpu';
 import { attentionForm } from '../../../src/runners/hip/attention-kernels.ts';
 import { drawForm, largestForm } from '../../../src/runners/hip/choice-kernels.ts';
-import { DENSE_TILES, denseForms } from '../../../src/runners/hip/dense-kernels.ts';
+import { GATE_TILES, denseForms, denseTiles, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
 import {
   arrangeCodesForm,
   combineForm,
-  expertListForm,
   listedExpertForms,
   slotExpertForms,
 } from '../../../src/runners/hip/expert-kernels.ts';
@@ -25,12 +24,12 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   };
   add(embeddingForm(context));
   add(attentionForm(context));
-  for (const tile of DENSE_TILES) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
+  for (const tile of denseTiles(context)) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
+  for (const tile of GATE_TILES) add(gateForm(context, tile), tile);
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
   for (const [form, tile] of hasMatrixUnits(context.target) ? formsByTiles(context) : []) add(form, tile);
   for (const form of [
-    expertListForm(context),
     combineForm(context),
     largestForm(context),
     drawForm(context),
