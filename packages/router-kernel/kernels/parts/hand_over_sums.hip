@@ -22,12 +22,9 @@ ROUTER_INLINE u32 first_token_of_group() { return thread_index() / kGateGroup / 
 
 // A rehearsal of the routing stores its results one over the other: ids are the longest, or the plan's offsets, or the lists of
 // tiles, of which there are no more than slots.
-constexpr u32 rehearsal_bytes() {
-  if (!kMayBeginEarly) return 0;
-  const u32 ids = kFusedTokens * ROUTER_TOP_K * 8;
-  const u32 lists = (2 + ROUTER_EXPERTS + 2 * kFusedTokens * ROUTER_TOP_K) * 4;
-  return ids > lists || ROUTER_PLAN == 0 ? ids : lists;
-}
+constexpr u32 kIdBytes = kFusedTokens * ROUTER_TOP_K * 8;
+constexpr u32 kListBytes = ROUTER_PLAN == 0 ? 0 : (2 + ROUTER_EXPERTS + 2 * kFusedTokens * ROUTER_TOP_K) * 4;
+constexpr u32 kRehearsalBytes = !kMayBeginEarly ? 0 : (kIdBytes > kListBytes ? kIdBytes : kListBytes);
 
 // What the block's group takes of the hidden states, if it fits: all experts of the block need the same.
 constexpr u32 kHiddenUnits = kFusedTokens * kLanePieces * kHiddenLoads * kGateGroup;
@@ -39,7 +36,7 @@ struct SharedHidden {
 };
 
 // Shared memory that the block has for them, and for other things before they come.
-constexpr u32 kLeastUnits = rehearsal_bytes() / 16 + 1;
+constexpr u32 kLeastUnits = kRehearsalBytes / 16 + 1;
 constexpr u32 kBlockUnits = kSharesHidden && kHiddenUnits > kLeastUnits ? kHiddenUnits : kLeastUnits;
 ROUTER_INLINE Words4* block_units() {
   __shared__ Words4 units[kBlockUnits];
