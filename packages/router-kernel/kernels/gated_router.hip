@@ -1,5 +1,7 @@
-// The gate projection, the router and the dispatch plan of a few tokens in one launch. Every block forms the logits of
-// some experts; the last one routes the rows. The namespace is open from route_row.hip on.
+// The gate projection, the router and the dispatch plan of a few tokens in one launch. Blocks form sums for the logits of
+// some experts; the last one adds them up and routes the rows. The namespace is open from route_row.hip on.
+
+static_assert(!kHasChunks, "a row is received once");
 
 #if ROUTER_PLAN
 #define ROUTER_GATED_PLAN_PARAMETERS \
@@ -9,43 +11,76 @@
 #endif
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
-    ROUTER_SYMBOL(const u8* hidden, const u8* gateWeight, const float* gateBias, float* logits, u64* words,
+    ROUTER_SYMBOL(const u8* hidden, const u8* gateWeight, const float* gateBias, float* logits, u32* words,
                   u32 rowBytes, u32 tokens, u32 blocks, float* __restrict__ weights, void* __restrict__ ids,
                   float routedScalingFactor, u32 rangeStart, u32 rangeEnd, i32* __restrict__ tokenExpertIndices,
                   const float* correctionBias, const u8* paddingMask,
                   const u32* rowCount ROUTER_GATED_PLAN_PARAMETERS) {
-  const u32 thread = thread_index();
-  const bool routes = gate_block() == blocks - 1;
-  const u32 firstExpert = expert_of_team(gate_block(), thread / kGateTeam);
-  const OwnLogit own = own_logit(gate_block(), 0, tokens, thread);
   // Weights and biases do not depend on the kernel before.
-  const GateAhead ahead = load_gate_ahead(gateWeight, gateBias, firstExpert, own, thread);
-#if ROUTER_PLAN
-  if (routes) begin_plan();
-#endif
-  hidden = once_kernel_before_is_done(hidden);
-  const u8* rows[kGateTokens];
-  gate_rows(hidden, rowBytes, 0, tokens, thread, rows);
-  sum_gate(gateWeight, firstExpert, ahead, rows, thread);
-  // Not before: what the kernel after reads ahead would hold up the hidden states.
-  let_kernel_after_begin();
-  block_barrier();
-  if (own.isThere) store_device_word(words + place_of_logit(own), marked_word(gate_logit(own, ahead.bias)));
-  if (!routes) return;
-  receive_logits(words, tokens, logits, thread);
+  if (gate_block() != blocks - 1) {
+    const u32 firstExpert = first_expert_of_group();
+    const u32 partialSum = group_of_block() * kGateGroup + thread_index() % kGateGroup;
+    const GateAhead ahead = load_gate_ahead(gateWeight, firstExpert, partialSum);
+    hidden = once_kernel_before_is_done(hidden);
+    float sum;
+    if constexpr (kSharesHidden) {
+      sum = sum_of_group(gateWeight, firstExpert, ahead, share_hidden(hidden, rowBytes, tokens), partialSum);
+    } else {
+      const HiddenRows rows = hidden_rows(hidden, rowBytes, first_token_of_group(), tokens);
+      sum = sum_of_group(gateWeight, firstExpert, ahead, rows, partialSum);
+    }
+    // Not before: what the kernel after reads ahead would hold up the hidden states, and of several tokens the sums.
+    if constexpr (kFusedTokens == 1) let_kernel_after_begin();
+    hand_over_sum(words, sum, tokens);
+    if constexpr (kFusedTokens > 1) let_kernel_after_begin();
+    return;
+  }
 
+  let_kernel_after_begin();
+  const u32 thread = thread_index();
   const u32 lane = thread % kLanes;
   const u32 token = thread / kLanes;
-  // Every lane of a wave takes part in its exchanges: see the routing kernel.
-  if (!kEndsWholeWaves || token < tokens) {
-    const u32 row = kEndsWholeWaves ? token : smaller(token, tokens - 1);
-    const u8* rowLogits = reinterpret_cast<const u8*>(logits + row * kExperts);
-    route_row(rowLogits, thread, lane, token, row, weights, ids, tokens, routedScalingFactor, rangeStart, rangeEnd,
-              tokenExpertIndices, correctionBias, paddingMask, rowCount);
-  }
+  const RowBiases biases = load_row_biases(gateBias, lane);
 #if ROUTER_PLAN
-  finish_plan(ids, tokens, nullptr, 1, {expertOffsets, sortedSlots, expertTiles, tileCapacity});
+  begin_plan();
+  block_barrier();
 #endif
+  // Where there is time until the kernel before is done, rows are routed once for nothing: this block comes to another
+  // multiprocessor each time, which would have to fetch every line of the code when all others wait for it.
+#pragma unroll 1
+  for (bool isRehearsal = kMayBeginEarly;; isRehearsal = false) {
+    float row[kSlots];
+#pragma unroll
+    for (int slot = 0; slot < kSlots; slot++) row[slot] = 0.0f;
+    if (!isRehearsal) {
+      once_kernel_before_is_done(hidden);
+      if (token < tokens) {
+        receive_row(words, token, lane, biases, row);
+        store_row(logits + token * kExperts, lane, row);
+      }
+      // Those that rank by choice scores read logits of their winners.
+      if constexpr (kRanksByChoice) block_barrier_of_memory();
+    }
+    // Every lane of a wave takes part in its exchanges: see the routing kernel.
+    if (!kEndsWholeWaves || token < tokens) {
+      u32 rowWords[kWords];
+#pragma unroll
+      for (int slot = 0; slot < kSlots; slot++) rowWords[slot] = float_to_bits(row[slot]);
+      const u32 source = smaller(token, tokens - 1);
+      void* unused = block_units();
+      route_loaded_row(reinterpret_cast<const u8*>(logits + source * kExperts), rowWords, thread, lane, token, source,
+                       isRehearsal ? static_cast<float*>(unused) : weights, isRehearsal ? unused : ids, tokens,
+                       routedScalingFactor, rangeStart, rangeEnd,
+                       isRehearsal ? static_cast<i32*>(unused) : tokenExpertIndices, correctionBias,
+                       isRehearsal ? nullptr : paddingMask, isRehearsal ? nullptr : rowCount);
+    }
+#if ROUTER_PLAN
+    i32* unused = reinterpret_cast<i32*>(block_units());
+    finish_plan(tokens, {isRehearsal ? unused : expertOffsets, isRehearsal ? unused : sortedSlots,
+                         isRehearsal ? unused : expertTiles, tileCapacity});
+#endif
+    if (!isRehearsal) break;
+  }
 }
 
 #undef ROUTER_GATED_PLAN_PARAMETERS

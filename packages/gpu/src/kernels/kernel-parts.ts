@@ -9,7 +9,9 @@ import { readFileSync } from 'node:fs';
 export const SHARED_PARTS = [
   'platform',
   'wave',
+  'overlap',
   'lane_exchange',
+  'sums_by_lane',
   'number_formats',
   'streamed_loads',
   'device_words',

@@ -21,10 +21,12 @@ constexpr bool kReducesOverWave = kHasWaveReduction && kLanes == kWaveSize && kT
 // Whether a wave serves one token, so that it can end without one. Groups may need every wave of a block at a barrier.
 constexpr bool kEndsWholeWaves = kLanes == kWaveSize && kGroups == 1;
 
+// Both loads are asked for at once, and before the search for the winners, which takes longer than they do.
 ROUTER_INLINE bool is_padding(const u8* mask, const u32* rowCount, u32 row) {
 #if ROUTER_PADDING
-  if (rowCount != nullptr && row >= *rowCount) return true;
-  return mask != nullptr && mask[row] != 0;
+  const u32 rows = rowCount != nullptr ? *rowCount : ~0u;
+  const u32 isMasked = mask != nullptr ? mask[row] : 0;
+  return row >= rows || isMasked != 0;
 #else
   return false;
 #endif
@@ -79,11 +81,10 @@ ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* 
 // their ids. False, and nothing stored, where keys have to decide. Needs every lane of the wave.
 template <int COUNT>
 ROUTER_INLINE bool store_ids_by_value(const u8* row, u32* words, u32 lane, void* ids, u32 token, u32 tokens,
-                                      const u8* paddingMask, const u32* rowCount, float* logits) {
+                                      bool isPadding, float* logits) {
   i32 experts[COUNT];
   if (!best_by_value<COUNT>(row, words, lane, logits, experts)) return false;
   if (token >= tokens) return true;
-  const bool isPadding = is_padding(paddingMask, rowCount, token);
 #pragma unroll
   for (int k = 0; k < COUNT; k++) {
     if (experts[k] < 0) continue;
@@ -94,22 +95,18 @@ ROUTER_INLINE bool store_ids_by_value(const u8* row, u32* words, u32 lane, void*
   return true;
 }
 
-// Routes one row, of one token, whose results the first of its lanes writes.
-ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 token, u32 row, float* weights, void* ids,
-                             u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
-                             i32* tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
-                             const u32* rowCount) {
-  u32 words[kWords];
-  load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
-  if constexpr (ROUTER_EARLY_TRIGGER == 1) let_kernel_after_begin();
-
+// Routes one row, of one token, of which a lane has its part in `words`. The first of the token's lanes writes the results.
+ROUTER_INLINE void route_loaded_row(const u8* rowLogits, u32* words, u32 thread, u32 lane, u32 token, u32 row,
+                                    float* weights, void* ids, u32 tokens, float routedScalingFactor, u32 rangeStart,
+                                    u32 rangeEnd, i32* tokenExpertIndices, const float* correctionBias,
+                                    const u8* paddingMask, const u32* rowCount) {
+  const bool isPadding = is_padding(paddingMask, rowCount, row);
   i32 winners[kTopK];
   float winnerLogits[kTopK];
   RowSums sums = {0.0f, 0.0f};
   bool areIdsStored = false;
   if constexpr (kSearchesValues) {
-    areIdsStored = store_ids_by_value<kTopK>(rowLogits, words, lane, ids, token, tokens, paddingMask, rowCount,
-                                             winnerLogits);
+    areIdsStored = store_ids_by_value<kTopK>(rowLogits, words, lane, ids, token, tokens, isPadding, winnerLogits);
   }
   if (!areIdsStored) {
     // Read again, which spares holding the row in registers until here.
@@ -126,7 +123,6 @@ ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 toke
   }
 
   if (lane != 0 || token >= tokens) return;
-  const bool isPadding = is_padding(paddingMask, rowCount, row);
   float winnerWeights[kTopK];
   weights_of_winners(winnerLogits, bestLogit, sums, routedScalingFactor, winnerWeights);
 #pragma unroll
@@ -146,4 +142,16 @@ ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 toke
 #if ROUTER_TOKEN_EXPERT_INDICES
   store_token_expert_indices(tokenExpertIndices, row, tokens);
 #endif
+}
+
+// The same of a row in device memory.
+ROUTER_INLINE void route_row(const u8* rowLogits, u32 thread, u32 lane, u32 token, u32 row, float* weights, void* ids,
+                             u32 tokens, float routedScalingFactor, u32 rangeStart, u32 rangeEnd,
+                             i32* tokenExpertIndices, const float* correctionBias, const u8* paddingMask,
+                             const u32* rowCount) {
+  u32 words[kWords];
+  load_row(once_kernel_before_is_done(rowLogits + first_expert(lane) * kLogitBytes), lane, words);
+  if constexpr (ROUTER_EARLY_TRIGGER == 1) let_kernel_after_begin();
+  route_loaded_row(rowLogits, words, thread, lane, token, row, weights, ids, tokens, routedScalingFactor, rangeStart,
+                   rangeEnd, tokenExpertIndices, correctionBias, paddingMask, rowCount);
 }

@@ -10,7 +10,7 @@ import { hipFiguresOf } from '../benchmark/hip/figures.ts';
 import type { MeasureOptions } from '../benchmark/hip/launch-timer.ts';
 import { benchmarkPlot } from '../benchmark/hip/plot.ts';
 import { GATE_BENCHMARK_SHAPES, runGateBenchmark } from '../benchmark/hip/gate-benchmark.ts';
-import { BENCHMARK_SHAPES, runHipBenchmark } from '../benchmark/hip/run-hip-benchmark.ts';
+import { BENCHMARK_SHAPES, PLAN_BENCHMARK_SHAPES, runHipBenchmark } from '../benchmark/hip/run-hip-benchmark.ts';
 import { benchmarkTables } from '../benchmark/hip/tables.ts';
 import { defineCommand, integerOf, UsageError } from './command.ts';
 import type { CliIo, ValuesOf } from './command.ts';
@@ -25,9 +25,10 @@ const OPTIONS = {
   },
   shapes: {
     type: 'string',
-    choices: ['all', 'first', 'gate'],
+    choices: ['all', 'first', 'plan', 'gate'],
     default: 'all',
-    description: 'All shapes, (128, 4) bf16, or with --backend hip the gate projection with the router.',
+    description:
+      'All shapes, (128, 4) bf16, or with --backend hip the four that dispatch plans are compared on, or the gate projection with the router.',
   },
   tokens: { type: 'string', placeholder: 'T,T,...', description: 'Numbers of tokens; 1 to 65536 by default.' },
   contenders: {
@@ -63,8 +64,9 @@ export const benchCommand = defineCommand({
     if (values.software && values.backend !== 'webgpu') {
       throw new UsageError('--software needs --backend webgpu · found --backend hip · leave one of them out');
     }
-    if (values.shapes === 'gate' && values.backend !== 'hip') {
-      throw new UsageError('--shapes gate needs --backend hip · found --backend webgpu · leave one of them out');
+    if ((values.shapes === 'gate' || values.shapes === 'plan') && values.backend !== 'hip') {
+      const found = `--shapes ${values.shapes} needs --backend hip · found --backend webgpu`;
+      throw new UsageError(`${found} · leave one of them out`);
     }
     if (values.from !== undefined) return show(readStored(values.from), values, io);
     const report = await time(values, io);
@@ -106,6 +108,7 @@ function timeHip(values: BenchValues, io: CliIo): Promise<BenchmarkReport> {
   return withDriver(values.device, (driver) =>
     runHipBenchmark(driver, {
       measure: measureOf(values),
+      ...(values.shapes === 'plan' && { shapes: PLAN_BENCHMARK_SHAPES }),
       ...(isFirst && { shapes: BENCHMARK_SHAPES.slice(0, 1) }),
       ...(tokens && { tokens }),
       contenders,

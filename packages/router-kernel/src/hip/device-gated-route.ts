@@ -175,15 +175,11 @@ export class DeviceGatedRoute {
     const gate = { hidden, gateWeight: this.#gate.weight, gateBias: this.#gate.bias, logits, rowBytes, tokens };
     if (form !== null) {
       const launch = this.#fused.get(form.symbol) ?? refuseUnprepared(form.symbol, tokens);
-      launch.launch(stream, form.expertBlocks, {
-        ...gate,
-        ...this.#routingArguments(buffers),
-        words: workspace,
-        blocks: form.expertBlocks,
-      });
+      const blocks = form.blocksOfTile;
+      launch.launch(stream, blocks, { ...gate, ...this.#routingArguments(buffers), words: workspace, blocks });
       return;
     }
-    const { expertBlocks, tokensPerBlock } = this.#projectionForm;
+    const { blocksOfTile: expertBlocks, tokensPerBlock } = this.#projectionForm;
     const blocks = expertBlocks * Math.ceil(tokens / tokensPerBlock);
     if (blocks > 0) this.#projection.launch(stream, blocks, { ...gate, expertBlocks });
     const { hidden: _, rowStride: __, workspace: ___, dispatchPlan, ...routing } = buffers;

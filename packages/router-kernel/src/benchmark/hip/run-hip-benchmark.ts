@@ -35,6 +35,14 @@ export const BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
   { experts: 8, topK: 2, dtype: 'f32', logits: 'ties' },
 ];
 
+/** What dispatch plans are compared on: gpt-oss-120b and -20b, Qwen3 and DeepSeek-V3 without its groups. */
+export const PLAN_BENCHMARK_SHAPES: readonly BenchmarkShape[] = [
+  { experts: 128, topK: 4, dtype: 'bf16' },
+  { experts: 32, topK: 4, dtype: 'bf16' },
+  { experts: 128, topK: 8, dtype: 'bf16' },
+  { experts: 256, topK: 8, dtype: 'bf16' },
+];
+
 /** How a benchmark runs. */
 export interface HipBenchmarkOptions {
   /** Defaults to `BENCHMARK_SHAPES`. */

@@ -82,7 +82,7 @@ export const GATE_KERNEL_ARGUMENTS = [
 /** The arguments of the kernel that forms logits and routes them. */
 export const GATED_ROUTER_KERNEL_ARGUMENTS = [
   ...GATE_ARGUMENTS,
-  { name: 'words', type: 'pointer', doc: 'u64 [T, E], by which blocks hand over logits: 0 before and after.' },
+  { name: 'words', type: 'pointer', doc: 'u32 [T, 4, E], by which blocks hand over sums: 0 before and after.' },
   { name: 'rowBytes', type: 'u32', doc: 'Bytes from one hidden state to the next, at least those of H elements.' },
   { name: 'tokens', type: 'u32', doc: 'T, no more than the form takes.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },

@@ -7,7 +7,7 @@
 import type { KernelTarget } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { idBytes } from '../../derived-config.ts';
-import { PLACE_THREADS, planRangeEnds, ROW_GROUP } from './plan-geometry.ts';
+import { planRangeEnds, ROW_GROUP } from './plan-geometry.ts';
 import type { KernelSourceName } from './source.ts';
 import { gridSize, specialize } from './specialization.ts';
 import type { KernelSpecialization } from './specialization.ts';
@@ -28,14 +28,33 @@ export interface PlanPlacementLaunch {
   readonly blocks: number;
 }
 
+/** How the second launch goes about it. */
+interface PlacementShape {
+  readonly threadsPerBlock: number;
+  /** Rows of the workspace whose slots a block places at once. */
+  readonly rowGroup: number;
+  /** Whether the kernel after it may begin once every block runs. */
+  readonly triggersEarly: boolean;
+}
+
+/** For NVIDIA as measured on an H200. Beside blocks of many slots, the kernel after would only be in the way. */
+function placementShape(
+  { experts }: ResolvedRouterConfig,
+  { vendor }: KernelTarget,
+  tokensPerBlock: number,
+): PlacementShape {
+  if (vendor !== 'nvidia') return { threadsPerBlock: 512, rowGroup: ROW_GROUP, triggersEarly: false };
+  const isLarge = tokensPerBlock >= 128 || (tokensPerBlock >= 64 && experts > 128);
+  return { threadsPerBlock: isLarge ? 1024 : 512, rowGroup: 1, triggersEarly: tokensPerBlock < 128 };
+}
+
 /** The kernel form that places the slots which a form of the routing kernel leaves. */
 export function placePlan(
   config: ResolvedRouterConfig,
   target: KernelTarget,
   { tokensPerBlock }: Pick<KernelSpecialization, 'tokensPerBlock'>,
 ): PlanPlacement {
-  // Small rows are of few tokens, whose launches are short; beside long ones the kernel after would only be in the way.
-  const triggersEarly = target.vendor === 'nvidia' && tokensPerBlock < 32;
+  const { threadsPerBlock, rowGroup, triggersEarly } = placementShape(config, target, tokensPerBlock);
   const symbol = [
     'dispatch_plan',
     `e${config.experts}`,
@@ -44,7 +63,7 @@ export function placePlan(
     `rows${tokensPerBlock}`,
     ...(config.expertTiles === null ? [] : [`tiles${config.expertTiles}`]),
     ...(triggersEarly ? ['trigger'] : []),
-    `threads${PLACE_THREADS}`,
+    `threads${threadsPerBlock}`,
   ].join('_');
   return {
     source: 'dispatch_plan',
@@ -57,12 +76,12 @@ export function placePlan(
       ROUTER_IDS_BYTES: idBytes(config.idsDtype),
       ROUTER_PLAN: 3,
       ROUTER_BLOCK_TOKENS: tokensPerBlock,
-      ROUTER_ROW_GROUP: ROW_GROUP,
+      ROUTER_ROW_GROUP: rowGroup,
       ROUTER_EXPERT_TILES: config.expertTiles ?? 0,
       ROUTER_EARLY_TRIGGER: Number(triggersEarly),
-      ROUTER_THREADS: PLACE_THREADS,
+      ROUTER_THREADS: threadsPerBlock,
     },
-    threadsPerBlock: PLACE_THREADS,
+    threadsPerBlock,
   };
 }
 

@@ -11,42 +11,36 @@ import type { KernelForm } from './forms.ts';
 /** One compiled form of a kernel that forms logits. */
 export interface GateForm extends Omit<KernelForm, 'geometry'> {
   readonly threadsPerBlock: number;
-  /** Blocks that share the experts of the same tokens. */
-  readonly expertBlocks: number;
+  /** Blocks of the same tokens. */
+  readonly blocksOfTile: number;
   /** Tokens of a block. */
   readonly tokensPerBlock: number;
 }
 
-/** The most tokens that the fused kernel takes, of any shape. */
+/** The most tokens that the fused kernel takes. */
 export const MOST_FUSED_TOKENS = 4;
 
-/** Of more weights than this, two launches are the faster from three tokens on, as measured on an H200. */
-const MOST_WEIGHTS = 2 ** 20;
+/** Groups of lanes whose sums make a logit (parts/gate_sums.hip), and their lanes. */
+const GROUPS = 4;
+const GROUP_LANES = GATE_PARTIAL_SUMS / GROUPS;
 
-/** The most tokens of a shape that the fused kernel takes. */
-function mostFusedTokens({ hiddenSize, router }: GateShape): number {
-  return router.experts * hiddenSize <= MOST_WEIGHTS ? MOST_FUSED_TOKENS : MOST_FUSED_TOKENS / 2;
-}
-
-/** Bytes of the words by which blocks of the fused kernel hand over logits: 0 before the first call, and left 0 by every call. */
+/** Bytes of the words by which blocks of the fused kernel hand over sums: 0 before the first call, and left 0 by every call. */
 export function handOverBytes({ router }: GateShape): number {
-  return MOST_FUSED_TOKENS * router.experts * 8;
+  return MOST_FUSED_TOKENS * GROUPS * router.experts * 4;
 }
 
-/** Experts of a team in the fused kernel: one where there are few, so that as many multiprocessors as can be read weights. */
+/** Experts of a group in the fused kernel: one where there are few, so that as many multiprocessors as can be read weights. */
 const FEW_EXPERTS = 256;
-const EXPERTS_OF_TEAM = { few: 1, many: 2 } as const;
-/** Teams of the fused kernel's blocks, each for tokens of its own: hidden states arrive sooner at more threads. */
-const MOST_TOKEN_TEAMS = 4;
-/** The gate projection by itself: one expert a team, whose weights serve four tokens. */
-const TILE: GateTile = { experts: 1, tokens: 4, tokenTeams: 1 };
+const EXPERTS_OF_GROUP = { few: 1, many: 2 } as const;
+/** The gate projection by itself: one expert a team of all groups, whose weights serve four tokens. */
+const TILE: GateTile = { experts: 1, tokens: 4 };
+/** Tokens of a group in the fused kernel: more are shared out between teams, whose groups work at the same time. */
+const MOST_GROUP_TOKENS = 2;
 
-/** What a team of 128 threads takes. */
+/** What a group of lanes takes. */
 interface GateTile {
   readonly experts: number;
   readonly tokens: number;
-  /** Teams that share experts, each with tokens of its own. */
-  readonly tokenTeams: number;
 }
 
 /**
@@ -60,31 +54,41 @@ export function gatedRouterForm(
   { tokens, padding = false }: { readonly tokens: number; readonly padding?: boolean },
 ): GateForm | null {
   const { router } = shape;
-  if (tokens > mostFusedTokens(shape)) return null;
+  if (tokens > MOST_FUSED_TOKENS) return null;
   const loadBytes = Math.max(4, logitsAlignment(0n, router.experts, 'f32'));
   const alone = aloneGeometry(router, target, { tokens, loadBytes });
   if (alone === null) return null;
-  const planShare = router.dispatchPlan ? 'alone' : 'none';
-  const blockTokens = nextPowerOfTwo(tokens);
-  const wantedThreads = GATE_PARTIAL_SUMS * Math.min(blockTokens, MOST_TOKEN_TEAMS);
-  const threadsPerBlock = Math.min(mostThreads(router), Math.max(alone.threadsPerBlock, wantedThreads));
-  const tokenTeams = Math.min(blockTokens, MOST_TOKEN_TEAMS, threadsPerBlock / GATE_PARTIAL_SUMS);
+  const fusedTokens = nextPowerOfTwo(tokens);
+  const wantedTeams = Math.max(1, fusedTokens / MOST_GROUP_TOKENS);
+  const tokenTeams = alone.threadsPerBlock * wantedTeams <= mostThreads(router) ? wantedTeams : 1;
+  const threadsPerBlock = alone.threadsPerBlock * tokenTeams;
   const tile: GateTile = {
-    experts: router.experts <= FEW_EXPERTS ? EXPERTS_OF_TEAM.few : EXPERTS_OF_TEAM.many,
-    tokens: blockTokens / tokenTeams,
-    tokenTeams,
+    experts: router.experts <= FEW_EXPERTS ? EXPERTS_OF_GROUP.few : EXPERTS_OF_GROUP.many,
+    tokens: fusedTokens / tokenTeams,
   };
   // The kernel lets the next one begin by itself.
-  const geometry = { ...alone, threadsPerBlock, planShare, nextBegins: 'at the end' } as const;
-  const routing = specializeTo(router, target, geometry, padding);
-  const symbol = `gated_router_${nameOfTile(shape, tile)}_${routing.symbol}`;
+  const planShare = router.dispatchPlan ? 'alone' : 'none';
+  const routing = specializeTo(
+    router,
+    target,
+    { ...alone, threadsPerBlock, planShare, nextBegins: 'at the end' },
+    padding,
+  );
+  const symbol = `gated_router_${nameOfTile(shape, tile)}x${tokenTeams}_${routing.symbol}`;
+  const blockExperts = (alone.threadsPerBlock / GROUP_LANES) * tile.experts;
   return {
     symbol,
     source: 'gated_router',
-    defines: { ...routing.defines, ...definesOfTile(shape, tile), ROUTER_SYMBOL: symbol },
+    defines: {
+      ...routing.defines,
+      ...definesOfTile(shape, tile),
+      ROUTER_GATE_TOKEN_TEAMS: tokenTeams,
+      ROUTER_SYMBOL: symbol,
+    },
     threadsPerBlock,
-    expertBlocks: expertBlocks(shape, tile, threadsPerBlock),
-    tokensPerBlock: blockTokens,
+    // The last one routes.
+    blocksOfTile: GROUPS * Math.ceil(router.experts / blockExperts) + 1,
+    tokensPerBlock: fusedTokens,
   };
 }
 
@@ -104,28 +108,23 @@ export function gateProjectionForm(shape: GateShape, target: KernelTarget): Gate
       ...definesOfTile(shape, TILE),
     },
     threadsPerBlock,
-    expertBlocks: expertBlocks(shape, TILE, threadsPerBlock),
-    tokensPerBlock: TILE.tokens * TILE.tokenTeams,
+    blocksOfTile: Math.ceil(experts / TILE.experts),
+    tokensPerBlock: TILE.tokens,
   };
 }
 
-function expertBlocks({ router }: GateShape, { experts, tokenTeams }: GateTile, threads: number): number {
-  return Math.ceil(router.experts / ((threads / GATE_PARTIAL_SUMS / tokenTeams) * experts));
-}
-
-function nameOfTile({ hiddenSize, hiddenDtype }: GateShape, { experts, tokens, tokenTeams }: GateTile): string {
-  return `h${hiddenSize}_${hiddenDtype}_tile${experts}x${tokens}x${tokenTeams}`;
+function nameOfTile({ hiddenSize, hiddenDtype }: GateShape, { experts, tokens }: GateTile): string {
+  return `h${hiddenSize}_${hiddenDtype}_tile${experts}x${tokens}`;
 }
 
 function definesOfTile(
   { hiddenSize, hiddenDtype }: GateShape,
-  { experts, tokens, tokenTeams }: GateTile,
+  { experts, tokens }: GateTile,
 ): Readonly<Record<string, number>> {
   return {
     ROUTER_GATE_HIDDEN: hiddenSize,
     ROUTER_GATE_HIDDEN_DTYPE: { bf16: 0, f32: 2 }[hiddenDtype],
     ROUTER_GATE_EXPERTS: experts,
     ROUTER_GATE_TOKENS: tokens,
-    ROUTER_GATE_TOKEN_TEAMS: tokenTeams,
   };
 }

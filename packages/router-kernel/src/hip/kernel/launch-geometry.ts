@@ -107,7 +107,9 @@ function measuredForm(
   }
   if (tokens < 4096) return form(8, 128);
   if (tokens < 16384) {
-    if (isLong && canSearchValues(config, 8, loadBytes)) return inChunks(8, 128);
+    if (isLong && canSearchValues(config, 8, loadBytes)) {
+      return { ...inChunks(8, 128), nextBegins: 'after winners' };
+    }
     const lanes = [4, 8].find((count) => canSearchChunks(config, count, loadBytes));
     return isLong && lanes !== undefined ? inChunks(lanes, 64) : form(Math.max(4, fewest / 2), 64);
   }
@@ -126,7 +128,8 @@ function measuredForm(
 function nextBegins(config: ResolvedRouterConfig, tokens: number): LaunchGeometry['nextBegins'] {
   const { experts, topK } = config;
   if (topK <= 4) return tokens <= 128 || (tokens < 4096 && experts <= 32) ? 'after rows' : 'at the end';
-  return tokens <= 128 || (tokens < 4096 && experts > 128 && hasWideKeys(config)) ? 'after winners' : 'at the end';
+  const isWide = hasWideKeys(config);
+  return tokens <= (isWide ? 256 : 128) || (tokens < 4096 && experts > 128 && isWide) ? 'after winners' : 'at the end';
 }
 
 /** Whether each lane gets an equal share of the row's loads, and of as many chunks as winners are kept. */

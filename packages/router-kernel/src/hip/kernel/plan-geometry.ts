@@ -30,9 +30,7 @@ export interface PlanGeometry extends LaunchGeometry {
 
 /** Threads of a block where each takes many registers. */
 const FEW_THREADS = 128;
-/** Threads of the blocks of the second launch. */
-export const PLACE_THREADS = 512;
-/** Rows of the workspace whose slots a block places at once. */
+/** Rows of the workspace whose slots a block places at once, where the last block does it and on AMD. */
 export const ROW_GROUP = 4;
 /** The most shared memory that a kernel may declare on every device. */
 const SHARED_BYTES = 48 * 1024;
@@ -115,7 +113,7 @@ export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget,
   const form = withinRow({
     ...geometry,
     threadsPerBlock,
-    nextBegins: isNvidia && tokens < 32768 ? 'after rows' : 'at the end',
+    nextBegins: !isNvidia ? 'at the end' : tokens <= 1024 ? 'after rows' : 'after winners',
   });
   // As many tokens in a row of the workspace as those forms have that take few lanes for each.
   const wanted = tokens <= 128 ? 1 : tokens <= 512 ? 16 : tokens <= 1024 ? 32 : tokens <= 4096 ? 64 : MOST_ROW_TOKENS;

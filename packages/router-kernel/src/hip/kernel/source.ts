@@ -6,8 +6,8 @@ import type { KernelUnit } from '@switchyard/gpu';
 /** A translation unit that a kernel lives in. */
 export type KernelSourceName = 'topk_gating_softmax' | 'dispatch_plan' | 'gated_router' | 'gate_projection';
 
-/** What routes a row. The last of them leaves the namespace open for the kernel that follows. */
-const ROUTING_PARTS: readonly URL[] = [
+/** What ranks the experts of a row and stores the best. */
+const RANKING_PARTS: readonly URL[] = [
   ownPart('parts/keys'),
   ownPart('parts/rows'),
   ownPart('parts/scores'),
@@ -15,11 +15,6 @@ const ROUTING_PARTS: readonly URL[] = [
   ownPart('parts/chunks'),
   ownPart('parts/by_value'),
   ownPart('parts/stores'),
-  ownPart('parts/plan_batch'),
-  ownPart('parts/plan_outputs'),
-  ownPart('parts/plan_rows'),
-  ownPart('parts/plan_in_router'),
-  ownPart('parts/route_row'),
 ];
 
 const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
@@ -29,7 +24,13 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     sharedPart('lane_exchange'),
     sharedPart('number_formats'),
     sharedPart('sorted_lists'),
-    ...ROUTING_PARTS,
+    ...RANKING_PARTS,
+    ownPart('parts/plan_batch'),
+    ownPart('parts/plan_outputs'),
+    ownPart('parts/plan_rows'),
+    ownPart('parts/plan_in_router'),
+    // Leaves the namespace open for the kernel that follows.
+    ownPart('parts/route_row'),
     ownPart('topk_gating_softmax'),
   ],
   dispatch_plan: [
@@ -42,15 +43,20 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
   ],
   gated_router: [
     sharedPart('platform'),
+    sharedPart('overlap'),
     sharedPart('wave'),
     sharedPart('lane_exchange'),
     sharedPart('number_formats'),
     sharedPart('streamed_loads'),
     sharedPart('device_words'),
     sharedPart('sorted_lists'),
+    sharedPart('sums_by_lane'),
     ownPart('parts/gate_sums'),
-    ownPart('parts/last_block_routes'),
-    ...ROUTING_PARTS,
+    ownPart('parts/hand_over_sums'),
+    ...RANKING_PARTS,
+    ownPart('parts/receive_row'),
+    ownPart('parts/plan_of_few'),
+    ownPart('parts/route_row'),
     ownPart('gated_router'),
   ],
   gate_projection: [
@@ -59,6 +65,7 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
     sharedPart('lane_exchange'),
     sharedPart('number_formats'),
     sharedPart('streamed_loads'),
+    sharedPart('sums_by_lane'),
     ownPart('parts/gate_sums'),
     ownPart('gate_projection'),
   ],
