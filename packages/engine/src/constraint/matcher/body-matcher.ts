@@ -8,7 +8,9 @@
 import { allowToken, type TokenMask, tokenMaskWords } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
 import { Cursor, Frame, type Thread } from './cursor.ts';
-import type { Grammar } from './grammar.ts';
+import type { StatePart } from './characters.ts';
+import type { Grammar, LexemePlace } from './grammar.ts';
+import { CLOSED, type Lexeme, REFUSED } from './lexeme.ts';
 import type { TokenTrie } from './token-trie.ts';
 
 /** Sets of places whose tokens are kept for one vocabulary: some 25 KB each where it has 200,000 tokens. */
@@ -20,6 +22,8 @@ interface Inside {
   readonly mask: TokenMask;
   /** Tokens that lead out of it, by what they have behind its end. */
   readonly exits: ReadonlyMap<string, readonly number[]>;
+  /** Tokens that lead out of a part of a nested text, by what they have behind it. */
+  readonly leaving: ReadonlyMap<string, readonly number[]>;
 }
 
 /** The tokens of one vocabulary. */
@@ -53,11 +57,18 @@ export class GrammarMasks {
     const [only] = places;
     const place = only === undefined || places.length > 1 ? null : this.grammar.place(only);
     // A lexeme's places are the same whatever the schema is.
-    const key =
-      place?.kind === 'lexeme' ? `lexeme ${place.lexeme.id} ${place.state}` : `${this.#id} ${places.join(' ')}`;
+    if (place?.kind !== 'lexeme') return this.#kept(`${this.#id} ${places.join(' ')}`, () => this.#find(places));
+    const { lexeme, state } = place;
+    return this.#kept(`lexeme ${lexeme.id} ${state}`, () => {
+      const parts = lexeme.parts(state);
+      return parts === null ? this.#find(places) : this.#compose(place, parts);
+    });
+  }
+
+  #kept(key: string, find: () => Inside): Inside {
     let inside = this.tokens.known.get(key);
     if (inside === undefined) {
-      inside = this.#find(places);
+      inside = find();
       this.tokens.known.set(key, inside);
     }
     return inside;
@@ -70,14 +81,50 @@ export class GrammarMasks {
       places.map((place) => ({ frame, place, data: null })),
       0,
     );
-    return { mask: walk.mask, exits: walk.exits };
+    return walk;
   }
+
+  /** Whatever surrounds a part of a text, its own tokens are the same: only those that lead out of it are followed. */
+  #compose(place: LexemePlace, parts: readonly StatePart[]): Inside {
+    const { lexeme } = place;
+    const mask = new Uint32Array(this.tokens.words);
+    const exits = new Map<string, number[]>();
+    const add = (suffix: string, ids: readonly number[]): void => {
+      exits.set(suffix, [...(exits.get(suffix) ?? []), ...ids]);
+    };
+    for (const { alone, behind } of parts) {
+      const part = this.#kept(`part ${lexeme.id} ${alone}`, () => this.#find([this.grammar.lexemePlace(place, alone)]));
+      for (let word = 0; word < mask.length; word += 1) mask[word] = (mask[word] ?? 0) | (part.mask[word] ?? 0);
+      for (const [suffix, ids] of part.exits) add(suffix, ids);
+      if (behind === null) continue;
+      for (const [suffix, ids] of part.leaving) {
+        const rest = restOf(lexeme, behind, suffix);
+        if (rest === '') for (const id of ids) allowToken(mask, id);
+        else if (rest !== null) add(rest.slice(1), ids);
+      }
+    }
+    return { mask, exits, leaving: NONE };
+  }
+}
+
+const NONE: ReadonlyMap<string, readonly number[]> = new Map();
+
+/** What is left of a suffix, with the byte that ends the lexeme before it; null for a suffix that is refused. */
+function restOf(lexeme: Lexeme, from: number, suffix: string): string | null {
+  let state = from;
+  for (let at = 0; at < suffix.length; at += 1) {
+    state = lexeme.next(state, suffix.charCodeAt(at));
+    if (state === CLOSED) return suffix.slice(at);
+    if (state === REFUSED) return null;
+  }
+  return '';
 }
 
 /** Tries every token. */
 class Walk {
   readonly mask: TokenMask;
   readonly exits = new Map<string, number[]>();
+  readonly leaving = new Map<string, number[]>();
   readonly #cursor: Cursor;
   readonly #trie: TokenTrie;
   #position = 0;
@@ -101,10 +148,12 @@ class Walk {
       return;
     }
     const last = trie.after[node] ?? 0;
+    const follows = this.#follows(threads);
     const position = this.#position + (trie.depth[node] ?? 0);
     for (let child = node + 1; child < last; child = trie.after[child] ?? last) {
       const byte = trie.bytes[child] ?? 0;
       const depth = trie.depth[child] ?? 0;
+      if (follows?.[byte] === 1) this.#keep(this.leaving, trie.first[child] ?? 0, trie.end(child), depth - 1);
       const next = this.#cursor.advance(threads, byte, position);
       if (next.ended === 'before' || next.ended === 'both') {
         const after = outside('ended', byte);
@@ -128,6 +177,12 @@ class Walk {
     return this.#trie.isPlain(node, run);
   }
 
+  /** Where the threads are a part of a nested text that may end here: what may follow. */
+  #follows([only]: readonly Thread[]): Uint8Array | null {
+    const place = only === undefined ? null : this.#cursor.grammar.place(only.place);
+    return place?.kind === 'lexeme' ? place.lexeme.follows(place.state) : null;
+  }
+
   #allow(from: number, to: number): void {
     const { tokens } = this.#trie;
     for (let index = from; index < to; index += 1) allowToken(this.mask, tokens[index] ?? 0);
@@ -140,21 +195,21 @@ class Walk {
    */
   #exit(node: number, depth: number, after: Outside): void {
     const trie = this.#trie;
-    this.#keep(trie.first[node] ?? 0, trie.own[node] ?? 0, depth);
+    this.#keep(this.exits, trie.first[node] ?? 0, trie.own[node] ?? 0, depth);
     const last = trie.after[node] ?? 0;
     for (let child = node + 1; child < last; child = trie.after[child] ?? last) {
       const next = outside(after, trie.bytes[child] ?? 0);
-      if (next === 'inside') this.#keep(trie.first[child] ?? 0, trie.end(child), depth);
+      if (next === 'inside') this.#keep(this.exits, trie.first[child] ?? 0, trie.end(child), depth);
       else if (next !== null) this.#exit(child, depth, next);
     }
   }
 
-  #keep(from: number, to: number, depth: number): void {
+  #keep(bySuffix: Map<string, number[]>, from: number, to: number, depth: number): void {
     const trie = this.#trie;
     for (let index = from; index < to; index += 1) {
       const suffix = trie.text(index).slice(depth);
-      const ids = this.exits.get(suffix);
-      if (ids === undefined) this.exits.set(suffix, [trie.tokens[index] ?? 0]);
+      const ids = bySuffix.get(suffix);
+      if (ids === undefined) bySuffix.set(suffix, [trie.tokens[index] ?? 0]);
       else ids.push(trie.tokens[index] ?? 0);
     }
   }
