@@ -5,10 +5,11 @@
 import { DisposedError, InvalidRequestError } from '../../errors.ts';
 import type { TokenMask } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
-import { BodyMatcher, GrammarMasks, TokenMasks } from '../matcher/body-matcher.ts';
+import { BodyMatcher, GrammarMasks } from '../matcher/body-matcher.ts';
 import { Grammar } from '../matcher/grammar.ts';
 import { RuleCharacters } from '../matcher/rule-characters.ts';
 import { TokenTrie, type TokenVocabulary } from '../matcher/token-trie.ts';
+import { TokenMasks } from '../matcher/token-walk.ts';
 import { SchemaRefusal } from '../schema/refusal.ts';
 import { SchemaLanguage } from '../schema/schema-language.ts';
 import { ruleNetwork } from '../text-grammar/rule-network.ts';

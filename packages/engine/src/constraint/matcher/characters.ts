@@ -2,7 +2,8 @@
  * What the texts of a string are, character by character.
  */
 
-import { type Automaton, counts, freeRuns, type Range, step } from '../language/automaton.ts';
+import { type Automaton, counts, type Range, step } from '../language/automaton.ts';
+import { type CharacterRun, CharacterRuns } from './character-runs.ts';
 
 /** A part of a state of nested texts: those of one frame, or the end of the whole. */
 export interface StatePart {
@@ -20,8 +21,8 @@ export interface Characters {
   accepts(state: number): boolean;
   /** Whether any code point out of the range may come. */
   reaches(state: number, from: number, to: number): boolean;
-  /** How many characters of any kind may follow. */
-  freeRun(state: number): number;
+  /** Which characters may follow one another, and how many. */
+  run(state: number): CharacterRun | null;
   /**
    * Whether there are finitely many texts from here whose next character is out of the ranges.
    *
@@ -43,12 +44,12 @@ export interface Characters {
 /** The texts of an automaton. */
 export class AutomatonCharacters implements Characters {
   readonly #automaton: Automaton;
-  readonly #runs: readonly number[];
+  readonly #runs: CharacterRuns;
   readonly #counts: readonly number[];
 
   constructor(automaton: Automaton) {
     this.#automaton = automaton;
-    this.#runs = freeRuns(automaton);
+    this.#runs = new CharacterRuns(automaton);
     this.#counts = counts(automaton);
   }
 
@@ -64,8 +65,8 @@ export class AutomatonCharacters implements Characters {
     return hasEdgeInto(this.#automaton, state, from, to);
   }
 
-  freeRun(state: number): number {
-    return this.#runs[state] ?? 0;
+  run(state: number): CharacterRun | null {
+    return this.#runs.run(state);
   }
 
   canRunOut(state: number, next: readonly Range[] | null): boolean {

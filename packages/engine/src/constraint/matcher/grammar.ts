@@ -54,8 +54,8 @@ export const NO_PLACE = -1;
 /** Of a byte inside of a lexeme: `move` has to tell. */
 const NOT_INSIDE = -2;
 
-type StringPlace = Place & { readonly kind: 'lexeme' | 'key' };
-export type LexemePlace = Place & { readonly kind: 'lexeme' };
+/** A place in a string, a key or a number. */
+export type TextPlace = Place & { readonly kind: 'lexeme' | 'key' };
 
 /** String lexemes are the same for every schema that has the same automaton. */
 const stringLexemes = new WeakMap<Automaton, StringLexeme>();
@@ -127,7 +127,7 @@ export class Grammar {
   }
 
   /** The place of another state of a place's lexeme. */
-  lexemePlace(place: LexemePlace, state: number): number {
+  textPlace(place: TextPlace, state: number): number {
     return this.#inFamily(place, state);
   }
 
@@ -380,7 +380,7 @@ export class Grammar {
     return number;
   }
 
-  #inFamily(place: StringPlace, state: number): number {
+  #inFamily(place: TextPlace, state: number): number {
     const key = this.#keyOf(place);
     let family = this.#families.get(key);
     if (family === undefined) {

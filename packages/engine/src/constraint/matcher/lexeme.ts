@@ -4,6 +4,7 @@
  */
 
 import { type Automaton, type Range, step } from '../language/automaton.ts';
+import type { CharacterRun } from './character-runs.ts';
 import type { Characters, StatePart } from './characters.ts';
 
 /** The byte is not part of the lexeme. */
@@ -48,8 +49,8 @@ export interface Lexeme {
   next(state: number, byte: number): number;
   /** Whether the lexeme may end before the next byte: numbers only. */
   accepts(state: number): boolean;
-  /** How many plain characters of any kind may follow; 0 inside of a character. */
-  freeRun(state: number): number;
+  /** Which characters may follow one another, and how many; null inside of a character. */
+  run(state: number): CharacterRun | null;
   /**
    * Whether there is a string that begins as what has been read and is none of those that are taken.
    *
@@ -87,14 +88,18 @@ export class StringLexeme implements Lexeme {
 
   next(state: number, byte: number): number {
     let row = this.#rows[state];
+    // Inside of a character, only bytes of one quarter follow.
+    const isPart = this.#states[state]?.pending.kind === 'utf8';
+    if (isPart && (byte & 0xc0) !== 0x80) return REFUSED;
     if (row === undefined) {
-      row = new Int32Array(256).fill(UNKNOWN);
+      row = new Int32Array(isPart ? 64 : 256).fill(UNKNOWN);
       this.#rows[state] = row;
     }
-    const known = row[byte] ?? REFUSED;
+    const at = isPart ? byte & 0x3f : byte;
+    const known = row[at] ?? REFUSED;
     if (known !== UNKNOWN) return known;
     const found = this.#find(this.#states[state], byte);
-    row[byte] = found;
+    row[at] = found;
     return found;
   }
 
@@ -102,9 +107,9 @@ export class StringLexeme implements Lexeme {
     return false;
   }
 
-  freeRun(state: number): number {
+  run(state: number): CharacterRun | null {
     const found = this.#states[state];
-    return found?.pending.kind === 'whole' ? this.#characters.freeRun(found.at) : 0;
+    return found?.pending.kind === 'whole' ? this.#characters.run(found.at) : null;
   }
 
   canRunOut(state: number): boolean {
@@ -298,8 +303,8 @@ export class NumberLexeme implements Lexeme {
     return this.#automaton.accepts[state] ?? false;
   }
 
-  freeRun(): number {
-    return 0;
+  run(): null {
+    return null;
   }
 
   canDiffer(): boolean {

@@ -9,6 +9,7 @@
 
 import { step } from '../language/automaton.ts';
 import type { RuleNetwork } from '../text-grammar/rule-network.ts';
+import type { CharacterRun } from './character-runs.ts';
 import { type Characters, hasEdgeInto, type StatePart } from './characters.ts';
 import { behind, Closure, END, type Frame, Frames, type Return } from './rule-closure.ts';
 import { RulePlaces } from './rule-places.ts';
@@ -63,9 +64,13 @@ export class RuleCharacters implements Characters {
     return threads.some(({ place }) => hasEdgeInto(this.#places.characters, place, from, to));
   }
 
-  freeRun(state: number): number {
-    const threads = this.#states[state]?.threads ?? [];
-    return threads.reduce((most, { place }) => Math.max(most, this.#places.freeRuns[place] ?? 0), 0);
+  run(state: number): CharacterRun | null {
+    let longest: CharacterRun | null = null;
+    for (const { place } of this.#states[state]?.threads ?? []) {
+      const run = this.#places.runs.run(place);
+      if (run !== null && run.length > (longest?.length ?? 0)) longest = run;
+    }
+    return longest;
   }
 
   /** A text of rules is no key: nobody asks how many are left. */

@@ -3,7 +3,7 @@
  */
 
 import type { Automaton, Edge } from '../language/automaton.ts';
-import { freeRuns } from '../language/automaton.ts';
+import { CharacterRuns } from './character-runs.ts';
 import { calledRule, type RuleNetwork } from '../text-grammar/rule-network.ts';
 
 export interface RuleCall {
@@ -26,8 +26,8 @@ export class RulePlaces {
   readonly isEnd: readonly boolean[];
   /** Whether the rule may end from here without a character. */
   readonly isNullable: readonly boolean[];
-  /** How many characters of any kind may follow in the rule itself. */
-  readonly freeRuns: readonly number[];
+  /** Of characters in the rule itself. */
+  readonly runs: CharacterRuns;
   /** By rule: where it begins. */
   readonly starts: readonly number[];
   /** By rule and byte: whether the byte, of a JSON string's content, may come behind a text of the rule. */
@@ -59,7 +59,7 @@ export class RulePlaces {
     this.isEnd = accepts.map((accepting, at) => accepting && edges[at]?.length === 0 && calls[at]?.length === 0);
     this.starts = starts;
     this.isNullable = this.#findNullable();
-    this.freeRuns = freeRuns(this.characters);
+    this.runs = new CharacterRuns(this.characters);
     this.follows = this.#findFollows(rules.length);
   }
 
