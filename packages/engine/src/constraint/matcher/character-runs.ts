@@ -2,7 +2,7 @@
  * Stretches of an automaton's texts that may be any characters of one set: tokens made of them need no following.
  */
 
-import { type Automaton, coversCodePoints } from '../language/automaton.ts';
+import { type Automaton, coversCodePoints, type Edge, type Range } from '../language/automaton.ts';
 import { ALL_CODE_POINTS, type CodePointSet } from '../language/code-point-sets.ts';
 
 /** From some state on, so many characters of the set may follow one another, whichever they are. */
@@ -43,8 +43,8 @@ export class CharacterRuns {
   }
 
   #find(state: number): CharacterRun | null {
-    const set = labelOf(this.#automaton, state);
-    if (set.reduce((sum, { from, to }) => sum + to - from + 1, 0) < FEWEST_CHARACTERS) return null;
+    const set = usualSet(this.#automaton.edges[state] ?? []);
+    if (countOf(set) < FEWEST_CHARACTERS) return null;
     let known = this.#sets.find((one) => isSame(one.set, set));
     if (known === undefined) {
       if (this.#sets.length >= MOST_SETS) return null;
@@ -56,17 +56,28 @@ export class CharacterRuns {
   }
 }
 
-/** The characters that may come at a state. */
-function labelOf({ edges }: Automaton, state: number): CodePointSet {
-  const list = edges[state] ?? [];
-  if (coversCodePoints(list)) return ALL_CODE_POINTS;
-  const label: { from: number; to: number }[] = [];
-  for (const { from, to } of list) {
-    const last = label.at(-1);
-    if (last !== undefined && last.to + 1 === from) last.to = to;
-    else label.push({ from, to });
+const countOf = (ranges: readonly Range[]): number => ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+
+/** The characters that lead where most do: what ends a text is none of them. */
+function usualSet(edges: readonly Edge[]): CodePointSet {
+  const byTarget = new Map<number, Edge[]>();
+  for (const edge of edges) {
+    const list = byTarget.get(edge.target);
+    if (list === undefined) byTarget.set(edge.target, [edge]);
+    else list.push(edge);
   }
-  return label;
+  const [usual = []] = [...byTarget.values()].sort((a, b) => countOf(b) - countOf(a));
+  return coversCodePoints(usual) ? ALL_CODE_POINTS : joined(usual);
+}
+
+function joined(ranges: readonly Range[]): CodePointSet {
+  const result: { from: number; to: number }[] = [];
+  for (const { from, to } of ranges) {
+    const last = result.at(-1);
+    if (last !== undefined && last.to + 1 === from) last.to = to;
+    else result.push({ from, to });
+  }
+  return result;
 }
 
 function isSame(one: CodePointSet, other: CodePointSet): boolean {
@@ -77,12 +88,13 @@ function isSame(one: CodePointSet, other: CodePointSet): boolean {
 }
 
 /** How many characters of the set may follow in every state. */
-function lengthsOf(automaton: Automaton, set: CodePointSet): readonly number[] {
-  const { edges } = automaton;
-  const lengths = edges.map((_, state) => (contains(labelOf(automaton, state), set) ? Infinity : 0));
+function lengthsOf({ edges }: Automaton, set: CodePointSet): readonly number[] {
+  const lengths = edges.map((list) => (contains(joined(list), set) ? Infinity : 0));
   const sources: number[][] = lengths.map(() => []);
   for (const [state, list] of edges.entries()) {
-    for (const target of new Set(list.map((edge) => edge.target))) sources[target]?.push(state);
+    if (lengths[state] === 0) continue;
+    const targets = new Set(list.filter((edge) => overlaps(set, edge)).map(({ target }) => target));
+    for (const target of targets) sources[target]?.push(state);
   }
   let border = lengths.flatMap((length, state) => (length === 0 ? [state] : []));
   for (let distance = 1; border.length > 0; distance += 1) {
@@ -106,4 +118,16 @@ function contains(whole: CodePointSet, part: CodePointSet): boolean {
     const range = whole[at];
     return range !== undefined && range.from <= from && range.to >= to;
   });
+}
+
+function overlaps(set: CodePointSet, { from, to }: Range): boolean {
+  let low = 0;
+  let high = set.length;
+  // The first range that ends behind `from`.
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((set[middle]?.to ?? Infinity) < from) low = middle + 1;
+    else high = middle;
+  }
+  return (set[low]?.from ?? Infinity) <= to;
 }

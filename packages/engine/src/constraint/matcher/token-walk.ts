@@ -3,14 +3,14 @@
  */
 
 import { type TokenMask, tokenMaskWords } from '../../sampling/token-mask.ts';
-import type { CodePointSet } from '../language/code-point-sets.ts';
+import { ALL_CODE_POINTS, type CodePointSet } from '../language/code-point-sets.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
 import type { CharacterRun } from './character-runs.ts';
 import type { Cursor, Thread } from './cursor.ts';
 import { FoundTokens, outside } from './found-tokens.ts';
 import type { TextPlace } from './grammar.ts';
 import { CLOSED } from './lexeme.ts';
-import { PARTIAL, type TokenTrie } from './token-trie.ts';
+import type { TokenTrie } from './token-trie.ts';
 import { LONGEST_RUN, WithinSet } from './within-set.ts';
 
 /** Sets of places whose tokens are kept for one vocabulary: some 25 KB each where it has 200,000 tokens. */
@@ -41,6 +41,8 @@ export class TokenMasks {
   constructor(trie: TokenTrie, vocabularySize: number) {
     this.trie = trie;
     this.words = tokenMaskWords(vocabularySize);
+    // Nearly every schema has a string of any characters.
+    this.within(ALL_CODE_POINTS);
   }
 
   /** What is made of characters of a set. */
@@ -138,7 +140,7 @@ export class TokenWalk {
     while (child !== 0 && child < last) {
       const byte = trie.bytes[child] ?? 0;
       if (follows?.[byte] === 1) this.#found.leave(child, (trie.depth[child] ?? 0) - 1);
-      if (within !== null && trie.codePoints[child] === PARTIAL && within.isWithin(child, length)) {
+      if (within?.hasBelow(child, length) === true) {
         this.#found.allow(trie.first[child] ?? 0, trie.end(child));
       } else {
         const next = lexeme.next(state, byte);

@@ -16,6 +16,7 @@ export const LONGEST_RUN = 32;
 export class WithinSet {
   /** Tokens that are such characters, up to `LONGEST_RUN`, and nothing else. */
   readonly mask: TokenMask;
+  readonly #codePoints: Int32Array;
   readonly #lengths: Uint8Array;
   /** For nodes that are such characters from the root on: how many, and one. */
   readonly #prefixes: Uint8Array;
@@ -31,6 +32,7 @@ export class WithinSet {
     isIn[QUOTE] = 0;
     isIn[BACKSLASH] = 0;
     this.mask = mask;
+    this.#codePoints = trie.codePoints;
     this.#lengths = lengthsOf(trie, isIn);
     const nodes = trie.codePoints.length;
     this.#prefixes = new Uint8Array(nodes);
@@ -42,6 +44,12 @@ export class WithinSet {
   /** Whether everything below a node, which is between two characters, is at most so many characters of the set. */
   isWithin(node: number, characters: number): boolean {
     return (this.#lengths[node] ?? NOT_WITHIN) <= Math.min(characters, NOT_WITHIN - 1);
+  }
+
+  /** The same of a child of such a node, with its own byte: true only where that is known. */
+  hasBelow(child: number, characters: number): boolean {
+    if (this.#codePoints[child] === PARTIAL) return this.isWithin(child, characters);
+    return this.isPrefix(child) && this.isWithin(child, characters - 1);
   }
 
   /** Whether a node is characters of the set from the root on. */
