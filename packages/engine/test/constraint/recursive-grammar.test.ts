@@ -6,6 +6,7 @@ import { ruleNetwork } from '../../src/constraint/text-grammar/rule-network.ts';
 import { larkGrammar, textExpression } from '../../src/constraint/text-grammar/text-grammar.ts';
 import { TextGrammarError } from '../../src/constraint/text-grammar/text-grammar-error.ts';
 import { textSchema } from '../../src/constraint/text-grammar/text-schema.ts';
+import { allowsToken } from '../../src/sampling/token-mask.ts';
 import { checkMasks } from './check-masks.ts';
 
 /** What a rule is made of, as the test knows it. */
@@ -203,6 +204,32 @@ describe('a grammar of rules that lead back to themselves', () => {
     ] as const) {
       await checkMasks(grammars, vocabulary, textSchema(definition), JSON.stringify({ input: text }));
     }
+  });
+
+  it('goes on with the same masks where what was found for a long text is forgotten', async () => {
+    const vocabulary = ['{"input":"', '('.repeat(500), ')'.repeat(500), '(', ')', '1', '"}', '1)'].map((text) =>
+      Buffer.from(text),
+    );
+    const grammars = await JsonGrammars.create({
+      vocabularySize: vocabulary.length,
+      tokenBytes: (id) => vocabulary[id] ?? new Uint8Array(),
+      isSpecial: () => false,
+    });
+    const body = await grammars.start(textSchema(ARITHMETIC));
+    const write = async (id: number, times = 1): Promise<string> => {
+      for (let time = 0; time < times; time += 1) assert.ok(await body.accept(id));
+      const { mask, endAllowed } = await body.next();
+      return `${vocabulary.flatMap((_, token) => (allowsToken(mask, token) ? [token] : [])).join()} ${endAllowed}`;
+    };
+    await write(0);
+    const inside = await write(1);
+    // Some 120,000 places.
+    assert.equal(await write(1, 79), inside);
+    assert.equal(inside, '1,3,5,7 false');
+    assert.equal(await write(5), '2,4,5,7 false');
+    assert.equal(await write(2, 79), '2,4 false');
+    assert.equal(await write(2), '6 false');
+    assert.equal(await write(6), ' true');
   });
 
   it('refuses by name what it cannot follow', () => {

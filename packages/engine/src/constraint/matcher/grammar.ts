@@ -79,6 +79,7 @@ function nextGap(gap: number, byte: number): number {
 export class Grammar {
   readonly language: SchemaLanguage;
   readonly #text: Lexeme | null;
+  readonly #characters: { readonly size: number } | null;
   /** Where the whole value begins. */
   readonly root: number;
   readonly #places: Place[] = [];
@@ -93,15 +94,16 @@ export class Grammar {
   readonly #familyOf: (number[] | undefined)[] = [];
 
   /** @param text What the strings are whose schema says nothing but that they are strings; null for any. */
-  constructor(language: SchemaLanguage, text: Characters | null = null) {
+  constructor(language: SchemaLanguage, text: (Characters & { readonly size: number }) | null = null) {
     this.language = language;
+    this.#characters = text;
     this.#text = text === null ? null : new StringLexeme(text);
     this.root = this.#place({ kind: 'start', formula: language.root });
   }
 
-  /** Places so far: they are found while bodies are followed. */
+  /** Places so far, and what takes as much memory: they are found while bodies are followed. */
   get size(): number {
-    return this.#places.length;
+    return this.#places.length + (this.#characters?.size ?? 0);
   }
 
   place(number: number): Place {

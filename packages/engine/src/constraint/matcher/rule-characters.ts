@@ -42,6 +42,11 @@ export class RuleCharacters implements Characters {
     this.#numberOf(closure);
   }
 
+  /** What has been found so far, in places of a grammar. */
+  get size(): number {
+    return this.#states.length + this.#frames.size;
+  }
+
   step(state: number, codePoint: number): number {
     const found = this.#states[state];
     const closure = new Closure(this.#places);

@@ -34,7 +34,7 @@ interface Beginning {
 }
 
 /** Threads and returns of one place. Beyond, some readings of a text that has very many are given up. */
-const MOST_WORK = 4000;
+const MOST_WORK = 1000;
 /** Frames that a beginning is compared with. */
 const MOST_COMPARED = 8;
 
@@ -42,10 +42,19 @@ const isFrame = (owner: Frame | Beginning): owner is Frame => 'id' in owner;
 const keyOf = (place: number, owner: Frame | Beginning): string =>
   isFrame(owner) ? `${place} ${owner.id}` : `${place} new ${owner.rule}`;
 
+/** What is kept of a place takes about as much memory as a text of so many characters. */
+const CHARACTERS_OF_A_PLACE = 256;
+
 /** Frames by their content. */
 export class Frames {
   readonly #known = new Map<string, Frame>();
   #next = 0;
+  #characters = 0;
+
+  /** How much there is to remember of them, in places of a grammar. */
+  get size(): number {
+    return this.#next + Math.floor(this.#characters / CHARACTERS_OF_A_PLACE);
+  }
 
   get(content: string): Frame | undefined {
     return this.#known.get(content);
@@ -54,6 +63,7 @@ export class Frames {
   create(rule: number, content: string, siblings: ReadonlyMap<number, Frame>): Frame {
     const frame: Frame = { id: this.#next++, rule, returns: [], siblings };
     this.#known.set(content, frame);
+    this.#characters += content.length;
     return frame;
   }
 }
