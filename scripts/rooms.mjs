@@ -186,11 +186,20 @@ export const ROOMS = {
     ],
     ['runners/runner-table.ts', ['runners', 'runners/ort/ort-entry.ts', 'runners/hip/**', 'runners/native/**']],
     ['runners/create-runner.ts', ['runners', 'runners/runner-table.ts']],
-    ['constraint/text-grammar', []],
     ['constraint/language', ['contain.ts']],
+    ['constraint/text-grammar', ['constraint/language']],
     ['constraint/schema', ['constraint/language']],
     ['constraint/least-recent-map.ts', []],
-    ['constraint/matcher', ['sampling', 'constraint/language', 'constraint/schema', 'constraint/least-recent-map.ts']],
+    [
+      'constraint/matcher',
+      [
+        'sampling',
+        'constraint/language',
+        'constraint/text-grammar',
+        'constraint/schema',
+        'constraint/least-recent-map.ts',
+      ],
+    ],
     [
       'constraint/grammar',
       [
@@ -199,6 +208,7 @@ export const ROOMS = {
         'serialized-error.ts',
         'sampling',
         'constraint/least-recent-map.ts',
+        'constraint/text-grammar',
         'constraint/schema',
         'constraint/matcher',
       ],
@@ -217,6 +227,7 @@ export const ROOMS = {
         'check-values.ts',
         'request.ts',
         'sampling',
+        'constraint/text-grammar',
         'constraint',
         'scheduler',
         'answer',

@@ -14,6 +14,7 @@ import { publishedTokenizerText } from '@switchyard/models/testing';
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import { JsonGrammars } from '../src/constraint/grammar/json-grammar.ts';
 import { textExpression } from '../src/constraint/text-grammar/text-grammar.ts';
+import { textSchema } from '../src/constraint/text-grammar/text-schema.ts';
 import { allowsToken } from '../src/sampling/token-mask.ts';
 import { PATCH_GRAMMAR } from '../test/fixtures/patch-grammar.ts';
 import { writeReport } from './write-report.ts';
@@ -48,10 +49,19 @@ const PATCH_TOOL = {
   required: ['input'],
   additionalProperties: false,
 };
+const EXPRESSIONS = `start: sum
+sum: product (("+" | "-") product)*
+product: item (("*" | "/") item)*
+item: NUMBER | NAME | TEXT | NAME "(" [sum ("," sum)*] ")" | "(" sum ")"
+TEXT: /"[^"\\\\\\n]*"/
+%import common.NUMBER
+%import common.CNAME -> NAME
+%ignore " "
+`;
 const CODE = 'import fs from "node:fs";\nconst a = `é`;\nreturn a + b;\n';
 
-/** A schema, and a value that a model writes. */
-const CASES: Readonly<Record<string, { readonly schema: object; readonly value: unknown }>> = {
+/** A schema, or a grammar of Lark's that leads back to itself, and a value that a model writes. */
+const CASES: Readonly<Record<string, { readonly schema: object | string; readonly value: unknown }>> = {
   'weather tool': {
     schema: WEATHER_TOOL,
     value: {
@@ -73,6 +83,12 @@ const CASES: Readonly<Record<string, { readonly schema: object; readonly value: 
     schema: PATCH_TOOL,
     value: { input: `*** Begin Patch\n*** Update File: a.ts\n@@\n${CODE.replaceAll(/^(?=.)/gm, '+')}*** End Patch\n` },
   },
+  'custom tool with a Lark grammar of nested expressions': {
+    schema: EXPRESSIONS,
+    value: {
+      input: 'max(1, (size + 2.5) * rate("of the loan", min(3, b - (a / 2)))) - round(total * (1 - discount), 2)',
+    },
+  },
 };
 
 const { values } = parseArgs({
@@ -91,7 +107,10 @@ async function openTokenizer(): Promise<Tokenizer> {
 
 /** The schema as one that was never compiled. */
 let copies = 0;
-const newSchema = (schema: object): string => JSON.stringify({ ...schema, $comment: `copy ${++copies}` });
+const newSchema = (schema: object | string): string =>
+  typeof schema === 'string'
+    ? textSchema(`${schema}// copy ${++copies}\n`)
+    : JSON.stringify({ ...schema, $comment: `copy ${++copies}` });
 
 const milliseconds = async (work: () => Promise<unknown>): Promise<number> => {
   const started = performance.now();

@@ -101,6 +101,34 @@ export const DEFAULT_ENGINE_OPTIONS = {
   maxCachedPrefixes: 64,
 } as const;
 
+/** Every option, once. */
+const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
+  expertPrecision: true,
+  activations: true,
+  threads: true,
+  runner: true,
+  device: true,
+  router: true,
+  maxSequences: true,
+  maxQueue: true,
+  prefillChunk: true,
+  kvCacheBytes: true,
+  memoryLimitBytes: true,
+  maxCachedPrefixes: true,
+  runnerModule: true,
+  runnerOptions: true,
+  signal: true,
+  onProgress: true,
+  logger: true,
+};
+
+/** A misspelt name would be a default that nobody asked for. */
+function checkNames(options: EngineOptions): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name));
+  if (unknown === undefined) return;
+  throw new InvalidRequestError(unknown, 'an option of no such name', `use one of ${Object.keys(NAMES).join(', ')}`);
+}
+
 const MEBIBYTE = 2 ** 20;
 
 function checkDevice(device: unknown): number | string | undefined {
@@ -123,6 +151,7 @@ export function resolveEngineOptions(options: EngineOptions): {
   readonly limits: SchedulerLimits;
   readonly memoryLimitBytes: number | undefined;
 } {
+  checkNames(options);
   const count = (field: keyof typeof ENGINE_RANGES, fallback: number): number =>
     checkNumber(field, options[field], fallback, { ...ENGINE_RANGES[field], integer: true });
   const bytes = (field: keyof EngineOptions, fallback: number): number =>

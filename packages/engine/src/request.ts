@@ -34,6 +34,8 @@ export interface SamplingOptions {
 export interface ToolDeclaration extends HarmonyTool {
   /** Holds the arguments to `parameters` whenever the model calls it. Calls that `toolChoice` demands, and calls beside a response format, are held to it anyway. Defaults to `false`. */
   readonly strict?: boolean;
+  /** A grammar in Lark's language. The arguments are then an object with one text, `input`, and where they would be held to `parameters`, that text is held to the grammar. Defaults to none. */
+  readonly inputGrammar?: string;
 }
 
 /** Which tool the model may or must call. */

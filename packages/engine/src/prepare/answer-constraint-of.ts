@@ -4,9 +4,10 @@
 
 import { harmonyFormatOf } from '@switchyard/models';
 import { InvalidRequestError, UnsupportedError } from '../errors.ts';
-import type { GenerateRequest, ResponseFormat, ToolChoice } from '../request.ts';
+import type { GenerateRequest, ResponseFormat, ToolChoice, ToolDeclaration } from '../request.ts';
 import { describeValue } from '../check-values.ts';
 import { type AnswerConstraintSpec, enforcedSchemas, needsConstraint } from '../constraint/answer-constraint.ts';
+import { textSchema } from '../constraint/text-grammar/text-schema.ts';
 import { checkSchemaLimits } from './schema-limits.ts';
 
 /**
@@ -28,17 +29,18 @@ export function answerConstraintOf(request: GenerateRequest, chatTemplate: strin
       toolChoice,
       tools.map(({ name }) => name),
     ),
-    tools: tools.map(({ name, parameters, strict = false }) => ({
-      name,
-      strict,
-      schema: parameters === undefined ? null : JSON.stringify(parameters),
-    })),
+    tools: tools.map((tool) => ({ name: tool.name, strict: tool.strict ?? false, schema: schemaOf(tool) })),
     finalJson,
     recipientPlacement: harmonyFormatOf(chatTemplate).recipientPlacement,
   };
   if (!needsConstraint(spec)) return null;
   for (const [field, schema] of enforcedSchemas(spec)) if (schema !== null) checkSchemaLimits(field, schema);
   return spec;
+}
+
+function schemaOf({ parameters, inputGrammar }: ToolDeclaration): string | null {
+  if (inputGrammar !== undefined) return textSchema(inputGrammar);
+  return parameters === undefined ? null : JSON.stringify(parameters);
 }
 
 function finalJsonOf(format: ResponseFormat): AnswerConstraintSpec['finalJson'] {

@@ -67,7 +67,7 @@ function checkSchema(field: string, value: unknown): void {
 function checkTool(field: string, value: unknown): void {
   const tool = objectAt(field, value);
   checkText(`${field}.name`, tool['name']);
-  checkOptionalTexts(field, tool, ['description']);
+  checkOptionalTexts(field, tool, ['description', 'inputGrammar']);
   if (tool['parameters'] !== undefined) checkSchema(`${field}.parameters`, tool['parameters']);
 }
 

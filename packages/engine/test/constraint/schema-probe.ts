@@ -1,6 +1,7 @@
-import { BodyMatcher, GrammarMasks, TokenMasks } from '../../src/constraint/matcher/body-matcher.ts';
+import { BodyMatcher, GrammarMasks } from '../../src/constraint/matcher/body-matcher.ts';
 import { Grammar } from '../../src/constraint/matcher/grammar.ts';
 import { TokenTrie } from '../../src/constraint/matcher/token-trie.ts';
+import { TokenMasks } from '../../src/constraint/matcher/token-walk.ts';
 import { SchemaLanguage } from '../../src/constraint/schema/schema-language.ts';
 import { SchemaRefusal } from '../../src/constraint/schema/refusal.ts';
 import { allowsToken } from '../../src/sampling/token-mask.ts';

@@ -27,12 +27,13 @@ function isMisjudged(schema: unknown): boolean {
   return text.includes('"contains"') && (text.includes('"prefixItems"') || text.includes('"unevaluatedItems"'));
 }
 
-function isValid(validator: ValidateFunction, value: unknown): boolean {
+/** Null where nothing is known: a third fault, code that under some keywords reads names that it never set. */
+function isValid(validator: ValidateFunction, value: unknown): boolean | null {
   try {
     return validator(value);
-  } catch {
-    // A schema that refers to itself without end: no value is known to be valid.
-    return false;
+  } catch (error) {
+    // Otherwise a schema that refers to itself without end: no value is known to be valid.
+    return error instanceof ReferenceError ? null : false;
   }
 }
 
@@ -70,7 +71,7 @@ describe('a grammar of any schema', function () {
         const probe = validator === null ? null : probeOf(schema);
         if (validator === null || probe === null) return;
         for (const instance of instances) {
-          if (isValid(validator, instance)) continue;
+          if (isValid(validator, instance) !== false) continue;
           for (const text of [JSON.stringify(instance), JSON.stringify(instance, null, 2), escaped(instance)]) {
             assert.equal(probe.takes(text), false, text);
           }
@@ -107,7 +108,7 @@ describe('a grammar of any schema', function () {
         if (!body.mayEnd) return;
         finished += 1;
         const text = Buffer.concat(picked).toString();
-        assert.ok(isValid(validator, JSON.parse(text)), `${text} ${JSON.stringify(validator.errors)}`);
+        assert.notEqual(isValid(validator, JSON.parse(text)), false, `${text} ${JSON.stringify(validator.errors)}`);
       }),
       { numRuns: runs, ...FUZZ_SEED },
     );

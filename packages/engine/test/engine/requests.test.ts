@@ -230,6 +230,7 @@ describe('Engine.load', () => {
       prefillChunk: 1.5,
       kvCacheBytes: 1,
       maxCachedPrefixes: Number.NaN,
+      maxSequence: 4,
     })) {
       await assert.rejects(Engine.load(undefined, { [field]: value }), { code: 'INVALID_REQUEST', field });
     }

@@ -35,6 +35,7 @@ const REFUSED: readonly (readonly [field: string, value: unknown, unset: unknown
   ['prompt_embeds', 'AAAA', null],
   ['use_beam_search', true, false],
   ['best_of', 2, 1],
+  ['modalities', ['text', 'audio'], ['text']],
   ['length_penalty', 0.5, 1],
   ['early_stopping', true, false],
   ['logits_processors', ['a'], null],

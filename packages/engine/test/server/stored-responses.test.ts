@@ -58,6 +58,9 @@ describe('responses that are kept', () => {
       input: [{ role: 'user', content: 'before' }, ...references, { role: 'user', content: 'ECHO PROMPT' }],
     });
     assert.match(echoed(second.output_text), /before.*an answer.*ECHO PROMPT/s);
+    const untyped = references.map(({ id }) => ({ id, type: null }));
+    const third = await ask({ input: [...untyped, { role: 'user', content: 'ECHO PROMPT' }] });
+    assert.match(echoed(third.output_text), /an answer.*ECHO PROMPT/s);
   });
 
   it('have input items with ids, which are listed in pages', async () => {

@@ -149,10 +149,28 @@ describe('kinds of tools', () => {
     assert.equal(call.input, text);
   });
 
+  it('custom: brackets inside one another are followed by what the model writes', async () => {
+    const definition = 'start: sum\nsum: item (/ ?[+-] ?/ item)*\nitem: /[0-9]+|"\\w*"/ | "(" sum ")"';
+    const format = { type: 'grammar' as const, syntax: 'lark' as const, definition };
+    const ask = async (input: string): Promise<string> => {
+      const { output } = await client.responses.create({
+        model: MODEL,
+        input: callOf('calculate', { input }),
+        max_output_tokens: 200,
+        tools: [{ type: 'custom', name: 'calculate', format }],
+      });
+      const [call] = output;
+      assert.ok(call?.type === 'custom_tool_call');
+      return call.input;
+    };
+    assert.equal(await ask('(1 + ("x"-((22)))) - 3'), '(1 + ("x"-((22)))) - 3');
+    assert.doesNotMatch(await ask('(1))) + 2'), /^\(1\)\)/);
+  });
+
   it('custom: a grammar that cannot be enforced is refused by its field, with what is in the way', async () => {
     const functionOf = (name: string, parameters: object) => ({ type: 'function', name, strict: true, parameters });
     const cases: readonly (readonly [definition: string, syntax: string, message: RegExp])[] = [
-      ['start: "(" start ")" | "x"', 'lark', /start, which leads back to itself/],
+      ['start: "(" start ")"', 'lark', /start, whose texts never end/],
       ['start: nothing', 'lark', /nothing, which is not defined/],
       ['(?i)yes', 'regex', /\(\?i/],
       ['(yes', 'regex', /Unterminated group/],

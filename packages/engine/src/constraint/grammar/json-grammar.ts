@@ -5,11 +5,17 @@
 import { DisposedError, InvalidRequestError } from '../../errors.ts';
 import type { TokenMask } from '../../sampling/token-mask.ts';
 import { LeastRecentMap } from '../least-recent-map.ts';
-import { BodyMatcher, GrammarMasks, TokenMasks } from '../matcher/body-matcher.ts';
+import { BodyMatcher, GrammarMasks } from '../matcher/body-matcher.ts';
 import { Grammar } from '../matcher/grammar.ts';
+import { RuleCharacters } from '../matcher/rule-characters.ts';
 import { TokenTrie, type TokenVocabulary } from '../matcher/token-trie.ts';
+import { TokenMasks } from '../matcher/token-walk.ts';
 import { SchemaRefusal } from '../schema/refusal.ts';
 import { SchemaLanguage } from '../schema/schema-language.ts';
+import { ruleNetwork } from '../text-grammar/rule-network.ts';
+import { larkGrammar } from '../text-grammar/text-grammar.ts';
+import { TextGrammarError } from '../text-grammar/text-grammar-error.ts';
+import { definitionIn, TEXT_ARGUMENTS } from '../text-grammar/text-schema.ts';
 
 /** What a grammar has to know of a vocabulary. */
 export type GrammarVocabulary = TokenVocabulary;
@@ -76,7 +82,7 @@ export class JsonGrammars implements JsonBodySource, Disposable {
   /** Starts a body that follows a schema that `compile` took, or is any JSON object for null. */
   start(schema: string | null): Promise<JsonBody> {
     return new Promise((resolve) => {
-      resolve(new MatchedBody(new BodyMatcher(this.#compile('schema', schema)), this.#tokens.trie));
+      resolve(new MatchedBody(() => this.#compile('schema', schema), this.#tokens.trie));
     });
   }
 
@@ -96,7 +102,7 @@ export class JsonGrammars implements JsonBodySource, Disposable {
         this.#compiled.set(text, masks);
         return masks;
       } catch (error) {
-        if (!(error instanceof SchemaRefusal)) throw error;
+        if (!(error instanceof SchemaRefusal) && !(error instanceof TextGrammarError)) throw error;
         reason = error.message;
         this.#refused.set(text, reason);
       }
@@ -105,8 +111,12 @@ export class JsonGrammars implements JsonBodySource, Disposable {
   }
 }
 
-/** @throws SchemaRefusal */
+/** @throws SchemaRefusal, TextGrammarError */
 function grammarOf(schema: string): Grammar {
+  const definition = definitionIn(schema);
+  if (definition !== null) {
+    return new Grammar(new SchemaLanguage(TEXT_ARGUMENTS), new RuleCharacters(ruleNetwork(larkGrammar(definition))));
+  }
   const language = languageOf(schema);
   if (!language.isProductive(language.root)) {
     throw new SchemaRefusal('schema', '', 'which no value that can be written fits');
@@ -124,21 +134,40 @@ function languageOf(schema: string): SchemaLanguage {
 }
 
 class MatchedBody implements JsonBody {
-  readonly #matcher: BodyMatcher;
+  readonly #compile: () => GrammarMasks;
   readonly #trie: TokenTrie;
+  readonly #bytes: Uint8Array[] = [];
+  #masks: GrammarMasks;
+  #matcher: BodyMatcher;
+  /** Places at which the grammar is made anew. */
+  #most: number;
 
-  constructor(matcher: BodyMatcher, trie: TokenTrie) {
-    this.#matcher = matcher;
+  constructor(compile: () => GrammarMasks, trie: TokenTrie) {
+    this.#compile = compile;
     this.#trie = trie;
+    this.#masks = compile();
+    this.#matcher = new BodyMatcher(this.#masks);
+    this.#most = MOST_PLACES;
   }
 
   next(): Promise<BodyMask> {
+    if (this.#masks.grammar.size > this.#most) this.#startAgain();
     return Promise.resolve({ mask: this.#matcher.mask(), endAllowed: this.#matcher.mayEnd });
   }
 
   accept(token: number): Promise<boolean> {
     const bytes = this.#trie.tokenBytes(token);
-    return Promise.resolve(bytes !== null && this.#matcher.accept(bytes));
+    const taken = bytes !== null && this.#matcher.accept(bytes);
+    if (taken) this.#bytes.push(bytes);
+    return Promise.resolve(taken);
+  }
+
+  /** What was found for other places of a long body is forgotten. */
+  #startAgain(): void {
+    this.#masks = this.#compile();
+    this.#matcher = new BodyMatcher(this.#masks);
+    for (const bytes of this.#bytes) this.#matcher.accept(bytes);
+    this.#most = this.#masks.grammar.size + MOST_PLACES;
   }
 
   [Symbol.dispose](): void {

@@ -255,7 +255,7 @@ export function isNothing(automaton: Automaton): boolean {
   return automaton.edges[0]?.length === 0 && automaton.accepts[0] === false;
 }
 
-function coversCodePoints(edges: readonly Edge[]): boolean {
+export function coversCodePoints(edges: readonly Edge[]): boolean {
   let next = 0;
   for (const { from, to } of edges) {
     if (from > next) return false;
@@ -362,26 +362,4 @@ export function counts(automaton: Automaton): readonly number[] {
     stack.pop();
   }
   return result.map((count) => (count < 0 ? 0 : count));
-}
-
-/** How many characters of any kind may follow in every state; Infinity where there is no end to them. */
-export function freeRuns(automaton: Automaton): readonly number[] {
-  const runs = automaton.edges.map((edges) => (coversCodePoints(edges) ? Infinity : 0));
-  const sources: number[][] = runs.map(() => []);
-  automaton.edges.forEach((edges, state) => {
-    for (const { target } of edges) sources[target]?.push(state);
-  });
-  let border = runs.flatMap((run, state) => (run === 0 ? [state] : []));
-  for (let distance = 1; border.length > 0; distance += 1) {
-    const next: number[] = [];
-    for (const state of border) {
-      for (const source of sources[state] ?? []) {
-        if (runs[source] !== Infinity) continue;
-        runs[source] = distance;
-        next.push(source);
-      }
-    }
-    border = next;
-  }
-  return runs;
 }

@@ -105,10 +105,17 @@ function classSet(element: AST.CharacterClassElement | AST.CharacterSet | AST.Ch
   }
 }
 
+function classSetOf({ elements, negate }: AST.CharacterClass): CodePointSet {
+  const set = setOf(elements.flatMap((part) => [...classSet(part)]));
+  return negate ? complementSet(set) : set;
+}
+
 class Compiler {
   readonly program: Program;
   /** Equal sets are the same object. */
   readonly #sets = new Map<string, CodePointSet>();
+  /** What is repeated is read once for every copy. */
+  readonly #classes = new Map<AST.Element, CodePointSet>();
 
   constructor(budget: Budget) {
     this.program = new Program(budget);
@@ -134,11 +141,8 @@ class Compiler {
         return this.alternatives(element.alternatives, next);
       case 'Character':
       case 'CharacterSet':
-        return program.state({ kind: 'read', set: this.#same(classSet(element)), next });
-      case 'CharacterClass': {
-        const set = setOf(element.elements.flatMap((part) => [...classSet(part)]));
-        return program.state({ kind: 'read', set: this.#same(element.negate ? complementSet(set) : set), next });
-      }
+      case 'CharacterClass':
+        return program.state({ kind: 'read', set: this.#set(element), next });
       case 'Quantifier':
         return this.#repetition(element, next);
       case 'Assertion':
@@ -148,10 +152,15 @@ class Compiler {
     }
   }
 
-  #same(set: CodePointSet): CodePointSet {
-    const key = set.map(({ from, to }) => `${from}-${to}`).join();
-    const known = this.#sets.get(key) ?? set;
-    this.#sets.set(key, known);
+  #set(element: AST.Character | AST.CharacterSet | AST.CharacterClass): CodePointSet {
+    let known = this.#classes.get(element);
+    if (known === undefined) {
+      const set = element.type === 'CharacterClass' ? classSetOf(element) : classSet(element);
+      const key = set.map(({ from, to }) => `${from}-${to}`).join();
+      known = this.#sets.get(key) ?? set;
+      this.#sets.set(key, known);
+      this.#classes.set(element, known);
+    }
     return known;
   }
 

@@ -6,7 +6,8 @@
  * possible after a text are one state of the automaton.
  */
 
-import { type Automaton, type Budget, type Edge, EVERYTHING, explore, minimal, type Range } from './automaton.ts';
+import { type Automaton, type Budget, coversCodePoints, EVERYTHING, type Range, step } from './automaton.ts';
+import { classAutomaton } from './class-automaton.ts';
 import { ALL_CODE_POINTS, type CodePointSet, WORD } from './code-point-sets.ts';
 import { type Condition, type Program, programOf, RegularExpressionError } from './expression-program.ts';
 
@@ -37,10 +38,10 @@ class Follower {
   readonly #budget: Budget;
   readonly #alphabet: Alphabet;
 
-  constructor(program: Program, budget: Budget) {
+  constructor(program: Program, alphabet: Alphabet, budget: Budget) {
     this.#program = program;
     this.#budget = budget;
-    this.#alphabet = alphabetOf(program);
+    this.#alphabet = alphabet;
   }
 
   /** Every thread that is possible at this place without reading; null for debts means that the thread has failed. */
@@ -99,19 +100,16 @@ class Follower {
     );
   }
 
-  edges({ before, threads }: Threads): (Range & { readonly target: Threads })[] {
+  /** Where the threads go with each class of characters; null where every thread ends. */
+  targets({ before, threads }: Threads): readonly (Threads | null)[] {
     const spread = new Map<Side, readonly Thread[]>();
-    const targets = this.#alphabet.classes.map(({ side, codePoint }) => {
+    return this.#alphabet.classes.map(({ side, codePoint }) => {
       let possible = spread.get(side);
       if (possible === undefined) {
         possible = this.#spread(threads, before, side);
         spread.set(side, possible);
       }
       return this.#target(possible, side, codePoint);
-    });
-    return this.#alphabet.pieces.flatMap(({ from, to, number }) => {
-      const target = targets[number] ?? null;
-      return target === null ? [] : [{ from, to, target }];
     });
   }
 
@@ -153,14 +151,14 @@ class Follower {
   }
 }
 
-/** The characters that an expression tells apart. */
+/** The characters that an expression, and the strings in which it is looked for, tell apart. */
 interface Alphabet {
   readonly classes: readonly { readonly side: Side; readonly codePoint: number }[];
   /** In order; `number` is that of their class. */
   readonly pieces: readonly (Range & { readonly number: number })[];
 }
 
-function alphabetOf({ steps }: Program): Alphabet {
+function alphabetOf({ steps }: Program, within: Automaton): Alphabet {
   const sets = new Set<CodePointSet>();
   let bounded = false;
   for (const step of steps.flat()) {
@@ -169,13 +167,22 @@ function alphabetOf({ steps }: Program): Alphabet {
   }
   if (bounded) sets.add(WORD);
   const cuts = new Set<number>();
+  for (const { from, to } of within.edges.flat()) cuts.add(from).add(to + 1);
+  const apart = [...cuts].sort((a, b) => a - b);
+  // Strings of some length: no state of theirs tells characters apart.
+  const isUniform = within.edges.every(
+    (edges) =>
+      edges.length === 0 || (coversCodePoints(edges) && edges.every(({ target }) => target === edges[0]?.target)),
+  );
   for (const set of sets) for (const { from, to } of set) cuts.add(from).add(to + 1);
   const sorted = [...cuts].sort((a, b) => a - b);
   const numbers = new Map<string, number>();
   const classes: { side: Side; codePoint: number }[] = [];
   const pieces: (Range & { number: number })[] = [];
+  let interval = 0;
   const add = (from: number, to: number): void => {
-    const key = [...sets].map((set) => Number(has(set, from))).join('');
+    while ((apart[interval] ?? Infinity) <= from) interval += 1;
+    const key = `${[...sets].map((set) => Number(has(set, from))).join('')} ${isUniform ? 0 : interval}`;
     let number = numbers.get(key);
     if (number === undefined) {
       number = classes.push({ side: bounded && has(WORD, from) ? 'word' : 'other', codePoint: from }) - 1;
@@ -225,45 +232,24 @@ function holds(condition: Condition, before: Side, after: Side): boolean {
  */
 export function stringsWith(source: string, budget: Budget, within = EVERYTHING): Automaton {
   const { program, start } = programOf(source, budget);
-  const follower = new Follower(program, budget);
-  const found = explore<Both>(
+  const alphabet = alphabetOf(program, within);
+  const follower = new Follower(program, alphabet, budget);
+  return classAutomaton<Both>(
     { threads: { before: 'nothing', threads: [{ state: start, debts: [] }] }, at: 0 },
     ({ threads: { before, threads }, at }) => `${at} ${before} ${threads.map(keyOfThread).join(' ')}`,
-    ({ threads, at }) => edgesOfBoth(follower.edges(threads), within.edges[at] ?? []),
+    ({ threads, at }) =>
+      follower.targets(threads).map((target, number) => {
+        const next = step(within, at, alphabet.classes[number]?.codePoint ?? -1);
+        return target === null || next < 0 ? null : { threads: target, at: next };
+      }),
     ({ threads, at }) => within.accepts[at] === true && follower.isEnd(threads),
+    alphabet.pieces,
     budget,
   );
-  return minimal(found);
 }
 
 /** The expression's threads and the state of the strings that it is looked for in. */
 interface Both {
   readonly threads: Threads;
   readonly at: number;
-}
-
-function edgesOfBoth(
-  edges: readonly (Range & { readonly target: Threads })[],
-  others: readonly Edge[],
-): (Range & { readonly target: Both })[] {
-  const targets = new Map<Threads, Map<number, Both>>();
-  const both = (threads: Threads, at: number): Both => {
-    const known = targets.get(threads) ?? new Map<number, Both>();
-    targets.set(threads, known);
-    const target = known.get(at) ?? { threads, at };
-    known.set(at, target);
-    return target;
-  };
-  const result: (Range & { target: Both })[] = [];
-  let next = 0;
-  for (const { from, to, target } of edges) {
-    while ((others[next]?.to ?? Infinity) < from) next += 1;
-    for (let at = next; (others[at]?.from ?? Infinity) <= to; at += 1) {
-      const other = others[at];
-      if (other === undefined) break;
-      const range = { from: Math.max(from, other.from), to: Math.min(to, other.to) };
-      result.push({ ...range, target: both(target, other.target) });
-    }
-  }
-  return result;
 }

@@ -6,7 +6,7 @@
  * one space, or a line break and its indentation.
  */
 
-import { type Automaton, literals, union } from '../language/automaton.ts';
+import { type Automaton, EVERYTHING, isNothing, literals, union } from '../language/automaton.ts';
 import type { Formula } from '../schema/formula.ts';
 import {
   mayClose,
@@ -19,6 +19,7 @@ import {
 } from '../schema/object-form.ts';
 import { countItem, type SchemaLanguage } from '../schema/schema-language.ts';
 import type { ArrayShape } from '../schema/shape.ts';
+import { AutomatonCharacters, type Characters } from './characters.ts';
 import { CLOSED, type Lexeme, NumberLexeme, REFUSED, StringLexeme } from './lexeme.ts';
 import type { ArrayState, Mark, Move, Place, Stay } from './place.ts';
 import { WIDE_INTEGERS, WIDE_NUMBERS } from './wide-numbers.ts';
@@ -53,7 +54,8 @@ export const NO_PLACE = -1;
 /** Of a byte inside of a lexeme: `move` has to tell. */
 const NOT_INSIDE = -2;
 
-type LexemePlace = Place & { readonly kind: 'lexeme' | 'key' };
+/** A place in a string, a key or a number. */
+export type TextPlace = Place & { readonly kind: 'lexeme' | 'key' };
 
 /** String lexemes are the same for every schema that has the same automaton. */
 const stringLexemes = new WeakMap<Automaton, StringLexeme>();
@@ -61,7 +63,7 @@ const stringLexemes = new WeakMap<Automaton, StringLexeme>();
 function stringLexeme(automaton: Automaton): StringLexeme {
   let lexeme = stringLexemes.get(automaton);
   if (lexeme === undefined) {
-    lexeme = new StringLexeme(automaton);
+    lexeme = new StringLexeme(new AutomatonCharacters(automaton));
     stringLexemes.set(automaton, lexeme);
   }
   return lexeme;
@@ -76,6 +78,8 @@ function nextGap(gap: number, byte: number): number {
 /** The places of one schema. */
 export class Grammar {
   readonly language: SchemaLanguage;
+  readonly #text: Lexeme | null;
+  readonly #characters: { readonly size: number } | null;
   /** Where the whole value begins. */
   readonly root: number;
   readonly #places: Place[] = [];
@@ -89,14 +93,17 @@ export class Grammar {
   /** For every place in a lexeme, its family. */
   readonly #familyOf: (number[] | undefined)[] = [];
 
-  constructor(language: SchemaLanguage) {
+  /** @param text What the strings are whose schema says nothing but that they are strings; null for any. */
+  constructor(language: SchemaLanguage, text: (Characters & { readonly size: number }) | null = null) {
     this.language = language;
+    this.#characters = text;
+    this.#text = text === null ? null : new StringLexeme(text);
     this.root = this.#place({ kind: 'start', formula: language.root });
   }
 
-  /** Places so far: they are found while bodies are followed. */
+  /** Places so far, and what takes as much memory: they are found while bodies are followed. */
   get size(): number {
-    return this.#places.length;
+    return this.#places.length + (this.#characters?.size ?? 0);
   }
 
   place(number: number): Place {
@@ -119,6 +126,11 @@ export class Grammar {
     if (next === REFUSED) return lexeme.accepts(place.state) ? NOT_INSIDE : NO_PLACE;
     if (next === CLOSED || (place.kind === 'key' && place.names !== null && lexeme.canRunOut(next))) return NOT_INSIDE;
     return this.#familyOf[number]?.[next] ?? this.#inFamily(place, next);
+  }
+
+  /** The place of another state of a place's lexeme. */
+  textPlace(place: TextPlace, state: number): number {
+    return this.#inFamily(place, state);
   }
 
   /** Where a value of the formula begins. */
@@ -311,10 +323,7 @@ export class Grammar {
       forms = {
         words: [...(shape.null ? ['null'] : []), ...(shape.true ? ['true'] : []), ...(shape.false ? ['false'] : [])],
         number: language.shapes.numbers.isEmpty(shape.numbers) ? null : this.#numberLexeme(formula),
-        string:
-          shape.strings.edges[0]?.length === 0 && shape.strings.accepts[0] === false
-            ? null
-            : stringLexeme(shape.strings),
+        string: this.#contentLexeme(shape.strings),
         arrays: shape.arrays.filter((array) =>
           language.canFill(
             array,
@@ -330,6 +339,11 @@ export class Grammar {
     return forms;
   }
 
+  #contentLexeme(strings: Automaton): Lexeme | null {
+    if (isNothing(strings)) return null;
+    return strings === EVERYTHING && this.#text !== null ? this.#text : stringLexeme(strings);
+  }
+
   #numberLexeme(formula: Formula): Lexeme {
     const { shapes, budget } = this.language;
     const set = shapes.numbers;
@@ -343,7 +357,7 @@ export class Grammar {
   #keyLexeme(name: string): Lexeme {
     let lexeme = this.#keys.get(name);
     if (lexeme === undefined) {
-      lexeme = new StringLexeme(literals([name], this.language.budget));
+      lexeme = new StringLexeme(new AutomatonCharacters(literals([name], this.language.budget)));
       this.#keys.set(name, lexeme);
     }
     return lexeme;
@@ -368,7 +382,7 @@ export class Grammar {
     return number;
   }
 
-  #inFamily(place: LexemePlace, state: number): number {
+  #inFamily(place: TextPlace, state: number): number {
     const key = this.#keyOf(place);
     let family = this.#families.get(key);
     if (family === undefined) {

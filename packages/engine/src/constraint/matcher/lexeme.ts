@@ -3,7 +3,9 @@
  * when they are first needed, and kept.
  */
 
-import { type Automaton, counts, freeRuns, type Range, step } from '../language/automaton.ts';
+import { type Automaton, type Range, step } from '../language/automaton.ts';
+import type { CharacterRun } from './character-runs.ts';
+import type { Characters, StatePart } from './characters.ts';
 
 /** The byte is not part of the lexeme. */
 export const REFUSED = -1;
@@ -33,6 +35,8 @@ type Pending =
   /** Behind an escaped high surrogate: the backslash, the u and the digits of its partner. */
   | { readonly kind: 'pair'; readonly high: number; readonly bits: number; readonly left: number };
 
+const WHOLE: Pending = { kind: 'whole' };
+
 interface State {
   readonly at: number;
   readonly pending: Pending;
@@ -45,8 +49,8 @@ export interface Lexeme {
   next(state: number, byte: number): number;
   /** Whether the lexeme may end before the next byte: numbers only. */
   accepts(state: number): boolean;
-  /** How many plain characters of any kind may follow; 0 inside of a character. */
-  freeRun(state: number): number;
+  /** Which characters may follow one another, and how many; null inside of a character. */
+  run(state: number): CharacterRun | null;
   /**
    * Whether there is a string that begins as what has been read and is none of those that are taken.
    *
@@ -55,6 +59,13 @@ export interface Lexeme {
   canDiffer(state: number, taken: readonly string[]): boolean;
   /** Whether there are finitely many strings that begin as what has been read: only then is there need to ask. */
   canRunOut(state: number): boolean;
+  /**
+   * What is worth looking at apart: the tokens that are possible are those that stay inside a part, and those that lead
+   * out of one and go on behind it. Null for a state that is one whole.
+   */
+  parts(state: number): readonly StatePart[] | null;
+  /** For a part: the bytes that may come behind its end; null where it does not end. */
+  follows(state: number): Uint8Array | null;
 }
 
 let nextId = 0;
@@ -63,32 +74,32 @@ let nextId = 0;
 export class StringLexeme implements Lexeme {
   readonly id = nextId++;
   readonly start = 0;
-  readonly #automaton: Automaton;
-  readonly #runs: readonly number[];
-  readonly #counts: readonly number[];
+  readonly #characters: Characters;
   readonly #states: State[] = [];
   readonly #numbers = new Map<string, number>();
   /** The states between two characters, by the automaton's. */
   readonly #wholes: (number | undefined)[] = [];
   readonly #rows: (Int32Array | undefined)[] = [];
 
-  constructor(automaton: Automaton) {
-    this.#automaton = automaton;
-    this.#runs = freeRuns(automaton);
-    this.#counts = counts(automaton);
-    this.#number({ at: 0, pending: { kind: 'whole' } });
+  constructor(characters: Characters) {
+    this.#characters = characters;
+    this.#number({ at: 0, pending: WHOLE });
   }
 
   next(state: number, byte: number): number {
     let row = this.#rows[state];
+    // Inside of a character, only bytes of one quarter follow.
+    const isPart = this.#states[state]?.pending.kind === 'utf8';
+    if (isPart && (byte & 0xc0) !== 0x80) return REFUSED;
     if (row === undefined) {
-      row = new Int32Array(256).fill(UNKNOWN);
+      row = new Int32Array(isPart ? 64 : 256).fill(UNKNOWN);
       this.#rows[state] = row;
     }
-    const known = row[byte] ?? REFUSED;
+    const at = isPart ? byte & 0x3f : byte;
+    const known = row[at] ?? REFUSED;
     if (known !== UNKNOWN) return known;
     const found = this.#find(this.#states[state], byte);
-    row[byte] = found;
+    row[at] = found;
     return found;
   }
 
@@ -96,38 +107,39 @@ export class StringLexeme implements Lexeme {
     return false;
   }
 
-  freeRun(state: number): number {
+  run(state: number): CharacterRun | null {
     const found = this.#states[state];
-    return found?.pending.kind === 'whole' ? (this.#runs[found.at] ?? 0) : 0;
+    return found?.pending.kind === 'whole' ? this.#characters.run(found.at) : null;
   }
 
   canRunOut(state: number): boolean {
     const found = this.#states[state];
-    if (found === undefined || found.pending.kind === 'whole') return (this.#counts[found?.at ?? 0] ?? 0) < Infinity;
-    const windows = windowsOf(found.pending);
-    return !(this.#automaton.edges[found.at] ?? []).some(
-      ({ from, to, target }) =>
-        this.#counts[target] === Infinity && windows.some((window) => from <= window.to && to >= window.from),
-    );
+    if (found === undefined) return true;
+    const { at, pending } = found;
+    return this.#characters.canRunOut(at, pending.kind === 'whole' ? null : windowsOf(pending));
   }
 
   canDiffer(state: number, taken: readonly string[]): boolean {
     const found = this.#states[state];
     if (found === undefined) return false;
-    if (found.pending.kind === 'whole') return (this.#counts[found.at] ?? 0) > taken.length;
-    const windows = windowsOf(found.pending);
-    let left = 0;
-    for (const { from, to, target } of this.#automaton.edges[found.at] ?? []) {
-      for (const window of windows) {
-        const width = Math.min(to, window.to) - Math.max(from, window.from) + 1;
-        if (width > 0) left += width * (this.#counts[target] ?? 0);
-      }
-    }
-    const inWindow = (text: string): boolean => {
-      const first = text.codePointAt(0);
-      return first !== undefined && windows.some(({ from, to }) => first >= from && first <= to);
-    };
-    return left > taken.filter(inWindow).length;
+    const { at, pending } = found;
+    return this.#characters.canDiffer(at, pending.kind === 'whole' ? null : windowsOf(pending), taken);
+  }
+
+  parts(state: number): readonly StatePart[] | null {
+    const found = this.#states[state];
+    if (found?.pending.kind !== 'whole') return null;
+    const whole = (at: number): number => this.#number({ at, pending: WHOLE });
+    const parts = this.#characters.parts(found.at);
+    return (
+      parts?.map(({ alone, behind }) => ({ alone: whole(alone), behind: behind === null ? null : whole(behind) })) ??
+      null
+    );
+  }
+
+  follows(state: number): Uint8Array | null {
+    const found = this.#states[state];
+    return found?.pending.kind === 'whole' ? this.#characters.follows(found.at) : null;
   }
 
   #find(state: State | undefined, byte: number): number {
@@ -168,8 +180,8 @@ export class StringLexeme implements Lexeme {
   }
 
   #character(at: number, byte: number): number {
-    if (byte === QUOTE) return this.#automaton.accepts[at] === true ? CLOSED : REFUSED;
-    if (byte === BACKSLASH) return (this.#automaton.edges[at]?.length ?? 0) > 0 ? this.#escape(at) : REFUSED;
+    if (byte === QUOTE) return this.#characters.accepts(at) ? CLOSED : REFUSED;
+    if (byte === BACKSLASH) return this.#characters.reaches(at, 0, 0x10ffff) ? this.#escape(at) : REFUSED;
     if (byte < 0x20) return REFUSED;
     if (byte < 0x80) return this.#read(at, byte);
     if (byte >= 0xc2 && byte <= 0xdf)
@@ -182,8 +194,8 @@ export class StringLexeme implements Lexeme {
   }
 
   #read(at: number, codePoint: number): number {
-    const target = step(this.#automaton, at, codePoint);
-    return target < 0 ? REFUSED : this.#number({ at: target, pending: { kind: 'whole' } });
+    const target = this.#characters.step(at, codePoint);
+    return target < 0 ? REFUSED : this.#number({ at: target, pending: WHOLE });
   }
 
   /** Some character can be written here as an escape, as every character can. */
@@ -210,13 +222,9 @@ export class StringLexeme implements Lexeme {
 
   /** Inside of a character, where any that it may become can be read. */
   #waiting(at: number, pending: Pending): number {
-    return windowsOf(pending).some(({ from, to }) => this.#reaches(at, from, to))
+    return windowsOf(pending).some(({ from, to }) => this.#characters.reaches(at, from, to))
       ? this.#number({ at, pending })
       : REFUSED;
-  }
-
-  #reaches(at: number, from: number, to: number): boolean {
-    return (this.#automaton.edges[at] ?? []).some((edge) => edge.from <= to && edge.to >= from);
   }
 
   #number(state: State): number {
@@ -295,8 +303,8 @@ export class NumberLexeme implements Lexeme {
     return this.#automaton.accepts[state] ?? false;
   }
 
-  freeRun(): number {
-    return 0;
+  run(): null {
+    return null;
   }
 
   canDiffer(): boolean {
@@ -305,5 +313,13 @@ export class NumberLexeme implements Lexeme {
 
   canRunOut(): boolean {
     return false;
+  }
+
+  parts(): null {
+    return null;
+  }
+
+  follows(): null {
+    return null;
   }
 }

@@ -11,33 +11,9 @@ export interface TokenVocabulary {
   isSpecial(id: number): boolean;
 }
 
-/** How many characters a subtree's longest token has at most, where all of them are plain; more than any run otherwise. */
-const NOT_PLAIN = 255;
-
-/** The states of a UTF-8 character in progress: what its next byte may be, and how many follow. */
-const CONTINUATIONS: readonly (readonly [from: number, to: number, next: number])[] = [
-  [0, 0, 0],
-  [0x80, 0xbf, 0],
-  [0x80, 0xbf, 1],
-  [0x80, 0xbf, 2],
-  [0xa0, 0xbf, 1],
-  [0x80, 0x9f, 1],
-  [0x90, 0xbf, 2],
-  [0x80, 0x8f, 2],
-];
-
-/** The state after a plain character's first byte; -1 for what is none inside of a JSON string. */
-function leadState(byte: number): number {
-  if (byte < 0x20 || byte === 0x22 || byte === 0x5c) return -1;
-  if (byte < 0x80) return 0;
-  if (byte >= 0xc2 && byte <= 0xdf) return 1;
-  if (byte === 0xe0) return 4;
-  if (byte === 0xed) return 5;
-  if (byte >= 0xe1 && byte <= 0xef) return 2;
-  if (byte === 0xf0) return 6;
-  if (byte === 0xf4) return 7;
-  return byte >= 0xf1 && byte <= 0xf3 ? 3 : -1;
-}
+/** Of a node inside of a character, and of one whose bytes are no character. */
+export const PARTIAL = -1;
+export const NO_CHARACTER = -2;
 
 /** Nodes in depth-first order: a node's subtree is the nodes up to `after`, and its tokens stand side by side. */
 export class TokenTrie {
@@ -51,7 +27,8 @@ export class TokenTrie {
   /** Where the tokens that end at the node end. */
   readonly own: Int32Array;
   readonly depth: Uint16Array;
-  readonly #plain: Uint8Array;
+  /** For every node, the character that ends with it: PARTIAL inside of one, NO_CHARACTER where its bytes are none. */
+  readonly codePoints: Int32Array;
   readonly #texts: readonly string[];
   /** Where a token stands in `tokens`. */
   readonly #indices: ReadonlyMap<number, number>;
@@ -97,7 +74,7 @@ export class TokenTrie {
     this.first = Int32Array.from([...first, this.tokens.length]);
     this.own = Int32Array.from(own);
     this.depth = Uint16Array.from(depth);
-    this.#plain = this.#findPlain();
+    this.codePoints = this.#findCodePoints();
   }
 
   /** The end of a subtree's tokens in `tokens`. */
@@ -116,29 +93,42 @@ export class TokenTrie {
     return index === undefined ? null : Buffer.from(this.text(index), 'latin1');
   }
 
-  /** Whether everything below the node is at most so many characters that stand for themselves in a JSON string. */
-  isPlain(node: number, characters: number): boolean {
-    return (this.#plain[node] ?? NOT_PLAIN) <= Math.min(characters, NOT_PLAIN - 1);
-  }
-
-  /** For every node, the characters that its subtree adds, where it begins between two characters. */
-  #findPlain(): Uint8Array {
-    const states = CONTINUATIONS.length;
-    const found = new Uint8Array(this.bytes.length * states);
-    for (let node = this.bytes.length - 1; node >= 0; node -= 1) {
-      const last = this.after[node] ?? 0;
-      for (let state = 0; state < states; state += 1) {
-        let most = 0;
-        for (let child = node + 1; child < last; child = this.after[child] ?? last) {
-          const byte = this.bytes[child] ?? 0;
-          const [from, to, next] = CONTINUATIONS[state] ?? [0, 0, 0];
-          const into = state === 0 ? leadState(byte) : byte >= from && byte <= to ? next : -1;
-          const below = into < 0 ? NOT_PLAIN : (found[child * states + into] ?? NOT_PLAIN);
-          most = Math.max(most, below === NOT_PLAIN ? NOT_PLAIN : Math.min(below + (state === 0 ? 1 : 0), NOT_PLAIN));
-        }
-        found[node * states + state] = most;
+  /** A token may begin inside of a character: the bytes that end that one are none. */
+  #findCodePoints(): Int32Array {
+    const codePoints = new Int32Array(this.bytes.length).fill(NO_CHARACTER);
+    const open: { node: number; bits: number; left: number; least: number }[] = [
+      { node: 0, bits: 0, left: 0, least: 0 },
+    ];
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      const last = this.after[at.node] ?? 0;
+      for (let node = at.node + 1; node < last; node = this.after[node] ?? last) {
+        const read = readByte(this.bytes[node] ?? 0, at);
+        codePoints[node] = read === null ? NO_CHARACTER : read.left > 0 ? PARTIAL : read.bits;
+        open.push(read === null ? { node, bits: 0, left: 0, least: 0 } : { node, ...read });
       }
     }
-    return Uint8Array.from(this.bytes, (_, node) => found[node * states] ?? NOT_PLAIN);
+    return codePoints;
   }
+}
+
+interface Reading {
+  readonly bits: number;
+  /** Bytes that are still to come. */
+  readonly left: number;
+  /** The least character that may be written with so many bytes. */
+  readonly least: number;
+}
+
+/** A character of UTF-8 with one more byte; null where that is none. */
+function readByte(byte: number, { bits, left, least }: Reading): Reading | null {
+  if (left > 0) {
+    if ((byte & 0xc0) !== 0x80) return null;
+    const read = { bits: (bits << 6) | (byte & 0x3f), left: left - 1, least };
+    const isNone = read.left === 0 && (read.bits < least || read.bits > 0x10ffff || (read.bits & 0x1ff800) === 0xd800);
+    return isNone ? null : read;
+  }
+  if (byte < 0x80) return { bits: byte, left: 0, least: 0 };
+  if (byte >= 0xc2 && byte <= 0xdf) return { bits: byte & 0x1f, left: 1, least: 0x80 };
+  if (byte >= 0xe0 && byte <= 0xef) return { bits: byte & 0x0f, left: 2, least: 0x800 };
+  return byte >= 0xf0 && byte <= 0xf4 ? { bits: byte & 0x07, left: 3, least: 0x10000 } : null;
 }

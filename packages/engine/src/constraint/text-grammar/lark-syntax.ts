@@ -5,7 +5,7 @@
  */
 
 import { COMMON_TERMINALS } from './lark-common.ts';
-import { ecmaExpression, literalExpression } from './rust-expression.ts';
+import { larkExpression, literalExpression } from './rust-expression.ts';
 import { TextGrammarError } from './text-grammar-error.ts';
 
 /** What stands on the right of a rule. */
@@ -147,8 +147,7 @@ class Reader {
     while (this.#skip('?') || this.#skip('!'));
     const name = this.#name();
     if (this.#peek().text === '{') throw new TextGrammarError(`the template ${name}, which is not followed`);
-    // A priority only chooses among readings of one text.
-    if (this.#skip('.')) this.#take();
+    if (this.#peek().text === '.') throw new TextGrammarError(`the priority of ${name}, which is not followed`);
     this.#expect(':');
     this.#define(name, this.#choice());
     this.#endLine();
@@ -235,7 +234,7 @@ class Reader {
     if (token.kind === 'string') return this.#string(token);
     if (token.kind === 'regexp') {
       const end = token.text.lastIndexOf('/');
-      return { kind: 'expression', source: ecmaExpression(token.text.slice(1, end), token.text.slice(end + 1)) };
+      return { kind: 'expression', source: larkExpression(token.text.slice(1, end), token.text.slice(end + 1)) };
     }
     if (token.kind === 'name') {
       if (this.#peek().text === '{') throw new TextGrammarError(`the template ${token.text}, which is not followed`);

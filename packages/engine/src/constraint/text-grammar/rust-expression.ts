@@ -56,13 +56,22 @@ function casesOf(character: string): string[] {
 /**
  * The same expression for ECMAScript.
  *
+ * @throws TextGrammarError for what is not followed
+ */
+export function ecmaExpression(source: string): string {
+  return new Translation(source, '', false).whole();
+}
+
+/**
+ * The same, of a terminal of Lark's, which neither looks around nor prefers the shorter of two texts.
+ *
  * @param flags of `s`, `i` and `u`.
  * @throws TextGrammarError for what is not followed
  */
-export function ecmaExpression(source: string, flags = ''): string {
+export function larkExpression(source: string, flags: string): string {
   const unknown = Array.from(flags).find((flag) => !'siu'.includes(flag));
   if (unknown !== undefined) throw new TextGrammarError(`the flag ${unknown} of /${source}/, which is not followed`);
-  return new Translation(source, flags).whole();
+  return new Translation(source, flags, true).whole();
 }
 
 class Translation {
@@ -71,10 +80,13 @@ class Translation {
   readonly #any: string;
   /** Whether classes have to be whole everywhere: what a lookahead finds may be what must not be. */
   readonly #whole: boolean;
+  readonly #isTerminal: boolean;
+  #isRepeated = false;
   #at = 0;
   #depth = 0;
 
-  constructor(source: string, flags: string) {
+  constructor(source: string, flags: string, isTerminal: boolean) {
+    this.#isTerminal = isTerminal;
     this.#source = Array.from(source);
     this.#anyCase = flags.includes('i');
     this.#any = flags.includes('s') ? '[^]' : String.raw`[^\n]`;
@@ -107,6 +119,15 @@ class Translation {
 
   #next(): string {
     const character = this.#take();
+    if (this.#isTerminal && this.#isRepeated && character === '?') {
+      throw new TextGrammarError(`the lazy ? in /${this.#source.join('')}/, which is not followed`);
+    }
+    const result = this.#translated(character);
+    this.#isRepeated = /^(?:[*+?]|\{\d+(?:,\d*)?\})$/.test(result);
+    return result;
+  }
+
+  #translated(character: string): string {
     switch (character) {
       case '\\':
         return this.#escape();
@@ -140,6 +161,9 @@ class Translation {
 
   #group(): string {
     if (!this.#skip('?')) return '(?:';
+    if (this.#isTerminal && (this.#startsWith('=') || this.#startsWith('!'))) {
+      throw new TextGrammarError('lookahead, which is not followed');
+    }
     for (const kind of [':', '=', '!']) if (this.#skip(kind)) return `(?${kind}`;
     if (this.#startsWith('<=') || this.#startsWith('<!'))
       throw new TextGrammarError('lookbehind, which is not followed');

@@ -16,6 +16,8 @@ const TEMPLATE_ADVICE = 'not supported: prompts are rendered in harmony, send to
 const SAMPLER_ADVICE = 'not supported: temperature, top_k, top_p and min_p choose among tokens here';
 
 export const refusedFields = {
+  // OpenAI's.
+  modalities: z.tuple([z.literal('text')], 'not supported: answers are text').nullish(),
   // vLLM's.
   guided_json: refused(SCHEMA_ADVICE),
   guided_regex: refused(SCHEMA_ADVICE),

@@ -41,7 +41,8 @@ export function customDeclaration(
 ): ToolDeclaration {
   const told = grammar === null ? '' : `The input follows this ${grammar.syntax} grammar:\n${grammar.definition}`;
   const about = [description ?? '', told].filter((text) => text !== '').join('\n\n');
-  const pattern = grammar === null ? {} : { pattern: patternOf(grammar, field) };
+  const expression = grammar === null ? undefined : expressionOf(grammar, field);
+  const pattern = typeof expression === 'string' ? { pattern: expression } : {};
   return {
     name,
     ...(about === '' ? {} : { description: about }),
@@ -52,10 +53,11 @@ export function customDeclaration(
       additionalProperties: false,
     },
     strict: true,
+    ...(grammar !== null && expression === null ? { inputGrammar: grammar.definition } : {}),
   };
 }
 
-function patternOf({ syntax, definition }: TextGrammar, field: string): string {
+function expressionOf({ syntax, definition }: TextGrammar, field: string): string | null {
   try {
     return textExpression(syntax, definition);
   } catch (error) {

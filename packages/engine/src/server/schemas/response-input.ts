@@ -76,8 +76,15 @@ export const inputItem = z.union([
 
 export type InputItem = z.output<typeof inputItem>;
 
+/** An item that is an id and nothing else is a reference, as OpenAI reads it. */
+function withType(item: unknown): unknown {
+  if (typeof item !== 'object' || item === null || !('id' in item)) return item;
+  const others = Object.entries(item).filter(([name, value]) => name !== 'id' && !(name === 'type' && value === null));
+  return others.length === 0 ? { type: 'item_reference', id: item.id } : item;
+}
+
 /** An item of a request: whole, or the id of one that the server has kept. */
-export const requestItem = z.union([...inputItem.options, referenceItem]);
+export const requestItem = z.preprocess(withType, z.union([...inputItem.options, referenceItem]));
 
 export type RequestItem = z.output<typeof requestItem>;
 

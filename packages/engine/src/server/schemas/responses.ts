@@ -22,6 +22,8 @@ import {
 /** Entries of `metadata`, at most: OpenAI's limit. */
 const MOST_METADATA = 16;
 
+const summaryKind = z.enum(['auto', 'concise', 'detailed', 'none']);
+
 export const responsesRequest = z.object({
   ...samplingFields,
   ...refusedFields,
@@ -39,7 +41,12 @@ export const responsesRequest = z.object({
   prompt: z.null('this server keeps no prompts: send `instructions` and `input` instead').optional(),
   background: z.boolean().nullish(),
   reasoning: z
-    .object({ effort: reasoningEffort.nullish(), summary: z.enum(['auto', 'concise', 'detailed', 'none']).nullish() })
+    .object({
+      effort: reasoningEffort.nullish(),
+      summary: summaryKind.nullish(),
+      // Its earlier name.
+      generate_summary: summaryKind.nullish(),
+    })
     .nullish(),
   include_reasoning: z.boolean().nullish(),
   chat_template_kwargs: chatTemplateArguments.nullish(),
@@ -99,7 +106,8 @@ export function wantsLogprobs(body: ResponsesRequest): boolean {
 
 /** Whether reasoning items have a summary. */
 export function wantsSummary({ reasoning }: ResponsesRequest): boolean {
-  return reasoning?.summary != null && reasoning.summary !== 'none';
+  const summary = reasoning?.summary ?? reasoning?.generate_summary ?? 'none';
+  return summary !== 'none';
 }
 
 /**
