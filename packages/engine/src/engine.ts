@@ -126,7 +126,7 @@ export class Engine implements AsyncDisposable {
         const isNamed = runners.length === 1;
         if (!isNamed) runner.assertPresent?.();
         await runner.assertUsable?.();
-        const { prefillChunk = runner.prefillChunk ?? resolved.limits.prefillChunk } = options;
+        const { prefillChunk = runner.prefillChunk } = options;
         const limits = { ...resolved.limits, prefillChunk };
         const demand = { ...resolved, limits, runner, kvCacheBytes: options.kvCacheBytes };
         const { config, path } = snapshot;

@@ -6,7 +6,6 @@
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import type { BenchmarkCheck, BenchmarkReport } from '@switchyard/gpu/benchmark';
 import type { PublishedModel } from '@switchyard/models/testing';
-import { DEFAULT_ENGINE_OPTIONS } from '../options.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
@@ -93,7 +92,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
       },
     });
   }
-  const chunk = RUNNERS[options.runner].prefillChunk ?? DEFAULT_ENGINE_OPTIONS.prefillChunk;
+  const chunk = RUNNERS[options.runner].prefillChunk;
   for (const prompt of prompts) {
     const rates: number[] = [];
     for (let repeat = 0; repeat <= PREFILL_REPEATS; repeat++) {

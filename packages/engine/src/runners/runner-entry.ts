@@ -30,8 +30,8 @@ export interface RunnerEntry {
   assertUsable?(): Promise<void>;
   /** What loading will take, from the configuration alone. */
   planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
-  /** Prompt tokens of a step where nobody says how many. Not there for the engine's default. */
-  readonly prefillChunk?: number;
+  /** Prompt tokens of a step where nobody says how many. */
+  readonly prefillChunk: number;
   /** KV bytes of one sequence by its tokens. */
   kvBytes(config: GptOssConfig): (tokens: number) => number;
   /**

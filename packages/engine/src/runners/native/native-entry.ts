@@ -15,6 +15,7 @@ export const NATIVE_ENTRY: RunnerEntry = {
     chooseLibrary(nativeLibraries());
   },
   planMemory: (config) => planNativeMemory(config),
+  prefillChunk: 256,
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   // It computes in the process's own memory.
   deviceMemory: () => processMemory(),
