@@ -96,7 +96,7 @@ describe('the GPU runner around its device', () => {
     const names = device.launched.map((name) => /^(?:topk_gating_softmax|dispatch_plan)|.*/.exec(name)?.[0]);
     assert.deepEqual(names, ['embed', ...layer, ...layer]);
     device.launched.splice(0);
-    await runner.forward([{ sequence, tokens: Int32Array.of(6, 7), logits: 'last' }]);
+    await runner.forward([{ sequence, tokens: Int32Array.of(6), logits: 'last' }]);
     assert.deepEqual(device.launched.slice(-2), ['project_head', 'choose_largest']);
     assert.ok(!device.launched.includes('expert_gate_up'), 'few rows take their experts by slot');
   });
