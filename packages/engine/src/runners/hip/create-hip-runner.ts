@@ -41,8 +41,9 @@ interface CommonOptions {
   readonly kv?: KvType;
   /**
    * What activations are rounded to in steps of many tokens of a sequence (FEWEST_TILE_TOKENS and more: prompts): `'bf16'`, by
-   * matrix tiles, or `'exact'`: nothing is. All other steps, and all router logits and sums, are in f32 with both. Defaults
-   * to `'bf16'` where the GPU has matrix units for it; others are exact.
+   * matrix tiles, or `'exact'`: to nothing more than in all other steps. There, products on NVIDIA read the upper 16 bits of an
+   * activation's significand, those on other GPUs all of it. Router logits and sums are in f32 with both. Defaults to `'bf16'`
+   * where the GPU has matrix units for it; others are exact.
    */
   readonly activations?: Activations;
   /** The GPU, as `openGpuDriver` takes it. */
