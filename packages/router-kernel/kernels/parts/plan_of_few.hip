@@ -63,7 +63,8 @@ ROUTER_INLINE void note_winner(u32 token, u32 k, i32 expert) {
 
 #if ROUTER_EXPERT_TILES
 
-static_assert(kFusedTokens <= ROUTER_EXPERT_TILES, "an expert that has rows has one tile");
+// A tile has 16 rows or more.
+static_assert(kFusedTokens <= 16, "an expert that has rows has one tile");
 
 // Whether a slot is the first of an expert: each expert that has rows is known by one.
 ROUTER_INLINE bool is_first_slot(u32 key) {

@@ -17,8 +17,16 @@ export interface GateForm extends Omit<KernelForm, 'geometry'> {
   readonly tokensPerBlock: number;
 }
 
-/** The most tokens that the fused kernel takes. */
+/** The most tokens that the fused kernel takes, of any shape. */
 export const MOST_FUSED_TOKENS = 4;
+
+/** Of more weights than this, two launches are the faster from three tokens on, as measured on an H200. */
+const MOST_WEIGHTS = 2 ** 20;
+
+/** The most tokens of a shape that the fused kernel takes. */
+function mostFusedTokens({ hiddenSize, router }: GateShape): number {
+  return router.experts * hiddenSize <= MOST_WEIGHTS ? MOST_FUSED_TOKENS : MOST_FUSED_TOKENS / 2;
+}
 
 /** Groups of lanes whose sums make a logit (parts/gate_sums.hip), and their lanes. */
 const GROUPS = 4;
@@ -54,7 +62,7 @@ export function gatedRouterForm(
   { tokens, padding = false }: { readonly tokens: number; readonly padding?: boolean },
 ): GateForm | null {
   const { router } = shape;
-  if (tokens > MOST_FUSED_TOKENS) return null;
+  if (tokens > mostFusedTokens(shape)) return null;
   const loadBytes = Math.max(4, logitsAlignment(0n, router.experts, 'f32'));
   const alone = aloneGeometry(router, target, { tokens, loadBytes });
   if (alone === null) return null;
