@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NOT_READY = 600, PROPERTIES_BYTES = 1472, ARCHITECTURE_AT = 400 };
 static const size_t MEMORY_BYTES = (size_t)8 << 30;
-static int busy;
+static volatile int busy;
 
 static int is(const char *behavior) {
   const char *asked = getenv("STAND_IN_DRIVER");
@@ -57,8 +58,11 @@ int hipStreamWaitEvent(void *stream, void *event, unsigned flags) { return 0; }
 int hipStreamDestroy(void *stream) { return free(stream), 0; }
 int hipEventCreateWithFlags(void **out, unsigned flags) { return give(out); }
 int hipEventRecord(void *event, void *stream) { return 0; }
-int hipEventQuery(void *event) { return 0; }
-int hipEventSynchronize(void *event) { return 0; }
+int hipEventQuery(void *event) { return busy ? NOT_READY : 0; }
+int hipEventSynchronize(void *event) {
+  while (busy) sleep(1);
+  return 0;
+}
 int hipEventElapsedTime(float *milliseconds, void *start, void *end) { return *milliseconds = 1, 0; }
 int hipEventDestroy(void *event) { return free(event), 0; }
 
