@@ -3,7 +3,12 @@
 
 static_assert(!kHasChunks, "a row is received once");
 
-#if ROUTER_PLAN
+#if ROUTER_PLAN && ROUTER_EXPERT_TILES
+// No expert of so few tokens has rows for a second tile, whatever a tile's height.
+#define ROUTER_GATED_PLAN_PARAMETERS                                                               \
+  , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles, \
+      u32 tileCapacity, u32
+#elif ROUTER_PLAN
 #define ROUTER_GATED_PLAN_PARAMETERS \
   , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles, u32 tileCapacity
 #else

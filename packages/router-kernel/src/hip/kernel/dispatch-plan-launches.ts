@@ -61,7 +61,7 @@ export function placePlan(
     `k${config.topK}`,
     config.idsDtype === 'i64' ? 'i64' : 'i32',
     `rows${tokensPerBlock}`,
-    ...(config.expertTiles === null ? [] : [`tiles${config.expertTiles}`]),
+    ...(config.expertTiles === null ? [] : ['tiles']),
     ...(triggersEarly ? ['trigger'] : []),
     `threads${threadsPerBlock}`,
   ].join('_');
@@ -77,7 +77,7 @@ export function placePlan(
       ROUTER_PLAN: 3,
       ROUTER_BLOCK_TOKENS: tokensPerBlock,
       ROUTER_ROW_GROUP: rowGroup,
-      ROUTER_EXPERT_TILES: config.expertTiles ?? 0,
+      ROUTER_EXPERT_TILES: Number(config.expertTiles !== null),
       ROUTER_EARLY_TRIGGER: Number(triggersEarly),
       ROUTER_THREADS: threadsPerBlock,
     },
