@@ -8,7 +8,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Changes with what is below, and with the structures of model.h. */
-enum { ABI = 1 };
+enum { ABI = 2 };
 
 EXPORT int32_t native_abi(void) { return ABI; }
 
@@ -38,6 +38,9 @@ EXPORT Model *native_open(const int32_t *sizes, float epsilon, float limit, int3
   open_pool(model->pool, threads);
   return model;
 }
+
+/* Says that weights are mapped here, before they are read. */
+EXPORT void native_mapped(uint64_t address, uint64_t bytes) { prefer_large_pages((uintptr_t)address, bytes); }
 
 /* Tells where a layer's weights lie: `pointers` as in `Layer`. They must stay there. */
 EXPORT void native_layer(Model *model, int32_t layer, const uint64_t *pointers) {

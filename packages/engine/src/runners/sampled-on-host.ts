@@ -220,8 +220,10 @@ class SampledOnHost implements ModelRunner {
   #choiceOfRunner(step: SequenceStep): Pick<LogitsStep, 'logits' | 'draw'> | null {
     const { sampler } = this.#samplerOf(step);
     const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
-    if (this.#runner.choosesTokens !== true || !wantsToken) return null;
+    const { choosesTokens = false } = this.#runner;
+    if (choosesTokens === false || !wantsToken) return null;
     if (sampler.takesLargest) return { logits: 'largest' };
+    if (choosesTokens === 'largest') return null;
     const draw: TokenDraw | null = sampler.planDraw();
     return draw === null ? null : { logits: 'drawn', draw };
   }

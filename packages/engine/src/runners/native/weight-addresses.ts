@@ -14,11 +14,16 @@ export class WeightAddresses {
   readonly #kvLayers: readonly number[];
   readonly #config: GptOssConfig;
   readonly #copies: boolean;
+  readonly #mapped: (address: bigint, bytes: number) => void;
 
-  /** @param copies whether matrices are read into memory instead of mapped. */
-  constructor(config: GptOssConfig, copies: boolean) {
+  /**
+   * @param copies whether matrices are read into memory instead of mapped.
+   * @param mapped hears where mapped ones lie, before anything of them is read.
+   */
+  constructor(config: GptOssConfig, copies: boolean, mapped: (address: bigint, bytes: number) => void) {
     this.#config = config;
     this.#copies = copies;
+    this.#mapped = mapped;
     this.#kvLayers = kvLayerNumbers(config);
   }
 
@@ -54,7 +59,11 @@ export class WeightAddresses {
   }
 
   #matrix(tensor: Tensor): bigint {
-    return this.#hold(this.#copies ? readTensorBytes(tensor) : tensor.bytes);
+    if (this.#copies) return this.#hold(readTensorBytes(tensor));
+    const { bytes } = tensor;
+    const address = this.#hold(bytes);
+    this.#mapped(address, bytes.byteLength);
+    return address;
   }
 
   /** Vectors on end, as f32. */
