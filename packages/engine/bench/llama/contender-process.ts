@@ -51,9 +51,9 @@ export class ContenderProcess implements AsyncDisposable {
     this.loadMilliseconds = loadMilliseconds;
   }
 
-  /** The built engine of this checkout. @param context tokens that all sequences together have room for. */
-  static startEngine(model: string, context: number): Promise<ContenderProcess> {
-    return ContenderProcess.#start('./engine-program.mjs', [model, String(context)]);
+  /** The built engine of this checkout. */
+  static startEngine(model: string): Promise<ContenderProcess> {
+    return ContenderProcess.#start('./engine-program.mjs', [model]);
   }
 
   /** @param library URL of node-llama-cpp's entry; @param model a GGUF file; @param context tokens of a sequence. */

@@ -53,7 +53,7 @@ static float weigh(float *scores, int blocks, int first, int position, float sin
 }
 
 /* Heads whose values are added side by side, as many as there are registers for, and vectors of a head. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__)
 enum { VALUE_HEADS = 4 };
 #else
 enum { VALUE_HEADS = 2 };

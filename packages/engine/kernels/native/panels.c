@@ -137,7 +137,7 @@ void multiply_panel(const float *tile, const float *panel, int columns, int rows
     CASE(3);
     CASE(4);
     CASE(5);
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__)
     CASE(6);
     CASE(7);
     CASE(8);
