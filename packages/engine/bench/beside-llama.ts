@@ -3,7 +3,7 @@
  * a process of its own, which waits while the other is timed. The same weights, bit for bit, in a GGUF file.
  *
  *   node --import=tsx/esm bench/beside-llama.ts [--model FOLDER] [--work FOLDER] [--rounds 9] [--decode 200] [--prefill 256]
- *     [--together 32] [--quick] [--json] [--out FILE]
+ *     [--together 32] [--only errors,rates] [--quick] [--json] [--out FILE]
  *
  * The model defaults to the embedded one. Others are written by packages/models/scripts/write-checkpoint.ts; their YaRN has
  * to be truncated to whole dimensions, the only form that llama.cpp has (rope_scaling.truncate in config.json).
@@ -46,6 +46,8 @@ const { values } = parseArgs({
     decode: { type: 'string', default: '200' },
     prefill: { type: 'string', default: '256' },
     together: { type: 'string', default: '32' },
+    /** Errors beside the model in f64, which take minutes of a large model; rates. */
+    only: { type: 'string', default: 'errors,rates' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     out: { type: 'string' },
@@ -56,6 +58,7 @@ const rounds = quick ? 1 : Number(values.rounds);
 const decodeTokens = quick ? 4 : Number(values.decode);
 const prefillTokens = Number(values.prefill);
 const together = Number(values.together);
+const only = values.only.split(',');
 
 const work = values.work ?? mkdtempSync(join(tmpdir(), 'switchyard-beside-llama-'));
 const gguf = join(work, `${basename(model)}.gguf`);
@@ -66,94 +69,85 @@ const benchmark = new Benchmark({
   settings: { model: basename(model), threads: THREADS, quick },
 });
 benchmark.addVersion(THEIRS, LLAMA_VERSION);
-/** Percent of a step's time. */
-let routerShare = Number.NaN;
 try {
   const library = await installLlama();
   using snapshot = await openSnapshot(model, { encoder: 'when-needed' });
   if (!existsSync(gguf)) writeSnapshotAsGguf(snapshot, gguf);
-  const errors = await measureErrors(snapshot, library);
-  const checks = {
-    ours: await checkOf(OURS, errors.ours),
-    theirs: await checkOf(THEIRS, errors.theirs),
-  };
-  recordErrors(errors, checks);
-  await measureRates(snapshot, library, checks);
+  if (only.includes('errors')) await measureErrors(snapshot, library);
+  if (only.includes('rates')) await measureRates(snapshot, library);
 } finally {
   if (values.work === undefined) rmSync(work, { recursive: true });
 }
 process.exitCode = await writeReport(benchmark, values);
 
-/** Of each prompt; ours where a prompt is read, and where its last token is a step of decoding. */
-interface Errors {
-  readonly ours: readonly LogitError[];
-  readonly decoded: readonly LogitError[];
-  readonly theirs: readonly LogitError[];
+function promptOf(prompt: number): number[] {
+  return Array.from({ length: COMPARED_TOKENS }, (_, index) => (index * 37 + prompt * 1013 + 11) % 4000);
 }
 
-interface Checks {
-  readonly ours: BenchmarkCheck | null;
-  readonly theirs: BenchmarkCheck | null;
-}
-
-async function measureErrors(snapshot: Snapshot, library: URL): Promise<Errors> {
+/** Both beside the model in f64; ours where a prompt is read, and where its last token is a step of decoding. */
+async function measureErrors(snapshot: Snapshot, library: URL): Promise<void> {
   await using runner = await createNativeRunner({ snapshot, kvCacheBytes: 2 ** 26, threads: THREADS });
   await using llama = await ContenderProcess.startLlama(library, gguf, CONTEXT, 1);
   const [ours, decoded, theirs]: [LogitError[], LogitError[], LogitError[]] = [[], [], []];
   for (let prompt = 0; prompt < (quick ? 1 : COMPARED_PROMPTS); prompt++) {
-    const ids = Array.from({ length: COMPARED_TOKENS }, (_, index) => (index * 37 + prompt * 1013 + 11) % 4000);
+    const ids = promptOf(prompt);
     const reference = referenceLogits(snapshot, ids);
     ours.push(logitError(await runnerLogits(runner, ids, false), reference));
     decoded.push(logitError(await runnerLogits(runner, ids, true), reference));
     theirs.push(logitError(await llama.logits(ids), reference));
   }
-  await recordRouterShare(runner);
-  return { ours, decoded, theirs };
+  await recordErrors(OURS, 'prompt', ours);
+  await recordErrors(OURS, 'last token decoded', decoded);
+  await recordErrors(THEIRS, 'prompt', theirs);
 }
 
-function checkOf(contender: string, errors: readonly LogitError[]): Promise<BenchmarkCheck | null> {
+async function recordErrors(contender: string, how: string, errors: readonly LogitError[]): Promise<void> {
   const most = MOST_ERROR[contender] ?? 0;
-  const what = `logits after prompts of ${COMPARED_TOKENS} tokens with those of the model in f64, within ${most} of their root mean square`;
-  return benchmark.check(contender, what, () => errors.filter(({ rms }) => !(rms <= most)).map(({ rms }) => `${rms}`));
+  const what = `logits after prompts of ${COMPARED_TOKENS} tokens, within ${most} of their root mean square of those of the model in f64`;
+  const check = await benchmark.check(`${contender}, ${how}`, what, () => tooLarge(errors, most));
+  if (check === null) return;
+  const name = 'error of logits beside f64, root mean square as a part of theirs';
+  const samples = errors.map(({ rms }) => rms * 1e6);
+  const facts = { sameLargest: errors.filter(({ sameLargest }) => sameLargest).length };
+  benchmark.record({ name, contender, unit: 'ppm', better: 'lower', parameters: { how }, check, samples, facts });
 }
 
-function recordErrors({ ours, decoded, theirs }: Errors, checks: Checks): void {
-  const record = (
-    contender: string,
-    how: string,
-    check: BenchmarkCheck | null,
-    errors: readonly LogitError[],
-  ): void => {
-    if (check === null) return;
-    const name = 'error of logits beside f64, as a part of their root mean square';
-    const samples = errors.map(({ rms }) => rms * 1e6);
-    const facts = { sameLargest: errors.filter(({ sameLargest }) => sameLargest).length };
-    benchmark.record({ name, contender, unit: 'ppm', better: 'lower', parameters: { how }, check, samples, facts });
-  };
-  record(OURS, 'prompt', checks.ours, ours);
-  record(OURS, 'last token decoded', checks.ours, decoded);
-  record(THEIRS, 'prompt', checks.theirs, theirs);
+function tooLarge(errors: readonly LogitError[], most: number): string[] {
+  return errors.filter(({ rms }) => !(rms <= most)).map(({ rms }) => `off by ${rms}`);
 }
 
-/** Steps are those of the runner, without the engine around it. */
-async function recordRouterShare(runner: LogitsRunner): Promise<void> {
+/** Whether both compute the same model: what lets their rates be compared. */
+async function checkAgreement(runner: LogitsRunner, llama: ContenderProcess): Promise<BenchmarkCheck | null> {
+  const most = MOST_ERROR[THEIRS] ?? 0;
+  const what = `logits after a prompt, both within ${most} of their root mean square of each other`;
+  return benchmark.check('both', what, async () => {
+    const ours = new Float64Array(await runnerLogits(runner, promptOf(0), false));
+    return tooLarge([logitError(await llama.logits(promptOf(0)), ours)], most);
+  });
+}
+
+/** The check, and the router's part of the runner's steps, without the engine around it, in percent. */
+async function measureRunner(snapshot: Snapshot, llama: ContenderProcess) {
+  await using runner = await createNativeRunner({ snapshot, kvCacheBytes: 2 ** 26, threads: THREADS });
+  const check = await checkAgreement(runner, llama);
   const sequence = runner.createSequence();
   const step = (token: number) => runner.forward([{ sequence, tokens: Int32Array.of(token), logits: 'largest' }]);
   // Code that is not compiled yet would count.
   for (let token = 0; token < 2 * decodeTokens; token++) await step(token);
   const [before, started] = [runner.timings.router, performance.now()];
   for (let token = 0; token < decodeTokens; token++) await step(token);
-  routerShare = (100 * (runner.timings.router - before)) / (performance.now() - started);
-  runner.releaseSequence(sequence);
+  const routerShare = (100 * (runner.timings.router - before)) / (performance.now() - started);
+  return { check, routerShare };
 }
 
-async function measureRates(snapshot: Snapshot, library: URL, checks: Checks): Promise<void> {
-  await using ours = await ContenderProcess.startEngine(model);
+async function measureRates(snapshot: Snapshot, library: URL): Promise<void> {
   await using theirs = await ContenderProcess.startLlama(library, gguf, CONTEXT, 1);
+  const { check, routerShare } = await measureRunner(snapshot, theirs);
+  await using ours = await ContenderProcess.startEngine(model);
   await using copying = await CopyThreads.start(THREADS);
   const contender = (name: string, task: ContenderTask, beside?: () => Promise<Disposable>): BenchmarkContender => ({
     name,
-    check: name === OURS ? checks.ours : checks.theirs,
+    check,
     sample: async () => {
       using _ = await beside?.();
       return (name === OURS ? ours : theirs).rate(task);
@@ -186,14 +180,14 @@ async function measureRates(snapshot: Snapshot, library: URL, checks: Checks): P
     const many: ContenderTask = { kind: 'decode', tokens: decodeTokens, sequences: together };
     await measure('decode, many sequences', { tokens: decodeTokens, sequences: together }, [contender(OURS, many)]);
   }
-  // Few: one of them may fall to a hundredth.
-  const few: ContenderTask = { ...one, tokens: Math.ceil(decodeTokens / 5) };
-  await measure('decode, one sequence, beside a busy process', { tokens: few.tokens }, [
-    contender(OURS, few, startBusyProcess),
-    contender(THEIRS, few, startBusyProcess),
+  // Few of theirs: they may come a hundred times slower.
+  const few: ContenderTask = { ...one, tokens: Math.max(4, Math.ceil(decodeTokens / 20)) };
+  await measure('decode, one sequence, beside a busy process', { tokens: decodeTokens }, [
+    contender(OURS, one, startBusyProcess),
+    { ...contender(THEIRS, few, startBusyProcess), facts: { tokens: few.tokens } },
   ]);
-  if (checks.ours === null || decode === undefined) return;
-  const about = { contender: OURS, check: checks.ours } as const;
+  if (check === null || decode === undefined) return;
+  const about = { contender: OURS, check } as const;
   benchmark.record({
     ...about,
     name: 'copies by two threads, read and written',
@@ -213,8 +207,8 @@ async function measureRates(snapshot: Snapshot, library: URL, checks: Checks): P
     better: 'lower',
     samples: [routerShare],
   });
-  await recordProcess(OURS, ours, checks.ours);
-  await recordProcess(THEIRS, theirs, checks.theirs);
+  await recordProcess(OURS, ours, check);
+  await recordProcess(THEIRS, theirs, check);
 }
 
 async function recordProcess(
