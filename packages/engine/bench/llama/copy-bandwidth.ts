@@ -30,6 +30,7 @@ export class CopyThreads implements AsyncDisposable {
     await Promise.all(
       this.#workers.map((worker) => {
         const done = once(worker, 'message');
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
         worker.postMessage('copy');
         return done;
       }),

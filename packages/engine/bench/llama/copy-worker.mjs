@@ -6,6 +6,8 @@ const from = Buffer.alloc(bytes, 1);
 const to = Buffer.alloc(bytes, 2);
 parentPort.on('message', () => {
   for (let i = 0; i < copies; i++) from.copy(to);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   parentPort.postMessage('done');
 });
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
 parentPort.postMessage('ready');

@@ -18,7 +18,7 @@ export interface LogitError {
 /** f64: the logits after a prompt of the first tokens there are. */
 export function referenceLogits({ config, weights }: Pick<Snapshot, 'config' | 'weights'>, ids: readonly number[]) {
   const compared = Math.min(COMPARED, config.vocabularySize);
-  const some: GptOssWeights = { ...weights, lmHead: rowsOf(weights.lmHead, 0, compared) };
+  const some: GptOssWeights = { ...weights, lmHead: rowsOf(weights.lmHead, 0, compared, 'compared') };
   const own: GptOssConfig = { ...config, vocabularySize: compared };
   return forward({ config: own, weights: some }, ids).logits.slice(-compared);
 }
@@ -47,5 +47,7 @@ export function logitError(computed: Float32Array, reference: Float64Array): Log
 }
 
 function largest(values: Float32Array | Float64Array): number {
-  return values.reduce((best, value, index) => (value > (values[best] ?? 0) ? index : best), 0);
+  let best = 0;
+  for (const [index, value] of values.entries()) if (value > (values[best] ?? 0)) best = index;
+  return best;
 }
