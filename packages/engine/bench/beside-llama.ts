@@ -162,10 +162,11 @@ async function measureRates(snapshot: Snapshot, library: URL): Promise<void> {
     {
       ...contender(OURS, one),
       sample: async (round) => {
+        const rate = await ours.rate(one);
         // In every round, so that both have the machine as it is.
         const bandwidth = await copying.gigabytesPerSecond();
         if (round >= 0) copies.push(bandwidth);
-        return ours.rate(one);
+        return rate;
       },
     },
     contender(THEIRS, one),

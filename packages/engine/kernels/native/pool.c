@@ -79,7 +79,7 @@ void open_pool(Pool *pool, int threads) {
 }
 
 void share_items(Pool *pool, Task task, void *job, int items) {
-  if (items <= 1 || pool->threads == 1) {
+  if (items <= 1 || pool->threads == 1 || pool->alone) {
     for (int item = 0; item < items; item++) task(job, item, 0);
     return;
   }
