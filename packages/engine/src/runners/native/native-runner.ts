@@ -30,7 +30,7 @@ export interface NativeResources {
  * Multiplications of a call that take about a millisecond: smaller ones are made on the thread of the runner, whose events
  * wait for them, since another thread would begin with them, and tell of their end, some tens of microseconds late each.
  */
-const FEWEST_APART = 2 ** 26;
+const FEWEST_APART = 2 ** 25;
 
 /** LogitsOutput as passes fill it. */
 interface StepOutput {
