@@ -69,6 +69,13 @@ const benchmark = new Benchmark({
   settings: { model: basename(model), threads: THREADS, quick },
 });
 benchmark.addVersion(THEIRS, LLAMA_VERSION);
+benchmark.note(
+  'decode: greedy tokens, of node-llama-cpp by evaluate() at temperature 0; both compute the head for each',
+);
+benchmark.note(
+  'prefill: the engine with its first token, node-llama-cpp by evaluateWithoutGeneratingNewTokens(), without the head',
+);
+
 try {
   const library = await installLlama();
   using snapshot = await openSnapshot(model, { encoder: 'when-needed' });
