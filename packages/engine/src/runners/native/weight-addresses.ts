@@ -18,7 +18,7 @@ export class WeightAddresses {
 
   /**
    * @param copies whether matrices are read into memory instead of mapped.
-   * @param mapped hears where mapped ones lie, before anything of them is read.
+   * @param mapped hears where mapped ones lie that are not read row by row, before anything of them is read.
    */
   constructor(config: GptOssConfig, copies: boolean, mapped: (address: bigint, bytes: number) => void) {
     this.#config = config;
@@ -55,15 +55,19 @@ export class WeightAddresses {
 
   /** What native_ends of kernels/native/step.c gets. */
   ends({ embedding, finalNorm, lmHead }: GptOssWeights): BigUint64Array {
-    return BigUint64Array.of(this.#matrix(embedding), this.#vectors([finalNorm]), this.#matrix(lmHead));
+    // Of the embedding single rows are read, as tokens come: large pages would bring others with them.
+    return BigUint64Array.of(this.#tensor(embedding), this.#vectors([finalNorm]), this.#matrix(lmHead));
   }
 
+  /** A matrix that is read whole, or expert by expert. */
   #matrix(tensor: Tensor): bigint {
-    if (this.#copies) return this.#hold(readTensorBytes(tensor));
-    const { bytes } = tensor;
-    const address = this.#hold(bytes);
-    this.#mapped(address, bytes.byteLength);
+    const address = this.#tensor(tensor);
+    if (!this.#copies) this.#mapped(address, tensor.bytes.byteLength);
     return address;
+  }
+
+  #tensor(tensor: Tensor): bigint {
+    return this.#hold(this.#copies ? readTensorBytes(tensor) : tensor.bytes);
   }
 
   /** Vectors on end, as f32. */
