@@ -50,7 +50,9 @@ const first = await engine.answer(prompt, ANSWER_TOKENS);
 const what = `the greedy answer of ${ANSWER_TOKENS} tokens, twice the same`;
 const check = await benchmark.check('engine', what, async () => {
   const second = await engine.answer(prompt, ANSWER_TOKENS);
-  return first.length === ANSWER_TOKENS && first.join() === second.join() ? [] : [`${first} and ${second}`];
+  return first.length === ANSWER_TOKENS && first.join() === second.join()
+    ? []
+    : [`${first.join()} and ${second.join()}`];
 });
 const about = { contender: 'engine', check } as const;
 benchmark.record({ ...about, name: 'load, Engine.load to ready', unit: 'ms', better: 'lower', samples: loads });

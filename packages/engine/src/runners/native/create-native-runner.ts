@@ -82,7 +82,9 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
     const network = snapshot.path === undefined ? null : networkFileSystem(snapshot.path);
     if (network !== null)
       logger?.info?.(`Weights are copied into memory: the checkpoint lies on a network (${network}).`);
-    const weights = new WeightAddresses(config, network !== null, library.preferLargePages);
+    const weights = new WeightAddresses(config, network !== null, (address, bytes) =>
+      library.preferLargePages(address, bytes),
+    );
     const started = performance.now();
     for (const [index, layer] of snapshot.weights.layers.entries()) {
       library.setLayer(model, index, weights.layer(index, layer));
