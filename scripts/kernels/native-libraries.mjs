@@ -38,6 +38,13 @@ export const NATIVE_VARIANTS = [
     flags: ['-march=x86-64-v3'],
     needs: AVX2_NEEDS,
   },
+  {
+    name: 'linux-arm64-dotprod',
+    arch: 'arm64',
+    target: 'aarch64-unknown-linux-gnu',
+    flags: ['-march=armv8.2-a+dotprod'],
+    needs: ['asimd', 'asimddp'],
+  },
 ];
 
 const COMPILE = [

@@ -10,7 +10,12 @@ export interface UsableProcessors {
   readonly threads: number;
   /** Cores that they share: fewer than `threads` where a core runs several. */
   readonly cores: number;
+  /** Those cores that are not much slower than the fastest: all but the small ones of a processor that has two kinds. */
+  readonly performanceCores: number;
 }
+
+/** A core that is slower than this part of the fastest is a small one: kinds differ by more, cores of a kind by less. */
+const PERFORMANCE_SHARE = 0.85;
 
 /** Who is asked. Any of them may throw. */
 export interface ProcessorSources {
@@ -37,7 +42,10 @@ export function usableProcessors(sources: ProcessorSources = SYSTEM): UsableProc
   const parallel = countFrom(sources.availableParallelism) ?? Math.max(1, allowed.length);
   const quota = sources.platform === 'linux' ? quotaOf(sources.readText) : null;
   const threads = Math.max(1, Math.min(parallel, quota === null ? parallel : Math.floor(quota)));
-  return { threads, cores: Math.min(threads, coresOf(sources.readText, allowed) ?? threads) };
+  const speeds = coreSpeedsOf(sources.readText, allowed) ?? Array.from({ length: threads }, () => 0);
+  const fastest = Math.max(...speeds);
+  const performance = speeds.filter((speed) => speed >= PERFORMANCE_SHARE * fastest).length;
+  return { threads, cores: Math.min(threads, speeds.length), performanceCores: Math.min(threads, performance) };
 }
 
 /** The numbers of the processors of this process's affinity; empty where the system does not tell. */
@@ -46,15 +54,28 @@ function allowedProcessors(readText: ReadText): number[] {
   return numbersOf(/^Cpus_allowed_list:\s*([\d,-]+)$/m.exec(status)?.[1] ?? '');
 }
 
-/** The cores that these processors are on; null where the system does not tell. */
-function coresOf(readText: ReadText, processors: readonly number[]): number | null {
-  const cores = new Set<string>();
+/**
+ * How fast each of the cores is that these processors are on, all in one unit, and all 0 where the system does not tell of
+ * some; null where it does not tell the cores.
+ */
+function coreSpeedsOf(readText: ReadText, processors: readonly number[]): number[] | null {
+  const cores = new Map<string, number>();
+  let isTold = true;
   for (const processor of processors) {
-    const siblings = textOf(readText, `/sys/devices/system/cpu/cpu${processor}/topology/thread_siblings_list`);
-    if (siblings === null) return null;
-    cores.add(siblings.trim());
+    const folder = `/sys/devices/system/cpu/cpu${processor}`;
+    const siblings = textOf(readText, `${folder}/topology/thread_siblings_list`)?.trim();
+    if (siblings === undefined) return null;
+    // What arm64 has; elsewhere the largest frequency, in kHz.
+    const speed = Number(
+      textOf(readText, `${folder}/cpu_capacity`) ??
+        textOf(readText, `${folder}/cpufreq/cpuinfo_max_freq`) ??
+        Number.NaN,
+    );
+    if (!(speed > 0 && Number.isFinite(speed))) isTold = false;
+    cores.set(siblings, Math.max(cores.get(siblings) ?? 0, speed));
   }
-  return cores.size === 0 ? null : cores.size;
+  if (cores.size === 0) return null;
+  return isTold ? [...cores.values()] : Array.from(cores, () => 0);
 }
 
 /** The least number of processors that the groups of this process leave it, a fraction too; null without a limit. */

@@ -92,7 +92,7 @@ describe('processors that this process may use', () => {
   ];
   for (const [what, sources, threads, cores] of cases) {
     it(`are ${threads} threads on ${cores} cores with ${what}`, () => {
-      assert.deepEqual(usableProcessors(sources), { threads, cores });
+      assert.deepEqual(usableProcessors(sources), { threads, cores, performanceCores: cores });
     });
   }
 
@@ -127,5 +127,62 @@ describe('processors that this process may use', () => {
   it('are counted here', () => {
     const { threads, cores } = usableProcessors();
     assert.ok(threads >= cores && cores >= 1);
+  });
+});
+
+/** Processors of recorded machines: the core of each, and how fast it is. */
+const RECORDED: Readonly<Record<string, { readonly file: string; readonly processors: readonly [number, number][] }>> =
+  {
+    'Core i9-12900K: eight cores of two threads, eight small ones': {
+      file: 'cpufreq/cpuinfo_max_freq',
+      processors: [
+        ...Array.from({ length: 16 }, (_, i): [number, number] => [i >> 1, i >> 1 < 6 ? 5_100_000 : 5_200_000]),
+        ...Array.from({ length: 8 }, (_, i): [number, number] => [8 + i, 3_900_000]),
+      ],
+    },
+    'RK3588: four small cores, four large ones': {
+      file: 'cpu_capacity',
+      processors: Array.from({ length: 8 }, (_, i): [number, number] => [i, i < 4 ? 530 : 1024]),
+    },
+    'Graviton 3: cores of one kind': {
+      file: 'cpu_capacity',
+      processors: Array.from({ length: 64 }, (_, i): [number, number] => [i, 1024]),
+    },
+    'EPYC 7763: two threads a core': {
+      file: 'cpufreq/cpuinfo_max_freq',
+      processors: Array.from({ length: 16 }, (_, i): [number, number] => [i % 8, 3_529_000]),
+    },
+  };
+
+describe('performance cores', () => {
+  for (const [name, { file, processors }] of Object.entries(RECORDED)) {
+    const files = Object.fromEntries(
+      processors.flatMap(([core, speed], processor) => {
+        const folder = `/sys/devices/system/cpu/cpu${processor}`;
+        const siblings = processors.flatMap(([other], index) => (other === core ? [index] : []));
+        return [
+          [`${folder}/topology/thread_siblings_list`, `${siblings.join()}\n`],
+          [`${folder}/${file}`, `${speed}\n`],
+        ];
+      }),
+    );
+
+    it(`are those of the largest kind within the affinity: ${name}`, () => {
+      const affinity = fc.subarray([...processors.keys()], { minLength: 1 });
+      fc.assert(
+        fc.property(affinity, (own) => {
+          const usable = usableProcessors(machine(own.length, { ...files, ...allowed(own.join()) }));
+          const cores = new Map(own.map((processor) => processors[processor] ?? [0, 0]));
+          const isLarge = (speed: number): boolean => speed > 0.9 * Math.max(...cores.values());
+          assert.equal(usable.cores, cores.size);
+          assert.equal(usable.performanceCores, [...cores.values()].filter(isLarge).length);
+        }),
+      );
+    });
+  }
+
+  it('are all cores where the speed of one is not told', () => {
+    const files = { ...SIBLINGS, ...allowed('0-7'), '/sys/devices/system/cpu/cpu0/cpu_capacity': '1024\n' };
+    assert.deepEqual(usableProcessors(machine(8, files)), { threads: 8, cores: 4, performanceCores: 4 });
   });
 });

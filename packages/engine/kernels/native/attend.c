@@ -4,8 +4,8 @@
 #include "panels.h"
 #include "rows.h"
 
-/* Outputs of an item of decoding, and rows of an item of prefill. */
-enum { ITEM_OUTPUTS = 32, ITEM_ROWS = 4 };
+/* Rows of an item. */
+enum { ITEM_ROWS = 4 };
 
 /* bf16 matrices, one below the other, that are multiplied with the same rows: up to three. */
 typedef struct {
@@ -41,8 +41,8 @@ static void embed(Model *model, const Pass *pass) {
 static void decode_outputs(void *job, int item, int thread) {
   (void)thread;
   const Work *work = job;
-  int first = item * ITEM_OUTPUTS;
-  int end = at_most(work->outputs, first + ITEM_OUTPUTS);
+  int first = item * item_outputs(work->columns);
+  int end = at_most(work->outputs, first + item_outputs(work->columns));
   float *output = work->output;
   const float *bias = work->bias;
   for (const Matrix *matrix = work->matrices; first < end; matrix++) {
@@ -111,7 +111,7 @@ static void project(Work *work) {
   const int is_prefill = work->pass->is_prefill != 0;
   share_items(pool, arrange_rows, work, is_prefill ? parts_of(work->rows, TILE_ROWS) : work->rows);
   if (is_prefill) share_items(pool, prefill_panel, work, panels);
-  else share_items(pool, decode_outputs, work, parts_of(work->outputs, ITEM_OUTPUTS));
+  else share_items(pool, decode_outputs, work, parts_of(work->outputs, item_outputs(work->columns)));
 }
 
 /* Rows by rows */
@@ -243,7 +243,7 @@ void compute_logits(Model *model, const Pass *pass) {
   Work work = {.model = model, .pass = pass, .rows = wanted, .columns = width, .outputs = sizes->vocabulary};
   work.matrices[0] = (Matrix){model->head, sizes->vocabulary};
   work.output = pass->logits;
-  share_items(model->pool, decode_outputs, &work, parts_of(sizes->vocabulary, ITEM_OUTPUTS));
+  share_items(model->pool, decode_outputs, &work, parts_of(sizes->vocabulary, item_outputs(width)));
   for (int i = 0; i < wanted; i++) {
     pass->largest[i] = largest_of(pass->logits + (size_t)i * sizes->vocabulary, sizes->candidates);
   }

@@ -13,13 +13,14 @@ void keep_key_value(const float *key, const float *value, const Sizes *sizes, fl
 /* Heads whose scores are computed side by side. */
 enum { SCORE_HEADS = 8 };
 
-/* Scores of one block of positions: (query * key) * scale. */
-INLINE void score_block(const float *query, const float *keys, int dim, float scale, float *scores, size_t stride,
-                        const int heads) {
+/* Scores of one block of positions: (query * key) * scale. Blocks lie apart: the next one's keys are fetched meanwhile. */
+INLINE void score_block(const float *query, const float *keys, const float *next, int dim, float scale, float *scores,
+                        size_t stride, const int heads) {
   f32x16 sums[SCORE_HEADS];
   UNROLL for (int head = 0; head < heads; head++) sums[head] = splat(0);
   for (int i = 0; i < dim; i++) {
     const f32x16 key = LOAD(f32x16, keys + i * BLOCK_POSITIONS);
+    __builtin_prefetch(next + i * BLOCK_POSITIONS);
     UNROLL for (int head = 0; head < heads; head++) sums[head] = fma16(splat(query[head * dim + i]), key, sums[head]);
   }
   UNROLL for (int head = 0; head < heads; head++) STORE(scores + head * stride, sums[head] * scale);
@@ -52,7 +53,7 @@ static float weigh(float *scores, int blocks, int first, int position, float sin
 }
 
 /* Heads whose values are added side by side, as many as there are registers for, and vectors of a head. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__)
 enum { VALUE_HEADS = 4 };
 #else
 enum { VALUE_HEADS = 2 };
@@ -61,8 +62,9 @@ enum { VALUE_VECTORS = 4 };
 
 /* Adds the values of positions from..to of a block, up to 64 elements of each head. */
 INLINE void add_values(const float *weights, size_t stride, const float *values, int dim, int from, int to,
-                       f32x16 sums[VALUE_HEADS][VALUE_VECTORS], const int heads, const int vectors) {
+                       const float *next, f32x16 sums[VALUE_HEADS][VALUE_VECTORS], const int heads, const int vectors) {
   for (int place = from; place <= to; place++) {
+    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(next + (size_t)place * dim + v * LANES);
     f32x16 value[VALUE_VECTORS];
     UNROLL for (int v = 0; v < vectors; v++) value[v] = LOAD(f32x16, values + (size_t)place * dim + v * LANES);
     UNROLL for (int head = 0; head < heads; head++) {
@@ -88,11 +90,13 @@ INLINE void sum_values(const Span *span, const float *weights, size_t stride, in
     UNROLL for (int v = 0; v < vectors; v++) sums[head][v] = splat(0);
   }
   for (int block = 0; block < span->blocks; block++) {
-    const float *values = span->values + span->table[span->first_block + block] * span->block_floats;
+    const int32_t *at = span->table + span->first_block + block;
+    const float *values = span->values + at[0] * span->block_floats;
+    const float *next = span->values + at[block + 1 < span->blocks] * span->block_floats;
     const int start = block * BLOCK_POSITIONS;
     const int from = at_least(0, span->first - start);
     const int to = at_most(BLOCK_POSITIONS - 1, span->position - start);
-    add_values(weights + start, stride, values, dim, from, to, sums, heads, vectors);
+    add_values(weights + start, stride, values, dim, from, to, next, sums, heads, vectors);
   }
   UNROLL for (int head = 0; head < heads; head++) {
     UNROLL for (int v = 0; v < vectors; v++) {
@@ -118,10 +122,15 @@ void attend_head(const float *query, const float *sinks, const Sizes *sizes, int
                      .first = first - first_block * BLOCK_POSITIONS,
                      .position = position - first_block * BLOCK_POSITIONS};
   for (int block = 0; block < blocks; block++) {
-    const float *keys = kv + table[first_block + block] * block_floats + kv_head * head_floats;
+    const int32_t *at = table + first_block + block;
+    const float *keys = kv + at[0] * block_floats + kv_head * head_floats;
+    /* After the keys come the first values. */
+    const float *next = block + 1 < blocks ? kv + at[1] * block_floats + kv_head * head_floats
+                                           : span.values + table[first_block] * block_floats;
     int head = 0;
-#define SCORES(count) \
-  score_block(query + head * dim, keys, dim, scale, scores + head * stride + block * BLOCK_POSITIONS, stride, count)
+#define SCORES(count)                                                                                                \
+  score_block(query + head * dim, keys, next, dim, scale, scores + head * stride + block * BLOCK_POSITIONS, stride, \
+              count)
     for (; head + SCORE_HEADS <= heads; head += SCORE_HEADS) SCORES(SCORE_HEADS);
     for (; head + 4 <= heads; head += 4) SCORES(4);
     for (; head < heads; head++) SCORES(1);

@@ -4,8 +4,6 @@
 #include "quants.h"
 #include "rows.h"
 
-/* Outputs of an item of decoding: some hundred kilobytes of weights in a real model, enough that threads seldom meet. */
-enum { ITEM_OUTPUTS = 32 };
 /* The most rows of one expert that a call of multiply_quants gets. */
 enum { ROWS_AT_ONCE = 64 };
 
@@ -140,11 +138,12 @@ static void decode_experts(Mix *mix) {
   const Sizes *sizes = &mix->model->sizes;
   const struct Dispatch *dispatch = mix->dispatch;
   share_items(pool, quantize_normed, mix, (int)mix->pass->rows);
-  mix->item_outputs = ITEM_OUTPUTS;
-  mix->items_of_expert = parts_of(2 * sizes->intermediate, ITEM_OUTPUTS);
+  mix->item_outputs = item_outputs(sizes->hidden);
+  mix->items_of_expert = parts_of(2 * sizes->intermediate, mix->item_outputs);
   share_items(pool, decode_gate_up, mix, dispatch->active_count * mix->items_of_expert);
   share_items(pool, decode_activate, mix, dispatch->slot_count);
-  mix->items_of_expert = parts_of(sizes->hidden, ITEM_OUTPUTS);
+  mix->item_outputs = item_outputs(sizes->intermediate);
+  mix->items_of_expert = parts_of(sizes->hidden, mix->item_outputs);
   share_items(pool, decode_down, mix, dispatch->active_count * mix->items_of_expert);
 }
 

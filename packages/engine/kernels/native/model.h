@@ -120,3 +120,10 @@ INLINE size_t kv_block_floats(const Sizes *sizes) { return kv_layer_floats(sizes
 INLINE int at_most(int a, int b) { return a < b ? a : b; }
 INLINE int at_least(int a, int b) { return a > b ? a : b; }
 INLINE int parts_of(int whole, int part) { return (whole + part - 1) / part; }
+
+/*
+ * Outputs of an item of decoding: so many that threads seldom meet, in multiples of 32. A matrix of a real model has 32,
+ * some hundred kilobytes.
+ */
+enum { ITEM_WEIGHTS = 1 << 15 };
+INLINE int item_outputs(int columns) { return at_least(1, ITEM_WEIGHTS / (32 * columns)) * 32; }

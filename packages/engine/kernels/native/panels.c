@@ -48,10 +48,8 @@ void widen_bf16(const uint16_t *weight, int columns, int out, int outputs, float
 #define HALF_UNITS 0, 1, 2, 3, 4, 6, 8, 12, 0, 255, 254, 253, 252, 250, 248, 244
 static const u8x64 HALF_UNIT_TABLE = {HALF_UNITS, HALF_UNITS, HALF_UNITS, HALF_UNITS};
 
-/* Half of 2^(byte - 127), of 16 blocks: 0 for byte 0, infinity for 255. */
-INLINE f32x16 half_scales(u8x16 bytes) {
-  return __builtin_bit_cast(f32x16, __builtin_convertvector(bytes, u32x16) << 23) * 0.5f;
-}
+/* Half of the scales of 16 blocks. */
+INLINE f32x16 half_scales(u8x16 bytes) { return e8m0_of(__builtin_convertvector(bytes, u32x16)) * 0.5f; }
 
 /* One column of 16 outputs: a byte of each 32 bits, as a signed number. */
 INLINE f32x16 column_of(u32x16 units, int byte) {
@@ -139,7 +137,7 @@ void multiply_panel(const float *tile, const float *panel, int columns, int rows
     CASE(3);
     CASE(4);
     CASE(5);
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__)
     CASE(6);
     CASE(7);
     CASE(8);

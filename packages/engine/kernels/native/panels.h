@@ -7,7 +7,7 @@
 #include "model.h"
 
 /* Rows of a tile, and vectors of outputs of a panel: as many sums as there are registers for. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__)
 enum { TILE_ROWS = 12 };
 #else
 enum { TILE_ROWS = 6 };

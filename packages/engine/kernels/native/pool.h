@@ -32,6 +32,8 @@ struct Pool {
   Task task;
   void *job;
   int threads;
+  /* Not 0 while jobs are too small to be shared. */
+  int alone;
   Worker workers[MOST_THREADS];
 };
 

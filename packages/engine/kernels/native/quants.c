@@ -15,7 +15,9 @@ void quantize_row(const float *x, Group *output, int columns) {
       a = LOAD(f32x16, x + block * MX_COLUMNS);
       b = LOAD(f32x16, x + block * MX_COLUMNS + LANES);
     }
-    const float magnitude = most_of(__builtin_elementwise_max(__builtin_elementwise_abs(a), __builtin_elementwise_abs(b)));
+    float magnitude = most_of(__builtin_elementwise_max(__builtin_elementwise_abs(a), __builtin_elementwise_abs(b)));
+    /* A maximum passes over what is no number. */
+    if (__builtin_reduce_or((a != a) | (b != b)) != 0) magnitude = __builtin_nanf("");
     const int is_zero = magnitude < SMALLEST_MAGNITUDE;
     const float inverse = is_zero ? 0 : MOST_STEPS / magnitude;
     const f32x16 even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -40,6 +42,8 @@ void quantize_row(const float *x, Group *output, int columns) {
 
 /* Outputs, and rows, that are computed side by side. */
 enum { OUTPUTS = 4, ROWS = 4 };
+/* So few rows are read again for every output. */
+enum { FEW = 2 };
 /* Rows of weights that are fetched before they are needed. */
 enum { AHEAD = 2 * OUTPUTS };
 
@@ -47,31 +51,78 @@ enum { AHEAD = 2 * OUTPUTS };
 #define UNITS 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
 static const u8x64 UNIT_TABLE = {UNITS, UNITS, UNITS, UNITS};
 
-/* The scales of a group's blocks, each in four lanes: 2^(byte - 127); 0 for byte 0, infinity for 255. */
-INLINE f32x16 scales_of(uint32_t bytes) {
-  const u32x16 four = (u32x16)bytes;
-  const u32x16 shifts = {0, 0, 0, 0, 8, 8, 8, 8, 16, 16, 16, 16, 24, 24, 24, 24};
-  return __builtin_bit_cast(f32x16, (four >> shifts & 255u) << 23);
+/* The exponents of a group's blocks, each as the highest byte of four lanes. */
+INLINE u32x16 exponents_of(uint32_t bytes) {
+#define FOUR(block) OUTSIDE, OUTSIDE, OUTSIDE, block, OUTSIDE, OUTSIDE, OUTSIDE, block
+#define ALL FOUR(0), FOUR(0), FOUR(1), FOUR(1), FOUR(2), FOUR(2), FOUR(3), FOUR(3)
+  static const u8x64 places = {ALL};
+  return __builtin_bit_cast(u32x16, look_up(__builtin_bit_cast(u8x64, (u32x16)bytes), places));
+#undef ALL
+#undef FOUR
+}
+
+/* The scales of a group's blocks, each in four lanes. Ordinary ones are neither 0 nor 255: only their bits are moved. */
+INLINE f32x16 scales_of(uint32_t bytes, const int are_ordinary) {
+  const u32x16 exponents = exponents_of(bytes);
+  return are_ordinary ? __builtin_bit_cast(f32x16, exponents >> 1) : e8m0_of(exponents >> 24);
+}
+
+/* Whether no byte is 0 or 255. */
+static int are_ordinary(const uint8_t *scales, size_t count) {
+  /* One more than each: those are 1 and 0 then. */
+  u8x64 least = (u8x64)(uint8_t)2;
+  size_t i = 0;
+  for (; i + sizeof(u8x64) <= count; i += sizeof(u8x64)) {
+    least = __builtin_elementwise_min(least, LOAD(u8x64, scales + i) + (uint8_t)1);
+  }
+  uint8_t rest = 2;
+  for (; i < count; i++) {
+    const uint8_t next = (uint8_t)(scales[i] + 1);
+    rest = next < rest ? next : rest;
+  }
+  return rest > 1 && __builtin_reduce_min(least) > 1;
+}
+
+/* A group's weights of one output: twice their values, plus 12. */
+typedef struct {
+  u8x64 even, odd;
+} Weights;
+
+INLINE Weights weights_of(u8x64 codes) {
+  const u8x64 nibble = (u8x64)(uint8_t)15;
+  const u8x64 upper = __builtin_bit_cast(u8x64, __builtin_bit_cast(u16x32, codes) >> 4);
+  return (Weights){look_up(UNIT_TABLE, codes & nibble), look_up(UNIT_TABLE, upper & nibble)};
+}
+
+INLINE f32x16 add_product(Weights weights, f32x16 scale, const Group *x, f32x16 sum) {
+  i32x16 high = add_products((i32x16)(0), weights.even, LOAD(i8x64, x->high_even));
+  high = add_products(high, weights.odd, LOAD(i8x64, x->high_odd));
+  i32x16 low = add_products(LOAD(i32x16, x->correction), weights.even, LOAD(i8x64, x->low_even));
+  low = add_products(low, weights.odd, LOAD(i8x64, x->low_odd));
+  /* Below 2^24: exact as f32. */
+  const f32x16 whole = __builtin_convertvector((high << 7) + low, f32x16);
+  return fma16(whole, scale * LOAD(f32x16, x->half_step), sum);
 }
 
 /* Adds the products of one group of columns. */
 INLINE void add_group(const u8x64 *codes, const uint32_t *scales, const Group *const *x, int group,
-                      f32x16 sums[ROWS][OUTPUTS], const int outputs, const int rows) {
+                      f32x16 sums[ROWS][OUTPUTS], const int outputs, const int rows, const int ordinary) {
+  Weights weights[OUTPUTS];
+  f32x16 scale[OUTPUTS];
   UNROLL for (int out = 0; out < outputs; out++) {
-    const u8x64 nibble = (u8x64)(uint8_t)15;
-    const u8x64 even = look_up(UNIT_TABLE, codes[out] & nibble);
-    const u8x64 upper = __builtin_bit_cast(u8x64, __builtin_bit_cast(u16x32, codes[out]) >> 4);
-    const u8x64 odd = look_up(UNIT_TABLE, upper & nibble);
-    const f32x16 scale = scales_of(scales[out]);
-    UNROLL for (int row = 0; row < rows; row++) {
-      const Group *g = x[row] + group;
-      i32x16 high = add_products((i32x16)(0), even, LOAD(i8x64, g->high_even));
-      high = add_products(high, odd, LOAD(i8x64, g->high_odd));
-      i32x16 low = add_products(LOAD(i32x16, g->correction), even, LOAD(i8x64, g->low_even));
-      low = add_products(low, odd, LOAD(i8x64, g->low_odd));
-      /* Below 2^24: exact as f32. */
-      const f32x16 whole = __builtin_convertvector((high << 7) + low, f32x16);
-      sums[row][out] = fma16(whole, scale * LOAD(f32x16, g->half_step), sums[row][out]);
+    weights[out] = weights_of(codes[out]);
+    scale[out] = scales_of(scales[out], ordinary);
+    if (rows <= FEW) {
+      UNROLL for (int row = 0; row < rows; row++) {
+        sums[row][out] = add_product(weights[out], scale[out], x[row] + group, sums[row][out]);
+      }
+    }
+  }
+  if (rows <= FEW) return;
+  /* What is read of a row serves all outputs: else reading would take the longest. */
+  UNROLL for (int row = 0; row < rows; row++) {
+    UNROLL for (int out = 0; out < outputs; out++) {
+      sums[row][out] = add_product(weights[out], scale[out], x[row] + group, sums[row][out]);
     }
   }
 }
@@ -87,7 +138,7 @@ INLINE u8x64 some_codes(const uint8_t *from, int blocks) {
 }
 
 INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int blocks,
-                          int out, float *const *output, const int outputs, const int rows) {
+                          int out, float *const *output, const int outputs, const int rows, const int ordinary) {
   f32x16 sums[ROWS][OUTPUTS];
   UNROLL for (int row = 0; row < rows; row++) {
     UNROLL for (int o = 0; o < outputs; o++) sums[row][o] = splat(0);
@@ -103,7 +154,7 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
       /* Short rows side by side are no stream that a processor would fetch ahead of its own accord. */
       __builtin_prefetch(codes + (block + AHEAD * (size_t)blocks) * MX_BYTES);
     }
-    add_group(group_codes, group_scales, x, group, sums, outputs, rows);
+    add_group(group_codes, group_scales, x, group, sums, outputs, rows, ordinary);
   }
   const int rest = blocks % GROUP_BLOCKS;
   if (rest > 0) {
@@ -111,32 +162,51 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
     UNROLL for (int o = 0; o < outputs; o++) {
       const size_t block = (size_t)(out + o) * blocks + whole * GROUP_BLOCKS;
       group_codes[o] = some_codes(codes + block * MX_BYTES, rest);
+      /* What is not there has codes of zero, and a scale that is a number. */
       group_scales[o] = 0;
       for (int i = 0; i < rest; i++) group_scales[o] |= (uint32_t)scales[block + i] << 8 * i;
     }
-    add_group(group_codes, group_scales, x, whole, sums, outputs, rows);
+    add_group(group_codes, group_scales, x, whole, sums, outputs, rows, ordinary);
   }
   UNROLL for (int row = 0; row < rows; row++) {
-    UNROLL for (int o = 0; o < outputs; o++) output[row][out + o] = sum_of(sums[row][o]) + bias[out + o];
+    if (outputs == 4) STORE(output[row] + out, sums_of(sums[row]) + LOAD(f32x4, bias + out));
+    else UNROLL for (int o = 0; o < outputs; o++) output[row][out + o] = sum_of(sums[row][o]) + bias[out + o];
   }
 }
 
 INLINE void multiply_outputs(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x,
-                             int blocks, int first, int end, float *const *output, const int rows) {
+                             int blocks, int first, int end, float *const *output, const int rows, const int ordinary) {
   int out = first;
-  for (; out + OUTPUTS <= end; out += OUTPUTS) multiply_tile(codes, scales, bias, x, blocks, out, output, OUTPUTS, rows);
-  for (; out < end; out++) multiply_tile(codes, scales, bias, x, blocks, out, output, 1, rows);
+#define TILE(outputs) multiply_tile(codes, scales, bias, x, blocks, out, output, outputs, rows, ordinary)
+  for (; out + OUTPUTS <= end; out += OUTPUTS) TILE(OUTPUTS);
+  for (; out < end; out++) TILE(1);
+#undef TILE
+}
+
+INLINE void multiply_some(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int blocks,
+                          int first, int end, float *const *output, int rows, const int ordinary) {
+#define SOME(count) multiply_outputs(codes, scales, bias, x, blocks, first, end, output, count, ordinary)
+  switch (rows) {
+    case 1: SOME(1); break;
+    case 2: SOME(2); break;
+    case 3: SOME(3); break;
+    default: SOME(ROWS); break;
+  }
+#undef SOME
+}
+
+INLINE void multiply_all(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int blocks,
+                         int first, int end, float *const *output, int rows, const int ordinary) {
+  for (int row = 0; row < rows; row += ROWS) {
+    multiply_some(codes, scales, bias, x + row, blocks, first, end, output + row, at_most(ROWS, rows - row), ordinary);
+  }
 }
 
 void multiply_quants(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int columns,
                      int first, int end, float *const *output, int rows) {
   const int blocks = columns / MX_COLUMNS;
-  for (int row = 0; row < rows; row += ROWS) {
-    switch (at_most(ROWS, rows - row)) {
-      case 1: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 1); break;
-      case 2: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 2); break;
-      case 3: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, 3); break;
-      default: multiply_outputs(codes, scales, bias, x + row, blocks, first, end, output + row, ROWS); break;
-    }
-  }
+  multiply_all(codes, scales, bias, x, blocks, first, end, output, rows, 1);
+  /* Looked at when they have been read: to wait for them before would cost a tenth of the time. */
+  if (are_ordinary(scales + (size_t)first * blocks, (size_t)(end - first) * blocks)) return;
+  multiply_all(codes, scales, bias, x, blocks, first, end, output, rows, 0);
 }

@@ -8,7 +8,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Changes with what is below, and with the structures of model.h. */
-enum { ABI = 1 };
+enum { ABI = 2 };
 
 EXPORT int32_t native_abi(void) { return ABI; }
 
@@ -38,6 +38,9 @@ EXPORT Model *native_open(const int32_t *sizes, float epsilon, float limit, int3
   open_pool(model->pool, threads);
   return model;
 }
+
+/* Says that weights are mapped here, before they are read. */
+EXPORT void native_mapped(uint64_t address, uint64_t bytes) { prefer_large_pages((uintptr_t)address, bytes); }
 
 /* Tells where a layer's weights lie: `pointers` as in `Layer`. They must stay there. */
 EXPORT void native_layer(Model *model, int32_t layer, const uint64_t *pointers) {
@@ -103,10 +106,24 @@ EXPORT int32_t native_room(Model *model, int32_t rows, int32_t positions) {
 }
 
 /*
+ * Multiplications of a call that are shared among threads: fewer are done by one before the others have joined it at each
+ * of its jobs, and leave the other processors to the rest of the program.
+ */
+enum { LEAST_SHARED = 1 << 21 };
+
+static uint64_t work_of(const Model *model, const Pass *pass, int32_t layer) {
+  const Sizes *s = &model->sizes;
+  const uint64_t row = (uint64_t)(qkv_width(s) + attended_width(s)) + 3 * (uint64_t)s->top_k * (uint64_t)s->intermediate;
+  const uint64_t head = layer == s->layers ? pass->wanted * (uint64_t)s->vocabulary : 0;
+  return (uint64_t)s->hidden * (pass->rows * row + head);
+}
+
+/*
  * The experts of the layer before `layer`, by what the router has chosen there, and `layer` up to its router. From 0, which
  * has no layer before it, to the number of layers, which has the head instead.
  */
 EXPORT void native_step(Model *model, const Pass *pass, int32_t layer) {
+  model->pool->alone = work_of(model, pass, layer) < LEAST_SHARED;
   if (layer > 0) mix_experts(model, pass, layer - 1);
   if (layer < model->sizes.layers) attend_layer(model, pass, layer);
   else compute_logits(model, pass);

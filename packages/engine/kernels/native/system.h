@@ -14,11 +14,18 @@ int pthread_join(pthread_t thread, void **result);
 long syscall(long number, ...);
 void *mmap(void *address, size_t length, int protection, int flags, int descriptor, long offset);
 int munmap(void *address, size_t length);
+int madvise(void *address, size_t length, int advice);
 int sched_yield(void);
 
 /* Zeroed memory that takes room only where it is touched; NULL where the system refuses. */
 void *take_memory(size_t bytes);
 void give_memory(void *memory, size_t bytes);
+
+/*
+ * Says that mapped memory is best in large pages, which a file's are then read into: where they are in memory already, or
+ * the system has none, all stays as it is.
+ */
+void prefer_large_pages(uintptr_t address, size_t bytes);
 
 /* Sleeps while the word is `expected`; may wake for no reason. */
 void sleep_while(uint32_t *word, uint32_t expected);

@@ -56,6 +56,20 @@ INLINE float sum_of(f32x16 v) {
   return (b.x + b.z) + (b.y + b.w);
 }
 
+/* The same of four vectors, by the same additions. */
+INLINE f32x4 sums_of(const f32x16 v[4]) {
+  f32x4 quarters[4];
+  UNROLL for (int i = 0; i < 4; i++) {
+    const f32x8 half = v[i].lo + v[i].hi;
+    quarters[i] = half.lo + half.hi;
+  }
+  const f32x4 a = __builtin_shufflevector(quarters[0], quarters[1], 0, 1, 4, 5) +
+                  __builtin_shufflevector(quarters[0], quarters[1], 2, 3, 6, 7);
+  const f32x4 b = __builtin_shufflevector(quarters[2], quarters[3], 0, 1, 4, 5) +
+                  __builtin_shufflevector(quarters[2], quarters[3], 2, 3, 6, 7);
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+}
+
 INLINE float most_of(f32x16 v) {
   const f32x8 a = __builtin_elementwise_max(v.lo, v.hi);
   const f32x4 b = __builtin_elementwise_max(a.lo, a.hi);
@@ -73,6 +87,13 @@ INLINE float widen(uint16_t bf16) {
 /* Neighbouring pairs of bf16 in 32 bits: the one at the lower address, and the other. */
 INLINE f32x16 even_of(u32x16 pairs) { return __builtin_bit_cast(f32x16, pairs << 16); }
 INLINE f32x16 odd_of(u32x16 pairs) { return __builtin_bit_cast(f32x16, pairs & 0xffff0000u); }
+
+/* The scales that E8M0 bytes stand for: 2^(byte - 127), the smallest of which is subnormal; 255 is no number. */
+INLINE f32x16 e8m0_of(u32x16 bytes) {
+  const u32x16 half = (u32x16)(0x400000u);
+  const u32x16 bits = __builtin_elementwise_max(bytes << 23, half);
+  return __builtin_bit_cast(f32x16, (bytes == (u32x16)(255u)) ? bits | half : bits);
+}
 
 /*
  * e^x for x up to 88, within 2 units in the last place; below -87 it stays at about 1e-38. Cody and Waite's reduction to
@@ -96,7 +117,8 @@ INLINE f32x16 exponential(f32x16 x) {
   return p * __builtin_bit_cast(f32x16, exponent);
 }
 
-/* Looks up 64 indices of 0 to 15 in a table of 16 bytes, which stands in every quarter of `table`. */
+/* Looks up 64 indices in a table of 16 bytes, which stands in every quarter of `table`; gives 0 for OUTSIDE. */
+enum { OUTSIDE = 128 };
 INLINE u8x64 look_up(u8x64 table, u8x64 index) {
 #if defined(__AVX512BW__)
   return __builtin_bit_cast(

@@ -62,8 +62,8 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly memory: MemoryPlan;
   /** The router in use: its backend and device. */
   readonly router: { readonly backend: string; readonly device: string };
-  /** Whether `forward` takes `'largest'` and `'drawn'`. Defaults to false. */
-  readonly choosesTokens?: boolean;
+  /** Whether `forward` takes `'largest'` and `'drawn'`, or `'largest'` alone. Defaults to false. */
+  readonly choosesTokens?: boolean | 'largest';
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
   /** Called with every layer's routing of each step while set. */

@@ -290,8 +290,10 @@ class SampledOnHost implements ModelRunner {
   #choiceOfRunner(step: SequenceStep): Pick<LogitsStep, 'logits' | 'draw'> | null {
     const { sampler, pending } = this.#samplerOf(step);
     const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
-    if (this.#runner.choosesTokens !== true || !wantsToken) return null;
+    const { choosesTokens = false } = this.#runner;
+    if (choosesTokens === false || !wantsToken) return null;
     if (sampler.takesLargest) return { logits: 'largest' };
+    if (choosesTokens === 'largest') return null;
     const draw: TokenDraw | null = sampler.planDraw(pending === null ? 0 : 1);
     return draw === null ? null : { logits: 'drawn', draw };
   }

@@ -10,7 +10,12 @@ import { Sampler } from '../../src/sampling/sampler.ts';
 const VOCABULARY = 8;
 
 /** Its likeliest token is always 5; asked to choose, it says `chosen`, or throws what `failure` gives. */
-function runnerOfFives(chosen: number, asked: LogitsStep[], failure: () => Error | null = () => null): LogitsRunner {
+function runnerOfFives(
+  chosen: number,
+  asked: LogitsStep[],
+  failure: () => Error | null = () => null,
+  choosesTokens: LogitsRunner['choosesTokens'] = true,
+): LogitsRunner {
   const nothing = (): void => {};
   return {
     name: 'fives',
@@ -18,7 +23,7 @@ function runnerOfFives(chosen: number, asked: LogitsStep[], failure: () => Error
     contextLength: 100,
     memory: { weightBytes: 0, kvBytesPerToken: 1, kvBytes: (tokens) => tokens },
     router: { backend: 'none', device: 'none' },
-    choosesTokens: true,
+    choosesTokens,
     timings: { steps: 0, compute: 0, experts: 0, router: 0, overhead: 0 },
     onRouting: null,
     createSequence: () => 1,
@@ -85,6 +90,18 @@ describe('tokens that the runner chooses itself', () => {
     assert.deepEqual(
       asked.map(({ logits, draw }) => [logits, draw]),
       [1, 2, 3].map(() => ['drawn', { ...numbers, random: random.next() }]),
+    );
+  });
+
+  it('are drawn on the host where the runner finds the largest alone', async () => {
+    asked.splice(0);
+    const own = runnerOfFives(3, asked, undefined, 'largest');
+    runner = sampledOnHost(own, { routing: { layers: 0, experts: 1, topK: 1 } });
+    await runner.submit([step()]).outputs;
+    await runner.submit([step({ sampler: runner.openSampler(DRAWN, new Int32Array(0)) })]).outputs;
+    assert.deepEqual(
+      asked.map(({ logits }) => logits),
+      ['largest', 'last'],
     );
   });
 

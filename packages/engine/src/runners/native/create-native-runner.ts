@@ -38,7 +38,8 @@ export interface NativeRunnerOptions {
   /** KV memory to hand out, in bytes; rounded down to blocks of 16 positions. */
   readonly kvCacheBytes: number;
   /**
-   * Threads to compute with. Defaults to one a core that the process may use; at most as many as it may run at once, by its
+   * Threads to compute with. Defaults to one a core that the process may use, small cores of a processor that has two
+   * kinds left out; at most as many as it may run at once, by its
    * CPU affinity and quota.
    */
   readonly threads?: number;
@@ -67,7 +68,7 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
   checkWeights(snapshot.weights);
   const library = options.library === undefined ? loadNativeLibrary() : loadNativeLibrary(options.library);
   const usable = usableProcessors();
-  const own = threads === undefined ? usable.cores : Math.min(threads, usable.threads);
+  const own = threads === undefined ? usable.performanceCores : Math.min(threads, usable.threads);
   const router = await startRouter(config, options);
   const blocks = kvBlocksFor(config, kvCacheBytes);
   const sizes = sizesOf(config, snapshot.tokenizer.vocabularySize);
@@ -81,7 +82,9 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
     const network = snapshot.path === undefined ? null : networkFileSystem(snapshot.path);
     if (network !== null)
       logger?.info?.(`Weights are copied into memory: the checkpoint lies on a network (${network}).`);
-    const weights = new WeightAddresses(config, network !== null);
+    const weights = new WeightAddresses(config, network !== null, (address, bytes) =>
+      library.preferLargePages(address, bytes),
+    );
     const started = performance.now();
     for (const [index, layer] of snapshot.weights.layers.entries()) {
       library.setLayer(model, index, weights.layer(index, layer));

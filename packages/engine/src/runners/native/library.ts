@@ -29,6 +29,8 @@ export interface NativeLibrary {
   readonly entry: LibraryEntry;
   /** Null where there is no memory. */
   open(sizes: Int32Array, epsilon: number, limit: number, threads: number, kvBlocks: number): NativeModel | null;
+  /** Has mapped bytes that are not in memory yet read into large pages, where the system can. */
+  preferLargePages(address: bigint, bytes: number): void;
   setLayer(model: NativeModel, layer: number, pointers: BigUint64Array): void;
   setEnds(model: NativeModel, pointers: BigUint64Array): void;
   /** False where there is no memory. */
@@ -42,7 +44,7 @@ export interface NativeLibrary {
 }
 
 /** What this file and kernels/native/step.c agree on. */
-const ABI = 1;
+const ABI = 2;
 const FOLDER = new URL('../../../kernels/native/prebuilt/', import.meta.url);
 
 /** What a machine is. */
@@ -107,6 +109,7 @@ function bind(entry: LibraryEntry, library: ReturnType<typeof koffi.load>): Nati
   const abi = find('native_abi', 'int32_t', [])();
   if (abi !== ABI) throw new TypeError(`${entry.file} has interface ${abi}, this version needs ${ABI}`);
   const open = find('native_open', 'uint64_t', ['void *', 'float', 'float', 'int32_t', 'uint64_t']);
+  const mapped = find('native_mapped', 'void', ['uint64_t', 'uint64_t']);
   const layer = find('native_layer', 'void', ['uint64_t', 'int32_t', 'void *']);
   const ends = find('native_ends', 'void', ['uint64_t', 'void *']);
   const room = find('native_room', 'int32_t', ['uint64_t', 'int32_t', 'int32_t']);
@@ -119,6 +122,7 @@ function bind(entry: LibraryEntry, library: ReturnType<typeof koffi.load>): Nati
       const model = BigInt(open(sizes, epsilon, limit, threads, kvBlocks) ?? 0);
       return model === 0n ? null : model;
     },
+    preferLargePages: (address, bytes) => void mapped(address, bytes),
     setLayer: (model, index, pointers) => void layer(model, index, pointers),
     setEnds: (model, pointers) => void ends(model, pointers),
     makeRoom: (model, rows, positions) => room(model, rows, positions) === 1,

@@ -27,10 +27,10 @@ export interface NativeResources {
 }
 
 /**
- * Multiplications of a call that are done before another thread would have begun with them: such calls are made on the
- * thread of the runner, whose events wait no longer for them than for the router.
+ * Multiplications of a call that take about a millisecond: smaller ones are made on the thread of the runner, whose events
+ * wait for them, since another thread would begin with them, and tell of their end, some tens of microseconds late each.
  */
-const FEWEST_APART = 2 ** 23;
+const FEWEST_APART = 2 ** 25;
 
 /** LogitsOutput as passes fill it. */
 interface StepOutput {
@@ -45,7 +45,7 @@ export class NativeRunner implements LogitsRunner {
   readonly contextLength: number;
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
-  readonly choosesLargest = true;
+  readonly choosesTokens = 'largest';
   onRouting: LogitsRunner['onRouting'] = null;
   readonly #resources: NativeResources;
   readonly #pass: PassMemory;

@@ -14,11 +14,16 @@ export class WeightAddresses {
   readonly #kvLayers: readonly number[];
   readonly #config: GptOssConfig;
   readonly #copies: boolean;
+  readonly #mapped: (address: bigint, bytes: number) => void;
 
-  /** @param copies whether matrices are read into memory instead of mapped. */
-  constructor(config: GptOssConfig, copies: boolean) {
+  /**
+   * @param copies whether matrices are read into memory instead of mapped.
+   * @param mapped hears where mapped ones lie that are not read row by row, before anything of them is read.
+   */
+  constructor(config: GptOssConfig, copies: boolean, mapped: (address: bigint, bytes: number) => void) {
     this.#config = config;
     this.#copies = copies;
+    this.#mapped = mapped;
     this.#kvLayers = kvLayerNumbers(config);
   }
 
@@ -50,10 +55,18 @@ export class WeightAddresses {
 
   /** What native_ends of kernels/native/step.c gets. */
   ends({ embedding, finalNorm, lmHead }: GptOssWeights): BigUint64Array {
-    return BigUint64Array.of(this.#matrix(embedding), this.#vectors([finalNorm]), this.#matrix(lmHead));
+    // Of the embedding single rows are read, as tokens come: large pages would bring others with them.
+    return BigUint64Array.of(this.#tensor(embedding), this.#vectors([finalNorm]), this.#matrix(lmHead));
   }
 
+  /** A matrix that is read whole, or expert by expert. */
   #matrix(tensor: Tensor): bigint {
+    const address = this.#tensor(tensor);
+    if (!this.#copies) this.#mapped(address, tensor.bytes.byteLength);
+    return address;
+  }
+
+  #tensor(tensor: Tensor): bigint {
     return this.#hold(this.#copies ? readTensorBytes(tensor) : tensor.bytes);
   }
 

@@ -12,6 +12,8 @@ const AVX2 = 'fpu avx2 fma f16c bmi1 bmi2 movbe abm';
 const AVX512 = `${AVX2} avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni`;
 const cpuinfo = (...processors: readonly string[]): string =>
   processors.map((flags, index) => `processor\t: ${index}\nflags\t\t: ${flags}\nbugs\t\t: none\n`).join('\n');
+const ARM64 = 'fp asimd evtstrm aes crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp';
+const arm64Cpuinfo = (features: string): string => `processor\t: 0\nFeatures\t: ${features}\nCPU part\t: 0xd0c\n`;
 const linux = (text: string, arch = 'x64') => ({ platform: 'linux' as const, arch, readText: () => text });
 
 describe('the native libraries that are committed', () => {
@@ -61,6 +63,12 @@ describe('the choice of a native library', () => {
     assert.equal(chosen(linux(cpuinfo(AVX512, AVX512))), 'linux-x64-avx512.so');
     assert.equal(chosen(linux(cpuinfo(AVX2, AVX2))), 'linux-x64-avx2.so');
     assert.equal(chosen(linux(cpuinfo(AVX512.replace(' avx512_vnni', '')))), 'linux-x64-avx2.so');
+  });
+
+  it('is that for arm64 where its processors have dot products', () => {
+    assert.equal(chosen(linux(arm64Cpuinfo(ARM64), 'arm64')), 'linux-arm64-dotprod.so');
+    const old = linux(arm64Cpuinfo(ARM64.replace(' asimddp', '')), 'arm64');
+    assert.throws(() => chosen(old), /without asimddp/);
   });
 
   it('counts only features of every processor', () => {

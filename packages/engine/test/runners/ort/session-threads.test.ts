@@ -23,7 +23,7 @@ async function counted(command: string, ...words: string[]): Promise<Counted> {
 
 const processors = fc
   .record({ threads: fc.integer({ min: 1, max: 256 }), share: fc.integer({ min: 1, max: 256 }) })
-  .map(({ threads, share }) => ({ threads, cores: Math.min(threads, share) }));
+  .map(({ threads, share }) => ({ threads, cores: Math.min(threads, share), performanceCores: 1 }));
 
 describe('threads of the ONNX Runtime runner', () => {
   it('are one a core that the process may use, or as many as are asked for and it may run at once', () => {
