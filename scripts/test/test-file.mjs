@@ -8,7 +8,7 @@ import { builtPath } from './build-tests.mjs';
 const SKIP_REASON = /^\s*(skipped: .*)$/gm;
 /** What a file has that looks at what is the process's, changes it, or fills it with a GPU's libraries. */
 const OF_THE_PROCESS =
-  /\bprocess\.(?!env\['SWITCHYARD_TEST_LEVEL'\]|platform|arch|execPath|versions?\b)|globalThis|webgpu|own process/i;
+  /\bprocess\.(?!env\['SWITCHYARD_TEST_LEVEL'\]|platform|arch|execPath|versions?\b|ts'|mjs'|json')|globalThis|webgpu|own process/i;
 
 export class TestFile {
   /** @param {string} packageName @param {string} path absolute, of the source @param {NodeJS.ProcessEnv} env */
