@@ -152,7 +152,7 @@ describe('switchyard', () => {
 
   it('ends at --stop and --max-tokens, and draws the same with the same --seed', async () => {
     const ask = async (...words: string[]): Promise<{ final: string; ids: number[]; finishReason: string }> => {
-      const { stdout } = await switchyard('generate', '--prompt', 'What is a lighthouse?', '--json', ...words);
+      const { stdout } = await switchyardHere('generate', '--prompt', 'What is a lighthouse?', '--json', ...words);
       return JSON.parse(stdout) as { final: string; ids: number[]; finishReason: string };
     };
     const stopped = await ask('--stop', 'light that');
@@ -362,7 +362,7 @@ describe('switchyard', () => {
       ['{"text":"a"}\n{', /found line 2 that is no JSON/],
     ] as const) {
       await writeFile(lines, text);
-      const { code, stdout, stderr } = await switchyard('score', '--file', lines, '--json');
+      const { code, stdout, stderr } = await switchyardHere('score', '--file', lines, '--json');
       assert.deepEqual([code, stdout], [1, '']);
       assert.match(stderr, message);
     }
