@@ -15,10 +15,10 @@ const HIDDEN_SIZES: Readonly<Record<string, number>> = {
   'DeepSeek-V3, R1': 7168,
   'Qwen3-Next-80B-A3B': 2048,
 };
-/** The quick level looks at waves of 32, plan-disassembly.test.ts at waves of 64. */
-const ARCHITECTURES = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? ['gfx942', 'gfx1100'] : ['gfx1100'];
 /** What a block may have on every device. */
 const SHARED_BYTES = 48 * 1024;
+/** The quick level looks at waves of 32, plan-disassembly.test.ts at waves of 64. */
+const ARCHITECTURES = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? ['gfx942', 'gfx1100'] : ['gfx1100'];
 
 describe('the AMD code of gated routers', function () {
   this.timeout(300_000);
