@@ -14,7 +14,10 @@ import { usableProcessors } from '../../packages/gpu/dist/environment.js';
 import { CHECKS } from '../checks.mjs';
 import { ROOT, StepFailed } from '../commands.mjs';
 import { PACKAGES } from '../packages.mjs';
+import { buildTests } from './build-tests.mjs';
+import { keptKernels } from './kept-kernels.mjs';
 import { TestFile } from './test-file.mjs';
+import { TestProcesses } from './test-processes.mjs';
 
 /** Tests ask this variable how much to do. */
 const LEVEL_VARIABLE = 'SWITCHYARD_TEST_LEVEL';
@@ -33,10 +36,11 @@ export async function runTests(args) {
   const { values, positionals } = readArguments(args);
   const level = values.slow ? 'slow' : values.full ? 'full' : 'quick';
   const times = await readTimes();
-  const files = await findFiles(level, positionals, values.grep);
+  const files = await findFiles(level, positionals);
   if (files.length === 0) throw new StepFailed(`No file of tests has ${positionals.join(' or ')} in its path.`);
   const lastTime = ({ name }) => times[name] ?? Number.MAX_SAFE_INTEGER;
   files.sort((a, b) => lastTime(b) - lastTime(a));
+  await buildTests();
   const checks = positionals.length === 0 && values.grep === undefined ? CHECKS : [];
   // One more than there are processors: some tests wait most of their time.
   const jobs = usableProcessors().threads + 1;
@@ -44,9 +48,10 @@ export async function runTests(args) {
   process.stdout.write(`${what}, level ${level}, ${jobs} at a time\n`);
 
   const board = new Board(checks.length + files.length);
+  const processes = new TestProcesses(jobs, values.grep);
   const queue = [
     ...checks.map((check) => () => runCheck(check, board)),
-    ...files.map((file) => () => runFile(file, board)),
+    ...files.map((file) => () => runFile(file, processes, board)),
   ];
   const heartbeat = setInterval(() => board.beat(), HEARTBEAT_MS);
   await Promise.all(
@@ -55,8 +60,9 @@ export async function runTests(args) {
     }),
   );
   clearInterval(heartbeat);
+  const faults = await processes.close();
   await writeTimes({ ...times, ...Object.fromEntries(files.map(({ name, time }) => [name, Math.round(time)])) });
-  return board.close(files, values.grep !== undefined);
+  return board.close(files, faults, values.grep !== undefined);
 }
 
 function readArguments(args) {
@@ -75,16 +81,19 @@ function readArguments(args) {
   }
 }
 
-async function findFiles(level, words, grep) {
+async function findFiles(level, words) {
   // What has a long form has it at both of the long levels.
-  const env = { ...process.env, [LEVEL_VARIABLE]: level === 'quick' ? 'quick' : 'full' };
-  const options = grep === undefined ? [] : ['--grep', grep];
+  const env = {
+    ...process.env,
+    ...(await keptKernels()),
+    [LEVEL_VARIABLE]: level === 'quick' ? 'quick' : 'full',
+  };
   const files = [];
   for (const name of PACKAGES) {
     const folder = join(ROOT, 'packages', name, 'test');
     for (const entry of await readdir(folder, { recursive: true })) {
       const wanted = entry.endsWith('.test.ts') && LEFT_OUT[level].every((ending) => !entry.endsWith(ending));
-      if (wanted) files.push(new TestFile(name, join(folder, entry), env, options));
+      if (wanted) files.push(new TestFile(name, join(folder, entry), env));
     }
   }
   return words.length === 0 ? files : files.filter(({ path }) => words.some((word) => path.includes(word)));
@@ -102,9 +111,9 @@ async function runCheck(check, board) {
   board.checked(check.name, performance.now() - started, failure);
 }
 
-async function runFile(file, board) {
+async function runFile(file, processes, board) {
   board.begin(file);
-  await file.run();
+  await processes.run(file);
   board.end(file);
 }
 
@@ -160,7 +169,8 @@ class Board {
   }
 
   /** The end of the report; the exit code. */
-  close(files, mayBeEmpty) {
+  close(files, faults, mayBeEmpty) {
+    this.#failures.push(...faults);
     const total = { passed: 0, failed: 0, skipped: 0 };
     for (const { counts } of files) for (const key of Object.keys(total)) total[key] += counts[key];
     const empty = files.filter(({ counts }) => counts.passed + counts.failed + counts.skipped === 0);

@@ -11,12 +11,12 @@ describe('a package without its native module', function () {
 
   before(async () => {
     installed = await installWithoutOptionalPackages();
-    await rm(join(dirname(installed.source), 'node_modules', 'koffi'), { recursive: true });
+    await rm(join(dirname(installed.built), 'node_modules', 'koffi'), { recursive: true });
   });
   after(() => installed[Symbol.asyncDispose]());
 
   it('has no HIP backend, and says what did not load', async () => {
-    const { error } = await createRouterInProcess({ backend: 'hip' }, NO_GPU, { source: installed.source });
+    const { error } = await createRouterInProcess({ backend: 'hip' }, NO_GPU, { built: installed.built });
     assert.deepEqual([error?.code, error?.backend], ['BACKEND_UNAVAILABLE', 'hip']);
     assert.match(
       error?.message ?? '',
@@ -25,7 +25,7 @@ describe('a package without its native module', function () {
   });
 
   it('routes on the CPU where any backend will do', async () => {
-    const { backend, ids, said } = await createRouterInProcess({}, NO_GPU, { source: installed.source });
+    const { backend, ids, said } = await createRouterInProcess({}, NO_GPU, { built: installed.built });
     assert.deepEqual([backend, ids], ['cpu', [5, 7]]);
     assert.match(said[0] ?? '', /^Router backend hip passed over\. The modules/);
   });

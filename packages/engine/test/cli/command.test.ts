@@ -6,7 +6,7 @@ import { commandLineDocument } from '../../src/cli/help.ts';
 import { COMMANDS } from '../../src/cli/option-table.ts';
 import { reference } from '../golden/reference.ts';
 import { CAN_MAKE_HOLES, limitBetweenPrecisions, writeSparseCheckpoint } from '../fixtures/sparse-checkpoint.ts';
-import { BIN, cutOff, runNode, runWithInput, switchyard } from './switchyard.ts';
+import { BIN, cutOff, runNode, runWithInput, switchyard, switchyardHere } from './switchyard.ts';
 
 describe('switchyard', () => {
   let folder: string;
@@ -152,7 +152,7 @@ describe('switchyard', () => {
 
   it('ends at --stop and --max-tokens, and draws the same with the same --seed', async () => {
     const ask = async (...words: string[]): Promise<{ final: string; ids: number[]; finishReason: string }> => {
-      const { stdout } = await switchyard('generate', '--prompt', 'What is a lighthouse?', '--json', ...words);
+      const { stdout } = await switchyardHere('generate', '--prompt', 'What is a lighthouse?', '--json', ...words);
       return JSON.parse(stdout) as { final: string; ids: number[]; finishReason: string };
     };
     const stopped = await ask('--stop', 'light that');
@@ -338,11 +338,14 @@ describe('switchyard', () => {
       ['bench', '--runner', 'onnxruntime', '--prompt', '0'],
     ];
     for (const words of wrong) {
-      const { code, stderr, stdout } = await runWithInput([BIN, ...words], '');
+      const { code, stderr, stdout } = await switchyardHere(...words);
       assert.equal(code, 2, words.join(' '));
       assert.match(stderr, /^switchyard: .+\n$/);
       assert.equal(stdout, '');
     }
+    const { code, stderr, stdout } = await switchyard('frobnicate');
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.match(stderr, /^switchyard: .+\n$/);
   });
 
   it('exits with 1 for what goes wrong later', async () => {
@@ -359,7 +362,7 @@ describe('switchyard', () => {
       ['{"text":"a"}\n{', /found line 2 that is no JSON/],
     ] as const) {
       await writeFile(lines, text);
-      const { code, stdout, stderr } = await switchyard('score', '--file', lines, '--json');
+      const { code, stdout, stderr } = await switchyardHere('score', '--file', lines, '--json');
       assert.deepEqual([code, stdout], [1, '']);
       assert.match(stderr, message);
     }
@@ -369,8 +372,8 @@ describe('switchyard', () => {
     assert.equal((await switchyard('--help')).code, 0);
     assert.match((await switchyard('--version')).stdout, /^\d+\.\d+\.\d+\n$/);
     for (const { name, options } of COMMANDS) {
-      assert.match((await switchyard(name, '--version')).stdout, /^\d+\.\d+\.\d+\n$/);
-      const { code, stdout } = await switchyard(name, '--help');
+      assert.match((await switchyardHere(name, '--version')).stdout, /^\d+\.\d+\.\d+\n$/);
+      const { code, stdout } = await switchyardHere(name, '--help');
       assert.equal(code, 0);
       for (const option of options) assert.ok(stdout.includes(`--${option.name}`));
     }

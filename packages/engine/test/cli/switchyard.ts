@@ -1,6 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { main } from '../../src/cli/main.ts';
 
 export const BIN = fileURLToPath(new URL('../../bin/switchyard.mjs', import.meta.url));
 
@@ -32,6 +35,17 @@ export function runWithInput(words: readonly string[], input: string | Buffer): 
 /** Runs the built command. */
 export function switchyard(...words: string[]): Promise<Outcome> {
   return runNode([BIN, ...words]);
+}
+
+/** Runs the command in this process, which is quicker, with nothing on its standard input. */
+export async function switchyardHere(...words: string[]): Promise<Outcome> {
+  const [output, error] = [new PassThrough(), new PassThrough()];
+  const written = Promise.all([text(output), text(error)]);
+  const code = await main(words, { input: Readable.from([]), output, error, color: false, piped: true });
+  output.end();
+  error.end();
+  const [stdout, stderr] = await written;
+  return { code, stdout, stderr };
 }
 
 /** Runs a program whose reader goes away at the first bytes, as `head -c 1` does; gives exit code, signal and noise. */

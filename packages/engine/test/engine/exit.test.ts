@@ -10,7 +10,7 @@ describe('process.exit()', () => {
   for (const when of ['load', 'generate', 'score']) {
     it(`in the middle of ${when} gives the exit code that was asked for, and no noise`, async () => {
       for (const steps of [1, 4, 7]) {
-        const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, when, String(steps)]);
+        const child = spawn(process.execPath, [PROGRAM, when, String(steps)]);
         let noise = '';
         child.stderr.on('data', (data: Buffer) => {
           noise += data.toString();

@@ -5,13 +5,10 @@
  */
 
 import { openSnapshot } from '@switchyard/models';
-import { register } from 'tsx/esm/api';
-
-register();
-const { createOrtRunner } = await import('../../src/runners/ort/index.ts');
-const { planOrtMemory } = await import('../../src/runners/ort/plan-memory.ts');
-const { releaseFreeMemory } = await import('../../src/worker/release-free-memory.ts');
-const { bf16Experts } = await import('../fixtures/bf16-experts.ts');
+import { createOrtRunner } from '../../src/runners/ort/index.ts';
+import { planOrtMemory } from '../../src/runners/ort/plan-memory.ts';
+import { releaseFreeMemory } from '../../src/worker/release-free-memory.ts';
+import { bf16Experts } from '../fixtures/bf16-experts.ts';
 
 const [, , expertPrecision, format] = process.argv;
 

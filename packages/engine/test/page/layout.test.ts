@@ -4,7 +4,8 @@ import type { RunningServer } from '../../src/server/start-server.ts';
 import { scripted, startScriptedServer } from '../server/test-server.ts';
 import { ask, finishedTurn, launchOrSkip, openPage } from './browser.ts';
 
-const WIDTHS = [320, 375, 768, 1280];
+/** Of the quick level, those of the smallest and of the largest layout. */
+const WIDTHS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? [320, 375, 768, 1280] : [320, 1280];
 const WIDE = [
   'supercalifragilistic'.repeat(20),
   `https://example.org/${'path/'.repeat(40)}?${'query=1&'.repeat(30)}`,

@@ -9,9 +9,9 @@ import { writePaddedCheckpoint } from '../fixtures/padded-checkpoint.ts';
 import { type Path, type RandomRequest, randomRequest } from './random-requests.ts';
 import { metric, post, untilMetric } from './test-server.ts';
 
-/** Ten thousand in the full level, or `SWITCHYARD_FUZZ` of them. */
+/** Three thousand in the full level, or `SWITCHYARD_FUZZ` of them. */
 const REQUESTS = Number(
-  process.env['SWITCHYARD_FUZZ'] ?? (process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 10_000 : 300),
+  process.env['SWITCHYARD_FUZZ'] ?? (process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? 3000 : 300),
 );
 /** Requests under way at once. */
 const TOGETHER = 6;

@@ -1,9 +1,8 @@
-/** `switchyard serve` from its sources, as a process of its own. */
+/** `switchyard serve` as a process of its own. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { BIN } from '../cli/switchyard.ts';
 
-const PROGRAM = fileURLToPath(new URL('./switchyard-from-source.ts', import.meta.url));
 const RUNNER = new URL('./prompted-runner.ts', import.meta.url).href;
 
 /** Options that make the model say what its prompts tell it to. */
@@ -14,7 +13,7 @@ export async function serve(
   ...options: string[]
 ): Promise<{ child: ChildProcess; url: string; output: () => string; log: () => string }> {
   const words = ['serve', '--port', '0', ...options];
-  const child = spawn(process.execPath, ['--import=tsx/esm', PROGRAM, ...words]);
+  const child = spawn(process.execPath, [BIN, ...words]);
   let output = '';
   child.stdout.on('data', (data: Buffer) => {
     output += data.toString();

@@ -6,7 +6,16 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +35,13 @@ export function hasHostCompiler(): boolean {
   } catch {
     return false;
   }
+}
+
+let knownVersion: string | undefined;
+
+function compilerVersion(): string {
+  knownVersion ??= execFileSync(HOST_COMPILER, ['--version'], { encoding: 'utf8' });
+  return knownVersion;
 }
 
 /** A kernel argument on the host: an array where the kernel takes a pointer, null for a null pointer. */
@@ -56,10 +72,14 @@ const KOFFI_TYPES = { pointer: 'void *', u32: 'uint32_t', i64: 'int64_t', f32: '
 /** From dist/ as from src/: C++ is not copied. */
 const LOCKSTEP = fileURLToPath(new URL('../../src/testing/lockstep.hpp', import.meta.url));
 
-/** Compiles kernels for one kind of AMD GPU; objects are kept in a folder until `dispose`. */
+/**
+ * Compiles kernels for one kind of AMD GPU. Objects are kept in a folder until `dispose`; where the environment variable
+ * SWITCHYARD_EMULATED_KERNELS names a folder, they stay there, and are found again until source or compiler change.
+ */
 export class KernelEmulator {
   readonly target: KernelTarget;
-  readonly #folder = mkdtempSync(path.join(tmpdir(), 'kernel-emulation-'));
+  readonly #lastingFolder = process.env['SWITCHYARD_EMULATED_KERNELS'];
+  readonly #folder = this.#lastingFolder ?? mkdtempSync(path.join(tmpdir(), 'kernel-emulation-'));
   readonly #kernels = new Map<string, EmulatedKernel>();
 
   constructor(target: KernelTarget) {
@@ -117,9 +137,9 @@ export class KernelEmulator {
     return koffi.load(library).func('emulate', 'void', ['uint32_t', 'void *']);
   }
 
-  /** Removes the objects. Loaded kernels stay in the process. */
+  /** Removes the objects, unless they last. Loaded kernels stay in the process. */
   dispose(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#lastingFolder === undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
   #compile(text: string, macros: KernelUnit['defines']): string {
@@ -141,16 +161,23 @@ export class KernelEmulator {
       '-include',
       LOCKSTEP,
     ];
-    const hash = createHash('sha256').update(text).update(options.join(' ')).digest('hex').slice(0, 16);
+    const inputs = [text, readFileSync(LOCKSTEP, 'utf8'), compilerVersion(), options.join(' ')];
+    const hash = createHash('sha256').update(inputs.join('\0')).digest('hex').slice(0, 32);
     const library = path.join(this.#folder, `${hash}.so`);
-    if (existsSync(library)) return library;
+    if (existsSync(library)) {
+      // Whoever cleans the folder sees what is in use.
+      utimesSync(library, new Date(), new Date());
+      return library;
+    }
     mkdirSync(this.#folder, { recursive: true });
-    const source = path.join(this.#folder, `${hash}.cpp`);
-    writeFileSync(source, text);
-    execFileSync(HOST_COMPILER, [...options, '-o', `${library}.new`, source], {
+    // Several processes may compile the same kernel at once.
+    const own = path.join(this.#folder, `${hash}-${process.pid}`);
+    writeFileSync(`${own}.cpp`, text);
+    execFileSync(HOST_COMPILER, [...options, '-o', `${own}.so`, `${own}.cpp`], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    renameSync(`${library}.new`, library);
+    rmSync(`${own}.cpp`);
+    renameSync(`${own}.so`, library);
     return library;
   }
 }

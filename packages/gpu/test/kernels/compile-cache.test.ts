@@ -135,7 +135,6 @@ describe('CompileCache', () => {
         () =>
           new Promise<string>((resolve, reject) => {
             const child = fork(script, [folder], {
-              execArgv: ['--import=tsx'],
               stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
             });
             let text = '';

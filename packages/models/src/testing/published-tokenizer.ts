@@ -13,9 +13,17 @@ type Merge = readonly [left: number, right: number];
 
 /**
  * The text of the tokenizer.json that gpt-oss-20b and gpt-oss-120b were published with, to the byte (27.9 MB): the
- * vocabulary and pattern of o200k_base, which tiktoken brings along, and harmony's special tokens.
+ * vocabulary and pattern of o200k_base, which tiktoken brings along, and harmony's special tokens. It is made once, in a
+ * second, and kept.
  */
 export function publishedTokenizerText(): string {
+  knownText ??= makeText();
+  return knownText;
+}
+
+let knownText: string | undefined;
+
+function makeText(): string {
   // Required, not imported: the types of the package's modules are wrong for Node.
   const o200kBase = createRequire(import.meta.url)('tiktoken/encoders/o200k_base.json') as TiktokenRanks;
   const tokens = readRanks(o200kBase.bpe_ranks);

@@ -23,8 +23,16 @@ interface Sabotage {
   readonly config: ResolvedRouterConfig;
 }
 
-/** Runs the smoke level on a router whose answers are spoilt before they are returned. */
-function runSabotaged(spoil: (right: Sabotage) => RouterOutput | undefined): Promise<ContractSuiteResult> {
+/** The last two cases of each section of the smoke level: what is spoilt everywhere, these see. */
+const CASES = contractCases('smoke').filter(
+  ({ section }, index, all) => all.slice(index + 1).filter((later) => later.section === section).length < 2,
+);
+
+/** Runs these cases on a router whose answers are spoilt before they are returned. */
+function runSabotaged(
+  spoil: (right: Sabotage) => RouterOutput | undefined,
+  cases = CASES,
+): Promise<ContractSuiteResult> {
   const factory = async (config: RouterConfig): Promise<Router> => {
     const router = createCpuRouter(config);
     return {
@@ -39,7 +47,7 @@ function runSabotaged(spoil: (right: Sabotage) => RouterOutput | undefined): Pro
       [Symbol.asyncDispose]: () => router.dispose(),
     };
   };
-  return runContractSuite(factory, { level: 'smoke' });
+  return runContractSuite(factory, { cases });
 }
 
 function set(ids: ExpertIds, slot: number, id: number): void {
@@ -58,9 +66,10 @@ function sectionsOf({ failures }: ContractSuiteResult): Set<string> {
 
 describe('the contract suite catches', () => {
   it('nothing on an honest router', async () => {
-    const result = await runSabotaged(() => undefined);
+    const cases = contractCases('smoke');
+    const result = await runSabotaged(() => undefined, cases);
     assert.deepEqual(result.failures, []);
-    assert.equal(result.cases, contractCases('smoke').length);
+    assert.equal(result.cases, cases.length);
     assert.ok(result.rows > 4000);
     assert.ok(result.worstWeightError > 0 && result.worstWeightError < 0.01, 'f32 rounding is seen and is small');
   });

@@ -11,14 +11,15 @@ import { unpackSwiftShader } from '@switchyard/gpu/webgpu';
 
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
 const GPU = fileURLToPath(new URL('../../../gpu/', import.meta.url));
+const DISGUISE = new URL('./observed-device.ts', import.meta.url).href;
 const PROGRAM = `
-  const [source, request, disguise] = process.argv.slice(1);
+  const [built, request, disguise] = process.argv.slice(1);
   if (disguise !== 'null') {
     const { openDawn } = await import('@switchyard/gpu/webgpu');
-    const { disguiseAdapter } = await import(source + '../test/webgpu/observed-device.ts');
+    const { disguiseAdapter } = await import('${DISGUISE}');
     disguiseAdapter(await openDawn(false), JSON.parse(disguise));
   }
-  const { createRouter } = await import(source + 'create-router.ts');
+  const { createRouter } = await import(built + 'create-router.js');
   const said = [];
   const logger = { info: (message) => said.push(message) };
   try {
@@ -68,8 +69,8 @@ export async function swiftShaderAlone(): Promise<Readonly<Record<string, string
 
 /** How the process differs from one of a user. */
 export interface RouterProcess {
-  /** A folder with this package's sources. Defaults to its own. */
-  readonly source?: string;
+  /** A folder with this package as it is built. Defaults to its own. */
+  readonly built?: string;
   /** What the WebGPU adapter says of itself. Defaults to the truth. */
   readonly disguise?: Readonly<Partial<GPUAdapterInfo>> | null;
 }
@@ -78,31 +79,29 @@ export interface RouterProcess {
 export async function createRouterInProcess(
   request: Readonly<Record<string, unknown>>,
   environment: Readonly<Record<string, string>>,
-  { source = join(PACKAGE, 'src'), disguise = null }: RouterProcess = {},
+  { built = join(PACKAGE, 'dist'), disguise = null }: RouterProcess = {},
 ): Promise<RouterOutcome> {
-  const loader = import.meta.resolve('tsx/esm');
   const { SWITCHYARD_ROUTER: _, SWITCHYARD_DEVICE: __, ...inherited } = process.env;
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
     [
-      `--import=${loader}`,
       '--input-type=module',
       '--eval',
       PROGRAM,
-      `${pathToFileURL(source).href}/`,
+      `${pathToFileURL(built).href}/`,
       JSON.stringify(request),
       JSON.stringify(disguise),
     ],
-    { cwd: dirname(source), env: { ...inherited, ...environment } },
+    { cwd: dirname(built), env: { ...inherited, ...environment } },
   );
   return { ...(JSON.parse(stdout) as RouterOutcome), err: stderr };
 }
 
-/** A copy of the package's sources in a folder where only its mandatory dependencies are installed. */
-export async function installWithoutOptionalPackages(): Promise<{ readonly source: string } & AsyncDisposable> {
+/** A copy of the package in a folder where only its mandatory dependencies are installed. */
+export async function installWithoutOptionalPackages(): Promise<{ readonly built: string } & AsyncDisposable> {
   const folder = await mkdtemp(join(tmpdir(), 'switchyard-router-kernel-'));
-  const source = join(folder, 'src');
-  await cp(join(PACKAGE, 'src'), source, { recursive: true });
+  const built = join(folder, 'dist');
+  await cp(join(PACKAGE, 'dist'), built, { recursive: true });
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
   const gpu = join(folder, 'node_modules', '@switchyard', 'gpu');
   await mkdir(gpu, { recursive: true });
@@ -114,5 +113,5 @@ export async function installWithoutOptionalPackages(): Promise<{ readonly sourc
     join(folder, 'node_modules', 'koffi'),
     'junction',
   );
-  return { source, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+  return { built, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
 }

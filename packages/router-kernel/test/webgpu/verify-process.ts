@@ -1,4 +1,4 @@
-/** Runs `router-kernel verify` from source in a process of its own, so that two of them share the machine's cores. */
+/** Runs `router-kernel verify` in a process of its own, so that two of them share the machine's cores. */
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,7 @@ export interface VerifyOutcome {
 
 /** Starts `router-kernel verify --json` with more arguments. The promise never rejects for what the program does. */
 export async function verifyInProcess(args: readonly string[]): Promise<VerifyOutcome> {
-  const evaluated = ['--import=tsx/esm', '--input-type=module', '--eval', PROGRAM, 'verify', '--json', ...args];
+  const evaluated = ['--input-type=module', '--eval', PROGRAM, 'verify', '--json', ...args];
   const child = spawn(process.execPath, evaluated, {
     cwd: fileURLToPath(new URL('../../', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],

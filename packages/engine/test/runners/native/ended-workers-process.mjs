@@ -6,7 +6,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { isMainThread, Worker } from 'node:worker_threads';
-import { register } from 'tsx/esm/api';
 
 if (isMainThread) {
   await once(new Worker(new URL(import.meta.url)), 'exit');
@@ -14,7 +13,6 @@ if (isMainThread) {
     readFileSync('/proc/self/maps', 'utf8').includes('kernels/native/prebuilt/') ? 'mapped' : 'gone',
   );
 } else {
-  register();
   const { openSnapshot } = await import('@switchyard/models');
   const { createNativeRunner } = await import('../../../src/runners/native/index.ts');
   const snapshot = await openSnapshot();

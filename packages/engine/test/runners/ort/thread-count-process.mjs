@@ -5,12 +5,9 @@
 
 import { readdirSync } from 'node:fs';
 import { openSnapshot } from '@switchyard/models';
-import { register } from 'tsx/esm/api';
-
-register();
-const { createOrtRunner } = await import('../../../src/runners/ort/index.ts');
-const { GraphBuilder } = await import('../../../src/runners/ort/graph.ts');
-const { GraphSession } = await import('../../../src/runners/ort/graph-session.ts');
+import { createOrtRunner } from '../../../src/runners/ort/index.ts';
+import { GraphBuilder } from '../../../src/runners/ort/graph.ts';
+import { GraphSession } from '../../../src/runners/ort/graph-session.ts';
 
 const threadsNow = () => readdirSync('/proc/self/task').length;
 const asked = process.argv.slice(2);

@@ -4,13 +4,13 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { reference } from '../../golden/reference.ts';
+import { BIN } from '../../cli/switchyard.ts';
 import type { WebGpuAnswers } from './webgpu-answers-process.ts';
 
-const ANSWERS = fileURLToPath(new URL('webgpu-answers-process.ts', import.meta.url));
-const COMMAND = fileURLToPath(new URL('../../server/switchyard-from-source.ts', import.meta.url));
+const ANSWERS = fileURLToPath(new URL('./webgpu-answers-process.ts', import.meta.url));
 
-async function runFromSource(file: string, args: readonly string[], env = process.env): Promise<unknown> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx/esm', file, ...args], { env });
+async function runProgram(file: string, args: readonly string[], env = process.env): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(process.execPath, [file, ...args], { env });
   return JSON.parse(stdout);
 }
 
@@ -19,7 +19,7 @@ describe("the engine with router 'webgpu'", function () {
   let answers: WebGpuAnswers;
 
   before(async function () {
-    answers = (await runFromSource(ANSWERS, [])) as WebGpuAnswers;
+    answers = (await runProgram(ANSWERS, [])) as WebGpuAnswers;
     if (answers.unavailable === null) return;
     console.log(`    skipped: ${answers.unavailable}`);
     this.skip();
@@ -46,7 +46,7 @@ describe("the engine with router 'webgpu'", function () {
     assert.ok(answers.driver !== null);
     const env = { ...process.env, VK_ICD_FILENAMES: answers.driver, LD_LIBRARY_PATH: dirname(answers.driver) };
     const generate = (router: string): Promise<unknown> =>
-      runFromSource(COMMAND, ['generate', '--prompt', 'What is 17 + 25?', '--json', '--router', router], env);
+      runProgram(BIN, ['generate', '--prompt', 'What is 17 + 25?', '--json', '--router', router], env);
     const [webgpu, cpu] = (await Promise.all([generate('webgpu'), generate('cpu')])) as Record<string, unknown>[];
     assert.deepEqual([webgpu?.['final'], webgpu?.['ids']], ['42', cpu?.['ids']]);
     assert.equal(Reflect.get(webgpu?.['router'] as object, 'backend'), 'webgpu');

@@ -81,9 +81,14 @@ export function ownPart(name: string): URL {
   return new URL(`../../../kernels/${name}.hip`, import.meta.url);
 }
 
+/** Read once: a router asks for the text of each of its forms. */
+const texts = new Map<KernelSourceName, string>();
+
 /** The whole text of a translation unit. */
 export function kernelSource(name: KernelSourceName): string {
-  return joinParts(PARTS[name]);
+  const text = texts.get(name) ?? joinParts(PARTS[name]);
+  texts.set(name, text);
+  return text;
 }
 
 /** A translation unit with its macros, for a KernelLibrary. */
