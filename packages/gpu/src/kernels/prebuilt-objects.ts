@@ -55,7 +55,8 @@ function readObjects(folder: URL, architecture: string): ReadonlyMap<string, Uin
  */
 export function kernelKey({ source, defines }: Pick<KernelUnit, 'source' | 'defines'>, symbol: string): string {
   const hash = createHash('sha256');
-  for (const part of [symbol, JSON.stringify(Object.entries(defines).sort()), source()]) {
+  const macros = Object.entries(defines).sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const part of [symbol, JSON.stringify(macros), source()]) {
     hash.update(`${Buffer.byteLength(part)}:`).update(part);
   }
   return hash.digest('hex').slice(0, 24);
