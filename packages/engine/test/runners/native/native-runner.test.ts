@@ -43,6 +43,17 @@ const SHAPES: Readonly<Record<string, GptOssConfig>> = {
     sliding_window: 1,
     vocab_size: 33,
   }),
+  'rows so wide that one is read as a stream': shapeConfig({
+    hidden_size: 1056,
+    intermediate_size: 32,
+    head_dim: 16,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    num_local_experts: 3,
+    num_experts_per_tok: 2,
+    sliding_window: 16,
+    vocab_size: 70,
+  }),
 };
 
 /** Weights of a shape, made once. */
