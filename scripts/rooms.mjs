@@ -26,7 +26,7 @@ export const ROOMS = {
     ['environment.ts', ['control-groups.ts', 'processors.ts']],
     ['driver', ['errors.ts', 'environment.ts']],
     ['kernels', ['errors.ts', 'logger.ts', 'environment.ts', 'driver']],
-    ['offline', ['errors.ts', 'processors.ts', 'driver']],
+    ['offline', ['errors.ts', 'processors.ts', 'driver', 'kernels']],
     ['testing', ['errors.ts', 'driver', 'kernels']],
     ['benchmark', ['errors.ts', 'processors.ts']],
     ['webgpu', ['errors.ts', 'logger.ts', 'driver']],

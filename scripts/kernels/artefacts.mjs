@@ -7,8 +7,9 @@ import { ROOT } from '../commands.mjs';
  * A built file.
  * @typedef {{ readonly path: string, readonly bytes: Uint8Array }} Artefact `path` is absolute
  *
- * What builds some of them. `missing` names the tools that are not installed; then nothing is built.
- * @typedef {{ readonly name: string, readonly missing: () => string[], readonly build: () => Promise<Artefact[]> }} KernelBuild
+ * What builds some of them. `missing` names the tools that are not installed; then nothing is built. `again` asks for all of
+ * it to be made anew, whatever is there.
+ * @typedef {{ readonly name: string, readonly missing: () => string[], readonly build: (again: boolean) => Promise<Artefact[]> }} KernelBuild
  */
 
 /** How a path is shown: from the root, with slashes. */

@@ -1,26 +1,51 @@
-/** The router's kernels as code objects for AMD GPUs, in one bundle with its manifest: minutes, over all cores. */
+/**
+ * Kernels as code objects for AMD GPUs: of each package an archive for every architecture, and a manifest that says what they
+ * were built from. What comes out the same is taken from the build that is there, unless a check compiles all again.
+ */
 import { join } from 'node:path';
-import { inRoot } from './artefacts.mjs';
+import { fileURLToPath } from 'node:url';
 import { missingOf } from './tools.mjs';
 
-const FOLDER = 'packages/router-kernel/kernels/prebuilt';
-/** The build itself is the package's, built: `router-kernel compile` and the tests share it. */
-const BUILD = new URL('../../packages/router-kernel/dist/hip/kernel/build-prebuilt.js', import.meta.url);
 const TOOLS = ['clang++', 'ld.lld', 'llvm-readelf', 'llvm-objdump', 'llvm-strip'].map((tool) => `${tool}-22`);
 
-/** @type {import('./artefacts.mjs').KernelBuild} */
-export const CODE_OBJECTS = {
-  name: 'AMD code objects',
-  missing: () => missingOf(TOOLS),
-  build: async () => {
-    const { buildPrebuilt, manifestText } = await import(BUILD.href);
-    const { bundle, manifest } = await buildPrebuilt();
-    return [
-      { path: join(inRoot(FOLDER), manifest.bundle.file), bytes: bundle },
-      {
-        path: join(inRoot(FOLDER), 'manifest.json'),
-        bytes: Buffer.from(manifestText(manifest)),
-      },
-    ];
-  },
+/** Modules of built packages, which say what there is to build and where it goes. */
+const OFFLINE = '../../packages/gpu/dist/offline/index.js';
+const ROUTER = {
+  requests: '../../packages/router-kernel/dist/hip/prebuilt-requests.js',
+  folder: '../../packages/router-kernel/kernels/prebuilt/',
 };
+const ENGINE = {
+  requests: '../../packages/engine/dist/runners/hip/prebuilt-kernels.js',
+  folder: '../../packages/engine/kernels/hip/prebuilt/',
+};
+
+/** @type {import('./artefacts.mjs').KernelBuild} */
+export const ROUTER_OBJECTS = {
+  name: 'router',
+  missing: () => missingOf(TOOLS),
+  build: (again) => build(ROUTER, again),
+};
+
+/** @type {import('./artefacts.mjs').KernelBuild} */
+export const ENGINE_OBJECTS = {
+  name: 'engine',
+  missing: () => missingOf(TOOLS),
+  build: (again) => build(ENGINE, again),
+};
+
+async function build(part, again) {
+  const { buildArchives, manifestText, readBuild } = await import(OFFLINE);
+  const { prebuiltRequests } = await import(part.requests);
+  const url = new URL(part.folder, import.meta.url);
+  const folder = fileURLToPath(url);
+  const there = readBuild(url);
+  const { files, manifest } = await buildArchives(await prebuiltRequests(), {
+    before: again ? null : there,
+    compressedBefore: there,
+    onCompile: (objects, of) => process.stdout.write(`compiling ${objects} of ${of} objects\n`),
+  });
+  return [
+    ...[...files].map(([name, bytes]) => ({ path: join(folder, name), bytes })),
+    { path: join(folder, 'manifest.json'), bytes: Buffer.from(manifestText(manifest)) },
+  ];
+}

@@ -75,7 +75,7 @@ const LINK = [
 
 /** @type {import('./artefacts.mjs').KernelBuild} */
 export const NATIVE_LIBRARIES = {
-  name: 'native libraries',
+  name: 'native',
   missing: () => missingOf([CLANG, LINKER]),
   build: async () => {
     const folder = join(inRoot(NATIVE_SOURCES), 'prebuilt');

@@ -24,7 +24,7 @@ const LINK = ['--no-entry', '--import-memory', '--strip-all', '-z', 'stack-size=
 
 /** @type {import('./artefacts.mjs').KernelBuild} */
 export const WEBASSEMBLY = {
-  name: 'WebAssembly',
+  name: 'webassembly',
   missing: () => missingOf([CLANG, LINKER]),
   build: async () =>
     readdirSync(inRoot(FOLDER), { recursive: true, encoding: 'utf8' })

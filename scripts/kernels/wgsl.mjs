@@ -11,7 +11,7 @@ const PACKAGES = [{ kernels: 'packages/router-kernel/kernels', modules: 'package
 
 /** @type {import('./artefacts.mjs').KernelBuild} */
 export const WGSL = {
-  name: 'WGSL',
+  name: 'wgsl',
   missing: () => [],
   build: async () =>
     PACKAGES.flatMap(({ kernels, modules }) =>

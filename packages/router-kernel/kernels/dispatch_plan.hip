@@ -6,7 +6,8 @@ namespace ROUTER_NAMESPACE {
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     ROUTER_SYMBOL(const void* ids, u32* scratch, i32* __restrict__ expertOffsets, i32* __restrict__ sortedSlots,
-                  i32* __restrict__ expertTiles, u32 tileCapacity, u32 slots, u32 rows, u32 rowsPerBlock, u32 blocks) {
+                  i32* __restrict__ expertTiles, u32 tileCapacity, u32 slots, u32 rows, u32 rowsPerBlock,
+                  u32 blocks ROUTER_TILES_PARAMETER) {
   // What the routing launch wrote is not __restrict__: loads of memory that is known not to change may be moved up past
   // the wait for it.
   __shared__ RowMemory memory;
@@ -23,7 +24,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
   load_group(readable, workspace.ranks, firstRow, smaller(endRow * kBlockSlots, slots), group);
   const ExpertCounts counted = count_rows(workspace.counts, rows, firstRow, memory);
   place_rows(memory, readable, workspace, counted, group, firstRow, endRow, slots,
-             {expertOffsets, sortedSlots, expertTiles, tileCapacity}, block_index(), blocks);
+             {expertOffsets, sortedSlots, expertTiles, tileCapacity ROUTER_TILES_VALUE}, block_index(), blocks);
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -2,8 +2,9 @@
 // some experts; the last one routes the rows. The namespace is open from route_row.hip on.
 
 #if ROUTER_PLAN
-#define ROUTER_GATED_PLAN_PARAMETERS \
-  , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles, u32 tileCapacity
+#define ROUTER_GATED_PLAN_PARAMETERS                                                               \
+  , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles, \
+      u32 tileCapacity ROUTER_TILES_PARAMETER
 #else
 #define ROUTER_GATED_PLAN_PARAMETERS
 #endif
@@ -44,7 +45,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
               tokenExpertIndices, correctionBias, paddingMask, rowCount);
   }
 #if ROUTER_PLAN
-  finish_plan(ids, tokens, nullptr, 1, {expertOffsets, sortedSlots, expertTiles, tileCapacity});
+  finish_plan(ids, tokens, nullptr, 1, {expertOffsets, sortedSlots, expertTiles, tileCapacity ROUTER_TILES_VALUE});
 #endif
 }
 

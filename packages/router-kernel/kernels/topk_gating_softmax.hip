@@ -1,7 +1,7 @@
 #if ROUTER_PLAN
 #define ROUTER_PLAN_PARAMETERS                                                                           \
   , i32 *__restrict__ expertOffsets, i32 *__restrict__ sortedSlots, i32 *__restrict__ expertTiles,       \
-      u32 *__restrict__ workspace, u32 tileCapacity, u32 blocks
+      u32 *__restrict__ workspace, u32 tileCapacity, u32 blocks ROUTER_TILES_PARAMETER
 #else
 #define ROUTER_PLAN_PARAMETERS
 #endif
@@ -39,7 +39,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     }
   }
 #if ROUTER_PLAN
-  finish_plan(ids, tokens, workspace, blocks, {expertOffsets, sortedSlots, expertTiles, tileCapacity});
+  finish_plan(ids, tokens, workspace, blocks, {expertOffsets, sortedSlots, expertTiles, tileCapacity ROUTER_TILES_VALUE});
 #endif
 }
 

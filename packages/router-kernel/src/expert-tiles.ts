@@ -28,6 +28,11 @@ export function tileShapeOf({ experts, topK, expertTiles }: ResolvedRouterConfig
   return expertTiles === null ? null : { experts, topK, expertTiles };
 }
 
+/** The logarithm to base 2 of a tile's rows; 0 where no tiles are listed. */
+export function tileShiftOf({ expertTiles }: Pick<ResolvedRouterConfig, 'expertTiles'>): number {
+  return expertTiles === null ? 0 : Math.log2(expertTiles);
+}
+
 /** i32 elements of all lists one after the other: counts, activeExperts, tileExperts, tileStarts. */
 export function expertTilesLength(shape: ExpertTileShape, tokens: number): number {
   return 2 + shape.experts + 2 * expertTileCapacity(shape, tokens);

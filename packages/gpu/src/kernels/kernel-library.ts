@@ -19,10 +19,10 @@ export interface KernelUnit {
 }
 
 /**
- * Finds the shipped code object that holds a kernel for an architecture, the same array each time; null where there is
- * none.
+ * Finds the shipped code object that holds a unit's kernel for an architecture, the same array each time; null where there
+ * is none.
  */
-export type PrebuiltLookup = (architecture: string, symbol: string) => Uint8Array | null;
+export type PrebuiltLookup = (architecture: string, symbol: string, unit: KernelUnit) => Uint8Array | null;
 
 /** How to make a KernelLibrary. */
 export interface KernelLibraryOptions {
@@ -76,7 +76,7 @@ export class KernelLibrary {
    * be; DeviceError where it does not load
    */
   async load(unit: KernelUnit, symbol: string): Promise<GpuKernel> {
-    const module = this.#shippedModule(symbol) ?? (await this.#compiledModule(unit, symbol));
+    const module = this.#shippedModule(unit, symbol) ?? (await this.#compiledModule(unit, symbol));
     this.#driver.activate();
     return module.kernel(symbol);
   }
@@ -93,8 +93,8 @@ export class KernelLibrary {
   }
 
   /** The module of a shipped object, loaded once for all kernels in it; null where the kernel must be compiled. */
-  #shippedModule(symbol: string): GpuModule | null {
-    const image = this.#findShipped(symbol);
+  #shippedModule(unit: KernelUnit, symbol: string): GpuModule | null {
+    const image = this.#findShipped(unit, symbol);
     if (image === null || this.#refused.has(image)) return null;
     const loaded = this.#modules.get(image);
     if (loaded !== undefined) return loaded;
@@ -105,7 +105,9 @@ export class KernelLibrary {
     } catch (error) {
       // A runtime may be older than a kind of object, as ROCm before 6.4 is than those for generic processors.
       if (!(error instanceof DeviceError)) throw error;
+      const isFirst = this.#refused.size === 0;
       this.#refused.set(image, error.message);
+      if (!isFirst) return null;
       this.#logger?.warn?.(
         `The kernels compiled ahead of time for ${this.target.architecture} do not load (${error.message}); compiling instead.`,
       );
@@ -114,10 +116,10 @@ export class KernelLibrary {
   }
 
   /** A bundle that cannot be read, as where a bundler left it behind, costs the time to compile and nothing else. */
-  #findShipped(symbol: string): Uint8Array | null {
+  #findShipped(unit: KernelUnit, symbol: string): Uint8Array | null {
     if (this.#isBundleBroken) return null;
     try {
-      return this.#prebuilt(this.target.architecture, symbol);
+      return this.#prebuilt(this.target.architecture, symbol, unit);
     } catch (error) {
       this.#isBundleBroken = true;
       this.#logger?.warn?.(`The kernels compiled ahead of time cannot be read (${String(error)}); compiling instead.`);
@@ -141,14 +143,14 @@ export class KernelLibrary {
   }
 
   /** @throws GpuLibraryNotFoundError that says of which kernel nothing was shipped either */
-  #compilerFor(symbol: string): KernelCompiler {
+  #compilerFor(unit: KernelUnit, symbol: string): KernelCompiler {
     try {
       this.#compiler ??= this.#openCompiler();
       return this.#compiler;
     } catch (error) {
       if (!(error instanceof GpuLibraryNotFoundError) || this.target.vendor !== 'amd') throw error;
       const { architecture } = this.target;
-      const image = this.#findShipped(symbol);
+      const image = this.#findShipped(unit, symbol);
       const refusal = image === null ? undefined : this.#refused.get(image);
       const shipped = this.#isBundleBroken
         ? 'what was compiled ahead of time cannot be read'
@@ -180,7 +182,7 @@ export class KernelLibrary {
 
   async #compile(unit: KernelUnit, symbol: string): Promise<Uint8Array> {
     const { architecture } = this.target;
-    const compiler = this.#compilerFor(symbol);
+    const compiler = this.#compilerFor(unit, symbol);
     this.#logger?.debug?.(`Compiling ${symbol} for ${architecture} with ${compiler.version}.`);
     const { name, defines } = unit;
     const request = { source: this.#read(unit), name: `${name}.hip`, architecture, defines };

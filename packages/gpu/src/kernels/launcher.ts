@@ -1,10 +1,11 @@
 /** A kernel with its argument list: loaded once, launched by argument names any number of times. */
 
-import type { Extent, GpuDriver, PreparedLaunch, StreamLike } from '../driver/gpu-driver.ts';
+import type { Extent, PreparedLaunch, StreamLike } from '../driver/gpu-driver.ts';
 import type { KernelArgument } from './argument-list.ts';
 import type { ArgumentWriter } from './argument-writer.ts';
 import { argumentWriter } from './argument-writer.ts';
-import type { KernelLibrary, KernelUnit } from './kernel-library.ts';
+import type { KernelUnit } from './kernel-library.ts';
+import type { KernelLoader, LaunchPreparer } from './list-kernels.ts';
 
 /** What is launched, and how. */
 export interface KernelLaunchDescription<List extends readonly KernelArgument[]> {
@@ -52,8 +53,8 @@ export class KernelLaunch<Name extends string> {
 
 /** Loads a kernel and prepares its launch. Throws what `KernelLibrary.load` throws. */
 export async function loadLaunch<const List extends readonly KernelArgument[]>(
-  driver: GpuDriver,
-  library: KernelLibrary,
+  driver: LaunchPreparer,
+  library: Pick<KernelLoader, 'load'>,
   description: KernelLaunchDescription<List>,
 ): Promise<KernelLaunch<List[number]['name']>> {
   const { unit, symbol, threadsPerBlock, sharedBytes = 0, overlapsKernelBefore = false } = description;

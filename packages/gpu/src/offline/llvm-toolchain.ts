@@ -1,6 +1,7 @@
 /** Offline compilation for AMD GPUs with LLVM's own tools: no ROCm, no GPU and no header is needed. */
 
 import { execFile, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -56,11 +57,19 @@ export function findLlvm(): string | null {
   }
 }
 
-function compilerArguments({ defines = {}, architecture }: OfflineRequest): string[] {
-  const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
+/** The options that say how to compile, without those that say what. */
+function targetOptions(architecture: string): string[] {
   // ROCm before 6.4 knows neither version 6 nor generic processors.
   const version = `-mcode-object-version=${isGeneric(withoutFeatures(architecture)) ? 6 : 5}`;
-  return [...COMPILE_OPTIONS, version, `--offload-arch=${architecture}`, ...macros, '-o', OUTPUT, INPUT];
+  return [...COMPILE_OPTIONS, version, `--offload-arch=${architecture}`];
+}
+
+function macroOptions({ defines = {} }: OfflineRequest): string[] {
+  return Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
+}
+
+function compilerArguments(request: OfflineRequest): string[] {
+  return [...targetOptions(request.architecture), ...macroOptions(request), '-o', OUTPUT, INPUT];
 }
 
 function compileError(architecture: string, error: unknown): KernelCompileError {
@@ -92,27 +101,71 @@ export function compileOffline(request: OfflineRequest): Uint8Array {
  *
  * @throws KernelCompileError with the compiler's words
  */
-export async function compileAllOffline(requests: readonly OfflineRequest[]): Promise<readonly Uint8Array[]> {
-  const objects: Uint8Array[] = [];
+export function compileAllOffline(requests: readonly OfflineRequest[]): Promise<readonly Uint8Array[]> {
+  return forAll(requests, (request) =>
+    inFolder(request, async (folder) => {
+      await execute(COMPILER, compilerArguments(request), { cwd: folder });
+      await execute(STRIP, [OUTPUT], { cwd: folder });
+      return readFile(path.join(folder, OUTPUT));
+    }),
+  );
+}
+
+/**
+ * What the bytes of each object follow from: SHA-256 in hex of compiler, options, and the text after the preprocessor, in
+ * which comments and branches that are not taken are gone, and white space is one blank. A tenth of a second each.
+ *
+ * @throws KernelCompileError, also where LLVM is not installed
+ */
+export async function identifyAllOffline(requests: readonly OfflineRequest[]): Promise<readonly string[]> {
+  const compiler = requireLlvm();
+  return forAll(requests, (request) =>
+    inFolder(request, async (folder) => {
+      const options = targetOptions(request.architecture);
+      const preprocess = [...options, ...macroOptions(request), '-E', '-P', '-o', OUTPUT, INPUT];
+      await execute(COMPILER, preprocess, { cwd: folder });
+      const text = (await readFile(path.join(folder, OUTPUT), 'latin1')).replaceAll(/\s+/g, ' ');
+      const hash = createHash('sha256').update(JSON.stringify([compiler, ...options]));
+      return hash.update(text, 'latin1').digest('hex');
+    }),
+  );
+}
+
+/** The installed clang's version line. @throws KernelCompileError where LLVM is not installed */
+export function requireLlvm(): string {
+  const compiler = findLlvm();
+  if (compiler !== null) return compiler;
+  const message = `LLVM ${LLVM_VERSION} was not found · install clang-${LLVM_VERSION}, lld-${LLVM_VERSION} and llvm-${LLVM_VERSION}`;
+  throw new KernelCompileError('amdgcn', '', message);
+}
+
+/** Results in the order given, as many at a time as the process may run threads. */
+async function forAll<Result>(
+  requests: readonly OfflineRequest[],
+  work: (request: OfflineRequest) => Promise<Result>,
+): Promise<readonly Result[]> {
+  const results: Result[] = [];
   const waiting = requests.entries();
-  const work = async (): Promise<void> => {
-    for (const [index, request] of waiting) objects[index] = await compileInFolder(request);
+  const worker = async (): Promise<void> => {
+    for (const [index, request] of waiting) results[index] = await work(request);
   };
-  await Promise.all(Array.from({ length: usableProcessors().threads }, work));
-  return objects;
+  await Promise.all(Array.from({ length: usableProcessors().threads }, worker));
+  return results;
 }
 
 const execute = promisify(execFile);
 
-async function compileInFolder(request: OfflineRequest): Promise<Uint8Array> {
+/** Works in a folder that holds the source. */
+async function inFolder<Result>(
+  { source, architecture }: OfflineRequest,
+  work: (folder: string) => Promise<Result>,
+): Promise<Result> {
   const folder = await mkdtemp(path.join(tmpdir(), 'kernel-'));
   try {
-    await writeFile(path.join(folder, INPUT), request.source);
-    await execute(COMPILER, compilerArguments(request), { cwd: folder });
-    await execute(STRIP, [OUTPUT], { cwd: folder });
-    return await readFile(path.join(folder, OUTPUT));
+    await writeFile(path.join(folder, INPUT), source);
+    return await work(folder);
   } catch (error) {
-    throw compileError(request.architecture, error);
+    throw compileError(architecture, error);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -7,11 +7,11 @@ import { viewOf } from '../../src/driver/native-memory.ts';
 import { GpuLibraryNotFoundError } from '../../src/driver/errors.ts';
 import { NativeGpuDriver } from '../../src/driver/native-driver.ts';
 import { CompileCache } from '../../src/kernels/compile-cache.ts';
-import { packBundle } from '../../src/kernels/fat-bundle.ts';
 import type { KernelCompiler } from '../../src/kernels/kernel-compiler.ts';
 import { KernelLibrary } from '../../src/kernels/kernel-library.ts';
 import { loadLaunch } from '../../src/kernels/launcher.ts';
-import { prebuiltLookup } from '../../src/kernels/prebuilt-bundle.ts';
+import { compressArchive, packObjects } from '../../src/kernels/object-archive.ts';
+import { archiveName, prebuiltLookup } from '../../src/kernels/prebuilt-objects.ts';
 import { paperRuntime } from '../driver/paper-runtime.ts';
 
 const UNIT = { name: 'scale', source: () => 'the text', defines: { WIDTH: 4 } };
@@ -38,6 +38,11 @@ describe('KernelLibrary', () => {
     compiled.length = 0;
   });
   afterEach(() => rm(folder, { recursive: true }));
+
+  function writeArchive(architecture: string, objects: readonly { keys: string[]; code: Uint8Array }[]) {
+    const archive = packObjects(objects.map((object) => ({ identity: 'of the text', ...object })));
+    return writeFile(path.join(folder, archiveName(architecture)), compressArchive(archive));
+  }
 
   function open(prebuilt?: (architecture: string, symbol: string) => Uint8Array | null) {
     const { runtime, log } = paperRuntime();
@@ -91,15 +96,8 @@ describe('KernelLibrary', () => {
   });
 
   it('asks no compiler and no text for what was shipped', async () => {
-    await writeFile(
-      path.join(folder, 'manifest.json'),
-      JSON.stringify({
-        bundle: { file: 'all.hipfb' },
-        architectures: [{ architecture: 'gfx942', kernels: [{ symbol: 'scale_4' }] }],
-      }),
-    );
     const object = Uint8Array.of(1, 2, 3, 4);
-    await writeFile(path.join(folder, 'all.hipfb'), packBundle(new Map([['gfx942', object]])));
+    await writeArchive('gfx942', [{ keys: ['scale_4'], code: object }]);
     const lookup = prebuiltLookup(pathToFileURL(`${folder}/`));
     const asked: string[] = [];
     const unit = { ...UNIT, source: () => (asked.push('source'), 'the text') };
@@ -111,7 +109,7 @@ describe('KernelLibrary', () => {
     assert.deepEqual(
       [lookup('gfx942', 'scale_8'), lookup('gfx90a', 'scale_4')],
       [null, null],
-      'only what the manifest lists',
+      'only what is in the archive',
     );
     await library.load({ ...unit, defines: { WIDTH: 8 } }, 'scale_8');
     assert.deepEqual(asked, ['source']);
@@ -128,18 +126,9 @@ describe('KernelLibrary', () => {
   });
 
   it("takes an object for a generic processor where there is none for the GPU's own, whatever its settings", async () => {
-    const symbols = [{ symbol: 'scale_4' }, { symbol: 'scale_8' }];
-    const architectures = [
-      { architecture: 'gfx1100', kernels: symbols.slice(0, 1) },
-      { architecture: 'gfx11-generic', kernels: symbols },
-      { architecture: 'gfx90a', kernels: symbols },
-    ];
-    await writeFile(
-      path.join(folder, 'manifest.json'),
-      JSON.stringify({ bundle: { file: 'all.hipfb' }, architectures }),
-    );
-    const objects = new Map(architectures.map(({ architecture }, i) => [architecture, Uint8Array.of(i)]));
-    await writeFile(path.join(folder, 'all.hipfb'), packBundle(objects));
+    await writeArchive('gfx1100', [{ keys: ['scale_4'], code: Uint8Array.of(0) }]);
+    await writeArchive('gfx11-generic', [{ keys: ['scale_4', 'scale_8'], code: Uint8Array.of(1) }]);
+    await writeArchive('gfx90a', [{ keys: ['scale_4', 'scale_8'], code: Uint8Array.of(2) }]);
     const lookup = prebuiltLookup(pathToFileURL(`${folder}/`));
     const found = (architecture: string, symbol: string) => lookup(architecture, symbol)?.[0];
     assert.deepEqual(
@@ -194,6 +183,35 @@ describe('KernelLibrary', () => {
       assert.match(error.message, /tried libhiprtc\.so \(no such file\) · install hipRTC/);
       return true;
     });
+  });
+
+  it('names both where shipped kernels cannot be read and there is nothing to compile with', async () => {
+    const { runtime } = paperRuntime();
+    const library = new KernelLibrary(new NativeGpuDriver(runtime), {
+      cache: new CompileCache({ folder: path.join(folder, 'cache') }),
+      compiler: () => {
+        throw new GpuLibraryNotFoundError('hipRTC', ['libhiprtc.so (no such file)'], 'install it');
+      },
+      prebuilt: prebuiltLookup(pathToFileURL(`${folder}/none/`)),
+    });
+    await assert.rejects(
+      library.load(UNIT, 'scale_4'),
+      /^GpuLibraryNotFoundError: No kernel scale_4 for gfx942: what was compiled ahead of time cannot be read, and hipRTC to compile/,
+    );
+  });
+
+  it('warns once of objects that the runtime does not load, however many they are', async () => {
+    const warnings: string[] = [];
+    const { runtime } = paperRuntime({ moduleLoad: () => 209 });
+    const library = new KernelLibrary(new NativeGpuDriver(runtime), {
+      cache: new CompileCache({ folder: path.join(folder, 'cache') }),
+      compiler,
+      logger: { warn: (message) => void warnings.push(message) },
+      prebuilt: () => new Uint8Array(4),
+    });
+    await assert.rejects(library.load(UNIT, 'scale_4'));
+    await assert.rejects(library.load({ ...UNIT, defines: { WIDTH: 8 } }, 'scale_8'));
+    assert.equal(warnings.length, 1);
   });
 
   it('gives launches that take their arguments by name', async () => {

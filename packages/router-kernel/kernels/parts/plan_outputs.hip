@@ -11,7 +11,21 @@ struct PlanOutputs {
   // expert of each tile; its first position in sortedSlots. -1 past the last of each.
   i32* expertTiles;
   u32 tileCapacity;
+#if ROUTER_EXPERT_TILES
+  u32 tileShift;  // a tile has 2^tileShift rows: an argument, so that one kernel serves every height
+#endif
 };
+
+// What a kernel takes for it as its last argument, and gives to the above.
+#undef ROUTER_TILES_PARAMETER
+#undef ROUTER_TILES_VALUE
+#if ROUTER_EXPERT_TILES
+#define ROUTER_TILES_PARAMETER , u32 tileShift
+#define ROUTER_TILES_VALUE , tileShift
+#else
+#define ROUTER_TILES_PARAMETER
+#define ROUTER_TILES_VALUE
+#endif
 
 // What the block keeps of each expert.
 struct ExpertPositions {
@@ -44,7 +58,7 @@ ROUTER_INLINE void write_expert_tiles(ExpertPositions& positions, const PlanOutp
   for (u32 i = 0; i < kExpertsPerThread; i++) {
     const u32 expert = expert_of_thread(i);
     const u32 rows = expert < kPlanExperts ? positions.offsets[expert + 1] - positions.offsets[expert] : 0;
-    tiles[i] = (rows + ROUTER_EXPERT_TILES - 1) / ROUTER_EXPERT_TILES;
+    tiles[i] = (rows + (1u << outputs.tileShift) - 1) >> outputs.tileShift;
     ownTiles += tiles[i];
     ownActive += rows > 0;
   }
@@ -87,7 +101,7 @@ ROUTER_INLINE void write_expert_tiles(ExpertPositions& positions, const PlanOutp
       if (expert + step < kPlanExperts && positions.firstTiles[expert + step] <= tile) expert += step;
     }
     const bool isTile = tile < allTiles;
-    const u32 start = positions.offsets[expert] + (tile - positions.firstTiles[expert]) * ROUTER_EXPERT_TILES;
+    const u32 start = positions.offsets[expert] + ((tile - positions.firstTiles[expert]) << outputs.tileShift);
     tileExperts[tile] = isTile ? static_cast<i32>(expert) : -1;
     tileStarts[tile] = isTile ? static_cast<i32>(start) : -1;
   }

@@ -1,9 +1,9 @@
 /** Gate projection and routing of hidden states that already lie in device memory. */
 
 import { loadLaunch } from '@switchyard/gpu';
-import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike } from '@switchyard/gpu';
+import type { DevicePointer, KernelLaunch, KernelLoader, LaunchPreparer, StreamLike } from '@switchyard/gpu';
 import { InvalidArgumentError } from '../errors.ts';
-import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
+import { expertTileCapacity, tileShapeOf, tileShiftOf } from '../expert-tiles.ts';
 import type { GateShape } from '../gate/gate-contract.ts';
 import { hiddenBytes } from '../gate/resolve-gate.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
@@ -14,6 +14,7 @@ import {
   GATE_KERNEL_ARGUMENTS,
   GATED_ROUTER_KERNEL_ARGUMENTS,
   PLAN_GATED_ROUTER_KERNEL_ARGUMENTS,
+  TILES_GATED_ROUTER_KERNEL_ARGUMENTS,
 } from './kernel/argument-lists.ts';
 import { ARRIVALS_BYTES } from './kernel/dispatch-plan-launches.ts';
 import { gatedRouterForm, gateProjectionForm, handOverBytes, MOST_FUSED_TOKENS } from './kernel/gate-forms.ts';
@@ -80,7 +81,7 @@ export interface DeviceGate {
 }
 
 /** Takes the plan's arguments, and leaves them out where the form makes no plan. */
-type FusedLaunch = KernelLaunch<(typeof PLAN_GATED_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
+type FusedLaunch = KernelLaunch<(typeof TILES_GATED_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
 type GateLaunch = KernelLaunch<(typeof GATE_KERNEL_ARGUMENTS)[number]['name']>;
 
 /** How calls are served: few tokens in one launch, or all in separate launches, for tests and measurements. */
@@ -88,8 +89,8 @@ export type GateMode = 'fused' | 'separate';
 
 /** The launches of one gated router. Holds no memory of the device's. */
 export class DeviceGatedRoute {
-  readonly #driver: GpuDriver;
-  readonly #library: KernelLibrary;
+  readonly #driver: LaunchPreparer;
+  readonly #library: KernelLoader;
   readonly #shape: GateShape;
   readonly #gate: DeviceGate;
   readonly #mode: GateMode;
@@ -211,6 +212,7 @@ export class DeviceGatedRoute {
       sortedSlots: dispatchPlan?.sortedSlots ?? 0n,
       expertTiles: dispatchPlan?.expertTiles ?? 0n,
       tileCapacity: tiles === null ? 0 : expertTileCapacity(tiles, tokens),
+      tileShift: tileShiftOf(router),
     };
   }
 
@@ -235,17 +237,20 @@ export class DeviceGatedRoute {
   }
 
   #loadFused(form: GateForm): Promise<FusedLaunch> {
-    const { dispatchPlan } = this.#shape.router;
-    return dispatchPlan
-      ? loadLaunch(this.#driver, this.#library, { ...description(form), arguments: PLAN_GATED_ROUTER_KERNEL_ARGUMENTS })
-      : loadLaunch(this.#driver, this.#library, { ...description(form), arguments: GATED_ROUTER_KERNEL_ARGUMENTS });
+    const { dispatchPlan, expertTiles } = this.#shape.router;
+    const [driver, library] = [this.#driver, this.#library];
+    if (!dispatchPlan)
+      return loadLaunch(driver, library, { ...description(form), arguments: GATED_ROUTER_KERNEL_ARGUMENTS });
+    return expertTiles === null
+      ? loadLaunch(driver, library, { ...description(form), arguments: PLAN_GATED_ROUTER_KERNEL_ARGUMENTS })
+      : loadLaunch(driver, library, { ...description(form), arguments: TILES_GATED_ROUTER_KERNEL_ARGUMENTS });
   }
 }
 
 /** What a gated route is made of. */
 export interface GatedRouteParts {
-  readonly driver: GpuDriver;
-  readonly library: KernelLibrary;
+  readonly driver: LaunchPreparer;
+  readonly library: KernelLoader;
   readonly shape: GateShape;
   readonly gate: DeviceGate;
   /** Defaults to `'fused'`. */
@@ -254,7 +259,7 @@ export interface GatedRouteParts {
 
 /** What the router's part of the fused kernel takes. */
 type RoutingArgument = Exclude<
-  (typeof PLAN_GATED_ROUTER_KERNEL_ARGUMENTS)[number]['name'],
+  (typeof TILES_GATED_ROUTER_KERNEL_ARGUMENTS)[number]['name'],
   'hidden' | 'gateWeight' | 'gateBias' | 'logits' | 'words' | 'rowBytes' | 'tokens' | 'blocks'
 >;
 

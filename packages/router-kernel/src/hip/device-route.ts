@@ -1,11 +1,11 @@
 /** Routing rows that already lie in device memory: choosing the kernel form, packing its arguments, launching it. */
 
 import { loadLaunch } from '@switchyard/gpu';
-import type { DevicePointer, GpuDriver, KernelLaunch, KernelLibrary, StreamLike } from '@switchyard/gpu';
+import type { DevicePointer, KernelLaunch, KernelLoader, LaunchPreparer, StreamLike } from '@switchyard/gpu';
 import type { ResolvedRouterConfig } from '../contract.ts';
 import { logitBytes } from '../derived-config.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { expertTileCapacity, tileShapeOf } from '../expert-tiles.ts';
+import { expertTileCapacity, tileShapeOf, tileShiftOf } from '../expert-tiles.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { checkOutputs, checkRowStride, refuseUnprepared } from './device-buffers.ts';
 import {
@@ -19,6 +19,8 @@ import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
   PLAN_ROUTER_KERNEL_ARGUMENTS,
   ROUTER_KERNEL_ARGUMENTS,
+  TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS,
+  TILES_ROUTER_KERNEL_ARGUMENTS,
 } from './kernel/argument-lists.ts';
 import { PREPARED_CALLS } from './kernel/forms.ts';
 import { kernelUnit } from './kernel/source.ts';
@@ -119,15 +121,16 @@ interface RouteCall {
   readonly workspaceBytes: number;
   /** 0 where no tiles are listed. */
   readonly tileCapacity: number;
+  readonly tileShift: number;
 }
 
-type RouterLaunch = KernelLaunch<(typeof PLAN_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
-type PlacementLaunch = KernelLaunch<(typeof DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
+type RouterLaunch = KernelLaunch<(typeof TILES_ROUTER_KERNEL_ARGUMENTS)[number]['name']>;
+type PlacementLaunch = KernelLaunch<(typeof TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS)[number]['name']>;
 
 /** The launches of one router. Holds no memory of the device's but the correction bias, which its owner frees. */
 export class DeviceRoute {
-  readonly #driver: GpuDriver;
-  readonly #library: KernelLibrary;
+  readonly #driver: LaunchPreparer;
+  readonly #library: KernelLoader;
   readonly #config: ResolvedRouterConfig;
   readonly #bias: DevicePointer;
   readonly #mayOverlap: boolean;
@@ -136,8 +139,8 @@ export class DeviceRoute {
   #last: RouteCall | null = null;
 
   private constructor(
-    driver: GpuDriver,
-    library: KernelLibrary,
+    driver: LaunchPreparer,
+    library: KernelLoader,
     config: ResolvedRouterConfig,
     bias: DevicePointer,
     first: LoadedForm,
@@ -158,8 +161,8 @@ export class DeviceRoute {
    * capability 9). It waits for that kernel before it reads.
    */
   static async create(
-    driver: GpuDriver,
-    library: KernelLibrary,
+    driver: LaunchPreparer,
+    library: KernelLoader,
     config: ResolvedRouterConfig,
     bias: DevicePointer,
     mayOverlap = true,
@@ -240,7 +243,7 @@ export class DeviceRoute {
 
   /** The values of a plan's arguments; null pointers where there is no plan. */
   #planArguments(
-    { tokens, workspaceBytes, tileCapacity }: RouteCall,
+    { tokens, workspaceBytes, tileCapacity, tileShift }: RouteCall,
     buffers: DevicePlanBuffers | undefined,
   ): PlanArguments {
     if (buffers === undefined || !this.#config.dispatchPlan) return NO_PLAN;
@@ -252,7 +255,7 @@ export class DeviceRoute {
         `A dispatch plan of ${tokens} tokens needs ${workspaceBytes} bytes of scratch memory · found no pointer · allocate planWorkspaceBytes(${tokens})`,
       );
     }
-    return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity };
+    return { expertOffsets, sortedSlots, expertTiles, workspace, tileCapacity, tileShift };
   }
 
   #specialize(shape: RouteShape): KernelSpecialization {
@@ -277,6 +280,7 @@ export class DeviceRoute {
       placement: placement && { launch: placement, sizes: placementLaunch(specialization, tokens) },
       workspaceBytes: planWorkspaceBytes(this.#config, specialization, tokens),
       tileCapacity: tiles === null ? 0 : expertTileCapacity(tiles, tokens),
+      tileShift: tileShiftOf(this.#config),
     };
     this.#last = call;
     return call;
@@ -290,13 +294,21 @@ interface PlanArguments {
   readonly expertTiles: DevicePointer;
   readonly workspace: DevicePointer;
   readonly tileCapacity: number;
+  readonly tileShift: number;
 }
 
-const NO_PLAN: PlanArguments = { expertOffsets: 0n, sortedSlots: 0n, expertTiles: 0n, workspace: 0n, tileCapacity: 0 };
+const NO_PLAN: PlanArguments = {
+  expertOffsets: 0n,
+  sortedSlots: 0n,
+  expertTiles: 0n,
+  workspace: 0n,
+  tileCapacity: 0,
+  tileShift: 0,
+};
 
 async function loadForm(
-  driver: GpuDriver,
-  library: KernelLibrary,
+  driver: LaunchPreparer,
+  library: KernelLoader,
   config: ResolvedRouterConfig,
   specialization: KernelSpecialization,
   mayOverlap: boolean,
@@ -307,21 +319,25 @@ async function loadForm(
     threadsPerBlock: specialization.threadsPerBlock,
     overlapsKernelBefore: mayOverlap,
   };
-  const launch =
-    specialization.planShare === 'none'
-      ? await loadLaunch(driver, library, { ...description, arguments: ROUTER_KERNEL_ARGUMENTS })
-      : await loadLaunch(driver, library, { ...description, arguments: PLAN_ROUTER_KERNEL_ARGUMENTS });
+  const load = (): Promise<RouterLaunch> => {
+    if (specialization.planShare === 'none')
+      return loadLaunch(driver, library, { ...description, arguments: ROUTER_KERNEL_ARGUMENTS });
+    return specialization.listsTiles
+      ? loadLaunch(driver, library, { ...description, arguments: TILES_ROUTER_KERNEL_ARGUMENTS })
+      : loadLaunch(driver, library, { ...description, arguments: PLAN_ROUTER_KERNEL_ARGUMENTS });
+  };
+  const launch = await load();
   if (specialization.planShare !== 'rows') return { specialization, launch, placement: null };
   const placement = placePlan(config, library.target, specialization);
-  return {
-    specialization,
-    launch,
-    placement: await loadLaunch(driver, library, {
-      unit: kernelUnit(placement),
-      symbol: placement.symbol,
-      threadsPerBlock: placement.threadsPerBlock,
-      arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
-      overlapsKernelBefore: mayOverlap,
-    }),
+  const placing = {
+    unit: kernelUnit(placement),
+    symbol: placement.symbol,
+    threadsPerBlock: placement.threadsPerBlock,
+    overlapsKernelBefore: mayOverlap,
   };
+  const placed: PlacementLaunch =
+    config.expertTiles === null
+      ? await loadLaunch(driver, library, { ...placing, arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS })
+      : await loadLaunch(driver, library, { ...placing, arguments: TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS });
+  return { specialization, launch, placement: placed };
 }

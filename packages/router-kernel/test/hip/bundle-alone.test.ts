@@ -1,5 +1,5 @@
 /**
- * Routers of published models on machines without hipRTC: a stand-in for AMD's runtime lists a GPU of each architecture,
+ * Routers and gated routers of published models on machines without hipRTC: a stand-in for AMD's runtime lists a GPU of each architecture,
  * answers every call, and notes which code objects are loaded and which kernels are launched.
  */
 
@@ -12,7 +12,8 @@ import type { GpuDriver, LibraryLoader } from '@switchyard/gpu';
 import { viewOf } from '../../../gpu/src/driver/native-memory.ts';
 import type { NativeArgument, NativeFunction } from '../../../gpu/src/driver/shared-library.ts';
 import { loaderOf, machineOf, paperHip } from '../../../gpu/test/driver/paper-machine.ts';
-import { publishedConfigs } from '../../src/hip/kernel/prebuilt-kernels.ts';
+import { createHipGatedRouter } from '../../src/hip/gated-router.ts';
+import { publishedConfigs, publishedGates, publishedTileConfigs } from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { createHipRouter } from '../../src/hip/router.ts';
 import type { HipRouterOptions } from '../../src/hip/router-device.ts';
 import { asConfig } from '../router-config.ts';
@@ -33,8 +34,21 @@ const GPUS: readonly (readonly [architecture: string, processor: number])[] = [
   ['gfx1201', 0x4e],
   ['gfx1250', 0x49],
 ];
+/** Of generic processors whose objects have tiles and gates, where a GPU has an object of its own for the rest. */
+const FAMILIES: Readonly<Record<string, number>> = {
+  'gfx942:sramecc+:xnack-': 0x5f,
+  'gfx950:sramecc+:xnack-': 0x5f,
+  gfx1030: 0x53,
+  gfx1100: 0x54,
+  gfx1201: 0x59,
+};
+/** For tiles and gates the quick level looks at some that take them from an object of their own and of their family. */
+const isFull = process.env['SWITCHYARD_TEST_LEVEL'] === 'full';
+const LOOKED_AT = isFull ? GPUS.map(([architecture]) => architecture) : ['gfx90a:sramecc+:xnack-', 'gfx1100'];
 /** On both sides of every T at which kernels differ. */
 const TOKENS = [1, 128, 819, 820, 4095, 4096, 16_383, 16_384, 1_000_000];
+
+const HEIGHTS = [16, 32, 64, 128] as const;
 
 interface Machine {
   readonly driver: GpuDriver;
@@ -99,6 +113,61 @@ describe('without hipRTC', function () {
         assert.ok(launched() >= calls, `${launched()} launches of ${calls} calls`);
         assert.deepEqual(loaded, [processor], 'enqueue loads nothing');
         await router.dispose();
+        driver.dispose();
+      }
+    });
+  }
+
+  for (const [architecture, processor] of GPUS) {
+    if (!LOOKED_AT.includes(architecture)) continue;
+    const family = FAMILIES[architecture] ?? processor;
+    it(`every published model routes with tiles of every height on ${architecture}`, async () => {
+      for (const [index, { models, config }] of publishedTileConfigs().entries()) {
+        const { driver, options, loaded } = machineWith(architecture, cacheFolder);
+        const expertTiles = HEIGHTS[index % HEIGHTS.length] ?? 16;
+        const router = await createHipRouter({ ...asConfig(config), expertTiles }, options);
+        assert.deepEqual(new Set(loaded), new Set([processor, family]), models);
+        assert.ok(loaded.length <= 2, models);
+        for (const tokens of TOKENS) {
+          const outputs = { expertOffsets: 0x5000n, sortedSlots: 0x6000n, expertTiles: 0x8000n, workspace: 0x7000n };
+          const buffers = { tokens, logits: 0x1000n, weights: 0x1000n, ids: 0x2000n };
+          for (const padding of [{}, { rowCount: 0x4000n }]) {
+            router.enqueue(1n, { ...buffers, ...padding, dispatchPlan: outputs });
+          }
+        }
+        assert.ok(loaded.length <= 2, 'enqueue loads nothing');
+        await router.dispose();
+        driver.dispose();
+      }
+    });
+
+    it(`every published model's gated router runs on ${architecture}`, async () => {
+      for (const shape of publishedGates()) {
+        const { driver, options, loaded, launched } = machineWith(architecture, cacheFolder);
+        const { hiddenSize, router } = shape;
+        const gate = `${router.experts} experts, H = ${hiddenSize}`;
+        const { logitsDtype: _, ...config } = asConfig(router);
+        const gateWeight = new Uint16Array(router.experts * hiddenSize);
+        const gated = await createHipGatedRouter({ ...config, hiddenSize, gateWeight }, options);
+        assert.deepEqual(new Set(loaded), new Set([processor, family]), gate);
+        assert.ok(loaded.length <= 3, gate);
+        let calls = 0;
+        for (const tokens of [1, 2, 3, 4, 5, ...TOKENS]) {
+          for (const padding of [{}, { paddingMask: 0x3000n }]) {
+            const buffers = { tokens, hidden: 0x1000n, logits: 0x9000n, weights: 0x1000n, ids: 0x2000n };
+            const plan = { expertOffsets: 0x5000n, sortedSlots: 0x6000n, expertTiles: 0x8000n };
+            gated.enqueue(1n, {
+              ...buffers,
+              ...padding,
+              workspace: 0x7000n,
+              ...(router.dispatchPlan ? { dispatchPlan: plan } : {}),
+            });
+            calls += 1;
+          }
+        }
+        assert.ok(launched() >= calls, `${launched()} launches of ${calls} calls`);
+        assert.ok(loaded.length <= 3, 'enqueue loads nothing');
+        await gated.dispose();
         driver.dispose();
       }
     });

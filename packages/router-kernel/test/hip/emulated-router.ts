@@ -4,7 +4,13 @@ import { isTailPoisoned, KernelEmulator, poison } from '@switchyard/gpu/testing'
 import type { KernelTarget, KernelUnit } from '@switchyard/gpu';
 import type { EmulatedKernel, EmulatedValue } from '@switchyard/gpu/testing';
 import { checkRouteArguments, resolveRouterConfig } from '../../src/resolve-config.ts';
-import { expertTileCapacity, expertTilesLength, tileShapeOf, viewExpertTiles } from '../../src/expert-tiles.ts';
+import {
+  expertTileCapacity,
+  expertTilesLength,
+  tileShapeOf,
+  tileShiftOf,
+  viewExpertTiles,
+} from '../../src/expert-tiles.ts';
 import type {
   DispatchPlan,
   ExpertIds,
@@ -18,6 +24,8 @@ import {
   DISPATCH_PLAN_KERNEL_ARGUMENTS,
   PLAN_ROUTER_KERNEL_ARGUMENTS,
   ROUTER_KERNEL_ARGUMENTS,
+  TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS,
+  TILES_ROUTER_KERNEL_ARGUMENTS,
 } from '../../src/hip/kernel/argument-lists.ts';
 import {
   ARRIVALS_BYTES,
@@ -120,7 +128,11 @@ export class Emulator {
         const kernel = this.#kernels.load({
           unit: this.#unitOf(form),
           symbol: `router::${form.symbol}`,
-          arguments: resolved.dispatchPlan ? PLAN_ROUTER_KERNEL_ARGUMENTS : ROUTER_KERNEL_ARGUMENTS,
+          arguments: !resolved.dispatchPlan
+            ? ROUTER_KERNEL_ARGUMENTS
+            : form.listsTiles
+              ? TILES_ROUTER_KERNEL_ARGUMENTS
+              : PLAN_ROUTER_KERNEL_ARGUMENTS,
           threadsPerBlock: form.threadsPerBlock,
         });
         kernel(
@@ -154,7 +166,8 @@ export class Emulator {
         const kernel = this.#kernels.load({
           unit: kernelUnit(placement),
           symbol: `router::${placement.symbol}`,
-          arguments: DISPATCH_PLAN_KERNEL_ARGUMENTS,
+          arguments:
+            resolved.expertTiles === null ? DISPATCH_PLAN_KERNEL_ARGUMENTS : TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS,
           threadsPerBlock: placement.threadsPerBlock,
         });
         plan.place(kernel, ids, mostBlocks);
@@ -211,14 +224,17 @@ class EmulatedPlan {
 
   /** The last arguments of the routing kernel. */
   routerArguments(blocks: number): EmulatedValue[] {
-    return [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#workspace, this.#tileCapacity, blocks];
+    const outputs = [this.#expertOffsets, this.#sortedSlots, this.#expertTiles];
+    const tiles = this.#form.listsTiles ? [tileShiftOf(this.#config)] : [];
+    return [...outputs, this.#workspace, this.#tileCapacity, blocks, ...tiles];
   }
 
   place(kernel: EmulatedKernel, ids: ExpertIds, mostBlocks?: number): void {
     const { rows, rowsPerBlock, blocks } = placementLaunch(this.#form, this.#tokens, mostBlocks);
     const outputs = [this.#expertOffsets, this.#sortedSlots, this.#expertTiles, this.#tileCapacity];
     const slots = this.#tokens * this.#config.topK;
-    kernel(blocks, ids, this.#workspace, ...outputs, slots, rows, rowsPerBlock, blocks);
+    const tiles = this.#config.expertTiles === null ? [] : [tileShiftOf(this.#config)];
+    kernel(blocks, ids, this.#workspace, ...outputs, slots, rows, rowsPerBlock, blocks, ...tiles);
   }
 
   read(): DispatchPlan {

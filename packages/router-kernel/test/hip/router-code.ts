@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { unpackBundle } from '@switchyard/gpu';
 import {
   compileOffline,
   disassemble,
@@ -10,11 +9,15 @@ import {
 } from '@switchyard/gpu/offline';
 import type { Instruction, KernelResources } from '@switchyard/gpu/offline';
 import type { KernelTarget } from '@switchyard/gpu';
-import { readFileSync } from 'node:fs';
 import { skipWithoutLlvm } from '../../../gpu/test/testing/skip-without.ts';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
-import { PREBUILT_BUNDLE, PREBUILT_FOLDER, sourceOfForms } from '../../src/hip/kernel/prebuilt-kernels.ts';
+import {
+  findPrebuiltObject,
+  formsOfConfigs,
+  publishedConfigs,
+  sourceOfForms,
+} from '../../src/hip/kernel/prebuilt-kernels.ts';
 import { specialize } from '../../src/hip/kernel/specialization.ts';
 
 const SHAPES: readonly RouterConfig[] = [
@@ -58,23 +61,24 @@ function disassembled(object: Uint8Array): Disassembled {
   return { resources, code: parseListing(disassemble(object)) };
 }
 
-const shipped = unpackBundle(readFileSync(new URL(PREBUILT_BUNDLE, PREBUILT_FOLDER)));
-
-/** The last shipped object: it takes seconds to disassemble, and hundreds of megabytes to keep all. */
+/** The last shipped object of the routers: it takes seconds to disassemble, and hundreds of megabytes to keep all. */
 let last: { readonly architecture: string; readonly object: Disassembled } | null = null;
 
-function shippedObject(architecture: string): Disassembled {
+function shippedObject(target: KernelTarget): Disassembled {
+  const { architecture } = target;
   if (last?.architecture !== architecture) {
-    const object = shipped.get(architecture);
-    assert.ok(object !== undefined, architecture);
+    const [form] = formsOfConfigs(publishedConfigs(), target);
+    const object = findPrebuiltObject(architecture, form?.symbol ?? '');
+    assert.ok(object !== null, architecture);
     last = { architecture, object: disassembled(object) };
   }
   return last.object;
 }
 
 /** The shipped object of a target, and one of forms that are not shipped. */
-function objectsOf({ architecture }: KernelTarget, forms: Parameters<typeof sourceOfForms>[0]): Disassembled[] {
-  return [shippedObject(architecture), disassembled(compileOffline({ source: sourceOfForms(forms), architecture }))];
+function objectsOf(target: KernelTarget, forms: Parameters<typeof sourceOfForms>[0]): Disassembled[] {
+  const { architecture } = target;
+  return [shippedObject(target), disassembled(compileOffline({ source: sourceOfForms(forms), architecture }))];
 }
 
 /** What holds of every kernel that is shipped for a target, and of forms that are not. */

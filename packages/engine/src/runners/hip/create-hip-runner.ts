@@ -2,7 +2,7 @@
  * Opens a GPU, makes sure that it holds the model, and loads it.
  */
 
-import { CompileCache, KernelLibrary, openGpuDriver, targetOf } from '@switchyard/gpu';
+import { CompileCache, openGpuDriver, targetOf } from '@switchyard/gpu';
 import type { DeviceChoice, GpuDriver, GpuStream, KernelCompiler } from '@switchyard/gpu';
 import type { GptOssConfig, Snapshot } from '@switchyard/models';
 import { createHipRouter } from '@switchyard/router-kernel/hip';
@@ -21,6 +21,7 @@ import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
 import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
+import { openRunnerLibrary } from './runner-library.ts';
 import { workspaceSizes } from './sizes.ts';
 import { type RoutingChoice, loadRoutingBefore } from './routing-before.ts';
 import { Staging } from './staging.ts';
@@ -51,8 +52,8 @@ interface CommonOptions {
   readonly driver?: GpuDriver;
   /** Where compiled kernels are kept. Defaults to `defaultCacheFolder()`. */
   readonly cacheFolder?: string;
-  /** Defaults to hipRTC or NVRTC. */
-  readonly compiler?: KernelCompiler;
+  /** Compiles what is not shipped, or opens what does at the first of it. Defaults to hipRTC or NVRTC. */
+  readonly compiler?: KernelCompiler | (() => KernelCompiler);
   /** Whether steps of decoding are captured as graphs. The results are the same to the bit. Defaults to true. */
   readonly graphs?: boolean;
   /** A pass over the layers that takes longer, in milliseconds, does not end any more. Defaults to 60,000. */
@@ -154,7 +155,7 @@ async function startRunner(
       ...(options.compiler === undefined ? {} : { compiler: options.compiler }),
       ...(logger === undefined ? {} : { logger }),
     };
-    const library = own(new KernelLibrary(driver, { cache, ...compiling }), (part) => part.dispose());
+    const library = own(openRunnerLibrary(driver, { cache, ...compiling }), (part) => part.dispose());
     const nothingRead = { what: 'kernels', doneBytes: 0, totalBytes: tensorBytes };
     const kernels = await loadKernels(driver, library, context, activations, () =>
       onProgress({ ...nothingRead, readMs: 0, convertMs: 0, sessionMs: 0 }),

@@ -3,7 +3,7 @@
  */
 
 import { loadLaunch } from '@switchyard/gpu';
-import type { GpuDriver, KernelArgument, KernelLaunch, KernelLibrary } from '@switchyard/gpu';
+import type { KernelArgument, KernelLaunch, KernelLoader, LaunchPreparer } from '@switchyard/gpu';
 import type { Activations } from '../runner-module.ts';
 import { attentionForm } from './attention-kernels.ts';
 import { drawForm, largestForm } from './choice-kernels.ts';
@@ -46,14 +46,15 @@ export interface HipKernels {
 }
 
 /**
- * Loads every kernel; those that were not compiled before on this machine are compiled now, which takes some seconds.
+ * Loads every kernel; those that are not shipped and were not compiled before on this machine are compiled now, which takes
+ * some seconds.
  *
  * @param afterKernel called after every kernel; what it throws ends the loading.
  * @throws KernelCompileError, UnknownArchitectureError, GpuLibraryNotFoundError, DeviceError
  */
 export async function loadKernels(
-  driver: GpuDriver,
-  library: KernelLibrary,
+  driver: LaunchPreparer,
+  library: KernelLoader,
   context: KernelContext,
   activations: Activations,
   afterKernel: () => void = () => {},
@@ -88,8 +89,8 @@ export async function loadKernels(
 
 /** Loads the kernels of slots that do not route by themselves. */
 export async function loadRoutedSlotExperts(
-  driver: GpuDriver,
-  library: KernelLibrary,
+  driver: LaunchPreparer,
+  library: KernelLoader,
   context: KernelContext,
 ): Promise<HipKernels['slotExperts']> {
   const { gateUp, down } = slotExpertForms(context, false);

@@ -2,10 +2,11 @@
  * How fast a device reads its memory: what a decode step is measured by, since it reads all weights that it needs once.
  */
 
-import { CompileCache, KernelLibrary, loadLaunch, targetOf } from '@switchyard/gpu';
+import { CompileCache, loadLaunch, targetOf } from '@switchyard/gpu';
 import type { GpuDriver } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { readMemoryForm } from './read-kernel.ts';
+import { openRunnerLibrary } from './runner-library.ts';
 
 /** More than any cache holds, and as much as a step of gpt-oss-20b reads. */
 const BYTES = 2 ** 31;
@@ -19,7 +20,7 @@ export async function measureReadBandwidth(driver: GpuDriver, config: GptOssConf
   try {
     const stream = driver.createStream();
     owned.unshift(() => stream.destroy());
-    const library = new KernelLibrary(driver, { cache: new CompileCache() });
+    const library = openRunnerLibrary(driver, { cache: new CompileCache() });
     owned.unshift(() => library.dispose());
     const read = await loadLaunch(driver, library, readMemoryForm({ config, target: targetOf(driver), kv: 'f32' }));
     const memory = driver.allocate(BYTES);

@@ -47,6 +47,17 @@ export const PLAN_ROUTER_KERNEL_ARGUMENTS = [
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
 ] as const satisfies readonly KernelArgument[];
 
+/** What kernels that list tiles take after that. */
+const TILES_ARGUMENTS = [
+  { name: 'tileShift', type: 'u32', doc: 'A tile has 2^tileShift rows: 4 for 16 to 7 for 128.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The same where it lists tiles. */
+export const TILES_ROUTER_KERNEL_ARGUMENTS = [
+  ...PLAN_ROUTER_KERNEL_ARGUMENTS,
+  ...TILES_ARGUMENTS,
+] as const satisfies readonly KernelArgument[];
+
 /** The arguments of the kernel that makes the dispatch plan of many tokens from the rows of the workspace. */
 export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
   { name: 'ids', type: 'pointer', doc: 'The ids that the routing kernel wrote, [T, K].' },
@@ -57,6 +68,12 @@ export const DISPATCH_PLAN_KERNEL_ARGUMENTS = [
   { name: 'rows', type: 'u32', doc: 'Blocks of the routing launch: rows of the workspace.' },
   { name: 'rowsPerBlock', type: 'u32', doc: 'Rows whose tokens one block of this launch places.' },
   { name: 'blocks', type: 'u32', doc: 'Blocks of this launch.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The same where it lists tiles. */
+export const TILES_DISPATCH_PLAN_KERNEL_ARGUMENTS = [
+  ...DISPATCH_PLAN_KERNEL_ARGUMENTS,
+  ...TILES_ARGUMENTS,
 ] as const satisfies readonly KernelArgument[];
 
 /** What is multiplied, and where the products' sums go. */
@@ -102,4 +119,10 @@ export const PLAN_GATED_ROUTER_KERNEL_ARGUMENTS = [
   ...GATED_ROUTER_KERNEL_ARGUMENTS,
   ...PLAN_OUTPUT_ARGUMENTS,
   { name: 'tileCapacity', type: 'u32', doc: 'See expertTileCapacity.' },
+] as const satisfies readonly KernelArgument[];
+
+/** The same where it lists tiles. */
+export const TILES_GATED_ROUTER_KERNEL_ARGUMENTS = [
+  ...PLAN_GATED_ROUTER_KERNEL_ARGUMENTS,
+  ...TILES_ARGUMENTS,
 ] as const satisfies readonly KernelArgument[];

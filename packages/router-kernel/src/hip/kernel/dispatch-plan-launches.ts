@@ -42,7 +42,7 @@ export function placePlan(
     `k${config.topK}`,
     config.idsDtype === 'i64' ? 'i64' : 'i32',
     `rows${tokensPerBlock}`,
-    ...(config.expertTiles === null ? [] : [`tiles${config.expertTiles}`]),
+    ...(config.expertTiles === null ? [] : ['tiles']),
     ...(triggersEarly ? ['trigger'] : []),
     `threads${PLACE_THREADS}`,
   ].join('_');
@@ -58,7 +58,7 @@ export function placePlan(
       ROUTER_PLAN: 3,
       ROUTER_BLOCK_TOKENS: tokensPerBlock,
       ROUTER_ROW_GROUP: ROW_GROUP,
-      ROUTER_EXPERT_TILES: config.expertTiles ?? 0,
+      ROUTER_EXPERT_TILES: Number(config.expertTiles !== null),
       ROUTER_EARLY_TRIGGER: Number(triggersEarly),
       ROUTER_THREADS: PLACE_THREADS,
     },

@@ -1,21 +1,17 @@
-/**
- * The kernels that are shipped compiled: whatever routers of published models load, in every dtype of logits, with padding
- * and with a dispatch plan.
- */
+/** What is shipped compiled: routers of published models, and where their archives of code objects lie. */
 
 import { prebuiltLookup } from '@switchyard/gpu';
-import type { KernelTarget, PrebuiltLookup } from '@switchyard/gpu';
-import type { KernelResources } from '@switchyard/gpu/offline';
+import type { KernelTarget } from '@switchyard/gpu';
 import { resolveRouterConfig } from '../../resolve-config.ts';
 import type { LogitsDtype, ResolvedRouterConfig, RouterConfig } from '../../contract.ts';
+import type { GateShape } from '../../gate/gate-contract.ts';
 import { preparedForms } from './forms.ts';
-import type { FormGeometry, KernelForm } from './forms.ts';
+import type { KernelForm } from './forms.ts';
 import { kernelSource } from './source.ts';
-import type { KernelSourceName } from './source.ts';
 
 /**
- * What the bundle has objects for, in its order. A generic processor stands for the GPUs of its family that are not named
- * themselves; those that are, ROCm before 6.4 can load too.
+ * What the routers without tiles and gates have objects for. A generic processor stands for the GPUs of its family that are
+ * not named themselves; those that are, ROCm before 6.4 can load too.
  */
 export const PREBUILT_TARGETS: readonly KernelTarget[] = [
   { vendor: 'amd', architecture: 'gfx906', waveSize: 64 },
@@ -32,21 +28,35 @@ export const PREBUILT_TARGETS: readonly KernelTarget[] = [
   { vendor: 'amd', architecture: 'gfx1250', waveSize: 32 },
 ];
 
+/** What tiles and gates have objects for: the same GPUs, by as few objects as there can be. */
+export const PREBUILT_FAMILIES: readonly KernelTarget[] = [
+  { vendor: 'amd', architecture: 'gfx906', waveSize: 64 },
+  { vendor: 'amd', architecture: 'gfx908', waveSize: 64 },
+  { vendor: 'amd', architecture: 'gfx90a', waveSize: 64 },
+  { vendor: 'amd', architecture: 'gfx9-4-generic', waveSize: 64 },
+  { vendor: 'amd', architecture: 'gfx10-3-generic', waveSize: 32 },
+  { vendor: 'amd', architecture: 'gfx11-generic', waveSize: 32 },
+  { vendor: 'amd', architecture: 'gfx12-generic', waveSize: 32 },
+  { vendor: 'amd', architecture: 'gfx1250', waveSize: 32 },
+];
+
 /** A published model's router, whatever the dtype of its logits. */
 export interface PublishedShape {
   readonly models: string;
   readonly config: Omit<RouterConfig, 'logitsDtype'>;
+  /** H of its models. */
+  readonly hiddenSizes: readonly number[];
 }
 
-/** The shapes of the bundle. A bias stands for any bias: its values are an argument. */
+/** The shapes that are shipped. A bias stands for any bias: its values are an argument. */
 export const PUBLISHED_SHAPES: readonly PublishedShape[] = [
-  { models: 'gpt-oss-20b', config: { experts: 32, topK: 4 } },
-  { models: 'gpt-oss-120b', config: { experts: 128, topK: 4 } },
-  { models: 'Mixtral-8x7B, 8x22B', config: { experts: 8, topK: 2 } },
-  { models: 'Qwen3-30B-A3B, 235B-A22B', config: { experts: 128, topK: 8 } },
-  { models: 'OLMoE-1B-7B', config: { experts: 64, topK: 8, renormalize: false } },
-  { models: 'OLMoE shape, renormalised', config: { experts: 64, topK: 8 } },
-  { models: 'Qwen3-Next-80B-A3B', config: { experts: 512, topK: 10 } },
+  { models: 'gpt-oss-20b', config: { experts: 32, topK: 4 }, hiddenSizes: [2880] },
+  { models: 'gpt-oss-120b', config: { experts: 128, topK: 4 }, hiddenSizes: [2880] },
+  { models: 'Mixtral-8x7B, 8x22B', config: { experts: 8, topK: 2 }, hiddenSizes: [4096, 6144] },
+  { models: 'Qwen3-30B-A3B, 235B-A22B', config: { experts: 128, topK: 8 }, hiddenSizes: [2048, 4096] },
+  { models: 'OLMoE-1B-7B', config: { experts: 64, topK: 8, renormalize: false }, hiddenSizes: [2048] },
+  { models: 'OLMoE shape, renormalised', config: { experts: 64, topK: 8 }, hiddenSizes: [2048] },
+  { models: 'Qwen3-Next-80B-A3B', config: { experts: 512, topK: 10 }, hiddenSizes: [2048] },
   {
     models: 'DeepSeek-V3, R1',
     config: {
@@ -57,43 +67,58 @@ export const PUBLISHED_SHAPES: readonly PublishedShape[] = [
       groups: 8,
       topKGroups: 4,
     },
+    hiddenSizes: [7168],
   },
   {
     models: 'Kimi-K2',
     config: { experts: 384, topK: 8, scoring: 'sigmoid', correctionBias: new Float32Array(384) },
+    hiddenSizes: [7168],
   },
 ];
 
 const DTYPES: readonly LogitsDtype[] = ['bf16', 'f16', 'f32'];
 
-/** What may be asked for beside ids and weights, and changes which kernels are loaded. */
-const OPTIONS: readonly Pick<RouterConfig, 'dispatchPlan'>[] = [{ dispatchPlan: true }, {}];
+/** What may be asked for beside ids and weights, and changes which kernels are loaded. One height of tiles stands for all. */
+type PlanOptions = Pick<RouterConfig, 'dispatchPlan' | 'expertTiles'>;
+const PLANS: readonly PlanOptions[] = [{ dispatchPlan: true }, {}];
+const TILES: PlanOptions = { dispatchPlan: true, expertTiles: 32 };
 
-/** Every configuration of the bundle: each published shape in each dtype, with and without a dispatch plan. */
-export function publishedConfigs(): readonly { readonly models: string; readonly config: ResolvedRouterConfig }[] {
+/** A configuration of published models. */
+export interface PublishedConfig {
+  readonly models: string;
+  readonly config: ResolvedRouterConfig;
+}
+
+/** Every configuration without tiles: each published shape in each dtype, with and without a dispatch plan. */
+export function publishedConfigs(plans: readonly PlanOptions[] = PLANS): readonly PublishedConfig[] {
   return PUBLISHED_SHAPES.flatMap(({ models, config }) =>
     DTYPES.flatMap((logitsDtype) =>
-      OPTIONS.map((options) => ({ models, config: resolveRouterConfig({ ...config, logitsDtype, ...options }) })),
+      plans.map((plan) => ({ models, config: resolveRouterConfig({ ...config, logitsDtype, ...plan }) })),
     ),
   );
 }
 
-/** One kernel of the bundle. */
-export interface PrebuiltKernel {
-  /** The first models that launch it. */
-  readonly models: string;
-  readonly form: KernelForm;
+/** The same with tiles, of whatever height. */
+export function publishedTileConfigs(): readonly PublishedConfig[] {
+  return publishedConfigs([TILES]);
 }
 
-/** The kernels of the bundle for one target, each symbol once. */
-export function prebuiltKernels(target: KernelTarget): readonly PrebuiltKernel[] {
-  const bySymbol = new Map<string, PrebuiltKernel>();
-  for (const { models, config } of publishedConfigs()) {
-    for (const form of preparedForms(config, target)) {
-      if (!bySymbol.has(form.symbol)) bySymbol.set(form.symbol, { models, form });
-    }
-  }
-  return [...bySymbol.values()];
+/** The gated routers of published models, of bf16 hidden states: those without a plan, with one, and with tiles. */
+export function publishedGates(): readonly GateShape[] {
+  return PUBLISHED_SHAPES.flatMap(({ config, hiddenSizes }) =>
+    hiddenSizes.flatMap((hiddenSize) =>
+      [...PLANS, TILES].map((plan) => {
+        const router = resolveRouterConfig({ ...config, logitsDtype: 'f32', ...plan });
+        return { hiddenSize, hiddenDtype: 'bf16', hasGateBias: true, router } as const;
+      }),
+    ),
+  );
+}
+
+/** The kernels that routers of some configurations load ahead of time on a target, each symbol once. */
+export function formsOfConfigs(configs: readonly PublishedConfig[], target: KernelTarget): readonly KernelForm[] {
+  const forms = configs.flatMap(({ config }) => preparedForms(config, target));
+  return [...new Map(forms.map((form) => [form.symbol, form])).values()];
 }
 
 /** One translation unit with all of these forms: each source with its macros once, in a namespace of its own. */
@@ -114,32 +139,12 @@ export function sourceOfForms(forms: readonly Pick<KernelForm, 'source' | 'defin
     .join('\n');
 }
 
-/** What kernels/prebuilt/manifest.json says of the bundle. */
-export interface PrebuiltManifest {
-  /** The compiler's version line. */
-  readonly compiler: string;
-  readonly bundle: { readonly file: string; readonly bytes: number; readonly sha256: string };
-  /** The arguments of the routing kernels. */
-  readonly arguments: readonly { readonly name: string; readonly type: string; readonly offset: number }[];
-  readonly architectures: readonly {
-    /** Of a GPU, or one of LLVM's generic processors. */
-    readonly architecture: string;
-    readonly waveSize: 32 | 64;
-    readonly bytes: number;
-    /** SHA-256 of the source that the object was compiled from. */
-    readonly source: string;
-    readonly kernels: readonly (KernelResources &
-      FormGeometry & {
-        readonly models: string;
-        readonly unit: KernelSourceName;
-        /** Instructions, up to the one that ends it. */
-        readonly instructions: number;
-      })[];
-  }[];
-}
-
+/** Archives of code objects, a file an architecture, and what they were built from (`npm run kernels`). */
 export const PREBUILT_FOLDER = new URL('../../../kernels/prebuilt/', import.meta.url);
-export const PREBUILT_BUNDLE = 'topk_gating_softmax.hipfb';
 
-/** The shipped code object that holds a kernel for an architecture; null where none does. */
-export const findPrebuiltObject: PrebuiltLookup = prebuiltLookup(PREBUILT_FOLDER);
+/**
+ * The shipped code object that holds a kernel for an architecture; null where none does. A symbol names all that the code
+ * depends on but the text, to which a test holds the archives.
+ */
+export const findPrebuiltObject: (architecture: string, symbol: string) => Uint8Array | null =
+  prebuiltLookup(PREBUILT_FOLDER);

@@ -64,6 +64,11 @@ const PARTS: Readonly<Record<KernelSourceName, readonly URL[]>> = {
   ],
 };
 
+/** Whether a unit's name is that of a source. */
+export function isKernelSource(name: string): name is KernelSourceName {
+  return name in PARTS;
+}
+
 /** A part under this package's kernels/. */
 export function ownPart(name: string): URL {
   return new URL(`../../../kernels/${name}.hip`, import.meta.url);

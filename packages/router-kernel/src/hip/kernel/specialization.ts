@@ -43,6 +43,8 @@ export interface KernelSpecialization {
   readonly searchesChunks: boolean;
   /** How much of the dispatch plan a launch makes; `'none'` where the configuration asks for no plan. */
   readonly planShare: PlanShare;
+  /** Whether it takes the height of tiles, which it lists, as its last argument. */
+  readonly listsTiles: boolean;
 }
 
 /**
@@ -81,7 +83,7 @@ export function specializeTo(
   const hasBias = config.correctionBias !== null;
   const hasGroups = config.groups > 1;
   // Blocks that leave a row behind list no tiles.
-  const tileRows = planShare === 'alone' || planShare === 'last' ? (config.expertTiles ?? 0) : 0;
+  const listsTiles = config.expertTiles !== null && (planShare === 'alone' || planShare === 'last');
 
   const symbol = [
     'topk_gating_softmax',
@@ -102,7 +104,7 @@ export function specializeTo(
     ...{ 'at the end': [], 'after rows': ['trigger'], 'after winners': ['latetrigger'] }[geometry.nextBegins],
     ...(planShare === 'none' ? [] : [`plan_${planShare}`]),
     ...(geometry.turns === 1 ? [] : [`turns${geometry.turns}`]),
-    ...(tileRows === 0 ? [] : [`tiles${tileRows}`]),
+    ...(listsTiles ? ['tiles'] : []),
     `threads${geometry.threadsPerBlock}`,
   ].join('_');
 
@@ -132,7 +134,7 @@ export function specializeTo(
       ROUTER_PLAN: PLAN_SHARES.indexOf(planShare),
       ROUTER_BLOCK_TOKENS: tokensPerBlock,
       ROUTER_ROW_GROUP: ROW_GROUP,
-      ROUTER_EXPERT_TILES: tileRows,
+      ROUTER_EXPERT_TILES: Number(listsTiles),
     },
     source: 'topk_gating_softmax',
     lanesPerToken: geometry.lanesPerToken,
@@ -141,6 +143,7 @@ export function specializeTo(
     loadBytes,
     searchesChunks: geometry.searchesChunks,
     planShare,
+    listsTiles,
   };
 }
 
