@@ -9,7 +9,7 @@ import { ROOMS } from './rooms.mjs';
 
 const SOURCE = /\.(?:ts|mts|mjs)$/u;
 /** What is no code of the package. */
-const PASSED_OVER = new Set(['node_modules', 'dist', 'dist-test']);
+const PASSED_OVER = new Set(['node_modules', 'dist', 'dist-test', 'dist-bench']);
 const SCOPE = '@switchyard/';
 const EVERYTHING_ABOVE = '*';
 const WITH_ALL_BELOW = '/**';

@@ -1,6 +1,7 @@
 /**
  * Tests as plain JavaScript. What is in a package's `test` comes to `dist-test` beside it, where imports of `src` are
  * imports of `dist`: so tests, and the threads and processes that they start, need no loader, and run what users run.
+ * Tests look at benchmarks too: `bench` comes to `dist-bench`.
  */
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -8,7 +9,7 @@ import { transform } from 'esbuild';
 import { ROOT } from '../commands.mjs';
 import { PACKAGES } from '../packages.mjs';
 
-const BUILT = { src: 'dist', test: 'dist-test' };
+const BUILT = { src: 'dist', test: 'dist-test', bench: 'dist-bench' };
 /** What code imports of this repository, or makes a URL of, as esbuild prints it. */
 const RELATIVE_MODULE = /(?<=\b(?:from |import |import\(|new URL\())"(\.{1,2}\/[^"]*\.ts)"/g;
 
@@ -24,10 +25,12 @@ export async function buildTests() {
 }
 
 async function buildFolder(packageFolder) {
-  const sources = await filesOf(join(packageFolder, 'test'));
+  const sources = [...(await filesOf(join(packageFolder, 'test'))), ...(await filesOf(join(packageFolder, 'bench')))];
   const wanted = new Set(sources.map(builtPath));
   await Promise.all(sources.map(buildFile));
-  for (const path of await filesOf(join(packageFolder, BUILT.test))) if (!wanted.has(path)) await rm(path);
+  for (const folder of [BUILT.test, BUILT.bench]) {
+    for (const path of await filesOf(join(packageFolder, folder))) if (!wanted.has(path)) await rm(path);
+  }
 }
 
 async function buildFile(source) {
