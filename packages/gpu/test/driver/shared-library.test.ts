@@ -10,8 +10,8 @@ describe('a shared library', () => {
     const usesGlibc = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)
       ?.header;
     if (process.platform !== 'linux' || usesGlibc?.glibcVersionRuntime === undefined) this.skip();
-    const script = fileURLToPath(new URL('shared-library-process.ts', import.meta.url));
-    const args = ['--expose-gc', '--import=tsx/esm', script, LIBRARY];
+    const script = fileURLToPath(new URL('./shared-library-process.ts', import.meta.url));
+    const args = ['--expose-gc', script, LIBRARY];
     assert.deepEqual(JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })), [false, true, true]);
   });
 });

@@ -23,9 +23,14 @@ export const MOST_FUSED_TOKENS = 4;
 /** Of more weights than this, two launches are the faster from three tokens on, as measured on an H200. */
 const MOST_WEIGHTS = 2 ** 20;
 
+/** Of more slots than this, whoever lists their tiles looks at more than the scalar registers of gfx90a hold. */
+const MOST_LISTED_SLOTS = 32;
+
 /** The most tokens of a shape that the fused kernel takes. */
 function mostFusedTokens({ hiddenSize, router }: GateShape): number {
-  return router.experts * hiddenSize <= MOST_WEIGHTS ? MOST_FUSED_TOKENS : MOST_FUSED_TOKENS / 2;
+  const listsMany = router.expertTiles !== null && MOST_FUSED_TOKENS * router.topK > MOST_LISTED_SLOTS;
+  const isLarge = router.experts * hiddenSize > MOST_WEIGHTS;
+  return isLarge || listsMany ? MOST_FUSED_TOKENS / 2 : MOST_FUSED_TOKENS;
 }
 
 /** Groups of lanes whose sums make a logit (parts/gate_sums.hip), and their lanes. */
