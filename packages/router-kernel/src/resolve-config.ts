@@ -114,7 +114,16 @@ export function checkRouteArguments(
   logits: Logits,
   options?: RouteOptions,
 ): ResolvedRouteArguments {
-  const rows = {
+  return checkRowArguments(rowsOfRouter({ experts, topK, logitsDtype }), logits, options);
+}
+
+/** The rows of logits that calls of a router take. */
+export function rowsOfRouter({
+  experts,
+  topK,
+  logitsDtype,
+}: Pick<ResolvedRouterConfig, 'experts' | 'topK' | 'logitsDtype'>): RowsOfCall {
+  return {
     argument: 'logits',
     content: 'logits',
     dtypeOption: 'logitsDtype',
@@ -123,7 +132,6 @@ export function checkRouteArguments(
     dtype: logitsDtype,
     topK,
   };
-  return checkRowArguments(rows, logits, options);
 }
 
 /** The rows that a call takes, and what messages call them. */

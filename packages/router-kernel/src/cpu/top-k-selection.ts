@@ -59,6 +59,17 @@ export function selectFromValues(
   let threshold = -Infinity;
   let passed = 0;
   for (let id = 0; id < experts; id++) {
+    // Hardly any element passes: four that do not cost one turn.
+    while (
+      id + 4 <= experts &&
+      !((row[start + id] as number) > threshold) &&
+      !((row[start + id + 1] as number) > threshold) &&
+      !((row[start + id + 2] as number) > threshold) &&
+      !((row[start + id + 3] as number) > threshold)
+    ) {
+      id += 4;
+    }
+    if (id === experts) break;
     const value = row[start + id] as number;
     // False for NaN and -Infinity too: those are ranked below, if they are needed at all.
     if (!(value > threshold)) continue;
