@@ -18,12 +18,34 @@ const hasZlibHeader = (data: Buffer): boolean => ((data[0] ?? 0) & 0x0f) === 8;
 /** Node has zstd from 22.15 on, and Node's types of older versions do not know it. */
 const { zstdDecompress } = zlib as { readonly zstdDecompress?: typeof zlib.gunzip };
 
+const tooMuch = (): Error => Object.assign(new Error('more than the limit'), { code: 'ERR_BUFFER_TOO_LARGE' });
+
+/** zstd where Node has none. Windows of more than 32 MiB are refused. */
+const decompressZstd: Decode = async (data, { maxOutputLength }) => {
+  const { Decompress } = await import('fzstd');
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  const stream = new Decompress((piece) => {
+    bytes += piece.length;
+    if (bytes > maxOutputLength) throw tooMuch();
+    // Its memory is the decoder's, which goes on with it.
+    pieces.push(piece.slice());
+  });
+  try {
+    stream.push(data, true);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code === 'ERR_BUFFER_TOO_LARGE' ? error : Object.assign(new Error(message), { code: message });
+  }
+  return Buffer.concat(pieces);
+};
+
 const DECODERS: Readonly<Record<string, Decode>> = {
   gzip: gunzip,
   'x-gzip': gunzip,
   deflate: (data, options) => (hasZlibHeader(data) ? inflate : inflateRaw)(data, options),
   br: promisify(zlib.brotliDecompress),
-  ...(zstdDecompress === undefined ? {} : { zstd: promisify(zstdDecompress) as Decode }),
+  zstd: zstdDecompress === undefined ? decompressZstd : (promisify(zstdDecompress) as Decode),
 };
 
 /** What clients may send, for `Accept-Encoding`. */
