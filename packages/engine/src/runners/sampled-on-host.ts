@@ -9,11 +9,12 @@ import type { SamplingParameters } from '../sampling/parameters.ts';
 import { Sampler } from '../sampling/sampler.ts';
 import type { TokenDraw } from '../sampling/token-draw.ts';
 import { allowsToken } from '../sampling/token-mask.ts';
-import { InvalidStepError, RunnerBusyError, UnknownSamplerError } from './errors.ts';
+import { InvalidStepError, UnknownSamplerError } from './errors.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted, StartedPart } from './logits-runner.ts';
 import { RoutingRecord } from './routing-record.ts';
 import type { RoutingShape } from './routing-record.ts';
 import { MOST_STEPS_UNDER_WAY } from './runner.ts';
+import { StepsUnderWay } from './steps-under-way.ts';
 import type {
   ExpertLoad,
   LayerRouting,
@@ -86,9 +87,7 @@ class SampledOnHost implements ModelRunner {
   readonly #routing: RoutingRecord;
   readonly #samplers = new Map<number, OpenSampler>();
   #nextSampler = 0;
-  /** How many steps under way have each sequence. */
-  readonly #busy = new Map<number, number>();
-  #underWay = 0;
+  readonly #steps = new StepsUnderWay(MOST_STEPS_UNDER_WAY);
   #last = NO_STEP;
   /** Steps that failed: one that was submitted before such a failure does not begin with what it counted on. */
   #failures = 0;
@@ -144,17 +143,17 @@ class SampledOnHost implements ModelRunner {
   }
 
   forkSequence(sequence: number, length: number): number | null {
-    this.#assertIdle(sequence, 'forkSequence');
+    this.#steps.assertIdle(sequence, 'forkSequence');
     return this.#runner.forkSequence(sequence, length);
   }
 
   truncate(sequence: number, length: number): boolean {
-    this.#assertIdle(sequence, 'truncate');
+    this.#steps.assertIdle(sequence, 'truncate');
     return this.#runner.truncate(sequence, length);
   }
 
   releaseSequence(sequence: number): void {
-    this.#assertIdle(sequence, 'releaseSequence');
+    this.#steps.assertIdle(sequence, 'releaseSequence');
     this.#runner.releaseSequence(sequence);
   }
 
@@ -176,16 +175,13 @@ class SampledOnHost implements ModelRunner {
   }
 
   submit(batch: readonly SequenceStep[]): SubmittedStep {
-    if (this.#underWay === MOST_STEPS_UNDER_WAY) throw new RunnerBusyError('submit');
-    this.#underWay++;
-    const sequences = batch.map(({ sequence }) => sequence);
-    for (const sequence of sequences) this.#busy.set(sequence, (this.#busy.get(sequence) ?? 0) + 1);
+    const underWay = this.#steps.begin(
+      batch.map(({ sequence }) => sequence),
+      'submit',
+    );
     const traces = batch.some(({ traceRouting }) => traceRouting === true);
     const started = this.#startAfter(this.#last, batch, { traces, failures: this.#failures });
-    const outputs = this.#finish(this.#last, batch, started).finally(() => {
-      this.#underWay--;
-      for (const sequence of sequences) this.#leave(sequence);
-    });
+    const outputs = this.#finish(this.#last, batch, started).finally(underWay.end);
     this.#last = { started: started.catch(() => undefined), done: outputs.catch(() => undefined), traces };
     return { outputs };
   }
@@ -352,16 +348,6 @@ class SampledOnHost implements ModelRunner {
       if (Number.isNaN(logprob)) throw new InvalidLogitsError();
       return logprob;
     });
-  }
-
-  #assertIdle(sequence: number, call: string): void {
-    if (this.#busy.has(sequence)) throw new RunnerBusyError(call);
-  }
-
-  #leave(sequence: number): void {
-    const left = (this.#busy.get(sequence) ?? 0) - 1;
-    if (left > 0) this.#busy.set(sequence, left);
-    else this.#busy.delete(sequence);
   }
 }
 

@@ -39,11 +39,12 @@ export class StepsUnderWay {
   /**
    * Counts a step as under way, until `end` is called: once, whether it ended well or not.
    *
+   * @param call what is about to be done, for the message.
    * @throws DisposedError, RunnerBusyError
    */
-  begin(sequences: readonly number[]): StepUnderWay {
+  begin(sequences: readonly number[], call: string): StepUnderWay {
     this.assertOpen();
-    if (this.#underWay === this.#most) throw new RunnerBusyError('start');
+    if (this.#underWay === this.#most) throw new RunnerBusyError(call);
     if (this.#underWay++ === 0) this.#since = performance.now();
     for (const sequence of sequences) this.#busy.set(sequence, (this.#busy.get(sequence) ?? 0) + 1);
     const before = this.#allEnded;

@@ -42,6 +42,27 @@ export const EVERYTHING: Automaton = {
 /** Edges that cost as much as a state. */
 const EDGES_OF_A_STATE = 8;
 
+/** States that are values, numbered as they are met, `start` first: `found` grows by what `numberOf` has not met before. */
+export function numberedStates<State>(
+  start: State,
+  keyOf: (state: State) => string,
+  budget: Budget,
+): { readonly found: readonly State[]; readonly numberOf: (state: State) => number } {
+  const numbers = new Map<string, number>();
+  const found: State[] = [];
+  const numberOf = (state: State): number => {
+    const key = keyOf(state);
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    budget.spend(1);
+    numbers.set(key, found.length);
+    found.push(state);
+    return found.length - 1;
+  };
+  numberOf(start);
+  return { found, numberOf };
+}
+
 /**
  * The automaton whose states are values, found from `start` on.
  *
@@ -55,18 +76,7 @@ export function explore<State>(
   accepts: (state: State) => boolean,
   budget: Budget,
 ): Automaton {
-  const numbers = new Map<string, number>();
-  const found: State[] = [];
-  const numberOf = (state: State): number => {
-    const key = keyOf(state);
-    const known = numbers.get(key);
-    if (known !== undefined) return known;
-    budget.spend(1);
-    numbers.set(key, found.length);
-    found.push(state);
-    return found.length - 1;
-  };
-  numberOf(start);
+  const { found, numberOf } = numberedStates(start, keyOf, budget);
   const edges: Edge[][] = [];
   // `found` grows meanwhile.
   for (const state of found) {

@@ -3,7 +3,7 @@
  * and only then written out range by range.
  */
 
-import { type Automaton, type Budget, type Edge, NOTHING, type Range } from './automaton.ts';
+import { type Automaton, type Budget, type Edge, NOTHING, type Range, numberedStates } from './automaton.ts';
 
 /** Targets looked at before an automaton stays as it is. */
 const MOST_REFINED = 2_000_000;
@@ -31,17 +31,7 @@ export function classAutomaton<State>(
   pieces: readonly (Range & { readonly number: number })[],
   budget: Budget,
 ): Automaton {
-  const numbers = new Map<string, number>();
-  const found: State[] = [];
-  const numberOf = (state: State): number => {
-    const key = keyOf(state);
-    const known = numbers.get(key);
-    if (known !== undefined) return known;
-    budget.spend(1);
-    numbers.set(key, found.length);
-    return found.push(state) - 1;
-  };
-  numberOf(start);
+  const { found, numberOf } = numberedStates(start, keyOf, budget);
   const targets: number[][] = [];
   // `found` grows meanwhile.
   for (const state of found) {

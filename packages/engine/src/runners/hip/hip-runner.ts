@@ -91,7 +91,10 @@ export class HipRunner implements LogitsRunner {
   }
 
   async start(parts: readonly StartedPart[]): Promise<StartedStep> {
-    const step = this.#steps.begin(parts.map(({ sequence }) => sequence));
+    const step = this.#steps.begin(
+      parts.map(({ sequence }) => sequence),
+      'start',
+    );
     const { promise: handedOver, resolve: handOver } = newTurn();
     const turn = this.#turn;
     this.#turn = handedOver;

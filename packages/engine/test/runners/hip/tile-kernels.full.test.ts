@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { KernelEmulator, isTailPoisoned, poison } from '@switchyard/gpu/testing';
 import type { KernelArgument } from '@switchyard/gpu';
-import { decodeMxfp4 } from '@switchyard/models';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { attend } from '../../../src/reference/attention.ts';
 import { linear } from '../../../src/reference/linear.ts';
@@ -14,6 +13,7 @@ import { NORMED_TERMS, TILE_ROWS, mostItems } from '../../../src/runners/hip/siz
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import { rowsOfRun, tileBlocks, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
+import { mxfp4 } from './kernel-cases.ts';
 import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
@@ -463,25 +463,4 @@ function cached(
     }
   }
   return rows;
-}
-
-/** Random experts in MXFP4, and what they compute in f64. */
-function mxfp4(rows: number, columns: number, seed: number) {
-  const blocks = (experts * rows * columns) / 32;
-  const random = randomFloats(blocks * 16, seed);
-  const codes = new Uint8Array(Uint32Array.from(new Uint32Array(random.buffer), (bits) => (bits >>> 8) & 255));
-  const scales = Uint8Array.from({ length: blocks }, (_, index) => 121 + (index % 4));
-  const bias = randomFloats(experts * rows, seed + 1);
-  const stored = codes.slice();
-  const apply = (expert: number, x: Float64Array, magnitudes = false): Float64Array => {
-    const perExpert = blocks / experts;
-    const decoded = decodeMxfp4(
-      stored.slice(expert * perExpert * 16, (expert + 1) * perExpert * 16),
-      scales.slice(expert * perExpert, (expert + 1) * perExpert),
-    );
-    const weights = new Float64Array(magnitudes ? decoded.map(Math.abs) : decoded);
-    const own = new Float64Array(bias.subarray(expert * rows, (expert + 1) * rows));
-    return linear(x, weights, magnitudes ? own.map(Math.abs) : own);
-  };
-  return { onDevice: { codes, scales, bias }, apply };
 }
