@@ -1,5 +1,5 @@
-// attention_output.hip for many rows, by matrix tiles: residual += attended W^T + bias, with attended bf16 [rows, heads
-// * head size].
+// attention_output.hip for many rows, by matrix tiles: residual += attended W^T + bias, with attended bf16 [rows,
+// KERNEL_TERMS * heads * head size].
 
 namespace ROUTER_NAMESPACE {
 
@@ -7,14 +7,14 @@ constexpr int kInputs = MODEL_HEADS * MODEL_HEAD_DIM;
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_attention_tiles(const u8* step, const u8* weight, const float* bias, const u8* attended, float* residual) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
   alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<MODEL_HIDDEN>();
   const int count = step_word(step, STEP_ROWS) - place.token;
   if (count <= 0) return;
-  auto tokens = token_operand<kInputs, kInputs>(attended, place.token, count, tokenTiles);
+  auto tokens = token_operand<kInputs>(attended, place.token, count, tokenTiles);
   auto weights = weight_operand<MODEL_HIDDEN, kInputs, RowOrder::neighbours>(weight, place.row, weightTiles);
   TileProducts products;
   products.multiply(tokens, tokenTiles, weights, weightTiles, kInputs / kTileColumns,

@@ -1,12 +1,12 @@
-// down.hip for many rows, by matrix tiles: bf16 [rows * K, intermediate] in the order of the dispatch plan to f32 [rows *
-// K, hidden], a slot (token * K + k) a row.
+// down.hip for many rows, by matrix tiles: bf16 [rows * K, KERNEL_TERMS * intermediate] in the order of the dispatch plan
+// to f32 [rows * K, hidden], a slot (token * K + k) a row.
 
 namespace ROUTER_NAMESPACE {
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     expert_down_tiles(const u8* codes, const u8* scales, const float* bias, const u8* activated, const i32* list,
                       const i32* sortedSlots, float* output) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
   alignas(16) __shared__ Words4 weightTiles[2 * kStepGranules];
   list = reinterpret_cast<const i32*>(once_kernel_before_is_done(reinterpret_cast<const u8*>(list)));
   let_kernel_after_begin();
@@ -14,8 +14,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   if (place.expert < 0) return;
   auto weights =
       expert_operand<MODEL_HIDDEN, MODEL_INTERMEDIATE>(codes, scales, place.expert, place.row, weightTiles);
-  auto tokens =
-      token_operand<MODEL_INTERMEDIATE, MODEL_INTERMEDIATE>(activated, place.first, place.count, tokenTiles);
+  auto tokens = token_operand<MODEL_INTERMEDIATE>(activated, place.first, place.count, tokenTiles);
   TileProducts products;
   products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_INTERMEDIATE / kTileColumns,
                     tiles_of_wave(place.count));

@@ -1,23 +1,24 @@
 // The gate projection for many rows, by matrix tiles: router logits, f32 [rows, experts], of normed rows in two terms,
-// bf16 [rows, 2 * hidden]. The second term is added behind the first: one rounding of the activations decides no
-// expert.
+// bf16 [rows, 2 * hidden], whatever other products take: one rounding of the activations decides no expert.
 
 namespace ROUTER_NAMESPACE {
 
+static_assert(kTerms == 2, "rows come in two terms");
+
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_gate_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, float* logits) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
   alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<MODEL_EXPERTS>();
   const int count = step_word(step, STEP_ROWS) - place.token;
   if (count <= 0) return;
-  auto tokens = token_operand<2 * MODEL_HIDDEN, 2 * MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
+  auto tokens = token_operand<MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
   auto weights = weight_operand<MODEL_EXPERTS, MODEL_HIDDEN, RowOrder::neighbours>(weight, place.row, weightTiles);
   TileProducts products;
   const bool hasRows = place.row + first_row_of_wave() < MODEL_EXPERTS;
-  products.multiply(tokens, tokenTiles, weights, weightTiles, 2 * MODEL_HIDDEN / kTileColumns,
+  products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns,
                     hasRows ? tiles_of_wave(count) : 0);
 
   const int first = place.row + first_row_of_wave() + part_of_lane() * kLaneRows;

@@ -1,5 +1,6 @@
-// gate_up.hip for many rows, by matrix tiles: normed rows bf16, KERNEL_TERMS * hidden apart, to bf16 [rows * K,
-// intermediate] in the order of the dispatch plan, which down_tiles.hip reads.
+// gate_up.hip for many rows, by matrix tiles: normed rows, bf16 [rows, NORMED_TERMS * hidden] of which the first
+// KERNEL_TERMS are read, to bf16 [rows * K, KERNEL_TERMS * intermediate] in the order of the dispatch plan, which
+// down_tiles.hip reads.
 
 namespace ROUTER_NAMESPACE {
 
@@ -8,21 +9,21 @@ constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     expert_gate_up_tiles(const u8* codes, const u8* scales, const float* bias, const u8* normed, const i32* list,
                          const i32* sortedSlots, u32* output) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
   alignas(16) __shared__ Words4 weightTiles[2 * kStepGranules];
   list = reinterpret_cast<const i32*>(once_kernel_before_is_done(reinterpret_cast<const u8*>(list)));
   let_kernel_after_begin();
   const ExpertPlace place = expert_place<kOutputs>(list);
   if (place.expert < 0) return;
   auto weights = expert_operand<kOutputs, MODEL_HIDDEN>(codes, scales, place.expert, place.row, weightTiles);
-  using Tokens = Bf16Operand<MODEL_HIDDEN / kTileColumns>;
+  using Tokens = TokenOperand<MODEL_HIDDEN>;
   Tokens tokens;
   tokens.begin(tokenTiles);
 #pragma unroll
   for (int own = 0; own < Tokens::kOwn; own++) {
     const int token = smaller(Tokens::tile_of(own) * kTileSize + Tokens::row_of(own), place.count - 1);
     const int row = sortedSlots[place.first + token] / MODEL_TOP_K;
-    tokens.begin_row(own, normed + static_cast<u64>(row) * KERNEL_TERMS * MODEL_HIDDEN * 2);
+    tokens.begin_row(own, normed + static_cast<u64>(row) * NORMED_TERMS * MODEL_HIDDEN * 2);
   }
   TileProducts products;
   products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns,
@@ -41,7 +42,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     for (int t = 0; t < kTokensPerLane; t++) {
       const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
       if (token >= place.count) continue;
-      u32* to = output + (static_cast<u64>(place.first + token) * MODEL_INTERMEDIATE + first / 2) / 2;
+      u32* to = output + static_cast<u64>(place.first + token) * kTerms * MODEL_INTERMEDIATE / 2;
 #pragma unroll
       for (int i = 0; i < kLaneRows; i += 4) {
         float activated[2];
@@ -51,7 +52,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
           activated[j] = swiglu(rounded_sum(products.sum_of(tile, t, pair), biases[pair]),
                                 rounded_sum(products.sum_of(tile, t, pair + 1), biases[pair + 1]));
         }
-        to[i / 4] = bf16_pair(activated[0], activated[1]);
+        store_terms<kTerms, MODEL_INTERMEDIATE>(to, first / 2 + i / 2, activated[0], activated[1]);
       }
     }
   }

@@ -1,6 +1,5 @@
 // Root mean square norm of the residual stream for products by matrix tiles: f32 [rows, hidden] to bf16 [rows,
-// KERNEL_TERMS * hidden]. The second term of a row is what the rounding of the first has left, so that both together
-// have 16 bits of mantissa. A block a row.
+// KERNEL_TERMS * hidden]. A block a row.
 
 namespace ROUTER_NAMESPACE {
 
@@ -36,14 +35,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     for (int i = 0; i < 4; i++) values[i] = rounded_product(rounded_product(values[i], gains[i]), scale);
 #pragma unroll
     for (int pair = 0; pair < 2; pair++) {
-      const float low = values[2 * pair];
-      const float high = values[2 * pair + 1];
-      const u32 rounded = bf16_pair(low, high);
-      to[column / 2 + pair] = rounded;
-      if constexpr (KERNEL_TERMS == 2) {
-        to[(MODEL_HIDDEN + column) / 2 + pair] =
-            bf16_pair(rounded_sum(low, -low_bf16(rounded)), rounded_sum(high, -high_bf16(rounded)));
-      }
+      store_terms<KERNEL_TERMS, MODEL_HIDDEN>(to, column + 2 * pair, values[2 * pair], values[2 * pair + 1]);
     }
   }
 }

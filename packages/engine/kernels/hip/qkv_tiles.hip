@@ -1,5 +1,6 @@
-// qkv.hip for many rows, by matrix tiles: query, key and value projections of normed rows, bf16 [rows, hidden], with
-// rotary embedding; keys and values go to the KV cache, queries are written as bf16 [rows, heads * head size].
+// qkv.hip for many rows, by matrix tiles: query, key and value projections of normed rows, bf16 [rows, KERNEL_TERMS *
+// hidden], with rotary embedding; keys and values go to the KV cache, queries are written as [rows, heads * head size]:
+// of rows in one term as bf16, of those in two as f32.
 
 namespace ROUTER_NAMESPACE {
 
@@ -9,15 +10,15 @@ static_assert(MODEL_HEAD_DIM == kWaveRows, "a wave has a head");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
-                      const float* sines, u32* queries, KvElement* cache, u32 layer, u32 isWindow) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kStepGranules];
+                      const float* sines, u8* queries, KvElement* cache, u32 layer, u32 isWindow) {
+  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
   alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<kOutputs>();
   const int count = step_word(step, STEP_ROWS) - place.token;
   if (count <= 0) return;
-  auto tokens = token_operand<MODEL_HIDDEN, MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
+  auto tokens = token_operand<MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
   auto weights = weight_operand<kOutputs, MODEL_HIDDEN, RowOrder::halves>(weight, place.row, weightTiles);
   TileProducts products;
   products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns,
@@ -57,10 +58,17 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
         }
       }
       if (head < MODEL_HEADS) {
-        u32* to = queries + (static_cast<u64>(row) * MODEL_HEADS + head) * (MODEL_HEAD_DIM / 2);
+        const u64 query = (static_cast<u64>(row) * MODEL_HEADS + head) * MODEL_HEAD_DIM;
 #pragma unroll
         for (int i = 0; i < kLaneRows; i += 2) {
-          to[wave_row<RowOrder::halves>(part_of_lane(), i) / 2] = bf16_pair(values[i], values[i + 1]);
+          const u64 element = query + wave_row<RowOrder::halves>(part_of_lane(), i);
+          if constexpr (kTerms == 1) {
+            reinterpret_cast<u32*>(queries)[element / 2] = bf16_pair(values[i], values[i + 1]);
+          } else {
+            float* to = reinterpret_cast<float*>(queries) + element;
+            to[0] = values[i];
+            to[1] = values[i + 1];
+          }
         }
         continue;
       }

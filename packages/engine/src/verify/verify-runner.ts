@@ -5,7 +5,7 @@
 import { type GpuDeviceInfo, openGpuDriver } from '@switchyard/gpu';
 import type { GpuDriver } from '@switchyard/gpu';
 import { type BenchmarkMachine, describeMachine, versionsOf } from '@switchyard/gpu/benchmark';
-import { type GptOssConfig, openSnapshot } from '@switchyard/models';
+import { type GptOssConfig, type Snapshot, openSnapshot } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';
 import { embeddedGoldenPrompts } from '../device-check/golden-prompts.ts';
@@ -104,13 +104,13 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
   let about = { runner: '', device: '' };
   const golden = await embeddedGoldenPrompts();
   const runSuite = (
-    activations: Activations,
+    open: () => Promise<ModelRunner>,
     tolerances: RunnerTolerances,
     cases?: readonly RunnerCase[],
   ): Promise<RunnerSuiteResult> =>
     runRunnerSuite(
       async () => {
-        const runner = await load(activations);
+        const runner = await open();
         about = { runner: runner.name, device: runner.router.device };
         return runner;
       },
@@ -122,10 +122,13 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
         ...(cases === undefined ? {} : { cases }),
       },
     );
-  const { cases, failures } = await runSuite('exact', EXACT_TOLERANCES);
+  const { cases, failures } = await runSuite(() => load('exact'), EXACT_TOLERANCES);
   const suite = { cases, failures, seconds: (performance.now() - started) / 1000 };
   // Only the GPU runner rounds activations.
-  const rounded = driver === null ? null : await runSuite('bf16', ROUNDED_TOLERANCES, goldenAnswerCases(golden));
+  const rounded =
+    driver === null
+      ? null
+      : await runSuite(() => roundingRunner(snapshot, driver), ROUNDED_TOLERANCES, goldenAnswerCases(golden));
   const router = driver === null ? null : await verifyRouter(driver);
   if (driver !== null && rounded !== null) {
     const { info } = driver;
@@ -174,6 +177,23 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
     decode,
     soak: soaked,
   };
+}
+
+/** A runner of the snapshot that rounds activations of every prompt that it can. */
+async function roundingRunner(snapshot: Snapshot, driver: GpuDriver): Promise<ModelRunner> {
+  const { createHipRunner } = await import('../runners/hip/index.ts');
+  const { layers, experts, expertsPerToken } = snapshot.config;
+  const runner = await createHipRunner({
+    snapshot,
+    kvCacheBytes: KV_BYTES,
+    activations: 'bf16',
+    mostInTwoTerms: 0,
+    driver,
+  });
+  return sampledOnHost(runner, {
+    routing: { layers, experts, topK: expertsPerToken },
+    tokens: snapshot.tokenizer.vocabularySize,
+  });
 }
 
 function measuredGpu({ info: { name, architecture, driverVersion } }: GpuDriver): BenchmarkMachine['gpu'] {

@@ -2,6 +2,9 @@
 // all columns, in waves of kTokenTiles x kRowTiles tiles each. Columns are taken 32 at a time, in their order: the number
 // of columns alone decides how a sum is formed.
 //
+// Tokens come in KERNEL_TERMS terms of bf16: the second is what the rounding of the first has left, so that both together
+// have 16 bits of each number. Their products are added to one sum, a step's first term before its second.
+//
 // Both operands come through shared memory, in tiles of a step of 32 columns. Where copies to shared memory go on by
 // themselves, several steps are under way; else a step's bytes wait in registers while the step before is multiplied.
 //
@@ -22,8 +25,12 @@ constexpr int kWaveRows = kRowTiles * kTileSize;
 static_assert(kWaves * kWaveSize == kThreads && kWaves / 2 * kWaveTokens == kBlockTokens, "waves share a block out");
 static_assert(kBlockTokens == kBlockRows && 2 * kWaveRows == kBlockRows, "both operands are shared out alike");
 
-// Steps of an operand that are in shared memory at once.
-constexpr int kStages = kHasSharedCopies ? 3 : 2;
+// Terms of the tokens. A row of them has all columns of the first before those of the second.
+constexpr int kTerms = KERNEL_TERMS;
+constexpr int kTokenGranules = kTerms * kStepGranules;
+
+// Steps of an operand that are in shared memory at once: with two terms there is room for no more than two.
+constexpr int kStages = kHasSharedCopies && kTerms == 1 ? 3 : 2;
 
 // Of the rows of a wave, a lane has kLaneRows of each of its tokens.
 constexpr int kLaneRows = kRowTiles * kRowsPerPart;
@@ -51,13 +58,15 @@ ROUTER_INLINE int wave_of_block() { return static_cast<int>(thread_index() / kWa
 ROUTER_INLINE int first_token_of_wave() { return wave_of_block() / 2 * kWaveTokens; }
 ROUTER_INLINE int first_row_of_wave() { return wave_of_block() % 2 * kWaveRows; }
 
-// An operand in bf16. A thread brings kOwn granules a step, of rows whose addresses it is told. It is asked for its steps
-// in their order; after the last of STEPS it begins anew.
-template <int STEPS>
+// An operand in bf16. A thread brings kOwn granules a step of each term, of rows whose addresses it is told. It is asked for
+// its STEPS steps in their order.
+template <int STEPS, int TERMS = 1>
 struct Bf16Operand {
   static constexpr int kOwn = kStepGranules / kThreads;
   static constexpr int kBuffers = kStages;
+  static constexpr int kGranules = TERMS * kStepGranules;
   static constexpr int kRowBytes = kTileColumns * 2;
+  static constexpr int kTermBytes = STEPS * kRowBytes;
   static constexpr bool kCopiesByItself = kHasSharedCopies;
   static_assert(kThreads % kTileGranules == 0, "a thread's granules are as far apart as its tiles");
 
@@ -65,8 +74,7 @@ struct Bf16Operand {
   const u8* next[kOwn];
   Words4* place;
   int buffer;
-  int asked;
-  Words4 pending[kHasSharedCopies ? 1 : kOwn];
+  Words4 pending[kHasSharedCopies ? 1 : kOwn][TERMS];
 
   // The tile and the row of it that a thread's granule `own` is of.
   ROUTER_INLINE int tile_of(int own) { return granule_of(own) / kTileGranules; }
@@ -76,29 +84,35 @@ struct Bf16Operand {
   ENGINE_METHOD void begin(Words4* shared) {
     place = shared + tile_of(0) * kTileGranules + tile_granule(row_of(0), granule_of(0) % kTilePieces);
     buffer = 0;
-    asked = 0;
   }
   ENGINE_METHOD void begin_row(int own, const u8* row) { next[own] = row + granule_of(own) % kTilePieces * 16; }
 
   ENGINE_METHOD void ask() {
 #pragma unroll
     for (int own = 0; own < kOwn; own++) {
-      if constexpr (kHasSharedCopies) copy_to_shared(place + buffer * kStepGranules + own * kThreads, next[own]);
-      else pending[own] = *reinterpret_cast<const Words4*>(next[own]);
+#pragma unroll
+      for (int term = 0; term < TERMS; term++) {
+        const u8* from = next[own] + term * kTermBytes;
+        if constexpr (kHasSharedCopies) copy_to_shared(granule(own, term), from);
+        else pending[own][term] = *reinterpret_cast<const Words4*>(from);
+      }
       next[own] += kRowBytes;
     }
     if constexpr (kHasSharedCopies) turn_buffer();
-    if (++asked < STEPS) return;
-    asked = 0;
-#pragma unroll
-    for (int own = 0; own < kOwn; own++) next[own] -= STEPS * kRowBytes;
   }
   ENGINE_METHOD void deliver() {
     if constexpr (!kHasSharedCopies) {
 #pragma unroll
-      for (int own = 0; own < kOwn; own++) place[buffer * kStepGranules + own * kThreads] = pending[own];
+      for (int own = 0; own < kOwn; own++) {
+#pragma unroll
+        for (int term = 0; term < TERMS; term++) *granule(own, term) = pending[own][term];
+      }
       turn_buffer();
     }
+  }
+  // Where a granule goes in the buffer that comes next.
+  ENGINE_METHOD Words4* granule(int own, int term) const {
+    return place + buffer * kGranules + term * kStepGranules + own * kThreads;
   }
   ENGINE_METHOD void turn_buffer() { buffer = buffer + 1 == kBuffers ? 0 : buffer + 1; }
 };
@@ -167,7 +181,7 @@ struct TileProducts {
       before(tokens, step + kStages - 1, steps);
       before(weights, step + kStages - 1, steps);
       commit_copies();
-      add_step<HAS_ALL>(tokenTiles + tokenBuffer * kStepGranules, weightTiles + weightBuffer * kStepGranules, tiles);
+      add_step<HAS_ALL>(tokenTiles + tokenBuffer * kTokenGranules, weightTiles + weightBuffer * kStepGranules, tiles);
       tokenBuffer = tokenBuffer + 1 == Tokens::kBuffers ? 0 : tokenBuffer + 1;
       weightBuffer = weightBuffer + 1 == Weights::kBuffers ? 0 : weightBuffer + 1;
       after(tokens, step, steps);
@@ -183,8 +197,11 @@ struct TileProducts {
 #pragma unroll
     for (int t = 0; t < kTokenTiles; t++) {
       if (!HAS_ALL && t >= tiles) continue;
-      const TokenTile own = load_tokens(tokenTiles + t * kTileGranules);
-      multiply_tiles<kRowTiles>(sums[t], rows, own);
+#pragma unroll
+      for (int term = 0; term < kTerms; term++) {
+        const TokenTile own = load_tokens(tokenTiles + term * kStepGranules + t * kTileGranules);
+        multiply_tiles<kRowTiles>(sums[t], rows, own);
+      }
     }
   }
 
@@ -213,16 +230,19 @@ ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> weight_operand(const u8* matri
   return operand;
 }
 
-// Tokens of bf16 rows of COLUMNS numbers, STRIDE apart, from `first` on; past the last of `count` they repeat it.
-template <int COLUMNS, int STRIDE>
-ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> token_operand(const u8* rows, int first, int count, Words4* shared) {
-  using Operand = Bf16Operand<COLUMNS / kTileColumns>;
+template <int COLUMNS>
+using TokenOperand = Bf16Operand<COLUMNS / kTileColumns, kTerms>;
+
+// Tokens of rows of COLUMNS numbers in kTerms terms, from `first` on; past the last of `count` they repeat it.
+template <int COLUMNS>
+ROUTER_INLINE TokenOperand<COLUMNS> token_operand(const u8* rows, int first, int count, Words4* shared) {
+  using Operand = TokenOperand<COLUMNS>;
   Operand operand;
   operand.begin(shared);
 #pragma unroll
   for (int own = 0; own < Operand::kOwn; own++) {
     const int token = first + smaller(Operand::tile_of(own) * kTileSize + Operand::row_of(own), count - 1);
-    operand.begin_row(own, rows + static_cast<u64>(token) * STRIDE * 2);
+    operand.begin_row(own, rows + static_cast<u64>(token) * kTerms * COLUMNS * 2);
   }
   return operand;
 }

@@ -11,12 +11,19 @@ import { HEAD_ROWS } from './sizes.ts';
 /** What a row has instead of a token that lies at a place on the device: step-block.ts. */
 const tokenAt = (place: number): number => -1 - place;
 
+/** Where the first of two turns of a kind's passes goes, in rows. */
+const FIRST_PLACES: Readonly<Record<PassKind, number>> = {
+  vectors: 0,
+  oneTermTiles: HEAD_ROWS,
+  twoTermTiles: 3 * HEAD_ROWS,
+};
+
 /** The tokens of one step at a time. */
 export class ChosenTokens {
   /** By sequence: the token, or where it is. */
   #tokens = new Map<number, number>();
-  /** Passes by matrix tiles so far. */
-  #tilePasses = 0;
+  /** Passes by matrix tiles so far, of each kind. */
+  readonly #tilePasses = { oneTermTiles: 0, twoTermTiles: 0 };
 
   /** A batch as it is checked and cut: the token 0 stands for those that nobody knows. */
   batchOf(parts: readonly StartedPart[]): readonly LogitsStep[] {
@@ -39,7 +46,8 @@ export class ChosenTokens {
 
   /** Where the tokens that a pass chooses go. */
   placeOf(kind: PassKind): number {
-    return kind === 'vectors' ? 0 : HEAD_ROWS * (1 + (this.#tilePasses % 2));
+    const turn = kind === 'vectors' ? 0 : this.#tilePasses[kind] % 2;
+    return FIRST_PLACES[kind] + HEAD_ROWS * turn;
   }
 
   /** A step's passes were enqueued: their tokens will be where `placeOf` said. */
@@ -54,7 +62,7 @@ export class ChosenTokens {
         const sequence = batch[entry]?.sequence;
         if (sequence !== undefined) this.#tokens.set(sequence, tokenAt(first + index));
       }
-      if (pass.kind === 'tiles') this.#tilePasses++;
+      if (pass.kind !== 'vectors') this.#tilePasses[pass.kind]++;
     }
   }
 

@@ -18,11 +18,12 @@ import { DeviceMemoryError } from './errors.ts';
 import { arrangeBlocks } from './expert-kernels.ts';
 import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
-import { loadKernels } from './kernels.ts';
+import { type HipKernels, loadKernels } from './kernels.ts';
+import type { TileRule } from './plan-passes.ts';
 import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import { openRunnerLibrary } from './runner-library.ts';
-import { workspaceSizes } from './sizes.ts';
+import { MOST_TWO_TERM_TOKENS, workspaceSizes } from './sizes.ts';
 import { type RoutingChoice, loadRoutingBefore } from './routing-before.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
@@ -41,12 +42,14 @@ interface CommonOptions {
   /** How keys and values are kept. Defaults to `'f32'`. */
   readonly kv?: KvType;
   /**
-   * What activations are rounded to in steps of many tokens of a sequence (FEWEST_TILE_TOKENS and more: prompts): `'bf16'`, by
-   * matrix tiles, or `'exact'`: to nothing more than in all other steps. There, products on NVIDIA read the upper 16 bits of an
-   * activation's significand, those on other GPUs all of it. Router logits and sums are in f32 with both. Defaults to `'bf16'`
-   * where the GPU has matrix units for it; others are exact.
+   * What products read of an activation where a step has more than `mostInTwoTerms` tokens of a sequence: with `'bf16'` 8 bits
+   * of its significand, with `'exact'` no less than elsewhere: 16 bits, or all of them where AMD GPUs compute fewer than
+   * FEWEST_TILE_TOKENS tokens of it or have no matrix units. Router logits and sums are in f32 with both. Defaults to `'bf16'`
+   * where the GPU has matrix units; others are exact.
    */
   readonly activations?: Activations;
+  /** See `activations`: at least 0. Defaults to MOST_TWO_TERM_TOKENS. */
+  readonly mostInTwoTerms?: number;
   /** The GPU, as `openGpuDriver` takes it. */
   readonly device?: DeviceChoice;
   /** A driver to share. It stays the caller's to dispose of, after the runner. Defaults to one of the runner's own. */
@@ -211,6 +214,7 @@ async function startRunner(
         driver,
         stream,
         sequences,
+        tiles: tileRule(kernels, options.mostInTwoTerms),
         staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
@@ -222,4 +226,9 @@ async function startRunner(
     await release();
     throw error;
   }
+}
+
+function tileRule({ tiles }: HipKernels, mostInTwoTerms = MOST_TWO_TERM_TOKENS): TileRule | null {
+  if (tiles === null) return null;
+  return { mostInTwoTerms: tiles.oneTerm === null ? Number.POSITIVE_INFINITY : mostInTwoTerms };
 }

@@ -84,21 +84,19 @@ export function layersByKind({ context, weights: { layers } }: PassParts): reado
 
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
-  { context, kernels, workspace, rotary, cache }: PassParts,
+  parts: PassParts,
   stream: StreamLike,
-  { rows, mostChunks }: PassSize,
+  size: PassSize,
   layer: LayerWeights,
   { kind, place }: { readonly kind: 'full' | 'sliding'; readonly place: number },
 ): void {
-  const { at } = workspace;
-  const { step, residual, queries, partials, arrivals, attended } = at;
-  const { config } = context;
+  const { context, kernels, workspace, rotary, cache } = parts;
+  const { step, residual, queries, attended } = workspace.at;
+  const { rows } = size;
   const tile = denseTile(context, rows);
   const tiles = Math.ceil(rows / tile);
   const dense = kernels.dense[tile];
-  const isWindow = kind === 'sliding' ? 1 : 0;
-  const hasOneChunk = mostChunks === 1 || (isWindow === 1 && windowFitsChunk(config));
-  const chunks = hasOneChunk ? 1 : Math.min(mostChunks, MOST_CHUNK_BLOCKS);
+  const ofKind = { layer: place, isWindow: kind === 'sliding' ? 1 : 0 } as const;
   dense.qkv.launch(stream, denseBlocks(context, 'qkv', tile, tiles), {
     step,
     weight: layer.qkv,
@@ -110,21 +108,9 @@ function enqueueAttention(
     queries,
     cache,
     tiles,
-    layer: place,
-    isWindow,
+    ...ofKind,
   });
-  kernels.attend.launch(stream, rows * config.keyValueHeads * chunks, {
-    step,
-    queries,
-    cache,
-    sinks: layer.sinks,
-    partials,
-    arrivals,
-    output: attended,
-    chunks,
-    layer: place,
-    isWindow,
-  });
+  enqueueVectorAttention(parts, stream, size, layer, ofKind);
   dense.attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
     step,
     weight: layer.attentionOutput,
@@ -132,6 +118,30 @@ function enqueueAttention(
     attended,
     residual,
     tiles,
+  });
+}
+
+/** Attention of rows whose queries are in f32, from which its output is too. */
+export function enqueueVectorAttention(
+  { context: { config }, kernels, workspace, cache }: PassParts,
+  stream: StreamLike,
+  { rows, mostChunks }: PassSize,
+  { sinks }: LayerWeights,
+  ofKind: { readonly layer: number; readonly isWindow: 0 | 1 },
+): void {
+  const { step, queries, partials, arrivals, attended: output } = workspace.at;
+  const hasOneChunk = mostChunks === 1 || (ofKind.isWindow === 1 && windowFitsChunk(config));
+  const chunks = hasOneChunk ? 1 : Math.min(mostChunks, MOST_CHUNK_BLOCKS);
+  kernels.attend.launch(stream, rows * config.keyValueHeads * chunks, {
+    step,
+    queries,
+    cache,
+    sinks,
+    partials,
+    arrivals,
+    output,
+    chunks,
+    ...ofKind,
   });
 }
 

@@ -8,13 +8,15 @@ import { StepsUnderWay } from '../steps-under-way.ts';
 import { ChosenTokens } from './chosen-tokens.ts';
 import type { PassParts } from './forward-pass.ts';
 import { type EnqueuedPass, type PassResources, PassRunner, type StepOutput, type StepRun } from './pass-runner.ts';
-import { type Pass, planPasses } from './plan-passes.ts';
+import { type Pass, type TileRule, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS } from './sizes.ts';
 import { MOST_PASSES_UNDER_WAY } from './staging.ts';
 
 /** What a runner works with, beside the parts of its passes. */
 export interface HipResources extends PassResources {
   readonly sequences: KvSequences;
+  /** Null where there are no passes by matrix tiles. */
+  readonly tiles: TileRule | null;
   readonly weightBytes: number;
   /** Gives back all of this and the parts, but not a driver that is the caller's. */
   readonly release: () => Promise<void>;
@@ -145,7 +147,7 @@ export class HipRunner implements LogitsRunner {
         batch,
         (sequence) => sequences.length(sequence),
         (sequence) => sequences.tables(sequence),
-        this.#parts.kernels.tiles !== null,
+        this.#resources.tiles,
       );
       const passes = this.#chosen.read(planned, parts);
       if (bringsTokensAlone(passes)) {

@@ -26,14 +26,27 @@ import {
   slotExpertForms,
 } from './expert-kernels.ts';
 import type { KernelContext, KernelForm } from './kernel-form.ts';
-import { type TileForms, tileForms } from './tile-kernels.ts';
+import {
+  type CommonTileForms,
+  type OneTermForms,
+  type TwoTermForms,
+  commonTileForms,
+  hasMatrixUnits,
+  oneTermForms,
+  twoTermForms,
+} from './tile-kernels.ts';
 
 type LaunchOf<Form> =
   Form extends KernelForm<infer List extends readonly KernelArgument[]> ? KernelLaunch<List[number]['name']> : never;
 type LaunchesOf<Forms> = { readonly [Name in keyof Forms]: LaunchOf<Forms[Name]> };
 
 /** Launches of passes by matrix tiles. */
-export type TileLaunches = LaunchesOf<TileForms>;
+export interface TileLaunches {
+  readonly common: LaunchesOf<CommonTileForms>;
+  readonly twoTerms: LaunchesOf<TwoTermForms>;
+  /** Null where activations are exact. */
+  readonly oneTerm: LaunchesOf<OneTermForms> | null;
+}
 
 /** Launches by what they compute. */
 export interface HipKernels {
@@ -49,7 +62,7 @@ export interface HipKernels {
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
   readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
   readonly drawTokens: LaunchOf<ReturnType<typeof drawForm>>;
-  /** Null where activations are exact. */
+  /** Null where the GPU has no matrix units. */
   readonly tiles: TileLaunches | null;
 }
 
@@ -91,7 +104,13 @@ export async function loadKernels(
     arrangeCodes: await load(arrangeCodesForm(context)),
     chooseLargest: await load(largestForm(context)),
     drawTokens: await load(drawForm(context)),
-    tiles: activations === 'exact' ? null : await loadEach(tileForms(context)),
+    tiles: hasMatrixUnits(context.target)
+      ? {
+          common: await loadEach(commonTileForms(context)),
+          twoTerms: await loadEach(twoTermForms(context)),
+          oneTerm: activations === 'exact' ? null : await loadEach(oneTermForms(context)),
+        }
+      : null,
   };
 }
 

@@ -155,7 +155,8 @@ export class PassRunner {
     await rotary.reserve(longest, stream, () => this.#finished());
     const staging = this.#resources.staging.next();
     const bytes = writeStep(staging.stepWords, pass.rows);
-    const runs = pass.kind === 'tiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
+    const runs =
+      pass.kind === 'oneTermTiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
     await this.#prepare(pass, graphs, draws);
@@ -228,11 +229,8 @@ export class PassRunner {
     const { tiles } = this.#parts.kernels;
     const size = sizeOf(pass);
     if (graphs !== null) return graphs.launch(stream, { ...size, draws });
-    if (pass.kind === 'tiles' && tiles !== null) {
-      enqueueTileLayers(this.#parts, tiles, stream, { rows: size.rows, runs });
-    } else {
-      enqueueLayers(this.#parts, stream, size);
-    }
+    if (pass.kind === 'vectors' || tiles === null) enqueueLayers(this.#parts, stream, size);
+    else enqueueTileLayers(this.#parts, tiles, stream, { ...size, kind: pass.kind, runs });
     return size.rows;
   }
 

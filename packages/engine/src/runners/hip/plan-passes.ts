@@ -7,8 +7,11 @@ import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from './sizes.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
-/** How rows are computed: a vector each, or by matrix tiles. The sums of both are rounded differently. */
-export type PassKind = 'vectors' | 'tiles';
+/**
+ * How rows are computed: a vector each, or by matrix tiles that read them as one or two terms of bf16. The sums of each are
+ * rounded differently.
+ */
+export type PassKind = 'vectors' | 'oneTermTiles' | 'twoTermTiles';
 
 /** A row of a pass, and whose it is. */
 export interface PassRow extends StepRow {
@@ -25,11 +28,20 @@ export interface Pass {
   readonly rows: readonly PassRow[];
 }
 
-/**
- * Entries of at least this many tokens are computed by matrix tiles. The entry alone decides, so that a row's result does not
- * depend on what else is in the step.
- */
+/** Entries of at least this many tokens are computed by matrix tiles, where there are any. */
 export const FEWEST_TILE_TOKENS = 32;
+
+/** What passes by matrix tiles there are. */
+export interface TileRule {
+  /** Entries of more tokens than this are computed in one term, others in two. */
+  readonly mostInTwoTerms: number;
+}
+
+/** The entry alone decides, so that a row's result does not depend on what else is in the step. */
+function kindOf(tokens: number, tiles: TileRule | null): PassKind {
+  if (tiles === null || tokens < FEWEST_TILE_TOKENS) return 'vectors';
+  return tokens > tiles.mostInTwoTerms ? 'oneTermTiles' : 'twoTermTiles';
+}
 
 /**
  * All rows of a batch, in passes; those of a kind in the order of the batch. A sequence's rows are all of one kind and stand
@@ -37,19 +49,22 @@ export const FEWEST_TILE_TOKENS = 32;
  *
  * @param lengthOf tokens that a sequence has before the step.
  * @param tablesOf where its blocks are, room for the step included.
- * @param hasTiles whether there are passes by matrix tiles.
+ * @param tiles null where there are no passes by matrix tiles.
  */
 export function planPasses(
   batch: readonly LogitsStep[],
   lengthOf: (sequence: number) => number,
   tablesOf: (sequence: number) => SequenceTables,
-  hasTiles = false,
+  tiles: TileRule | null = null,
 ): readonly Pass[] {
-  const vectors = new PassCutter('vectors');
-  const tiles = new PassCutter('tiles');
+  const cutters: Readonly<Record<PassKind, PassCutter>> = {
+    oneTermTiles: new PassCutter('oneTermTiles'),
+    twoTermTiles: new PassCutter('twoTermTiles'),
+    vectors: new PassCutter('vectors'),
+  };
   let place = 0;
   for (const [entry, { sequence, tokens, logits = 'last', draw }] of batch.entries()) {
-    const cutter = hasTiles && tokens.length >= FEWEST_TILE_TOKENS ? tiles : vectors;
+    const cutter = cutters[kindOf(tokens.length, tiles)];
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     for (const [offset, token] of tokens.entries()) {
@@ -60,7 +75,7 @@ export function planPasses(
       cutter.add({ ...of, wanted: wantedOf(logits, isLast) });
     }
   }
-  return [...tiles.end(), ...vectors.end()];
+  return Object.values(cutters).flatMap((cutter) => cutter.end());
 }
 
 /** Passes of one kind. */
@@ -92,8 +107,8 @@ class PassCutter {
 
   #hasRoom(chunks: number, words: number): boolean {
     if (this.#words + words > MOST_TABLE_WORDS) return false;
-    // Matrix tiles leave no partial results.
-    if (this.#kind === 'tiles') return this.#rows.length < MOST_ROWS;
+    // Attention by matrix tiles leaves no partial results.
+    if (this.#kind === 'oneTermTiles') return this.#rows.length < MOST_ROWS;
     return this.#rows.length < MOST_VECTOR_ROWS && this.#chunks + chunks <= MOST_CHUNKS;
   }
 

@@ -11,8 +11,10 @@ export const MOST_VECTOR_ROWS = 512;
 /** Rows, and slots of an expert, that a block takes at once by matrix tiles (kernels/hip/parts/tile_products.hip). */
 export const TILE_ROWS = 128;
 
-/** Terms of bf16 that the gate projection reads of a normed row by matrix tiles. */
+/** Terms of bf16 that normed rows have for the gate and the experts by matrix tiles, whatever is read of them. */
 export const NORMED_TERMS = 2;
+/** Entries of up to so many tokens are multiplied in two terms by default: they wait for weights, not for products. */
+export const MOST_TWO_TERM_TOKENS = 512;
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
@@ -21,10 +23,10 @@ export const MOST_CHUNKS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
 /**
- * Places of chosen tokens: those of passes of vectors, and those of passes by matrix tiles in turns, which a step may write
- * before its vectors have read what the step before it has chosen.
+ * Places of chosen tokens: those of passes of vectors, and those of each kind of passes by matrix tiles in turns, which a step
+ * may write before its vectors have read what the step before it has chosen.
  */
-export const TOKEN_PLACES = 3 * HEAD_ROWS;
+export const TOKEN_PLACES = 5 * HEAD_ROWS;
 /** Blocks that share the search for a row's largest logit. */
 export const LARGEST_BLOCKS = 32;
 
@@ -107,18 +109,22 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
     tokens: 4 * TOKEN_PLACES,
-    ...(activations === 'exact' ? NO_TILES : tileSizes(config)),
+    ...tileSizes(config, activations),
   };
 }
 
 /** Bytes of what passes by matrix tiles have beside that: their activations, in bf16. */
-function tileSizes({ hiddenSize, intermediateSize, expertsPerToken, attentionHeads, headDim }: GptOssConfig) {
+function tileSizes(
+  { hiddenSize, intermediateSize, expertsPerToken, attentionHeads, headDim }: GptOssConfig,
+  activations: Activations,
+) {
+  const inOneTerm = activations === 'exact' ? 0 : MOST_ROWS;
+  // Rows of one term, or those in two, which are as many as of vectors.
+  const terms = Math.max(inOneTerm, 2 * MOST_VECTOR_ROWS);
   return {
-    normedBf16: 2 * MOST_ROWS * NORMED_TERMS * hiddenSize,
-    queriesBf16: 2 * MOST_ROWS * attentionHeads * headDim,
-    attendedBf16: 2 * MOST_ROWS * attentionHeads * headDim,
-    activatedBf16: 2 * MOST_ROWS * expertsPerToken * intermediateSize,
+    normedBf16: 2 * Math.max(inOneTerm, MOST_VECTOR_ROWS) * NORMED_TERMS * hiddenSize,
+    queriesBf16: 2 * inOneTerm * attentionHeads * headDim,
+    attendedBf16: 2 * terms * attentionHeads * headDim,
+    activatedBf16: 2 * terms * expertsPerToken * intermediateSize,
   };
 }
-
-const NO_TILES: ReturnType<typeof tileSizes> = { normedBf16: 0, queriesBf16: 0, attendedBf16: 0, activatedBf16: 0 };

@@ -8,8 +8,8 @@ import { MOST_STEPS_UNDER_WAY } from '../runner.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
-/** Passes of one step that are under way at once: one by matrix tiles and one of vectors. */
-export const MOST_PASSES_UNDER_WAY = 2;
+/** Passes of one step that are under way at once: one of each kind. */
+export const MOST_PASSES_UNDER_WAY = 3;
 
 /** What one pass has of it, until the device has passed `done`. */
 export interface PassStaging {

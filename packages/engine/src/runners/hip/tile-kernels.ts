@@ -12,7 +12,11 @@ import { NORMED_TERMS, TILE_ROWS } from './sizes.ts';
 const QUERY_TILES = 8;
 /** Rows of a matrix tile. */
 const TILE_SIZE = 16;
-const NORM_THREADS = 256;
+/** Of a block that works on a whole row. */
+const ROW_THREADS = 256;
+
+/** Of bf16 that a number of a row is read as: together they have 8 bits of it, or 16. */
+export type Terms = 1 | 2;
 
 const NORM_ARGUMENTS = [
   STEP,
@@ -25,10 +29,10 @@ const QKV_ARGUMENTS = [
   STEP,
   pointer('weight', 'bf16 [(heads + 2 * KV heads) * head size, hidden]'),
   pointer('bias', 'f32, one for each of its rows'),
-  pointer('normed', 'bf16 [rows, hidden]'),
+  pointer('normed', 'bf16 [rows, terms * hidden]'),
   pointer('cosines', 'f32 [positions, head size / 2]'),
   pointer('sines', 'f32 [positions, head size / 2]'),
-  pointer('queries', 'bf16 [rows, heads * head size], rotated, written'),
+  pointer('queries', '[rows, heads * head size], rotated, written: bf16, or f32 where rows come in two terms'),
   pointer('cache', 'the KV blocks, written'),
   u32('layer', 'the layer among those of its kind'),
   u32('isWindow', '1 where the layer has a window'),
@@ -45,11 +49,17 @@ const ATTEND_ARGUMENTS = [
   u32('isWindow', '1 where the layer has a window'),
 ] as const;
 
+const SPLIT_ARGUMENTS = [
+  STEP,
+  pointer('input', 'f32 [rows, heads * head size]'),
+  pointer('output', 'bf16 [rows, 2 * heads * head size], written'),
+] as const;
+
 const ATTENTION_OUTPUT_ARGUMENTS = [
   STEP,
   pointer('weight', 'bf16 [hidden, heads * head size]'),
   pointer('bias', 'f32 [hidden]'),
-  pointer('attended', 'bf16 [rows, heads * head size]'),
+  pointer('attended', 'bf16 [rows, terms * heads * head size]'),
   pointer('residual', 'f32 [rows, hidden], added to'),
 ] as const;
 
@@ -61,27 +71,40 @@ const GATE_ARGUMENTS = [
   pointer('logits', 'f32 [rows, experts], written'),
 ] as const;
 
-const projectionArguments = [
+const EXPERT_ARGUMENTS = [
   pointer('codes', 'u32 [experts, rows, columns / 8], arranged'),
   pointer('scales', 'U8 [experts, rows, columns / 32]'),
   pointer('bias', 'f32 [experts, rows]'),
   pointer('input', 'bf16: normed rows in two terms, or activated slots in the order of the dispatch plan'),
   pointer('list', 'the list of items'),
   pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
-  pointer('output', 'bf16 [slots, intermediate] in the order of the dispatch plan, or f32 [slots, hidden]; written'),
+  pointer('output', 'bf16 [slots, terms * intermediate] in the order of the plan, or f32 [slots, hidden]; written'),
 ] as const;
 
-/** The kernels by matrix tiles. */
-export interface TileForms {
-  readonly normForQkv: KernelForm<typeof NORM_ARGUMENTS>;
-  readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
-  readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
-  readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
-  readonly normForExperts: KernelForm<typeof NORM_ARGUMENTS>;
+/** What every pass by matrix tiles needs. */
+export interface CommonTileForms {
+  readonly normInTwoTerms: KernelForm<typeof NORM_ARGUMENTS>;
   readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
   readonly listExperts: ReturnType<typeof expertListForm>;
-  readonly gateUp: KernelForm<typeof projectionArguments>;
-  readonly down: KernelForm<typeof projectionArguments>;
+}
+
+/** Products of rows, whatever their terms. */
+export interface TileProductForms {
+  readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
+  readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
+  readonly gateUp: KernelForm<typeof EXPERT_ARGUMENTS>;
+  readonly down: KernelForm<typeof EXPERT_ARGUMENTS>;
+}
+
+/** Beside them, where rows come in one term. */
+export interface OneTermForms extends TileProductForms {
+  readonly normInOneTerm: KernelForm<typeof NORM_ARGUMENTS>;
+  readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
+}
+
+/** Beside them, where rows come in two terms: attention is that of vectors, whose output is split. */
+export interface TwoTermForms extends TileProductForms {
+  readonly splitAttended: KernelForm<typeof SPLIT_ARGUMENTS>;
 }
 
 /** Kernels that are products of rows with a matrix, block by block. */
@@ -102,67 +125,103 @@ export function rowsOfRun({ config }: KernelContext): number {
   return TILE_SIZE * Math.max(1, Math.floor(QUERY_TILES / group));
 }
 
-export function tileForms(context: KernelContext): TileForms {
-  const sharedParts = MATRIX_TILE_PARTS;
-  const threadsPerBlock = blockThreads(context);
-  const products = { sharedParts: ['shared_copies', ...sharedParts] as const, threadsPerBlock };
-  const norm = (terms: number) =>
-    kernelForm(context, {
-      name: 'norm_rows',
-      sharedParts,
-      symbol: 'norm_rows',
-      arguments: NORM_ARGUMENTS,
-      threadsPerBlock: NORM_THREADS,
-      defines: { KERNEL_TERMS: terms },
-    });
-  const experts = {
-    ...products,
-    parts: ['tile_products', 'mxfp4_tiles'],
-    arguments: projectionArguments,
-  };
+export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
-    normForQkv: norm(1),
-    qkv: kernelForm(context, {
-      ...products,
-      name: 'qkv_tiles',
-      parts: ['kv_blocks', 'tile_products'],
-      symbol: 'project_qkv_tiles',
-      arguments: QKV_ARGUMENTS,
-    }),
-    attend: kernelForm(context, {
-      name: 'attention_tiles',
-      sharedParts,
-      parts: ['kv_blocks'],
-      symbol: 'attend_tiles',
-      arguments: ATTEND_ARGUMENTS,
-      threadsPerBlock,
-      defines: { KERNEL_QUERIES: rowsOfRun(context) },
-    }),
-    attentionOutput: kernelForm(context, {
-      ...products,
-      name: 'attention_output_tiles',
-      parts: ['tile_products'],
-      symbol: 'project_attention_tiles',
-      arguments: ATTENTION_OUTPUT_ARGUMENTS,
-    }),
-    normForExperts: norm(NORMED_TERMS),
+    normInTwoTerms: normForm(context, 2),
     gate: kernelForm(context, {
-      ...products,
+      ...productForm(context, 2),
       name: 'gate_tiles',
       parts: ['tile_products'],
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
     }),
     listExperts: expertListForm(context, TILE_ROWS),
+  };
+}
+
+export function oneTermForms(context: KernelContext): OneTermForms {
+  return {
+    ...tileProductForms(context, 1),
+    normInOneTerm: normForm(context, 1),
+    attend: kernelForm(context, {
+      name: 'attention_tiles',
+      sharedParts: MATRIX_TILE_PARTS,
+      parts: ['kv_blocks'],
+      symbol: 'attend_tiles',
+      arguments: ATTEND_ARGUMENTS,
+      threadsPerBlock: blockThreads(context),
+      defines: { KERNEL_QUERIES: rowsOfRun(context) },
+    }),
+  };
+}
+
+export function twoTermForms(context: KernelContext): TwoTermForms {
+  return {
+    ...tileProductForms(context, 2),
+    splitAttended: kernelForm(context, {
+      name: 'split_rows',
+      sharedParts: MATRIX_TILE_PARTS,
+      parts: ['store_terms'],
+      symbol: 'split_rows',
+      arguments: SPLIT_ARGUMENTS,
+      threadsPerBlock: ROW_THREADS,
+      defines: { KERNEL_COLUMNS: context.config.attentionHeads * context.config.headDim },
+    }),
+  };
+}
+
+function tileProductForms(context: KernelContext, terms: Terms): TileProductForms {
+  const product = productForm(context, terms);
+  const experts = { ...product, arguments: EXPERT_ARGUMENTS };
+  return {
+    qkv: kernelForm(context, {
+      ...product,
+      name: 'qkv_tiles',
+      parts: ['kv_blocks', 'tile_products'],
+      symbol: 'project_qkv_tiles',
+      arguments: QKV_ARGUMENTS,
+    }),
+    attentionOutput: kernelForm(context, {
+      ...product,
+      name: 'attention_output_tiles',
+      parts: ['tile_products'],
+      symbol: 'project_attention_tiles',
+      arguments: ATTENTION_OUTPUT_ARGUMENTS,
+    }),
     gateUp: kernelForm(context, {
       ...experts,
       name: 'gate_up_tiles',
-      parts: [...experts.parts, 'swiglu'],
+      parts: ['tile_products', 'mxfp4_tiles', 'store_terms', 'swiglu'],
       symbol: 'expert_gate_up_tiles',
-      defines: { KERNEL_TERMS: NORMED_TERMS },
+      defines: { ...product.defines, NORMED_TERMS },
     }),
-    down: kernelForm(context, { ...experts, name: 'down_tiles', symbol: 'expert_down_tiles' }),
+    down: kernelForm(context, {
+      ...experts,
+      name: 'down_tiles',
+      parts: ['tile_products', 'mxfp4_tiles'],
+      symbol: 'expert_down_tiles',
+    }),
   };
+}
+
+function productForm(context: KernelContext, terms: Terms) {
+  return {
+    sharedParts: ['shared_copies', ...MATRIX_TILE_PARTS] as const,
+    threadsPerBlock: blockThreads(context),
+    defines: { KERNEL_TERMS: terms },
+  };
+}
+
+function normForm(context: KernelContext, terms: Terms): CommonTileForms['normInTwoTerms'] {
+  return kernelForm(context, {
+    name: 'norm_rows',
+    sharedParts: MATRIX_TILE_PARTS,
+    parts: ['store_terms'],
+    symbol: 'norm_rows',
+    arguments: NORM_ARGUMENTS,
+    threadsPerBlock: ROW_THREADS,
+    defines: { KERNEL_TERMS: terms },
+  });
 }
 
 /** Four waves; eight on RDNA, where half as many lanes would not have the registers for as many sums. */

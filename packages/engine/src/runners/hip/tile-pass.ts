@@ -4,15 +4,23 @@
  */
 
 import type { StreamLike } from '@switchyard/gpu';
-import { type PassParts, enqueueEmbedding, layersByKind, routingPlace } from './forward-pass.ts';
+import {
+  type PassParts,
+  type PassSize,
+  enqueueEmbedding,
+  enqueueVectorAttention,
+  layersByKind,
+  routingPlace,
+} from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
+import type { PassKind } from './plan-passes.ts';
 import { TILE_ROWS, mostItems } from './sizes.ts';
 import { tileBlocks } from './tile-kernels.ts';
 
 /** How large a launch has to be: exactly what the step block says. */
-export interface TilePassSize {
-  readonly rows: number;
-  /** Runs of the step block. */
+export interface TilePassSize extends PassSize {
+  readonly kind: Exclude<PassKind, 'vectors'>;
+  /** Runs of the step block, for rows in one term. */
   readonly runs: number;
 }
 
@@ -34,58 +42,72 @@ type Layer = ReturnType<typeof layersByKind>[number];
 
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
-  { context, workspace, rotary, cache }: PassParts,
-  kernels: TileLaunches,
+  parts: PassParts,
+  { common, oneTerm, twoTerms }: TileLaunches,
   stream: StreamLike,
-  { rows, runs }: TilePassSize,
-  { weights, kind, place }: Layer,
+  { kind, runs, ...size }: TilePassSize,
+  { weights, kind: layerKind, place }: Layer,
 ): void {
-  const { step, residual, normedBf16, queriesBf16, attendedBf16 } = workspace.at;
+  const { context, workspace, rotary, cache } = parts;
+  const { step, residual, normedBf16, queriesBf16, queries, attendedBf16, attended } = workspace.at;
+  const { rows } = size;
   const tiles = Math.ceil(rows / TILE_ROWS);
-  const ofKind = { layer: place, isWindow: kind === 'sliding' ? 1 : 0 };
-  kernels.normForQkv.launch(stream, rows, { step, gain: weights.inputNorm, residual, output: normedBf16 });
-  kernels.qkv.launch(stream, tileBlocks(context, 'qkv', tiles), {
+  const ofKind = { layer: place, isWindow: layerKind === 'sliding' ? 1 : 0 } as const;
+  const norm = { step, gain: weights.inputNorm, residual, output: normedBf16 };
+  const qkv = {
     step,
     weight: weights.qkv,
     bias: weights.qkvBias,
     normed: normedBf16,
     cosines: rotary.cosines,
     sines: rotary.sines,
-    queries: queriesBf16,
     cache,
     ...ofKind,
-  });
-  kernels.attend.launch(stream, runs * context.config.keyValueHeads, {
-    step,
-    queries: queriesBf16,
-    cache,
-    sinks: weights.sinks,
-    output: attendedBf16,
-    runs,
-    ...ofKind,
-  });
-  kernels.attentionOutput.launch(stream, tileBlocks(context, 'attentionOutput', tiles), {
+  };
+  const output = {
     step,
     weight: weights.attentionOutput,
     bias: weights.attentionOutputBias,
     attended: attendedBf16,
     residual,
-  });
+  };
+  const qkvBlocks = tileBlocks(context, 'qkv', tiles);
+  const outputBlocks = tileBlocks(context, 'attentionOutput', tiles);
+  if (kind === 'oneTermTiles' && oneTerm !== null) {
+    oneTerm.normInOneTerm.launch(stream, rows, norm);
+    oneTerm.qkv.launch(stream, qkvBlocks, { ...qkv, queries: queriesBf16 });
+    oneTerm.attend.launch(stream, runs * context.config.keyValueHeads, {
+      step,
+      queries: queriesBf16,
+      cache,
+      sinks: weights.sinks,
+      output: attendedBf16,
+      runs,
+      ...ofKind,
+    });
+    oneTerm.attentionOutput.launch(stream, outputBlocks, output);
+  } else {
+    common.normInTwoTerms.launch(stream, rows, norm);
+    twoTerms.qkv.launch(stream, qkvBlocks, { ...qkv, queries });
+    enqueueVectorAttention(parts, stream, size, weights, ofKind);
+    twoTerms.splitAttended.launch(stream, rows, { step, input: attended, output: attendedBf16 });
+    twoTerms.attentionOutput.launch(stream, outputBlocks, output);
+  }
 }
 
 /** Norm, gate projection, router, dispatch plan, experts, combine. */
 function enqueueExperts(
   parts: PassParts,
-  kernels: TileLaunches,
+  { common, oneTerm, twoTerms }: TileLaunches,
   stream: StreamLike,
-  { rows }: TilePassSize,
+  { rows, kind }: TilePassSize,
   { weights: layer, index }: Layer,
 ): void {
   const { context, router, workspace } = parts;
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
-  kernels.normForExperts.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  kernels.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / TILE_ROWS)), {
+  common.normInTwoTerms.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
+  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / TILE_ROWS)), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -101,9 +123,10 @@ function enqueueExperts(
     rowCount: step,
     dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
   });
-  kernels.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
+  common.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
   const items = mostItems(context.config, rows, TILE_ROWS);
-  kernels.gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
+  const products = kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
+  products.gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
     bias: layer.gateUpBias,
@@ -112,7 +135,7 @@ function enqueueExperts(
     sortedSlots,
     output: activatedBf16,
   });
-  kernels.down.launch(stream, tileBlocks(context, 'down', items), {
+  products.down.launch(stream, tileBlocks(context, 'down', items), {
     codes: layer.downCodes,
     scales: layer.downScales,
     bias: layer.downBias,

@@ -13,8 +13,7 @@ import {
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
-import { NORMED_TERMS, TILE_ROWS } from '../../../src/runners/hip/sizes.ts';
-import { hasMatrixUnits, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
+import { commonTileForms, hasMatrixUnits, oneTermForms, twoTermForms } from '../../../src/runners/hip/tile-kernels.ts';
 
 /** All forms for a model and a target, by what they are called in messages. */
 export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm<readonly KernelArgument[]>> {
@@ -22,13 +21,20 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   const add = (form: KernelForm<readonly KernelArgument[]>, tile?: number): void => {
     forms.set(tile === undefined ? form.unit.name : `${form.unit.name}, tiles of ${tile}`, form);
   };
+  const addInTerms = (terms: Readonly<Record<string, KernelForm<readonly KernelArgument[]>>>, count: number): void => {
+    for (const form of Object.values(terms)) forms.set(`${form.unit.name}, terms ${count}`, form);
+  };
   add(embeddingForm(context));
   add(attentionForm(context));
   for (const tile of denseTiles(context)) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
   for (const tile of GATE_TILES) add(gateForm(context, tile), tile);
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
-  for (const [form, tile] of hasMatrixUnits(context.target) ? formsByTiles(context) : []) add(form, tile);
+  if (hasMatrixUnits(context.target)) {
+    addInTerms({ ...oneTermForms(context) }, 1);
+    addInTerms({ ...commonTileForms(context) }, 2);
+    addInTerms({ ...twoTermForms(context) }, 2);
+  }
   for (const form of [
     combineForm(context),
     largestForm(context),
@@ -39,15 +45,4 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
     add(form);
   }
   return forms;
-}
-
-/** Those of passes by matrix tiles; two of them come in two kinds. */
-function formsByTiles(context: KernelContext): readonly (readonly [KernelForm<readonly KernelArgument[]>, number?])[] {
-  const { normForQkv, normForExperts, listExperts, ...others } = tileForms(context);
-  return [
-    [normForQkv, 1],
-    [normForExperts, NORMED_TERMS],
-    [listExperts, TILE_ROWS],
-    ...Object.values(others).map((form) => [form] as const),
-  ];
 }

@@ -115,23 +115,35 @@ describe('the step block of the GPU runner', () => {
       { sequence: 2, tokens: tokens(MOST_ROWS + FEWEST_TILE_TOKENS), logits: 'last' as const },
       { sequence: 3, tokens: tokens(1), logits: 'largest' as const },
       { sequence: 4, tokens: tokens(FEWEST_TILE_TOKENS), logits: 'none' as const },
+      { sequence: 5, tokens: tokens(MOST_VECTOR_ROWS + 1), logits: 'none' as const },
     ];
     const tables = new Map(batch.map(({ sequence }) => [sequence, tablesOf(sequence, 4096, 0)]));
     const passes = planPasses(
       batch,
       () => 0,
       (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
-      true,
+      { mostInTwoTerms: MOST_VECTOR_ROWS },
     );
     const first = FEWEST_TILE_TOKENS - 1;
+    const behind = first + MOST_ROWS + FEWEST_TILE_TOKENS;
+    const last = behind + FEWEST_TILE_TOKENS;
     assert.deepEqual(
       passes.map(({ kind, rows }) => [kind, rows.length, rows[0]?.place, rows.at(-1)?.place]),
       [
-        ['tiles', MOST_ROWS, first, first + MOST_ROWS - 1],
-        ['tiles', 2 * FEWEST_TILE_TOKENS, first + MOST_ROWS, first + MOST_ROWS + 2 * FEWEST_TILE_TOKENS],
-        ['vectors', FEWEST_TILE_TOKENS, 0, first + MOST_ROWS + FEWEST_TILE_TOKENS],
+        ['oneTermTiles', MOST_ROWS, first, first + MOST_ROWS - 1],
+        ['oneTermTiles', FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1, first + MOST_ROWS, last + MOST_VECTOR_ROWS + 1],
+        ['twoTermTiles', FEWEST_TILE_TOKENS, behind + 1, last],
+        ['vectors', FEWEST_TILE_TOKENS, 0, behind],
       ],
     );
+    const exact = planPasses(
+      batch,
+      () => 0,
+      (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
+      { mostInTwoTerms: Number.POSITIVE_INFINITY },
+    );
+    assert.deepEqual(new Set(exact.map(({ kind }) => kind)), new Set(['twoTermTiles', 'vectors']));
+    assert.ok(exact.every(({ rows }) => rows.length <= MOST_VECTOR_ROWS));
   });
 
   it('lists runs: neighbouring rows of one sequence, up to so many', () => {

@@ -11,7 +11,14 @@ import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { NORMED_TERMS, TILE_ROWS, mostItems } from '../../../src/runners/hip/sizes.ts';
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
-import { rowsOfRun, tileBlocks, tileForms } from '../../../src/runners/hip/tile-kernels.ts';
+import {
+  type Terms,
+  commonTileForms,
+  oneTermForms,
+  rowsOfRun,
+  tileBlocks,
+  twoTermForms,
+} from '../../../src/runners/hip/tile-kernels.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { mxfp4 } from './kernel-cases.ts';
 import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
@@ -32,8 +39,8 @@ const TARGETS = [
 
 /** Of f32 outputs, against the f64 reference on the same bf16 inputs: of their root mean square. */
 const TOLERANCE = 2e-5;
-/** Two terms of bf16 leave 2^-17 of each of some hundred values. */
-const GATE_TOLERANCE = 2e-5;
+/** The same of f32 inputs in two terms, which leave 2^-17 of each of some hundred values. */
+const TWO_TERM_TOLERANCE = 2e-5;
 /** Half a unit in the last place of a bf16, of the value itself. */
 const BF16_ROUNDING = 2 ** -8;
 /** Both terms of a row together: half a unit in the last place of the second, which is 2^-8 of the first or less. */
@@ -86,16 +93,20 @@ function assertNear(found: ArrayLike<number>, expected: ArrayLike<number>, toler
   assert.ok(largest <= tolerance * scale, `${what}: off by ${largest} where values are about ${scale}`);
 }
 
-/** What was computed as f32 and then rounded. */
+/** What was computed as f32 and then rounded to bf16. */
 function assertRounded(bits: Uint16Array, expected: ArrayLike<number>, what: string): void {
-  const found = widened(bits);
+  assertRoundedBy(BF16_ROUNDING, widened(bits), expected, what);
+}
+
+/** What was computed as f32 and then rounded, off by a part of each value. */
+function assertRoundedBy(rounding: number, found: Float64Array, expected: ArrayLike<number>, what: string): void {
   assert.equal(found.length, expected.length, what);
   const { scale } = errorOf(found, expected);
   found.forEach((value, index) => {
     const right = expected[index] as number;
     const difference = Math.abs(value - right);
     assert.ok(
-      difference <= BF16_ROUNDING * Math.abs(right) + TOLERANCE * scale,
+      difference <= rounding * Math.abs(right) + TOLERANCE * scale,
       `${what}: ${value} at ${index} where ${right} is right`,
     );
   });
@@ -111,7 +122,10 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     this.timeout(600_000);
     const target = { vendor: name === 'NVIDIA' ? 'nvidia' : 'amd', architecture, waveSize } as const;
     const context = contextFor(target);
-    const forms = tileForms(context);
+    const common = commonTileForms(context);
+    const oneTerm = oneTermForms(context);
+    const twoTerms = twoTermForms(context);
+    const products = { 1: oneTerm, 2: twoTerms } as const;
     let emulator: KernelEmulator;
     before(function () {
       skipWithoutHostCompiler.call(this);
@@ -135,10 +149,10 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       const expected = normed(residual, gain);
       const step = stepOf(rows);
       const single = halvesOf(rows * hiddenSize);
-      run(forms.normForQkv, rows + 1, { step, gain, residual, output: single });
+      run(oneTerm.normInOneTerm, rows + 1, { step, gain, residual, output: single });
       assertRounded(guarded(single), expected, 'one term');
       const double = halvesOf(rows * NORMED_TERMS * hiddenSize);
-      run(forms.normForExperts, rows + 1, { step, gain, residual, output: double });
+      run(common.normInTwoTerms, rows + 1, { step, gain, residual, output: double });
       const terms = widened(guarded(double));
       const place = (index: number): number =>
         Math.floor(index / hiddenSize) * NORMED_TERMS * hiddenSize + (index % hiddenSize);
@@ -156,51 +170,60 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       });
     });
 
+    it('rows of f32 in two terms', () => {
+      const rows = 3;
+      const exact = randomFloats(rows * WIDTH, 4);
+      const output = halvesOf(rows * 2 * WIDTH);
+      run(twoTerms.splitAttended, rows + 1, { step: stepOf(rows), input: exact, output });
+      assert.deepEqual(guarded(output), twoTermsOf(exact, WIDTH).bits);
+    });
+
     // One row, one more than a tile of 16 has, one more than a block has.
     for (const rows of [1, 17, TILE_ROWS + 1]) {
       it(`output projection and gate: ${rows} rows`, () => {
         const step = stepOf(rows);
         const tiles = Math.ceil(rows / TILE_ROWS) + 1;
-        const attended = matrix(rows, WIDTH, 10);
-        const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
-        const residual = randomFloats(rows * hiddenSize, 2);
-        const sum = outputOf(rows * hiddenSize);
-        sum.set(residual);
-        run(forms.attentionOutput, tileBlocks(context, 'attentionOutput', tiles), {
-          step,
-          weight: weight.bits,
-          bias,
-          attended: attended.bits,
-          residual: sum,
-        });
-        const added = linear(attended.values, weight.values, new Float64Array(bias));
-        const expected = added.map((value, index) => value + (residual[index] as number));
-        assertNear(guarded(sum), expected, TOLERANCE, 'output');
+        for (const terms of [1, 2] as const) {
+          const attended = inTerms(terms, randomFloats(rows * WIDTH, 10), WIDTH);
+          const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
+          const residual = randomFloats(rows * hiddenSize, 2);
+          const sum = outputOf(rows * hiddenSize);
+          sum.set(residual);
+          run(products[terms].attentionOutput, tileBlocks(context, 'attentionOutput', tiles), {
+            step,
+            weight: weight.bits,
+            bias,
+            attended: attended.bits,
+            residual: sum,
+          });
+          const added = linear(attended.values, weight.values, new Float64Array(bias));
+          const expected = added.map((value, index) => value + (residual[index] as number));
+          assertNear(guarded(sum), expected, TOLERANCE, `output, terms: ${terms}`);
+        }
 
         const exact = randomFloats(rows * hiddenSize, 11);
         const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
         const logits = outputOf(rows * experts);
-        run(forms.gate, tileBlocks(context, 'gate', tiles), {
+        run(common.gate, tileBlocks(context, 'gate', tiles), {
           step,
           weight: gate.bits,
           bias: gateBias,
-          normed: twoTerms(exact),
+          normed: twoTermsOf(exact, hiddenSize).bits,
           logits,
         });
         const right = linear(new Float64Array(exact), gate.values, new Float64Array(gateBias));
-        assertNear(guarded(logits), right, GATE_TOLERANCE, 'gate');
+        assertNear(guarded(logits), right, TWO_TERM_TOLERANCE, 'gate');
       });
     }
 
     it('a row has the same bits alone and among others, wherever it stands', () => {
       const rows = TILE_ROWS + 5;
-      const attended = matrix(rows, WIDTH, 20);
       const [weight, bias] = [matrix(hiddenSize, WIDTH, 21), randomFloats(hiddenSize, 22)];
-      const project = (bits: Uint16Array): Float32Array => {
-        const count = bits.length / WIDTH;
+      const project = (terms: Terms, bits: Uint16Array): Float32Array => {
+        const count = bits.length / (terms * WIDTH);
         const residual = outputOf(count * hiddenSize);
         residual.fill(0, 0, count * hiddenSize);
-        run(forms.attentionOutput, tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_ROWS)), {
+        run(products[terms].attentionOutput, tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_ROWS)), {
           step: stepOf(count),
           weight: weight.bits,
           bias,
@@ -209,17 +232,20 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         });
         return guarded(residual);
       };
-      const all = project(attended.bits);
-      for (const row of [0, 15, 16, 100, TILE_ROWS + 4]) {
-        const alone = project(attended.bits.slice(row * WIDTH, (row + 1) * WIDTH));
-        assert.deepEqual(all.subarray(row * hiddenSize, (row + 1) * hiddenSize), alone, `row ${row}`);
+      for (const terms of [1, 2] as const) {
+        const { bits } = inTerms(terms, randomFloats(rows * WIDTH, 20), WIDTH);
+        const all = project(terms, bits);
+        for (const row of [0, 15, 16, 100, TILE_ROWS + 4]) {
+          const alone = project(terms, bits.slice(row * terms * WIDTH, (row + 1) * terms * WIDTH));
+          assert.deepEqual(all.subarray(row * hiddenSize, (row + 1) * hiddenSize), alone, `row ${row}`);
+        }
       }
     });
 
     for (const kv of ['f32', 'bf16'] as const) {
       it(`QKV, rotary embedding and KV write, then attention with sinks, KV in ${kv}`, () => {
         const kvContext = contextFor(target, kv);
-        const { qkv, attend: attendForm } = tileForms(kvContext);
+        const { qkv, attend: attendForm } = oneTermForms(kvContext);
         const tokens = 2 * TILE_ROWS + 9;
         const input = asBf16(randomFloats(tokens * hiddenSize, 30));
         const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
@@ -317,62 +343,106 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       });
     }
 
-    it('experts: gate and up with SwiGLU, down, in the order of the plan', () => {
-      const rows = TILE_ROWS + 7;
-      const exact = randomFloats(rows * hiddenSize, 40);
-      // Some experts get nothing, one gets a slot of every row: more than a block has.
-      const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) =>
-        slot % expertsPerToken === 0 ? 5 : (slot * 7 + Math.floor(slot / 3)) % 5,
-      );
-      const sorted = Int32Array.from([...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b));
-      const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
-      const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
-      const down = mxfp4(hiddenSize, intermediateSize, 44);
-      for (const { onDevice } of [gateUp, down]) {
-        const words = new Uint32Array(onDevice.codes.buffer);
-        run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
-      }
-      const items = mostItems(SMALL_CONFIG, rows, TILE_ROWS);
-      const list = poison(new Int32Array(4 + 4 * items));
-      run(forms.listExperts, 1, { offsets, list });
-      const activated = halvesOf(ids.length * intermediateSize);
-      run(forms.gateUp, tileBlocks(context, 'gateUp', items), {
-        ...gateUp.onDevice,
-        input: twoTerms(exact),
-        list,
-        sortedSlots: sorted,
-        output: activated,
+    it('QKV of rows in two terms: queries in f32', () => {
+      const tokens = TILE_ROWS + 9;
+      const exact = randomFloats(tokens * hiddenSize, 60);
+      const [weight, bias] = [matrix(QKV, hiddenSize, 61), randomFloats(QKV, 62, 0.3)];
+      const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+      const tables = { full: Array.from({ length: blocks }, (_, index) => index), window: [], windowFirst: 0 };
+      const cache = new Float32Array(
+        blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim,
+      ).fill(Number.NaN);
+      const rotary = new RotaryTables(SMALL_CONFIG);
+      rotary.reserve(tokens);
+      const queries = outputOf(tokens * WIDTH);
+      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / TILE_ROWS)), {
+        step: stepOf(tokens, () => ({ tables })),
+        weight: weight.bits,
+        bias,
+        normed: twoTermsOf(exact, hiddenSize).bits,
+        cosines: rotary.cosine.slice(),
+        sines: rotary.sine.slice(),
+        queries,
+        cache,
+        layer: 0,
+        isWindow: 0,
       });
-      const output = outputOf(ids.length * hiddenSize);
-      run(forms.down, tileBlocks(context, 'down', items), {
-        ...down.onDevice,
-        input: activated,
-        list,
-        sortedSlots: sorted,
-        output,
-      });
-      const input = widened(rounded(exact));
-      const limit = SMALL_CONFIG.swigluLimit;
-      const [right, found] = [new Float64Array(ids.length * hiddenSize), widened(guarded(activated))];
-      const both = new Float64Array(ids.length * intermediateSize);
-      sorted.forEach((slot, place) => {
-        const expert = ids[slot] as number;
-        const row = Math.floor(slot / expertsPerToken);
-        const sums = gateUp.apply(expert, input.subarray(row * hiddenSize, (row + 1) * hiddenSize));
-        for (let index = 0; index < intermediateSize; index++) {
-          const gate = Math.min(sums[2 * index] as number, limit);
-          const up = Math.min(Math.max(sums[2 * index + 1] as number, -limit), limit);
-          both[place * intermediateSize + index] = ((up + 1) * gate) / (1 + Math.exp(-1.702 * gate));
-        }
-        // From what the kernel before gave, so that its rounding is not counted here.
-        right.set(
-          down.apply(expert, found.subarray(place * intermediateSize, (place + 1) * intermediateSize)),
-          slot * hiddenSize,
-        );
-      });
-      assertRounded(guarded(activated), both, 'activated');
-      assertNear(guarded(output), right, TOLERANCE, 'down');
+      const all = linear(new Float64Array(exact), weight.values, new Float64Array(bias));
+      const part = (begin: number, heads: number): Float64Array =>
+        Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
+          const row = Math.floor(index / (heads * headDim));
+          return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
+        });
+      const [rightQueries, keys] = [part(0, attentionHeads), part(attentionHeads, keyValueHeads)];
+      rotate(rightQueries, attentionHeads, SMALL_CONFIG);
+      rotate(keys, keyValueHeads, SMALL_CONFIG);
+      assertNear(guarded(queries), rightQueries, CACHE_TOLERANCE, 'queries');
+      assertNear(cached(cache, tables.full, tokens, 0), keys, CACHE_TOLERANCE, 'keys');
+      const values = part(attentionHeads + keyValueHeads, keyValueHeads);
+      assertNear(cached(cache, tables.full, tokens, 1), values, CACHE_TOLERANCE, 'values');
     });
+
+    for (const terms of [1, 2] as const)
+      it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}`, () => {
+        const rows = TILE_ROWS + 7;
+        const exact = randomFloats(rows * hiddenSize, 40);
+        // Some experts get nothing, one gets a slot of every row: more than a block has.
+        const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) =>
+          slot % expertsPerToken === 0 ? 5 : (slot * 7 + Math.floor(slot / 3)) % 5,
+        );
+        const sorted = Int32Array.from(
+          [...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b),
+        );
+        const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
+        const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
+        const down = mxfp4(hiddenSize, intermediateSize, 44);
+        for (const { onDevice } of [gateUp, down]) {
+          const words = new Uint32Array(onDevice.codes.buffer);
+          run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
+        }
+        const items = mostItems(SMALL_CONFIG, rows, TILE_ROWS);
+        const list = poison(new Int32Array(4 + 4 * items));
+        run(common.listExperts, 1, { offsets, list });
+        const activated = halvesOf(ids.length * terms * intermediateSize);
+        run(products[terms].gateUp, tileBlocks(context, 'gateUp', items), {
+          ...gateUp.onDevice,
+          input: twoTermsOf(exact, hiddenSize).bits,
+          list,
+          sortedSlots: sorted,
+          output: activated,
+        });
+        const output = outputOf(ids.length * hiddenSize);
+        run(products[terms].down, tileBlocks(context, 'down', items), {
+          ...down.onDevice,
+          input: activated,
+          list,
+          sortedSlots: sorted,
+          output,
+        });
+        const input = inTerms(terms, exact, hiddenSize).values;
+        const limit = SMALL_CONFIG.swigluLimit;
+        const right = new Float64Array(ids.length * hiddenSize);
+        const found = termsRead(terms, guarded(activated), intermediateSize);
+        const both = new Float64Array(ids.length * intermediateSize);
+        sorted.forEach((slot, place) => {
+          const expert = ids[slot] as number;
+          const row = Math.floor(slot / expertsPerToken);
+          const sums = gateUp.apply(expert, input.subarray(row * hiddenSize, (row + 1) * hiddenSize));
+          for (let index = 0; index < intermediateSize; index++) {
+            const gate = Math.min(sums[2 * index] as number, limit);
+            const up = Math.min(Math.max(sums[2 * index + 1] as number, -limit), limit);
+            both[place * intermediateSize + index] = ((up + 1) * gate) / (1 + Math.exp(-1.702 * gate));
+          }
+          // From what the kernel before gave, so that its rounding is not counted here.
+          right.set(
+            down.apply(expert, found.subarray(place * intermediateSize, (place + 1) * intermediateSize)),
+            slot * hiddenSize,
+          );
+        });
+        if (terms === 1) assertRounded(guarded(activated), both, 'activated');
+        else assertRoundedBy(TWO_TERM_ROUNDING, found, both, 'activated');
+        assertNear(guarded(output), right, TOLERANCE, 'down');
+      });
 
     it('MXFP4: every code under scales that matter, and NaN', () => {
       const weights = mxfp4(hiddenSize, intermediateSize, 50);
@@ -394,7 +464,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         ...Array.from({ length: slots }, (_, slot) => [slot, slot, 1, 0]).flat(),
       ]);
       const output = outputOf(slots * hiddenSize);
-      run(forms.down, tileBlocks(context, 'down', slots), {
+      run(oneTerm.down, tileBlocks(context, 'down', slots), {
         ...weights.onDevice,
         input: input.bits,
         list,
@@ -433,16 +503,38 @@ function normed(rows: Float32Array, gain: Float32Array): Float64Array {
   return result;
 }
 
-/** Rows as norm_rows.hip leaves them: each rounded, and behind it what the rounding has left, rounded. */
-function twoTerms(exact: Float32Array): Uint16Array {
+/** Rows of `width` numbers in bf16, and what a product reads of them. */
+interface TermRows {
+  readonly bits: Uint16Array;
+  readonly values: Float64Array;
+}
+
+function inTerms(terms: Terms, exact: Float32Array, width: number): TermRows {
+  if (terms === 2) return twoTermsOf(exact, width);
+  const bits = rounded(exact);
+  return { bits, values: widened(bits) };
+}
+
+/** Rows as kernels leave them: each rounded, and behind it what the rounding has left, rounded. */
+function twoTermsOf(exact: Float32Array, width: number): TermRows {
   const first = rounded(exact);
   const second = rounded(widened(first).map((value, index) => (exact[index] as number) - value));
-  const rows = exact.length / hiddenSize;
-  return Uint16Array.from({ length: rows * NORMED_TERMS * hiddenSize }, (_, index) => {
-    const row = Math.floor(index / (NORMED_TERMS * hiddenSize));
-    const column = index % (NORMED_TERMS * hiddenSize);
-    const from = column < hiddenSize ? first : second;
-    return from[row * hiddenSize + (column % hiddenSize)] as number;
+  const bits = Uint16Array.from({ length: 2 * exact.length }, (_, index) => {
+    const row = Math.floor(index / (2 * width));
+    const column = index % (2 * width);
+    const from = column < width ? first : second;
+    return from[row * width + (column % width)] as number;
+  });
+  return { bits, values: termsRead(2, bits, width) };
+}
+
+/** The numbers of rows in terms. */
+function termsRead(terms: Terms, bits: Uint16Array, width: number): Float64Array {
+  const values = widened(bits);
+  if (terms === 1) return values;
+  return Float64Array.from({ length: bits.length / 2 }, (_, index) => {
+    const place = Math.floor(index / width) * 2 * width + (index % width);
+    return (values[place] as number) + (values[place + width] as number);
   });
 }
 
