@@ -8,7 +8,7 @@ constexpr int kInputs = MODEL_HEADS * MODEL_HEAD_DIM;
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_attention_tiles(const u8* step, const u8* weight, const float* bias, const u8* attended, float* residual) {
   alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 weightTiles[kStages * kWeightGranules];
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<MODEL_HIDDEN>();

@@ -10,7 +10,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     expert_gate_up_tiles(const u8* codes, const u8* scales, const float* bias, const u8* normed, const i32* list,
                          const i32* sortedSlots, u32* output) {
   alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[2 * kStepGranules];
+  alignas(16) __shared__ Words4 weightTiles[2 * kWeightGranules];
   list = reinterpret_cast<const i32*>(once_kernel_before_is_done(reinterpret_cast<const u8*>(list)));
   let_kernel_after_begin();
   const ExpertPlace place = expert_place<kOutputs>(list);

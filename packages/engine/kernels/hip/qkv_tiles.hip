@@ -12,7 +12,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
                       const float* sines, u8* queries, KvElement* cache, u32 layer, u32 isWindow) {
   alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[kStages * kStepGranules];
+  alignas(16) __shared__ Words4 weightTiles[kStages * kWeightGranules];
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<kOutputs>();

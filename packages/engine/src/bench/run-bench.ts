@@ -38,6 +38,9 @@ export interface BenchOptions {
 }
 
 const WARM_UP_STEPS = 16;
+/** Steps on a GPU before any that counts: until JavaScript is compiled, the processor has more to do. */
+const COMPILING_STEPS = 2048;
+const COMPILING_CONTEXT = 64;
 const PREFILL_REPEATS = 3;
 const CHECKED_TOKENS = 8;
 const CHECKED_PROMPT = 40;
@@ -46,7 +49,12 @@ const NANO = 1e-9;
 export async function runBench(options: BenchOptions): Promise<BenchmarkReport> {
   const { batches, context, steps, prompts, temperature } = options;
   const sequences = Math.max(...batches);
-  const tokens = Math.max(context + steps + WARM_UP_STEPS, CHECKED_PROMPT + CHECKED_TOKENS, ...prompts);
+  const tokens = Math.max(
+    context + steps + WARM_UP_STEPS,
+    COMPILING_CONTEXT + COMPILING_STEPS,
+    CHECKED_PROMPT + CHECKED_TOKENS,
+    ...prompts,
+  );
   await using opened = await openBenchRunner({ ...options, sequences, tokens });
   const { runner, model, driver } = opened;
   const benchmark = new Benchmark({
@@ -65,6 +73,9 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
   );
   if (check === null) return benchmark.finish();
   const bandwidth = await recordBandwidth(benchmark, opened, check);
+  if (driver !== null) {
+    await decodeTimes(runner, { sequences: 1, context: COMPILING_CONTEXT, steps: COMPILING_STEPS, warmUpSteps: 0 });
+  }
   for (const count of batches) {
     const { milliseconds, processorShare } = await decodeTimes(runner, {
       sequences: count,

@@ -58,7 +58,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     name: 'activations',
     type: 'choice',
     choices: ['bf16', 'exact'],
-    help: 'What --runner hip rounds activations to in steps of many tokens of a prompt; exact: to nothing',
+    help: 'What --runner hip rounds activations to in steps of more than 512 tokens of a prompt; exact: to no less than elsewhere',
     default: 'bf16',
   },
   {

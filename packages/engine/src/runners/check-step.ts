@@ -48,9 +48,19 @@ export function emptyLogits(batch: readonly LogitsStep[], vocabularySize: number
   });
 }
 
-/** Room for what the routers of every layer choose for a step's tokens. */
-export function emptyRoutings(batch: readonly LogitsStep[], layers: number, topK: number): LayerRouting[] {
+/**
+ * Room for what the routers of every layer choose for a step's tokens.
+ *
+ * @param spare of a step before, which nobody reads any more: taken where it is as large.
+ */
+export function emptyRoutings(
+  batch: readonly LogitsStep[],
+  layers: number,
+  topK: number,
+  spare: readonly LayerRouting[] = [],
+): readonly LayerRouting[] {
   const slots = batch.reduce((sum, { tokens }) => sum + tokens.length, 0) * topK;
+  if (spare.length === layers && spare[0]?.ids.length === slots) return spare;
   return Array.from({ length: layers }, (_, layer) => ({
     layer,
     ids: new Int32Array(slots),

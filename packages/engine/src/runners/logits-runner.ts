@@ -66,7 +66,7 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly choosesTokens?: boolean | 'largest';
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
-  /** Called with every layer's routing of each step while set. */
+  /** Called with every layer's routing of each step while set. The arrays are the runner's: what is to stay is copied. */
   onRouting: ((routing: LayerRouting, batch: readonly LogitsStep[]) => void) | null;
   createSequence(): number;
   /** Makes a sequence that starts as a copy of the first `length` tokens of another; null where their KV is gone. */

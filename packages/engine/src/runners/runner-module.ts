@@ -12,8 +12,9 @@ import type { ModelRunner } from './runner.ts';
 export type ExpertPrecision = 'exact' | 'int4';
 
 /**
- * What activations are rounded to in steps of many tokens, such as prompts, by a runner with matrix units: bf16, as the
- * published matrices are, or nothing is and all is computed in f32. Other runners compute in f32 with both.
+ * What activations are rounded to by a runner with matrix units in steps of many tokens of a sequence, such as long prompts:
+ * to bf16, as the published matrices are, or to no less than in other steps, 16 bits of significand or more. Other runners
+ * compute in f32 with both.
  */
 export type Activations = 'bf16' | 'exact';
 

@@ -113,7 +113,9 @@ describe('/metrics', () => {
     }
 
     // Every computed token goes to 4 of 32 experts in each of 6 layers; the last token of an answer is not computed.
-    const computed = prompt - cached + generated - 3;
+    // A GPU has begun the step behind a stop token before anybody has seen it.
+    const ahead = process.env['SWITCHYARD_RUNNER'] === 'hip' ? 2 : 0;
+    const computed = prompt - cached + generated - 3 + ahead;
     const experts = values.get('switchyard:expert_tokens_total') ?? [];
     assert.equal(experts.length, 6 * 32);
     for (let layer = 0; layer < 6; layer += 1) {

@@ -54,7 +54,7 @@ ROUTER_INLINE Words4 scaled_codes(u32 word, float factor) {
 // A thread takes kOwn words of a block of a row.
 template <int COLUMNS>
 struct Mxfp4Operand {
-  static constexpr int kOwn = kStepGranules / kThreads;
+  static constexpr int kOwn = kWeightGranules / kThreads;
   static constexpr int kBuffers = 2;
   static constexpr bool kCopiesByItself = false;
   static_assert(kOwn == 4 || kOwn == 2, "a thread takes a block of codes, or half of one");
@@ -103,7 +103,7 @@ struct Mxfp4Operand {
     }
 #pragma unroll
     for (int own = 0; own < kOwn; own++) {
-      tile[buffer * kStepGranules + tile_granule(slot() % kTileSize, first_piece() + own)] = numbers[own];
+      tile[buffer * kWeightGranules + tile_granule(slot() % kTileSize, first_piece() + own)] = numbers[own];
     }
     buffer ^= 1;
   }

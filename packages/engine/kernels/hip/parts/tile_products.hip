@@ -12,25 +12,25 @@
 
 namespace ROUTER_NAMESPACE {
 
+// Terms of the tokens. A row of them has all columns of the first before those of the second.
+constexpr int kTerms = KERNEL_TERMS;
+
 // Two waves share a block's tokens, and the others have other tokens of it.
-constexpr int kBlockTokens = 128;
+constexpr int kBlockTokens = KERNEL_TOKENS;
 constexpr int kBlockRows = 128;
-constexpr int kBlockTiles = kBlockTokens / kTileSize;
-constexpr int kStepGranules = kBlockTiles * kTileGranules;
+constexpr int kTermGranules = kBlockTokens / kTileSize * kTileGranules;
+constexpr int kTokenGranules = kTerms * kTermGranules;
+constexpr int kWeightGranules = kBlockRows / kTileSize * kTileGranules;
 constexpr int kWaves = kThreads / kWaveSize;
-constexpr int kTokenTiles = kBlockTiles / (kWaves / 2);
+constexpr int kTokenTiles = kBlockTokens / kTileSize / (kWaves / 2);
 constexpr int kRowTiles = 4;
 constexpr int kWaveTokens = kTokenTiles * kTileSize;
 constexpr int kWaveRows = kRowTiles * kTileSize;
 static_assert(kWaves * kWaveSize == kThreads && kWaves / 2 * kWaveTokens == kBlockTokens, "waves share a block out");
-static_assert(kBlockTokens == kBlockRows && 2 * kWaveRows == kBlockRows, "both operands are shared out alike");
+static_assert(2 * kWaveRows == kBlockRows, "two waves have all rows of a block");
 
-// Terms of the tokens. A row of them has all columns of the first before those of the second.
-constexpr int kTerms = KERNEL_TERMS;
-constexpr int kTokenGranules = kTerms * kStepGranules;
-
-// Steps of an operand that are in shared memory at once: with two terms there is room for no more than two.
-constexpr int kStages = kHasSharedCopies && kTerms == 1 ? 3 : 2;
+// Steps of an operand that are in shared memory at once.
+constexpr int kStages = kHasSharedCopies ? 3 : 2;
 
 // Of the rows of a wave, a lane has kLaneRows of each of its tokens.
 constexpr int kLaneRows = kRowTiles * kRowsPerPart;
@@ -58,17 +58,17 @@ ROUTER_INLINE int wave_of_block() { return static_cast<int>(thread_index() / kWa
 ROUTER_INLINE int first_token_of_wave() { return wave_of_block() / 2 * kWaveTokens; }
 ROUTER_INLINE int first_row_of_wave() { return wave_of_block() % 2 * kWaveRows; }
 
-// An operand in bf16. A thread brings kOwn granules a step of each term, of rows whose addresses it is told. It is asked for
+// An operand in bf16, of GRANULES a step and term. A thread brings kOwn granules a step of each term, of rows whose addresses it is told. It is asked for
 // its STEPS steps in their order.
-template <int STEPS, int TERMS = 1>
+template <int STEPS, int GRANULES, int TERMS>
 struct Bf16Operand {
-  static constexpr int kOwn = kStepGranules / kThreads;
+  static constexpr int kOwn = GRANULES / kThreads;
   static constexpr int kBuffers = kStages;
-  static constexpr int kGranules = TERMS * kStepGranules;
   static constexpr int kRowBytes = kTileColumns * 2;
   static constexpr int kTermBytes = STEPS * kRowBytes;
   static constexpr bool kCopiesByItself = kHasSharedCopies;
   static_assert(kThreads % kTileGranules == 0, "a thread's granules are as far apart as its tiles");
+  static_assert(kOwn * kThreads == GRANULES, "threads bring as many granules each");
 
   // What comes next of each row; where the first row's granule goes in the first buffer; the buffer that comes next.
   const u8* next[kOwn];
@@ -112,7 +112,7 @@ struct Bf16Operand {
   }
   // Where a granule goes in the buffer that comes next.
   ENGINE_METHOD Words4* granule(int own, int term) const {
-    return place + buffer * kGranules + term * kStepGranules + own * kThreads;
+    return place + (buffer * TERMS + term) * GRANULES + own * kThreads;
   }
   ENGINE_METHOD void turn_buffer() { buffer = buffer + 1 == kBuffers ? 0 : buffer + 1; }
 };
@@ -181,7 +181,7 @@ struct TileProducts {
       before(tokens, step + kStages - 1, steps);
       before(weights, step + kStages - 1, steps);
       commit_copies();
-      add_step<HAS_ALL>(tokenTiles + tokenBuffer * kTokenGranules, weightTiles + weightBuffer * kStepGranules, tiles);
+      add_step<HAS_ALL>(tokenTiles + tokenBuffer * kTokenGranules, weightTiles + weightBuffer * kWeightGranules, tiles);
       tokenBuffer = tokenBuffer + 1 == Tokens::kBuffers ? 0 : tokenBuffer + 1;
       weightBuffer = weightBuffer + 1 == Weights::kBuffers ? 0 : weightBuffer + 1;
       after(tokens, step, steps);
@@ -199,7 +199,7 @@ struct TileProducts {
       if (!HAS_ALL && t >= tiles) continue;
 #pragma unroll
       for (int term = 0; term < kTerms; term++) {
-        const TokenTile own = load_tokens(tokenTiles + term * kStepGranules + t * kTileGranules);
+        const TokenTile own = load_tokens(tokenTiles + term * kTermGranules + t * kTileGranules);
         multiply_tiles<kRowTiles>(sums[t], rows, own);
       }
     }
@@ -218,8 +218,8 @@ ROUTER_INLINE int tiles_of_wave(int count) {
 
 // The rows of a bf16 matrix of ROWS rows that a block multiplies with, from `firstRow` on.
 template <int ROWS, int COLUMNS, RowOrder ORDER>
-ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> weight_operand(const u8* matrix, int firstRow, Words4* shared) {
-  using Operand = Bf16Operand<COLUMNS / kTileColumns>;
+ROUTER_INLINE auto weight_operand(const u8* matrix, int firstRow, Words4* shared) {
+  using Operand = Bf16Operand<COLUMNS / kTileColumns, kWeightGranules, 1>;
   Operand operand;
   operand.begin(shared);
 #pragma unroll
@@ -231,7 +231,7 @@ ROUTER_INLINE Bf16Operand<COLUMNS / kTileColumns> weight_operand(const u8* matri
 }
 
 template <int COLUMNS>
-using TokenOperand = Bf16Operand<COLUMNS / kTileColumns, kTerms>;
+using TokenOperand = Bf16Operand<COLUMNS / kTileColumns, kTermGranules, kTerms>;
 
 // Tokens of rows of COLUMNS numbers in kTerms terms, from `first` on; past the last of `count` they repeat it.
 template <int COLUMNS>

@@ -43,12 +43,11 @@ interface CommonOptions {
   readonly kv?: KvType;
   /**
    * What products read of an activation where a step has more than `mostInTwoTerms` tokens of a sequence: with `'bf16'` 8 bits
-   * of its significand, with `'exact'` no less than elsewhere: 16 bits, or all of them where AMD GPUs compute fewer than
-   * FEWEST_TILE_TOKENS tokens of it or have no matrix units. Router logits and sums are in f32 with both. Defaults to `'bf16'`
-   * where the GPU has matrix units; others are exact.
+   * of its significand, with `'exact'` 16, as in all other steps (on AMD, steps of fewer than FEWEST_TILE_TOKENS read all of
+   * it). Router logits and sums are in f32 with both. Defaults to `'bf16'`; GPUs without matrix units read all of it always.
    */
   readonly activations?: Activations;
-  /** See `activations`: at least 0. Defaults to MOST_TWO_TERM_TOKENS. */
+  /** See `activations`; at least 0. Defaults to MOST_TWO_TERM_TOKENS. */
   readonly mostInTwoTerms?: number;
   /** The GPU, as `openGpuDriver` takes it. */
   readonly device?: DeviceChoice;

@@ -3,7 +3,7 @@ import { checkCut, checkStep, emptyLogits, emptyRoutings } from '../check-step.t
 import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
 import type { KvSequences } from '../kv-sequences.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep, StartedPart, StartedStep } from '../logits-runner.ts';
-import { MOST_STEPS_UNDER_WAY, type MemoryPlan } from '../runner.ts';
+import { type LayerRouting, MOST_STEPS_UNDER_WAY, type MemoryPlan } from '../runner.ts';
 import { StepsUnderWay } from '../steps-under-way.ts';
 import { ChosenTokens } from './chosen-tokens.ts';
 import type { PassParts } from './forward-pass.ts';
@@ -37,6 +37,8 @@ export class HipRunner implements LogitsRunner {
   readonly #passes: PassRunner;
   readonly #steps = new StepsUnderWay(MOST_STEPS_UNDER_WAY);
   readonly #chosen = new ChosenTokens();
+  /** What routers chose in a step that was told. */
+  #spareRoutings: readonly LayerRouting[] = [];
   /** Until the step before has been handed over: the device gets them in the order in which they came. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -135,8 +137,7 @@ export class HipRunner implements LogitsRunner {
     const run: StepRun = {
       batch,
       outputs: emptyLogits(batch, this.vocabularySize).map((logits): StepOutput => ({ logits })),
-      routings:
-        this.onRouting === null ? null : emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken),
+      routings: this.onRouting === null ? null : this.#roomForRoutings(batch),
     };
     const commit = (): void => {
       for (const { sequence, more } of grown) sequences.commit(sequence, more);
@@ -182,8 +183,16 @@ export class HipRunner implements LogitsRunner {
     return outputs;
   }
 
+  #roomForRoutings(batch: readonly LogitsStep[]): readonly LayerRouting[] {
+    const spare = this.#spareRoutings;
+    this.#spareRoutings = [];
+    return emptyRoutings(batch, this.#config.layers, this.#config.expertsPerToken, spare);
+  }
+
   #tellRouting({ batch, routings }: StepRun): void {
-    routings?.forEach((routing) => this.onRouting?.(routing, batch));
+    if (routings === null) return;
+    for (const routing of routings) this.onRouting?.(routing, batch);
+    this.#spareRoutings = routings;
   }
 
   /** What a lost device was to compute is not there. A window that has moved on meanwhile keeps its sequence as it is. */

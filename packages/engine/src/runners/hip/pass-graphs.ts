@@ -38,10 +38,14 @@ export class PassGraphs {
     return rows <= HEAD_ROWS && mostChunks <= (CHUNKS.at(-1) ?? 0);
   }
 
-  /** Makes the graph for passes of a size, where there is none yet. */
+  /** Whether there is a graph for passes of a size. */
+  has(size: GraphSize): boolean {
+    return this.#graphs.has(roomFor(size).key);
+  }
+
+  /** Makes the graph for passes of a size. */
   async prepare(stream: GpuStream, size: GraphSize): Promise<void> {
     const { key, rows, mostChunks } = roomFor(size);
-    if (this.#graphs.has(key)) return;
     await this.#parts.router.prepare({ tokens: rows, padding: true });
     const graph = this.#driver.capture(stream, () => {
       enqueueLayers(this.#parts, stream, { rows, mostChunks });

@@ -152,14 +152,14 @@ export class PassRunner {
     const { workspace, rotary } = this.#parts;
     const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
     const draws = pass.rows.some(({ draw }) => draw !== undefined);
-    await rotary.reserve(longest, stream, () => this.#finished());
+    if (!rotary.covers(longest)) await rotary.reserve(longest, stream, () => this.#finished());
     const staging = this.#resources.staging.next();
     const bytes = writeStep(staging.stepWords, pass.rows);
     const runs =
       pass.kind === 'oneTermTiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
-    await this.#prepare(pass, graphs, draws);
+    if (!this.#isPrepared(pass, graphs, draws)) await this.#prepare(pass, graphs, draws);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const launchedRows = this.#enqueue(pass, { runs, draws }, graphs);
     if (routings !== null) this.#bringRouting(staging, launchedRows);
@@ -211,6 +211,10 @@ export class PassRunner {
   /** The graphs that a pass all of whose rows want something can be launched from. */
   #graphsFor(pass: Pass): PassGraphs | null {
     return pass.kind === 'vectors' && PassGraphs.takes(sizeOf(pass)) ? this.#graphs : null;
+  }
+
+  #isPrepared(pass: Pass, graphs: PassGraphs | null, draws: boolean): boolean {
+    return graphs === null ? this.#prepared.has(pass.rows.length) : graphs.has({ ...sizeOf(pass), draws });
   }
 
   /** Makes ready what the pass's launches need: nothing is to wait between the step's copy and them. */
@@ -265,7 +269,6 @@ export class PassRunner {
   }
 
   async #prepareRouter(rows: number): Promise<void> {
-    if (this.#prepared.has(rows)) return;
     await this.#parts.router.prepare({ tokens: rows, padding: true });
     this.#prepared.add(rows);
   }
@@ -273,20 +276,21 @@ export class PassRunner {
   #collectRouting(
     routings: readonly LayerRouting[],
     rows: readonly PassRow[],
-    { routing: { memory } }: PassStaging,
+    { routingIds, routingWeights }: PassStaging,
     launchedRows: number,
   ): void {
     const { expertsPerToken, layers } = this.#config;
-    const stride = routingStride(this.#config, launchedRows);
+    const stride = routingStride(this.#config, launchedRows) / 4;
     const runs = slotRuns(rows, expertsPerToken);
+    // Number by number: a step of decoding has few, and views of them would cost it more than the copies.
     for (const { layer, ids, weights } of routings) {
-      const ofPass = {
-        ids: new Int32Array(memory, layer * stride, rows.length * expertsPerToken),
-        weights: new Float32Array(memory, (layers + layer) * stride, rows.length * expertsPerToken),
-      };
       for (const { from, to, count } of runs) {
-        ids.set(ofPass.ids.subarray(from, from + count), to);
-        weights.set(ofPass.weights.subarray(from, from + count), to);
+        const firstId = layer * stride + from;
+        const firstWeight = (layers + layer) * stride + from;
+        for (let slot = 0; slot < count; slot++) {
+          ids[to + slot] = routingIds[firstId + slot] as number;
+          weights[to + slot] = routingWeights[firstWeight + slot] as number;
+        }
       }
     }
   }

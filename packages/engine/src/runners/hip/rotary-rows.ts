@@ -29,13 +29,18 @@ export class RotaryRows {
     this.#most = config.contextLength;
   }
 
+  /** Whether positions 0 to `positions` - 1 are ready. */
+  covers(positions: number): boolean {
+    return positions <= this.#rows;
+  }
+
   /**
-   * Makes positions 0 to `positions` - 1 ready for what is enqueued on the stream afterwards. Seldom has anything to do.
+   * Makes positions 0 to `positions` - 1 ready for what is enqueued on the stream afterwards, where they are not.
    *
    * @param finished waits for the stream.
    */
   async reserve(positions: number, stream: GpuStream, finished: () => Promise<void>): Promise<void> {
-    if (positions <= this.#rows) return;
+    if (this.covers(positions)) return;
     this.#tables.reserve(positions);
     const rows = Math.min(this.#tables.rows, this.#most);
     const offset = this.#rows * this.#rowBytes;

@@ -8,8 +8,10 @@ import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** The most rows of a pass whose rows are computed as vectors. */
 export const MOST_VECTOR_ROWS = 512;
-/** Rows, and slots of an expert, that a block takes at once by matrix tiles (kernels/hip/parts/tile_products.hip). */
-export const TILE_ROWS = 128;
+/** Of bf16 that a number of a row is read as by matrix tiles: together they have 8 bits of it, or 16. */
+export type Terms = 1 | 2;
+/** Rows, and slots of an expert, that a block takes at once by matrix tiles: in two terms there are fewer of each expert. */
+export const TILE_TOKENS: Readonly<Record<Terms, number>> = { 1: 128, 2: 64 };
 
 /** Terms of bf16 that normed rows have for the gate and the experts by matrix tiles, whatever is read of them. */
 export const NORMED_TERMS = 2;
@@ -104,7 +106,11 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list: 4 * (4 + 4 * mostItems(config, MOST_ROWS, TILE_ROWS)),
+    list:
+      4 *
+      (4 +
+        4 *
+          Math.max(mostItems(config, MOST_ROWS, TILE_TOKENS[1]), mostItems(config, MOST_VECTOR_ROWS, TILE_TOKENS[2]))),
     activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,

@@ -18,6 +18,9 @@ export interface PassStaging {
   readonly stepWords: Int32Array;
   /** What the routers chose: see routingStride. */
   readonly routing: PinnedBuffer;
+  /** All of it, as ids and as weights. */
+  readonly routingIds: Int32Array;
+  readonly routingWeights: Float32Array;
   /** i32 [HEAD_ROWS]. */
   readonly tokens: PinnedBuffer;
   /** Behind all that the pass enqueues. */
@@ -44,10 +47,13 @@ export class Staging {
         const step = allocate(STEP_BYTES);
         const done = driver.createEvent({ timing: false });
         this.#releases.push(() => done.destroy());
+        const routing = allocate(2 * config.layers * routingStride(config, MOST_ROWS));
         this.#passes.push({
           step,
           stepWords: new Int32Array(step.memory, 0, STEP_BYTES / 4),
-          routing: allocate(2 * config.layers * routingStride(config, MOST_ROWS)),
+          routing,
+          routingIds: new Int32Array(routing.memory, 0, routing.bytes / 4),
+          routingWeights: new Float32Array(routing.memory, 0, routing.bytes / 4),
           tokens: allocate(4 * HEAD_ROWS),
           done,
         });

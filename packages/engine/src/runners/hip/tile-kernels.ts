@@ -6,7 +6,7 @@ import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { expertListForm } from './expert-kernels.ts';
-import { NORMED_TERMS, TILE_ROWS } from './sizes.ts';
+import { NORMED_TERMS, TILE_TOKENS, type Terms } from './sizes.ts';
 
 /** Tiles of 16 queries of one head that a block of attention has, where its KV head has so few query heads. */
 const QUERY_TILES = 8;
@@ -14,9 +14,6 @@ const QUERY_TILES = 8;
 const TILE_SIZE = 16;
 /** Of a block that works on a whole row. */
 const ROW_THREADS = 256;
-
-/** Of bf16 that a number of a row is read as: together they have 8 bits of it, or 16. */
-export type Terms = 1 | 2;
 
 const NORM_ARGUMENTS = [
   STEP,
@@ -85,13 +82,13 @@ const EXPERT_ARGUMENTS = [
 export interface CommonTileForms {
   readonly normInTwoTerms: KernelForm<typeof NORM_ARGUMENTS>;
   readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
-  readonly listExperts: ReturnType<typeof expertListForm>;
 }
 
 /** Products of rows, whatever their terms. */
 export interface TileProductForms {
   readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
   readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
+  readonly listExperts: ReturnType<typeof expertListForm>;
   readonly gateUp: KernelForm<typeof EXPERT_ARGUMENTS>;
   readonly down: KernelForm<typeof EXPERT_ARGUMENTS>;
 }
@@ -135,7 +132,6 @@ export function commonTileForms(context: KernelContext): CommonTileForms {
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
     }),
-    listExperts: expertListForm(context, TILE_ROWS),
   };
 }
 
@@ -188,6 +184,7 @@ function tileProductForms(context: KernelContext, terms: Terms): TileProductForm
       symbol: 'project_attention_tiles',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
     }),
+    listExperts: expertListForm(context, TILE_TOKENS[terms]),
     gateUp: kernelForm(context, {
       ...experts,
       name: 'gate_up_tiles',
@@ -208,7 +205,7 @@ function productForm(context: KernelContext, terms: Terms) {
   return {
     sharedParts: ['shared_copies', ...MATRIX_TILE_PARTS] as const,
     threadsPerBlock: blockThreads(context),
-    defines: { KERNEL_TERMS: terms },
+    defines: { KERNEL_TERMS: terms, KERNEL_TOKENS: TILE_TOKENS[terms] },
   };
 }
 
@@ -229,7 +226,10 @@ function blockThreads({ target: { vendor, waveSize } }: KernelContext): number {
   return waveSize * (vendor === 'amd' && waveSize === 32 ? 8 : 4);
 }
 
-/** Blocks of a launch over `tiles` tiles of TILE_ROWS rows, or over as many items of experts. */
+/** Rows of a matrix that a block multiplies with (kernels/hip/parts/tile_products.hip). */
+const BLOCK_ROWS = 128;
+
+/** Blocks of a launch over `tiles` tiles of TILE_TOKENS rows, or over as many items of experts. */
 export function tileBlocks({ config }: KernelContext, name: TileProduct, tiles: number): number {
   const { attentionHeads, keyValueHeads, headDim, hiddenSize, intermediateSize, experts } = config;
   const rows: Readonly<Record<TileProduct, number>> = {
@@ -239,5 +239,5 @@ export function tileBlocks({ config }: KernelContext, name: TileProduct, tiles: 
     gateUp: 2 * intermediateSize,
     down: hiddenSize,
   };
-  return Math.ceil(rows[name] / TILE_ROWS) * tiles;
+  return Math.ceil(rows[name] / BLOCK_ROWS) * tiles;
 }

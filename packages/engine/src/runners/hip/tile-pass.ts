@@ -14,7 +14,7 @@ import {
 } from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
 import type { PassKind } from './plan-passes.ts';
-import { TILE_ROWS, mostItems } from './sizes.ts';
+import { TILE_TOKENS, mostItems } from './sizes.ts';
 import { tileBlocks } from './tile-kernels.ts';
 
 /** How large a launch has to be: exactly what the step block says. */
@@ -23,6 +23,9 @@ export interface TilePassSize extends PassSize {
   /** Runs of the step block, for rows in one term. */
   readonly runs: number;
 }
+
+/** Terms of a kind's rows. */
+const TERMS = { oneTermTiles: 1, twoTermTiles: 2 } as const;
 
 /** As enqueueLayers. */
 export function enqueueTileLayers(
@@ -51,7 +54,7 @@ function enqueueAttention(
   const { context, workspace, rotary, cache } = parts;
   const { step, residual, normedBf16, queriesBf16, queries, attendedBf16, attended } = workspace.at;
   const { rows } = size;
-  const tiles = Math.ceil(rows / TILE_ROWS);
+  const tiles = Math.ceil(rows / TILE_TOKENS[TERMS[kind]]);
   const ofKind = { layer: place, isWindow: layerKind === 'sliding' ? 1 : 0 } as const;
   const norm = { step, gain: weights.inputNorm, residual, output: normedBf16 };
   const qkv = {
@@ -107,7 +110,7 @@ function enqueueExperts(
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
   common.normInTwoTerms.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / TILE_ROWS)), {
+  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / TILE_TOKENS[2])), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -123,9 +126,9 @@ function enqueueExperts(
     rowCount: step,
     dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
   });
-  common.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const items = mostItems(context.config, rows, TILE_ROWS);
   const products = kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
+  products.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
+  const items = mostItems(context.config, rows, TILE_TOKENS[TERMS[kind]]);
   products.gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,

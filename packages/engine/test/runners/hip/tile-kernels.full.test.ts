@@ -9,10 +9,9 @@ import { arrangeBlocks, arrangeCodesForm } from '../../../src/runners/hip/expert
 import type { KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { kvLayers } from '../../../src/runners/kv-bytes.ts';
-import { NORMED_TERMS, TILE_ROWS, mostItems } from '../../../src/runners/hip/sizes.ts';
+import { NORMED_TERMS, TILE_TOKENS, type Terms, mostItems } from '../../../src/runners/hip/sizes.ts';
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import {
-  type Terms,
   commonTileForms,
   oneTermForms,
   rowsOfRun,
@@ -28,6 +27,8 @@ const { slidingWindow } = SMALL_CONFIG;
 const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
 const WIDTH = attentionHeads * headDim;
 const GUARD = 16;
+/** The most rows of a block. */
+const TILE_ROWS = TILE_TOKENS[1];
 
 /** A target of every form of the tiles; the last one stands for NVIDIA, whose instruction is emulated in waves of 32. */
 const TARGETS = [
@@ -182,8 +183,8 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     for (const rows of [1, 17, TILE_ROWS + 1]) {
       it(`output projection and gate: ${rows} rows`, () => {
         const step = stepOf(rows);
-        const tiles = Math.ceil(rows / TILE_ROWS) + 1;
         for (const terms of [1, 2] as const) {
+          const tiles = Math.ceil(rows / TILE_TOKENS[terms]) + 1;
           const attended = inTerms(terms, randomFloats(rows * WIDTH, 10), WIDTH);
           const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
           const residual = randomFloats(rows * hiddenSize, 2);
@@ -204,7 +205,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const exact = randomFloats(rows * hiddenSize, 11);
         const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
         const logits = outputOf(rows * experts);
-        run(common.gate, tileBlocks(context, 'gate', tiles), {
+        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / TILE_TOKENS[2]) + 1), {
           step,
           weight: gate.bits,
           bias: gateBias,
@@ -223,13 +224,17 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const count = bits.length / (terms * WIDTH);
         const residual = outputOf(count * hiddenSize);
         residual.fill(0, 0, count * hiddenSize);
-        run(products[terms].attentionOutput, tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_ROWS)), {
-          step: stepOf(count),
-          weight: weight.bits,
-          bias,
-          attended: bits,
-          residual,
-        });
+        run(
+          products[terms].attentionOutput,
+          tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_TOKENS[terms])),
+          {
+            step: stepOf(count),
+            weight: weight.bits,
+            bias,
+            attended: bits,
+            residual,
+          },
+        );
         return guarded(residual);
       };
       for (const terms of [1, 2] as const) {
@@ -355,7 +360,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       const rotary = new RotaryTables(SMALL_CONFIG);
       rotary.reserve(tokens);
       const queries = outputOf(tokens * WIDTH);
-      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / TILE_ROWS)), {
+      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / TILE_TOKENS[2])), {
         step: stepOf(tokens, () => ({ tables })),
         weight: weight.bits,
         bias,
@@ -400,9 +405,9 @@ for (const { architecture, waveSize, defines } of TARGETS) {
           const words = new Uint32Array(onDevice.codes.buffer);
           run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
         }
-        const items = mostItems(SMALL_CONFIG, rows, TILE_ROWS);
+        const items = mostItems(SMALL_CONFIG, rows, TILE_TOKENS[terms]);
         const list = poison(new Int32Array(4 + 4 * items));
-        run(common.listExperts, 1, { offsets, list });
+        run(products[terms].listExperts, 1, { offsets, list });
         const activated = halvesOf(ids.length * terms * intermediateSize);
         run(products[terms].gateUp, tileBlocks(context, 'gateUp', items), {
           ...gateUp.onDevice,
