@@ -88,13 +88,14 @@ export interface GpuEvent {
   /** Whether the device has passed the event. Does not wait. */
   hasPassed(): boolean;
   /**
-   * Resolves when the device has passed the event. Leaves the event loop running.
+   * Resolves when the device has passed the event. Leaves the event loop running, but for sleeps of up to 2 ms.
    *
-   * @param expectedMs milliseconds that this is likely to take. Where it is half a millisecond or more, an event that keeps no
-   *   time is waited for on another thread: it tells some 0.1 ms later, and takes next to no processor time until then.
-   *   Defaults to 0.
+   * @param expectedMs milliseconds that this is likely to take. Where it is a quarter of a millisecond or more, the calling
+   *   thread sleeps until shortly before, and takes next to no processor time; it tells up to 0.2 ms later. Defaults to 0:
+   *   the event is asked for at every turn of the event loop.
+   * @returns whether it had passed before it was asked for the first time: then less was to be expected.
    */
-  passed(expectedMs?: number): Promise<void>;
+  passed(expectedMs?: number): Promise<boolean>;
   /** Waits on the calling thread until the device has passed the event. */
   synchronize(): void;
   /** Milliseconds from `start` to this event; both must have been passed, and keep time. */

@@ -23,6 +23,7 @@ import type {
 import { type NativeRuntime, type SharedCall, Status } from './native-calls.ts';
 import { axesOf, prepareNativeLaunch } from './native-launch.ts';
 import { addressOf, viewOf } from './native-memory.ts';
+import { nextTurn, pause } from './pause.ts';
 import type { NativeArgument, StatusFunction } from './shared-library.ts';
 
 /** Both runtimes' flag for a stream that does not wait for the default stream. */
@@ -30,8 +31,10 @@ const STREAM_NON_BLOCKING = 1;
 /** Both runtimes' flags for an event that keeps no time, and whose waiters sleep. */
 const EVENT_DISABLE_TIMING = 2;
 const EVENT_BLOCKING_SYNC = 1;
-/** Waits that are likely to be shorter are spent asking: another thread would tell too late. */
-const SHORTEST_SLEEP_MS = 0.5;
+/** Waits that are likely to be shorter are spent asking. */
+const SHORTEST_SLEEP_MS = 0.25;
+/** What takes this much longer than was likely may take any time, and is asked every millisecond. */
+const OVERDUE_MS = 5;
 /** Both runtimes' flag for registered host memory that the device addresses. */
 const HOST_REGISTER_MAPPED = 2;
 /** Both runtimes' capture mode in which other threads' calls do not break a capture. */
@@ -136,7 +139,9 @@ export class NativeGpuDriver implements GpuDriver {
     const handle = this.#runtime.outPointer();
     return {
       handle,
-      synchronize: () => this.#until('streamQuery', handle),
+      synchronize: async () => {
+        await this.#until('streamQuery', handle);
+      },
       wait: (event) => this.#call('streamWaitEvent', handle, event.handle, 0),
       destroy: this.#runtime.once('streamDestroy', () => this.#calls.streamDestroy(handle)),
     };
@@ -149,14 +154,9 @@ export class NativeGpuDriver implements GpuDriver {
     return {
       handle,
       record: (stream) => this.#call('eventRecord', handle, handleOf(stream)),
-      hasPassed: () => {
-        this.activate();
-        const status = this.#calls.eventQuery(handle);
-        if (status !== Status.notReady) this.#runtime.check('eventQuery', status);
-        return status === Status.success;
-      },
+      hasPassed: () => this.#isDone('eventQuery', handle),
       passed: (expectedMs = 0) =>
-        timing || expectedMs < SHORTEST_SLEEP_MS ? this.#until('eventQuery', handle) : this.#sleepUntil(handle),
+        expectedMs < SHORTEST_SLEEP_MS ? this.#until('eventQuery', handle) : this.#sleepUntil(handle, expectedMs),
       synchronize: () => this.#call('eventSynchronize', handle),
       elapsedSince: (start) => {
         this.#call('eventElapsed', out.address, start.handle, handle);
@@ -272,37 +272,37 @@ export class NativeGpuDriver implements GpuDriver {
     this.#sharedBytes.set(kernel, bytes);
   }
 
-  /** Waits for an event on another thread. Neither runtime asks for a current device there. */
-  async #sleepUntil(event: bigint): Promise<void> {
-    const call = this.#calls.eventSynchronize;
-    if (call.async === undefined) return this.#until('eventQuery', event);
-    this.activate();
-    const status = await new Promise<number>((resolve, reject) => {
-      call.async?.(event, (error, result) => (error === null ? resolve(result) : reject(error)));
-    });
-    this.#runtime.check('eventSynchronize', status);
+  /** Sleeps for most of the time that an event is likely to take. Returns whether it had passed meanwhile. */
+  async #sleepUntil(event: bigint, expectedMs: number): Promise<boolean> {
+    const expected = performance.now() + expectedMs;
+    for (let query = 0; ; query++) {
+      const left = expected - performance.now();
+      await (left > -OVERDUE_MS ? pause(left) : nextMillisecond());
+      if (this.#isDone('eventQuery', event)) return query === 0;
+    }
   }
 
-  /** Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. */
-  async #until(ask: 'streamQuery' | 'eventQuery', handle: bigint): Promise<void> {
+  /**
+   * Asks rather than waits, so that the event loop goes on; short work is done within a few turns of it. Returns whether it
+   * was done already.
+   */
+  async #until(ask: 'streamQuery' | 'eventQuery', handle: bigint): Promise<boolean> {
     for (let query = 0; ; query += 1) {
-      this.activate();
-      const status = this.#calls[ask](handle);
-      if (status === Status.success) return;
-      if (status !== Status.notReady) this.#runtime.fail(ask, status);
+      if (this.#isDone(ask, handle)) return query === 0;
       await (query < EAGER_QUERIES ? nextTurn() : nextMillisecond());
     }
+  }
+
+  #isDone(ask: 'streamQuery' | 'eventQuery', handle: bigint): boolean {
+    this.activate();
+    const status = this.#calls[ask](handle);
+    if (status !== Status.notReady) this.#runtime.check(ask, status);
+    return status === Status.success;
   }
 }
 
 function handleOf(stream: StreamLike): bigint {
   return typeof stream === 'bigint' ? stream : stream.handle;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 function nextMillisecond(): Promise<void> {

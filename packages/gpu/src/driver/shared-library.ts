@@ -10,14 +10,7 @@ import { DriverTooOldError, GpuLibraryNotFoundError } from './errors.ts';
 export type NativeArgument = number | bigint | string | null;
 
 /** A bound C function: numbers and pointers in, a status or a pointer out. */
-export interface NativeFunction {
-  (...args: readonly NativeArgument[]): number | bigint | string;
-  /** Calls it on another thread. Not there in stand-ins. */
-  readonly async?: (...args: readonly (NativeArgument | NativeCallback)[]) => void;
-}
-
-/** Hears what an asynchronous call returned. */
-export type NativeCallback = (error: Error | null, result: number) => void;
+export type NativeFunction = (...args: readonly NativeArgument[]) => number | bigint | string;
 
 /** C types that the bindings here use. Pointers travel as bigint. */
 export type NativeType = 'int' | 'uint' | 'uint8' | 'uint64' | 'size_t' | 'float' | 'void *' | 'const char *';
@@ -143,10 +136,7 @@ export interface FunctionShape {
 }
 
 /** A function that returns a status code, 0 for success. */
-export interface StatusFunction {
-  (...args: readonly NativeArgument[]): number;
-  readonly async?: NativeFunction['async'];
-}
+export type StatusFunction = (...args: readonly NativeArgument[]) => number;
 
 /**
  * Binds a table of status functions.

@@ -106,7 +106,10 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
       handle: 1n,
       record() {},
       hasPassed: () => true,
-      passed: finished,
+      passed: async () => {
+        await finished();
+        return false;
+      },
       synchronize() {},
       elapsedSince: () => 0,
       destroy() {},

@@ -99,7 +99,7 @@ export class MemoryDriver implements GpuDriver {
         event.time = this.#microseconds;
       },
       hasPassed: () => true,
-      passed: async () => undefined,
+      passed: async () => false,
       synchronize: () => undefined,
       elapsedSince: (start: GpuEvent) => (event.time - ('time' in start ? Number(start.time) : 0)) / 1000,
       destroy: () => undefined,

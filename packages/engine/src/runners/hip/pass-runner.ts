@@ -17,6 +17,14 @@ import { writeRuns, writeStep } from './step-block.ts';
 import { rowsOfRun } from './tile-kernels.ts';
 import { type TilePassSize, enqueueTileLayers } from './tile-pass.ts';
 
+/**
+ * What is expected after a wait that the step was done before, and at the most after one that it was not: parts of what was
+ * expected. So near 1, a thread wakes once for most steps, a little late; the device has the next step meanwhile. A machine
+ * that wakes it much too late does not count as a longer step.
+ */
+const SHORTER = 0.97;
+const LONGER = 1.1;
+
 /** What passes run with, beside their parts. */
 export interface PassResources {
   readonly driver: GpuDriver;
@@ -63,8 +71,8 @@ export class PassRunner {
   readonly #graphs: PassGraphs | null;
   readonly #prepared = new Set<number>();
   readonly #width: number;
-  /** Milliseconds that the last pass of a size was waited for: how long the next one like it may take. */
-  readonly #lastWaits = new Map<string, number>();
+  /** Milliseconds that the next pass of a size is likely to be waited for. */
+  readonly #expectedWaits = new Map<string, number>();
   /** When the device was last seen to be done, and how long it worked. */
   #doneAt = 0;
   #compute = 0;
@@ -115,9 +123,11 @@ export class PassRunner {
     const started = performance.now();
     let since = started;
     for (const { pass, staging, wanted, launchedRows } of enqueued) {
-      await this.#inTime(staging.done.passed(this.#lastWaits.get(waitKey(pass))));
+      const key = waitKey(pass);
+      const expected = this.#expectedWaits.get(key) ?? 0;
+      const hadPassed = await this.#inTime(staging.done.passed(expected));
       const now = performance.now();
-      this.#lastWaits.set(waitKey(pass), now - since);
+      this.#expectedWaits.set(key, nextExpected(expected, hadPassed, now - since));
       since = now;
       const chosen = new Int32Array(staging.tokens.memory, 0, wanted.length);
       for (const [index, { entry }] of wanted.entries()) {
@@ -251,7 +261,7 @@ export class PassRunner {
   }
 
   /** Waits for the device no longer than a pass may take. */
-  async #inTime(done: Promise<void>): Promise<void> {
+  async #inTime<Found>(done: Promise<Found>): Promise<Found> {
     const { driver, longestPassMs } = this.#resources;
     let timer: NodeJS.Timeout | undefined;
     const hung = new Promise<never>((_, reject) => {
@@ -262,7 +272,7 @@ export class PassRunner {
       timer.unref();
     });
     try {
-      await Promise.race([done, hung]);
+      return await Promise.race([done, hung]);
     } finally {
       clearTimeout(timer);
     }
@@ -299,6 +309,12 @@ export class PassRunner {
 /** Passes that take about as long. */
 function waitKey({ kind, rows }: Pass): string {
   return `${kind} ${Math.ceil(Math.log2(rows.length))}`;
+}
+
+/** Milliseconds to expect after a wait. */
+function nextExpected(expected: number, hadPassed: boolean, waited: number): number {
+  if (hadPassed) return SHORTER * expected;
+  return expected === 0 ? waited : Math.min(waited, LONGER * expected);
 }
 
 function sizeOf({ rows }: Pass): PassSize {

@@ -12,6 +12,7 @@ import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
+import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
 import type { LogitsRunner, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG } from './small-model.ts';
@@ -24,6 +25,9 @@ interface IdleDevice {
   readonly launched: string[];
   /** Whether the device has stopped. */
   hangs: boolean;
+  /** Milliseconds that waits were expected to take, and what they answer: whether the device was done before. */
+  readonly expected: number[];
+  wasDone: boolean;
 }
 
 function idleDevice(): IdleDevice {
@@ -33,6 +37,8 @@ function idleDevice(): IdleDevice {
     gpu,
     launched,
     hangs: false,
+    expected: [],
+    wasDone: false,
     driver: {
       ...gpu.driver,
       prepareLaunch: (kernel, description) => {
@@ -48,7 +54,14 @@ function idleDevice(): IdleDevice {
       },
       createEvent: (options): GpuEvent => {
         const event = gpu.driver.createEvent(options);
-        return { ...event, passed: () => (device.hangs ? new Promise(() => {}) : event.passed()) };
+        return {
+          ...event,
+          passed: async (expectedMs = 0) => {
+            device.expected.push(expectedMs);
+            await (device.hangs ? new Promise(() => {}) : event.passed());
+            return device.wasDone;
+          },
+        };
       },
     },
   };
@@ -101,30 +114,58 @@ describe('the GPU runner around its device', () => {
     assert.ok(!device.launched.includes('expert_gate_up'), 'few rows take their experts by slot');
   });
 
-  it('launches many tokens of a sequence by matrix tiles, and other sequences beside them as ever', async () => {
-    const [many, one] = [runner.createSequence(), runner.createSequence()];
-    await runner.forward([
-      { sequence: one, tokens: Int32Array.of(1), logits: 'none' },
-      { sequence: many, tokens: new Int32Array(FEWEST_TILE_TOKENS).fill(2), logits: 'none' },
-    ]);
-    const layer = [
-      'norm_rows',
-      'project_qkv_tiles',
-      'attend_tiles',
-      'project_attention_tiles',
-      'norm_rows',
-      'project_gate_tiles',
-      'topk_gating_softmax',
-      'list_experts',
-      'expert_gate_up_tiles',
-      'expert_down_tiles',
-      'combine_experts',
-    ];
-    const names = device.launched.map((name) => /^(?:topk_gating_softmax|dispatch_plan)|.*/.exec(name)?.[0]);
-    const byTiles = ['embed', ...layer, ...layer];
-    assert.deepEqual(names.slice(0, byTiles.length), byTiles);
-    assert.ok(names.slice(byTiles.length).includes('project_qkv'));
-    assert.ok(!names.slice(byTiles.length).some((name) => name?.endsWith('_tiles')));
+  for (const [tokens, attention] of [
+    [FEWEST_TILE_TOKENS, ['attend', 'split_rows']],
+    [MOST_TWO_TERM_TOKENS + 1, ['attend_tiles']],
+  ] as const) {
+    it(`launches ${tokens} tokens of a sequence by matrix tiles, and other sequences beside them as ever`, async () => {
+      const [many, one] = [runner.createSequence(), runner.createSequence()];
+      await runner.forward([
+        { sequence: one, tokens: Int32Array.of(1), logits: 'none' },
+        { sequence: many, tokens: new Int32Array(tokens).fill(2), logits: 'none' },
+      ]);
+      const layer = [
+        'norm_rows',
+        'project_qkv_tiles',
+        ...attention,
+        'project_attention_tiles',
+        'norm_rows',
+        'project_gate_tiles',
+        'topk_gating_softmax',
+        'list_experts',
+        'expert_gate_up_tiles',
+        'expert_down_tiles',
+        'combine_experts',
+      ];
+      const names = device.launched.map((name) => /^(?:topk_gating_softmax|dispatch_plan)|.*/.exec(name)?.[0]);
+      const byTiles = ['embed', ...layer, ...layer];
+      const end = names.lastIndexOf('expert_down_tiles') + 2;
+      assert.deepEqual(
+        names.slice(0, end).filter((name) => name !== 'dispatch_plan'),
+        byTiles,
+      );
+      const others = names.slice(end);
+      assert.ok(others.includes('project_qkv'));
+      assert.ok(!others.some((name) => name?.endsWith('_tiles')));
+    });
+  }
+
+  it('expects a step to take what the last one took: less where that was slept through, never much more', async () => {
+    const sequence = runner.createSequence();
+    const expectedOf = async (wasDone: boolean): Promise<number> => {
+      device.wasDone = wasDone;
+      const step = await runner.start?.([{ sequence, tokens: Int32Array.of(1), logits: 'largest' }]);
+      await step?.outputs;
+      return device.expected.at(-1) ?? Number.NaN;
+    };
+    assert.equal(await expectedOf(false), 0, 'nothing is known of the first one');
+    const first = await expectedOf(true);
+    assert.ok(first > 0);
+    const second = await expectedOf(true);
+    assert.ok(second < first && second > 0.9 * first);
+    const third = await expectedOf(false);
+    assert.ok(third < second && third > 0.9 * second);
+    assert.ok((await expectedOf(false)) <= 1.1 * third);
   });
 
   it('gives back what was asked for', async () => {
