@@ -155,10 +155,10 @@ export function twoTermForms(context: KernelContext): TwoTermForms {
   return {
     ...tileProductForms(context, 2),
     splitAttended: kernelForm(context, {
-      name: 'split_rows',
+      name: 'split_attended',
       sharedParts: MATRIX_TILE_PARTS,
       parts: ['store_terms'],
-      symbol: 'split_rows',
+      symbol: 'split_attended',
       arguments: SPLIT_ARGUMENTS,
       threadsPerBlock: ROW_THREADS,
       defines: { KERNEL_COLUMNS: context.config.attentionHeads * context.config.headDim },

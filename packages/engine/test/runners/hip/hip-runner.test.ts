@@ -115,7 +115,7 @@ describe('the GPU runner around its device', () => {
   });
 
   for (const [tokens, attention] of [
-    [FEWEST_TILE_TOKENS, ['attend', 'split_rows']],
+    [FEWEST_TILE_TOKENS, ['attend', 'split_attended']],
     [MOST_TWO_TERM_TOKENS + 1, ['attend_tiles']],
   ] as const) {
     it(`launches ${tokens} tokens of a sequence by matrix tiles, and other sequences beside them as ever`, async () => {

@@ -1,10 +1,10 @@
-// Rows of f32 in two terms of bf16, for products by matrix tiles: f32 [rows, KERNEL_COLUMNS] to bf16 [rows, 2 *
+// What attention leaves of many rows in two terms of bf16, for products by matrix tiles: f32 [rows, KERNEL_COLUMNS] to bf16 [rows, 2 *
 // KERNEL_COLUMNS]. A block a row.
 
 namespace ROUTER_NAMESPACE {
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    split_rows(const u8* step, const float* input, u32* output) {
+    split_attended(const u8* step, const float* input, u32* output) {
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const int row = static_cast<int>(block_index());
