@@ -10,6 +10,8 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kTerms = 2;
 constexpr int kTileColumns = 8;
+// Vectors whose terms are the columns of a product.
+constexpr int kProductVectors = kTileColumns / kTerms;
 constexpr int kBlocksAtOnce = 4;
 
 // Numbers are unpacked as v * 2^-126 (subnormal bf16) and scaled to v * 2^(scale - 127) * 2^-64, so that neither the factor
@@ -98,26 +100,23 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
 
 constexpr bool kReadsInPlace = true;
 
-template <int COLUMNS, int VECTORS>
-struct Mxfp4Group {
+// The codes and scales of a group as its teams have them, and what they are multiplied with.
+template <int COLUMNS>
+struct Mxfp4Codes {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
-  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
-  static constexpr int kProducts = (VECTORS * kTerms + kTileColumns - 1) / kTileColumns;
-  // Floats of a group's sums in shared memory: of each team, row and vector.
-  static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
   static constexpr int kFours = kFoursOf<COLUMNS>;
-  static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
+  static constexpr int kTurns = (kFours + kGroupTeams - 1) / kGroupTeams;
   // Of rows g and g + 8. Where a lane has no block, the last one stands in, with factors of 0: it costs nothing, and nothing
   // waits for a branch.
   Words4 codes[kTurns][2];
   u32 scales[kTurns][2];
 
   ROUTER_INLINE int block_of(int turn) {
-    return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
+    return (team_of_group() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
   }
   ROUTER_INLINE bool has_block(int turn) {
-    return ((kTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
+    return ((kGroupTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
   }
   ROUTER_INLINE int nearest_block(int turn) { return smaller(block_of(turn), kBlocks - 1); }
 
@@ -136,36 +135,12 @@ struct Mxfp4Group {
     }
   }
 
-  // Where the columns are that a lane gives, one to each product: a term of a vector, of the last one where there are no
-  // more. Nobody reads what comes of those.
-  struct Columns {
-    const u8* own[kProducts][kTurns];
-  };
-
-  // Vector `index` lies at `place_of(index)`.
-  template <class PlaceOf>
-  static ENGINE_METHOD Columns vectors_of(PlaceOf place_of) {
-    Columns columns;
-#pragma unroll
-    for (int product = 0; product < kProducts; product++) {
-      const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
-      const int vector = smaller(column / kTerms, VECTORS - 1);
-      const u8* place = place_of(vector);
-#pragma unroll
-      for (int turn = 0; turn < kTurns; turn++) {
-        columns.own[product][turn] = place + word_place<COLUMNS>(nearest_block(turn), 0, column % kTerms);
-      }
-    }
-    return columns;
-  }
-
-  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
-  // group is asked for as this one is used up.
-  template <bool LOADS_NEXT>
-  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, const u8* nextCodes, const u8* nextScales) {
-    const int lane = lane_of_team();
-    // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
-    float sums[kProducts][2][4] = {};
+  // Adds what was asked for times `right_of(product, turn, word)`, the columns that a lane gives to each product. Where
+  // LOADS_NEXT, the next group is asked for as this one is used up. Sums of even and odd words are formed by themselves: a
+  // product would wait for the one before whose sums it adds to.
+  template <int PRODUCTS, bool LOADS_NEXT, class RightOf>
+  ENGINE_METHOD void add_products(float (&sums)[PRODUCTS][2][4], RightOf right_of, const u8* nextCodes,
+                                  const u8* nextScales) {
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
@@ -179,37 +154,91 @@ struct Mxfp4Group {
         code_pairs(word_of(words[0], word), factors[0], upper);
         code_pairs(word_of(words[1], word), factors[1], lower);
 #pragma unroll
-        for (int product = 0; product < kProducts; product++) {
-          const u8* place = columns.own[product][turn] + word * kFours * kPieceBytes;
-          const Words4 right = *reinterpret_cast<const Words4*>(place);
+        for (int product = 0; product < PRODUCTS; product++) {
+          const Words4 right = right_of(product, turn, word);
           float(&sum)[4] = sums[product][word % 2];
           add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
           add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});
         }
       }
     }
-    // A lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
-#pragma unroll
-    for (int product = 0; product < kProducts; product++) {
-      const int vector = product * (kTileColumns / kTerms) + lane % kBlocksAtOnce;
-      if (vector >= VECTORS) continue;
-      float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
-      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
-      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
-      to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
-    }
   }
 
-  // Of a row of the group and a vector, which may differ from lane to lane.
-  static ENGINE_METHOD float sum_of(const float* groupSums, int row, int vector) {
-    float sum = 0.0f;
+  // Leaves a team's sums: a lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
+  template <int VECTORS, int PRODUCTS>
+  ENGINE_METHOD void leave(const float (&sums)[PRODUCTS][2][4], float* groupSums) {
+    const int lane = lane_of_team();
 #pragma unroll
-    for (int team = 0; team < kTeams; team++) sum += groupSums[(team * kGroupRows + row) * VECTORS + vector];
-    return sum;
+    for (int product = 0; product < PRODUCTS; product++) {
+      const int vector = product * kProductVectors + lane % kBlocksAtOnce;
+      if (vector >= VECTORS) continue;
+      float* to = groupSums + (team_of_group() * VECTORS + vector) * kGroupRows + lane / kBlocksAtOnce;
+      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
+      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
+      to[8] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    }
   }
 
   static ENGINE_METHOD u32 word_of(Words4 words, int word) {
     return word == 0 ? words.x : word == 1 ? words.y : word == 2 ? words.z : words.w;
+  }
+};
+
+// Of a group's sums, which are of each team, vector and row: that of a row and a vector, in the order of the teams.
+template <int VECTORS>
+ROUTER_INLINE float sum_of_group(const float* groupSums, int row, int vector) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int team = 0; team < kGroupTeams; team++) sum += groupSums[(team * VECTORS + vector) * kGroupRows + row];
+  return sum;
+}
+
+template <int COLUMNS, int VECTORS>
+struct Mxfp4Group : Mxfp4Codes<COLUMNS> {
+  using Codes = Mxfp4Codes<COLUMNS>;
+  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
+  static constexpr int kProducts = (VECTORS + kProductVectors - 1) / kProductVectors;
+  // Floats of a group's sums in shared memory.
+  static constexpr int kSumFloats = kGroupTeams * kGroupRows * VECTORS;
+
+  // Where the columns are that a lane gives, one to each product: a term of a vector, of the last one where there are no
+  // more. Nobody reads what comes of those.
+  struct Columns {
+    const u8* own[kProducts][Codes::kTurns];
+  };
+
+  // Vector `index` lies at `place_of(index)`.
+  template <class PlaceOf>
+  static ENGINE_METHOD Columns vectors_of(PlaceOf place_of) {
+    Columns columns;
+#pragma unroll
+    for (int product = 0; product < kProducts; product++) {
+      const int column = product * kTileColumns + lane_of_team() / kBlocksAtOnce;
+      const int vector = smaller(column / kTerms, VECTORS - 1);
+      const u8* place = place_of(vector);
+#pragma unroll
+      for (int turn = 0; turn < Codes::kTurns; turn++) {
+        columns.own[product][turn] = place + word_place<COLUMNS>(Codes::nearest_block(turn), 0, column % kTerms);
+      }
+    }
+    return columns;
+  }
+
+  // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
+  // group is asked for as this one is used up.
+  template <bool LOADS_NEXT>
+  ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, const u8* nextCodes, const u8* nextScales) {
+    float sums[kProducts][2][4] = {};
+    const auto right_of = [&](int product, int turn, int word) {
+      return *reinterpret_cast<const Words4*>(columns.own[product][turn] + word * Codes::kFours * kPieceBytes);
+    };
+    Codes::template add_products<kProducts, LOADS_NEXT>(sums, right_of, nextCodes, nextScales);
+    Codes::template leave<VECTORS>(sums, groupSums);
+  }
+
+  // Of a row of the group and a vector, which may differ from lane to lane.
+  static ENGINE_METHOD float sum_of(const float* groupSums, int row, int vector) {
+    return sum_of_group<VECTORS>(groupSums, row, vector);
   }
 };
 

@@ -7,11 +7,11 @@ import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { LISTED_SLOTS, listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
+import { listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, mostItems, routingStride } from './sizes.ts';
+import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -24,6 +24,8 @@ export interface PassParts {
   readonly rotary: RotaryRows;
   /** The KV blocks. */
   readonly cache: DevicePointer;
+  /** Of the device. */
+  readonly multiprocessors: number;
   /** Ids that have a token, from 0 up: no other is chosen. */
   readonly candidates: number;
   /** Who chooses experts in the place of the kernels of slots, for measuring. Null for nobody. */
@@ -204,7 +206,7 @@ function enqueueBySlot(
 
 /** The slots of an expert side by side, in the order of the router's dispatch plan. */
 function enqueueByExpert(
-  { context, kernels, router, workspace }: PassParts,
+  { context, kernels, router, workspace, multiprocessors }: PassParts,
   stream: StreamLike,
   rows: number,
   layer: LayerWeights,
@@ -221,18 +223,21 @@ function enqueueByExpert(
     dispatchPlan: { expertOffsets: offsets, sortedSlots, workspace: at.planWorkspace },
   });
   const { gateUp, down } = kernels.listedExperts;
-  const items = mostItems(context.config, rows, LISTED_SLOTS);
-  const common = { offsets, sortedSlots, items };
-  gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
-    ...common,
+  const ofGateUp = listedExpertBlocks(context, 'gateUp', { rows, multiprocessors });
+  const ofDown = listedExpertBlocks(context, 'down', { rows, multiprocessors });
+  const plan = { offsets, sortedSlots };
+  gateUp.launch(stream, ofGateUp.blocks, {
+    ...plan,
+    room: ofGateUp.room,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
     bias: layer.gateUpBias,
     input: normed,
     output: activated,
   });
-  down.launch(stream, listedExpertBlocks(context, 'down', items), {
-    ...common,
+  down.launch(stream, ofDown.blocks, {
+    ...plan,
+    room: ofDown.room,
     codes: layer.downCodes,
     scales: layer.downScales,
     bias: layer.downBias,

@@ -77,7 +77,7 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 }
 
 /** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
-function vectorBytes(columns: number): number {
+export function vectorBytes(columns: number): number {
   return 512 * Math.ceil(columns / 128);
 }
 

@@ -3,7 +3,6 @@ import { KernelEmulator } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { gateBlocks, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
 import {
-  LISTED_SLOTS,
   arrangeBlocks,
   arrangeCodesForm,
   combineForm,
@@ -13,7 +12,6 @@ import {
   slotExpertForms,
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { multipliesBf16Tiles } from '../../../src/runners/hip/mxfp4-product.ts';
-import { mostItems } from '../../../src/runners/hip/sizes.ts';
 import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
 import {
   TWO_TERM_TOLERANCE,
@@ -31,6 +29,9 @@ import {
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, intermediateSize, experts, expertsPerToken, swigluLimit } = SMALL_CONFIG;
+
+/** So many that shares begin and end in the middle of an expert's rows. */
+const MULTIPROCESSORS = 5;
 
 const bitsOf = ({ buffer, byteOffset, byteLength }: Float32Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('base64');
@@ -93,15 +94,16 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       { ids, input, width }: { readonly ids: Int32Array; readonly input: Float32Array; readonly width: number },
     ): Float32Array => {
       const { offsets, sorted } = planOf(ids);
-      const items = mostItems(SMALL_CONFIG, ids.length / expertsPerToken, LISTED_SLOTS);
+      const size = { rows: ids.length / expertsPerToken, multiprocessors: MULTIPROCESSORS };
+      const { blocks, room } = listedExpertBlocks(context, name, size);
       const output = outputOf(ids.length * width);
-      runForm(emulator, listedExpertForms(context)[name], listedExpertBlocks(context, name, items), {
+      runForm(emulator, listedExpertForms(context)[name], blocks, {
         ...onDevice,
         input,
         offsets,
         sortedSlots: sorted,
         output,
-        items,
+        room,
       });
       return guarded(output);
     };
