@@ -5,45 +5,52 @@ namespace ROUTER_NAMESPACE {
 constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
 constexpr int kGroupPairs = kGroupRows / 2;
 using Products = ExpertProducts<MODEL_HIDDEN, kOutputs>;
-static_assert(kSquads * kGroupPairs * KERNEL_VECTORS <= kThreads, "a thread an output");
 
-// A thread has one pair of gate and up of the steps between two barriers.
+// A thread's pairs of gate and up of the steps between two barriers.
 struct Activations {
+  // With as few slots as a product has there are most: as many for each thread.
+  static constexpr int kMost = (KERNEL_STEPS * kSquads * kGroupPairs * kProductVectors + kThreads - 1) / kThreads;
   const float* bias;
   const i32* sortedSlots;
   u8* output;
-  int pair;
-  float gateBias;
-  float upBias;
-  i32 slot;
-
+  float gateBias[kMost];
+  float upBias[kMost];
   // Negative where there is none.
-  template <int VECTORS>
+  i32 slots[kMost];
+
+  template <class Sums>
+  static constexpr int kPairs = Sums::kStepsAtOnce * kSquads * kGroupPairs;
+  ROUTER_INLINE int index_of(int own) { return own * kThreads + static_cast<int>(thread_index()); }
+
+  template <class Sums>
   ENGINE_METHOD void take(const ExpertShare& share, int first, int end) {
-    const int pairs = (end - first) * kSquads * kGroupPairs;
-    const int thread = static_cast<int>(thread_index());
-    const int vector = thread / pairs;
-    pair = first * kSquads * kGroupPairs + thread % pairs;
-    slot = -1;
-    if (vector >= share.count || pair >= MODEL_INTERMEDIATE) return;
-    slot = sortedSlots[share.begin + vector];
-    const float* biases = bias + static_cast<u64>(share.expert) * kOutputs + 2 * pair;
-    gateBias = biases[0];
-    upBias = biases[1];
+#pragma unroll
+    for (int own = 0; own < kMost; own++) {
+      const int vector = index_of(own) / kPairs<Sums>;
+      const int pair = first * kSquads * kGroupPairs + index_of(own) % kPairs<Sums>;
+      slots[own] = -1;
+      if (vector >= share.count || pair >= smaller(end * kSquads * kGroupPairs, MODEL_INTERMEDIATE)) continue;
+      slots[own] = sortedSlots[share.begin + vector];
+      const float* biases = bias + static_cast<u64>(share.expert) * kOutputs + 2 * pair;
+      gateBias[own] = biases[0];
+      upBias[own] = biases[1];
+    }
   }
 
-  template <int VECTORS>
-  ENGINE_METHOD void leave(const ExpertShare&, int first, int end, const float* sums) {
-    if (slot < 0) return;
-    const int pairs = (end - first) * kSquads * kGroupPairs;
-    const int thread = static_cast<int>(thread_index());
-    const int vector = thread / pairs;
-    const int ofSteps = thread % pairs;
-    const float* own = sums + ofSteps / kGroupPairs * (kGroupTeams * kGroupRows * VECTORS);
-    const int row = ofSteps % kGroupPairs * 2;
-    const float gate = rounded_sum(sum_of_group<VECTORS>(own, row, vector), gateBias);
-    const float up = rounded_sum(sum_of_group<VECTORS>(own, row + 1, vector), upBias);
-    put_value<MODEL_INTERMEDIATE>(output + static_cast<u64>(slot) * kVectorBytes<MODEL_INTERMEDIATE>, pair, swiglu(gate, up));
+  template <class Sums>
+  ENGINE_METHOD void leave(const ExpertShare&, int first, int, const float* sums) {
+#pragma unroll
+    for (int own = 0; own < kMost; own++) {
+      if (slots[own] < 0) continue;
+      const int vector = index_of(own) / kPairs<Sums>;
+      const int pair = index_of(own) % kPairs<Sums>;
+      const float* ofGroup = sums + pair / kGroupPairs * Sums::kGroupSums;
+      const int row = pair % kGroupPairs * 2;
+      const float gate = rounded_sum(sum_of_group<Sums::kVectors>(ofGroup, row, vector), gateBias[own]);
+      const float up = rounded_sum(sum_of_group<Sums::kVectors>(ofGroup, row + 1, vector), upBias[own]);
+      u8* to = output + static_cast<u64>(slots[own]) * kVectorBytes<MODEL_INTERMEDIATE>;
+      put_value<MODEL_INTERMEDIATE>(to, first * kSquads * kGroupPairs + pair, swiglu(gate, up));
+    }
   }
 };
 
@@ -51,16 +58,20 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 1)
     expert_gate_up(const u8* codes, const u8* scales, const float* bias, const u8* normed, const i32* offsets,
                    const i32* sortedSlots, u8* output, u32 room) {
   __shared__ ShareMemory shareMemory;
+  __shared__ StageMemory stageMemory;
   offsets = written_before(offsets);
   let_kernel_after_begin();
   Products::Shares shares;
   shares.begin(offsets, room, &shareMemory);
-  Products products = {codes, scales};
-  if (!products.begin(shares)) return;
+  Products products = {codes, scales, &shareMemory, &stageMemory};
   Activations activations = {bias, sortedSlots, output};
-  products.run(shares, [&](int at) {
-    return normed + static_cast<u64>(sortedSlots[at] / MODEL_TOP_K) * kVectorBytes<MODEL_HIDDEN>;
-  }, activations);
+  products.begin();
+  while (shares.find()) {
+    products.ask();
+    products.run([&](int at) {
+      return normed + static_cast<u64>(sortedSlots[at] / MODEL_TOP_K) * kVectorBytes<MODEL_HIDDEN>;
+    }, activations);
+  }
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -17,6 +17,7 @@ export const SHARED_PARTS = [
   'device_words',
   'sorted_lists',
   'shared_copies',
+  'bulk_copies',
   'exact_doubles',
   'bf16_products',
   'matrix_tile',

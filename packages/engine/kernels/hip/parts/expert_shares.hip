@@ -27,13 +27,17 @@ struct ExpertShare {
   i32 endStep;
 };
 
+// Shares that a block finds at once: others follow when those are done.
+constexpr int kMostShares = 32;
+
 // In shared memory.
 struct ShareMemory {
   i32 offsets[MODEL_EXPERTS + 1];
   // Of the experts before each one.
   i32 costs[MODEL_EXPERTS + 1];
-  ExpertShare found;
   i32 next;
+  ExpertShare shares[kMostShares];
+  i32 count;
 };
 
 // The shares of a block, one after the other. Every thread has the same; whole blocks call.
@@ -94,32 +98,35 @@ struct BlockShares {
     end = static_cast<i32>(all * (block_index() + 1) / blocks);
   }
 
-  // Takes the next one; false where there are no more. There are barriers in it.
-  ENGINE_METHOD bool take(ExpertShare& share) {
-    while (position < end) {
-      const int expert = static_cast<int>(thread_index());
-      if (expert < MODEL_EXPERTS && memory->costs[expert] <= position && position < memory->costs[expert + 1]) {
-        const i32 first = memory->offsets[expert];
-        const i32 slots = memory->offsets[expert + 1] - first;
+  // Finds the next shares; false where there are no more. There are barriers in it.
+  ENGINE_METHOD bool find() {
+    const int thread = static_cast<int>(thread_index());
+    int count = 0;
+    while (position < end && count < kMostShares) {
+      if (thread < MODEL_EXPERTS && memory->costs[thread] <= position && position < memory->costs[thread + 1]) {
+        const i32 first = memory->offsets[thread];
+        const i32 slots = memory->offsets[thread + 1] - first;
         const i32 tiles = tiles_of(slots);
         const i32 cost = step_cost_of(slots, tiles);
-        const i32 ofExpert = position - memory->costs[expert];
+        const i32 ofExpert = position - memory->costs[thread];
         const i32 tile = ofExpert / (STEPS * cost);
         const i32 ofTile = ofExpert % (STEPS * cost);
         const i32 endOfTile = smaller(STEPS * cost, ofTile + end - position);
         const i32 begin = slots * tile / tiles;
-        memory->found = {expert, first + begin, slots * (tile + 1) / tiles - begin, (ofTile + cost - 1) / cost,
-                         (endOfTile + cost - 1) / cost};
+        // Where it begins in the last step of a tile, that one is the block's before, and the place is the next share's.
+        memory->shares[count] = {thread, first + begin, slots * (tile + 1) / tiles - begin, (ofTile + cost - 1) / cost,
+                                 (endOfTile + cost - 1) / cost};
         memory->next = position + endOfTile - ofTile;
       }
       block_barrier();
-      share = memory->found;
       position = memory->next;
+      const ExpertShare& found = memory->shares[count];
+      if (found.firstStep < found.endStep) count++;
       block_barrier();
-      // A share may begin in the last step of a tile, which is the block's before.
-      if (share.firstStep < share.endStep) return true;
     }
-    return false;
+    if (thread == 0) memory->count = count;
+    block_barrier();
+    return count > 0;
   }
 };
 

@@ -100,7 +100,7 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
 
 constexpr bool kReadsInPlace = true;
 
-// The codes and scales of a group as its teams have them, and what they are multiplied with.
+// A group's codes and scales as its teams have them, and what they are multiplied with.
 template <int COLUMNS>
 struct Mxfp4Codes {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
@@ -120,33 +120,21 @@ struct Mxfp4Codes {
   }
   ROUTER_INLINE int nearest_block(int turn) { return smaller(block_of(turn), kBlocks - 1); }
 
-  // Asks for a group, from its first row on.
-  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
-#pragma unroll
-    for (int turn = 0; turn < kTurns; turn++) load_turn(groupCodes, groupScales, turn);
-  }
+  // Where the lane's block of a row is among those of a group; that of the row 8 further on is half of a group behind it.
+  ROUTER_INLINE u32 place_of(int row, int turn) { return static_cast<u32>(row * kBlocks + nearest_block(turn)); }
+  static constexpr u32 kHalfBlocks = kGroupRows / 2 * kBlocks;
 
-  ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + nearest_block(turn);
-      codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
-      scales[turn][half] = groupScales[at];
-    }
-  }
-
-  // Adds what was asked for times `right_of(product, turn, word)`, the columns that a lane gives to each product. Where
-  // LOADS_NEXT, the next group is asked for as this one is used up. Sums of even and odd words are formed by themselves: a
-  // product would wait for the one before whose sums it adds to.
-  template <int PRODUCTS, bool LOADS_NEXT, class RightOf>
-  ENGINE_METHOD void add_products(float (&sums)[PRODUCTS][2][4], RightOf right_of, const u8* nextCodes,
-                                  const u8* nextScales) {
+  // Adds the codes times `right_of(product, turn, word)`, the columns that a lane gives to each product. `load_next(turn)` may
+  // ask for the next group's. Sums of even and odd words are formed by themselves: a product would wait for the one before
+  // whose sums it adds to.
+  template <int PRODUCTS, class RightOf, class LoadNext>
+  ENGINE_METHOD void add_products(float (&sums)[PRODUCTS][2][4], RightOf right_of, LoadNext load_next) {
 #pragma unroll
     for (int turn = 0; turn < kTurns; turn++) {
       const Words4 words[2] = {codes[turn][0], codes[turn][1]};
       const u32 factors[2] = {has_block(turn) ? factor_pair(scales[turn][0]) : 0,
                               has_block(turn) ? factor_pair(scales[turn][1]) : 0};
-      if constexpr (LOADS_NEXT) load_turn(nextCodes, nextScales, turn);
+      load_next(turn);
 #pragma unroll
       for (int word = 0; word < 4; word++) {
         u32 upper[4];
@@ -164,15 +152,16 @@ struct Mxfp4Codes {
     }
   }
 
-  // Leaves a team's sums: a lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
+  // Leaves a team's sums: a lane has both terms of vector lane % 4 of each product, of the row that is its g and the row 8
+  // further on.
   template <int VECTORS, int PRODUCTS>
-  ENGINE_METHOD void leave(const float (&sums)[PRODUCTS][2][4], float* groupSums) {
+  ENGINE_METHOD void leave(const float (&sums)[PRODUCTS][2][4], float* groupSums, int row) {
     const int lane = lane_of_team();
 #pragma unroll
     for (int product = 0; product < PRODUCTS; product++) {
       const int vector = product * kProductVectors + lane % kBlocksAtOnce;
       if (vector >= VECTORS) continue;
-      float* to = groupSums + (team_of_group() * VECTORS + vector) * kGroupRows + lane / kBlocksAtOnce;
+      float* to = groupSums + (team_of_group() * VECTORS + vector) * kGroupRows + row;
       const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
       to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
       to[8] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
@@ -224,6 +213,21 @@ struct Mxfp4Group : Mxfp4Codes<COLUMNS> {
     return columns;
   }
 
+  // Asks for a group, from its first row on.
+  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
+#pragma unroll
+    for (int turn = 0; turn < Codes::kTurns; turn++) load_turn(groupCodes, groupScales, turn);
+  }
+
+  ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const u64 at = Codes::place_of(lane_of_team() / kBlocksAtOnce, turn) + half * Codes::kHalfBlocks;
+      Codes::codes[turn][half] = load_streamed_words4(groupCodes + at * kBlockBytes);
+      Codes::scales[turn][half] = groupScales[at];
+    }
+  }
+
   // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
   // group is asked for as this one is used up.
   template <bool LOADS_NEXT>
@@ -232,8 +236,11 @@ struct Mxfp4Group : Mxfp4Codes<COLUMNS> {
     const auto right_of = [&](int product, int turn, int word) {
       return *reinterpret_cast<const Words4*>(columns.own[product][turn] + word * Codes::kFours * kPieceBytes);
     };
-    Codes::template add_products<kProducts, LOADS_NEXT>(sums, right_of, nextCodes, nextScales);
-    Codes::template leave<VECTORS>(sums, groupSums);
+    const auto load_next = [&](int turn) {
+      if constexpr (LOADS_NEXT) load_turn(nextCodes, nextScales, turn);
+    };
+    Codes::add_products(sums, right_of, load_next);
+    Codes::template leave<VECTORS>(sums, groupSums, lane_of_team() / kBlocksAtOnce);
   }
 
   // Of a row of the group and a vector, which may differ from lane to lane.

@@ -4,7 +4,7 @@
 
 import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { MOST_ROWS_BY_SLOT, mostItems, vectorBytes } from './sizes.ts';
-import { GROUP_ROWS, GROUP_THREADS, mostSharedBytes, multipliesBf16Tiles, mxfp4Product } from './mxfp4-product.ts';
+import { GROUP_ROWS, GROUP_THREADS, mxfp4Product } from './mxfp4-product.ts';
 
 const LIST_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
@@ -82,42 +82,51 @@ const ITEM_SLOTS = 4;
 /** Blocks of items that a multiprocessor has room for. */
 const ITEMS_RESIDENT = 2;
 
-/** Of blocks that share the work out: threads, as many as a multiprocessor has registers for, and the most slots at once. */
+/** Threads of a block that shares the work out with others: as many as a multiprocessor has registers for. */
 const SHARE_THREADS = 512;
-const MOST_SHARE_SLOTS = 16;
-/** Slots that are columns of one product (kernels/hip/parts/mxfp4_group_tiles.hip). */
-const PRODUCT_SLOTS = 4;
-/** What a step of rows costs beside its products (kernels/hip/parts/expert_shares.hip). */
+/** Slots that it works on at once: as many as it has shared memory for. */
+const SHARE_SLOTS = 8;
+/** Steps between two of its barriers, with as few slots as a product has. */
+const SHARE_STEPS = 4;
+/** What a step costs beside its products (kernels/hip/parts/expert_shares.hip). */
 const STEP_COST = 4;
 
-/** Bytes of shared memory of a block that works on so many slots: their vectors, and twice their sums. */
-function shareBytes({ config }: KernelContext, slots: number): number {
-  const columns = Math.max(config.hiddenSize, config.intermediateSize);
-  return slots * (vectorBytes(columns) + 2 * (SHARE_THREADS / TEAM) * GROUP_ROWS * 4);
+/** Bytes of shared memory of a block that shares the work out (kernels/hip/parts/expert_products.hip). */
+function shareBytes({ hiddenSize, intermediateSize }: KernelContext['config']): number {
+  const columns = Math.max(hiddenSize, intermediateSize);
+  const squads = SHARE_THREADS / GROUP_THREADS;
+  const stages = squads * 2 * GROUP_ROWS * (columns / 2 + columns / 32);
+  const sums = 2 * SHARE_STEPS * SHARE_THREADS * GROUP_ROWS * 4 * (4 / TEAM);
+  return stages + sums + SHARE_SLOTS * vectorBytes(columns);
 }
 
-/** As many slots as a block has room for. */
-function shareSlots(context: KernelContext): number {
-  const most = mostSharedBytes(context.target);
-  let slots = MOST_SHARE_SLOTS;
-  while (slots > PRODUCT_SLOTS && shareBytes(context, slots) > most) slots -= PRODUCT_SLOTS;
-  return slots;
+/**
+ * Whether blocks of listed experts share the work out: they need copies that no thread waits with, which NVIDIA's GPUs have
+ * from compute capability 9.0 on, and the shared memory that those have of which it is known.
+ */
+function sharesExperts({ target, config }: KernelContext): boolean {
+  return target.vendor === 'nvidia' && SHARING.test(target.architecture) && shareBytes(config) <= MOST_SHARED_BYTES;
 }
+const SHARING = /^sm_(?:90|100|103)a?$/;
+/** 227 KiB, less what the kernels declare. */
+const MOST_SHARED_BYTES = 223 * 1024;
 
 function listedDivision(context: KernelContext, name: ExpertName) {
-  if (multipliesBf16Tiles(context.target)) {
-    const slots = shareSlots(context);
+  const { parts, sharedParts } = mxfp4Product(context.target);
+  if (sharesExperts(context)) {
     return {
       suffix: '_shares',
-      parts: ['expert_shares', 'expert_products'],
+      parts: [...parts, 'swiglu', 'expert_shares', 'expert_products'],
+      sharedParts: [...sharedParts, 'bulk_copies'] as const,
       threadsPerBlock: SHARE_THREADS,
-      sharedBytes: shareBytes(context, slots),
-      defines: { KERNEL_VECTORS: slots, KERNEL_STEP_COST: STEP_COST },
+      sharedBytes: shareBytes(context.config),
+      defines: { KERNEL_VECTORS: SHARE_SLOTS, KERNEL_STEPS: SHARE_STEPS, KERNEL_STEP_COST: STEP_COST },
     };
   }
   return {
     suffix: '',
-    parts: ['expert_items'],
+    parts: [...parts, 'swiglu', 'expert_items'],
+    sharedParts,
     threadsPerBlock: GROUP_THREADS,
     defines: {
       KERNEL_VECTORS: ITEM_SLOTS,
@@ -128,17 +137,9 @@ function listedDivision(context: KernelContext, name: ExpertName) {
 }
 
 export function listedExpertForms(context: KernelContext): ListedExpertForms {
-  const { parts, sharedParts } = mxfp4Product(context.target);
   const form = (name: ExpertName, file: string, symbol: string) => {
-    const { suffix, parts: ownParts, ...division } = listedDivision(context, name);
-    return kernelForm(context, {
-      ...division,
-      name: `${file}${suffix}`,
-      sharedParts,
-      parts: [...parts, 'swiglu', ...ownParts],
-      symbol,
-      arguments: LISTED_ARGUMENTS,
-    });
+    const { suffix, ...division } = listedDivision(context, name);
+    return kernelForm(context, { ...division, name: `${file}${suffix}`, symbol, arguments: LISTED_ARGUMENTS });
   };
   return {
     gateUp: form('gateUp', 'gate_up', 'expert_gate_up'),
@@ -156,7 +157,7 @@ export function listedExpertBlocks(
   name: ExpertName,
   { rows, multiprocessors }: { readonly rows: number; readonly multiprocessors: number },
 ): { readonly blocks: number; readonly room: number } {
-  if (multipliesBf16Tiles(context.target)) return { blocks: multiprocessors, room: multiprocessors };
+  if (sharesExperts(context)) return { blocks: multiprocessors, room: multiprocessors };
   const room = mostItems(context.config, rows, ITEM_SLOTS);
   return { blocks: (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * room, room };
 }

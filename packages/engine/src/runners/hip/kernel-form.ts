@@ -70,7 +70,16 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
 /** Makes a form for a model. */
 export function kernelForm<const List extends readonly KernelArgument[]>(
   context: KernelContext,
-  { name, parts, sharedParts, symbol, arguments: list, threadsPerBlock, sharedBytes = 0, defines = {} }: FormDescription<List>,
+  {
+    name,
+    parts,
+    sharedParts,
+    symbol,
+    arguments: list,
+    threadsPerBlock,
+    sharedBytes = 0,
+    defines = {},
+  }: FormDescription<List>,
 ): KernelForm<List> {
   const ofShared = sharedBytes === 0 ? {} : { KERNEL_SHARED_BYTES: sharedBytes };
   const unit: KernelUnit = {

@@ -33,19 +33,6 @@ export function multipliesBf16Tiles({ vendor, architecture }: KernelTarget): boo
   return vendor === 'nvidia' && Number(/^sm_(\d+)/.exec(architecture)?.[1] ?? 0) >= 80;
 }
 
-/** Bytes of shared memory that a block can have, of GPUs whose architecture says so (CUDA's guide, compute capabilities). */
-const SHARED_KIBIBYTES: Readonly<Record<string, number>> = { sm_80: 163, sm_87: 163, sm_90: 227, sm_100: 227, sm_103: 227 };
-/** Bytes that kernels may declare beside. */
-const DECLARED_BYTES = 4096;
-/** What every GPU with these products has. */
-const FEWEST_SHARED_KIBIBYTES = 99;
-
-/** The most bytes of shared memory that a block can have, of targets with products of bf16 tiles; some are left to declare. */
-export function mostSharedBytes({ architecture }: KernelTarget): number {
-  const [name = ''] = /^sm_\d+/.exec(architecture) ?? [];
-  return 1024 * (SHARED_KIBIBYTES[name] ?? FEWEST_SHARED_KIBIBYTES) - DECLARED_BYTES;
-}
-
 export function mxfp4Product(target: KernelTarget): Mxfp4Product {
   return multipliesBf16Tiles(target) ? TILES : LANES;
 }
