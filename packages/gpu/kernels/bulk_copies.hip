@@ -17,7 +17,6 @@ ROUTER_INLINE void begin_phases(BulkBarrier* barrier) {
 }
 // One thread: how many bytes end the phase that is under way. Others have read what the copies take the place of.
 ROUTER_INLINE void expect_bytes(BulkBarrier* barrier, u32 bytes) {
-  asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
                :
                : "r"(place_in_shared(barrier)), "r"(bytes)
@@ -48,13 +47,17 @@ ROUTER_INLINE u32 count_in_shared(u32* counter) { return atomicAdd(counter, 1u);
 // What the lanes of a wave read before, they have.
 ROUTER_INLINE void wave_has_read() { __syncwarp(); }
 #else
-ROUTER_INLINE void begin_phases(BulkBarrier*) {}
-ROUTER_INLINE void expect_bytes(BulkBarrier*, u32) {}
-ROUTER_INLINE void copy_bulk(u8* shared, const u8* address, u32 bytes, BulkBarrier*) {
+// Emulated: the phases that are over in the high half, bytes that are still expected in the low one.
+ROUTER_INLINE void begin_phases(BulkBarrier* barrier) { *barrier = 0; }
+ROUTER_INLINE void expect_bytes(BulkBarrier* barrier, u32 bytes) { *barrier += bytes; }
+ROUTER_INLINE void copy_bulk(u8* shared, const u8* address, u32 bytes, BulkBarrier* barrier) {
   for (u32 i = 0; i < bytes; i++) shared[i] = address[i];
+  *barrier -= bytes;
+  if (static_cast<u32>(*barrier) == 0) *barrier += u64{1} << 32;
 }
-// Emulated blocks meet here: those who ask for a copy have come as far.
-ROUTER_INLINE void wait_for_phase(BulkBarrier*, u32) { block_barrier(); }
+ROUTER_INLINE void wait_for_phase(BulkBarrier* barrier, u32 parity) {
+  while ((*const_cast<volatile BulkBarrier*>(barrier) >> 32) % 2 == parity) __builtin_emulated_yield();
+}
 ROUTER_INLINE u32 count_in_shared(u32* counter) { return __atomic_fetch_add(counter, 1u, __ATOMIC_RELAXED); }
 ROUTER_INLINE void wave_has_read() { __builtin_amdgcn_wave_barrier(); }
 #endif

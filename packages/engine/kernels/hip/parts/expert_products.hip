@@ -5,17 +5,6 @@
 
 namespace ROUTER_NAMESPACE {
 
-// What a block has beside what its kernel declares: more than a kernel may declare.
-#if ROUTER_NVIDIA
-extern __shared__ Words4 dynamicMemory[];
-ROUTER_INLINE u8* dynamic_memory() { return reinterpret_cast<u8*>(dynamicMemory); }
-#else
-ROUTER_INLINE u8* dynamic_memory() {
-  __shared__ Words4 memory[KERNEL_SHARED_BYTES / 16];
-  return reinterpret_cast<u8*>(memory);
-}
-#endif
-
 constexpr int kStages = 2;
 constexpr int kMostProducts = KERNEL_VECTORS / kProductVectors;
 static_assert(kMostProducts <= 2, "there is a form for each number of products");

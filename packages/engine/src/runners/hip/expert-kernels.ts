@@ -4,7 +4,7 @@
 
 import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { MOST_ROWS_BY_SLOT, mostItems, vectorBytes } from './sizes.ts';
-import { GROUP_ROWS, GROUP_THREADS, mxfp4Product } from './mxfp4-product.ts';
+import { GROUP_ROWS, GROUP_THREADS, MOST_SHARED_BYTES, copiesInBulk, mxfp4Product } from './mxfp4-product.ts';
 
 const LIST_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
@@ -86,8 +86,11 @@ const ITEMS_RESIDENT = 2;
 const SHARE_THREADS = 512;
 /** Slots that it works on at once: as many as it has shared memory for. */
 const SHARE_SLOTS = 8;
-/** Steps between two of its barriers, with as few slots as a product has. */
+/** Steps between two of its barriers, with as few slots as are columns of one product. */
 const SHARE_STEPS = 4;
+const PRODUCT_SLOTS = 4;
+/** Steps whose weights are in shared memory, or on their way there. */
+const SHARE_STAGES = 2;
 /** What a step costs beside its products (kernels/hip/parts/expert_shares.hip). */
 const STEP_COST = 4;
 
@@ -95,28 +98,22 @@ const STEP_COST = 4;
 function shareBytes({ hiddenSize, intermediateSize }: KernelContext['config']): number {
   const columns = Math.max(hiddenSize, intermediateSize);
   const squads = SHARE_THREADS / GROUP_THREADS;
-  const stages = squads * 2 * GROUP_ROWS * (columns / 2 + columns / 32);
-  const sums = 2 * SHARE_STEPS * SHARE_THREADS * GROUP_ROWS * 4 * (4 / TEAM);
+  const stages = squads * SHARE_STAGES * GROUP_ROWS * (columns / 2 + columns / 32);
+  const sums = 2 * SHARE_STEPS * (SHARE_THREADS / TEAM) * GROUP_ROWS * PRODUCT_SLOTS * 4;
   return stages + sums + SHARE_SLOTS * vectorBytes(columns);
 }
 
-/**
- * Whether blocks of listed experts share the work out: they need copies that no thread waits with, which NVIDIA's GPUs have
- * from compute capability 9.0 on, and the shared memory that those have of which it is known.
- */
+/** Whether blocks of listed experts share the work out. */
 function sharesExperts({ target, config }: KernelContext): boolean {
-  return target.vendor === 'nvidia' && SHARING.test(target.architecture) && shareBytes(config) <= MOST_SHARED_BYTES;
+  return copiesInBulk(target) && shareBytes(config) <= MOST_SHARED_BYTES;
 }
-const SHARING = /^sm_(?:90|100|103)a?$/;
-/** 227 KiB, less what the kernels declare. */
-const MOST_SHARED_BYTES = 223 * 1024;
 
 function listedDivision(context: KernelContext, name: ExpertName) {
   const { parts, sharedParts } = mxfp4Product(context.target);
   if (sharesExperts(context)) {
     return {
       suffix: '_shares',
-      parts: [...parts, 'swiglu', 'expert_shares', 'expert_products'],
+      parts: [...parts, 'swiglu', 'expert_shares', 'dynamic_memory', 'expert_products'],
       sharedParts: [...sharedParts, 'bulk_copies'] as const,
       threadsPerBlock: SHARE_THREADS,
       sharedBytes: shareBytes(context.config),

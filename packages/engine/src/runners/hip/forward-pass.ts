@@ -6,6 +6,7 @@ import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
+import { termBlocks, termTile } from './dense-terms.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
 import { listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
@@ -84,38 +85,26 @@ export function layersByKind({ context, weights: { layers } }: PassParts): reado
   });
 }
 
+/** A layer of its kind. */
+type LayerPlace = Pick<PlacedLayer, 'kind' | 'place'>;
+
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
-  { context, kernels, workspace, rotary, cache }: PassParts,
+  parts: PassParts,
   stream: StreamLike,
   { rows, mostChunks }: PassSize,
   layer: LayerWeights,
-  { kind, place }: { readonly kind: 'full' | 'sliding'; readonly place: number },
+  { kind, place }: LayerPlace,
 ): void {
-  const { at } = workspace;
-  const { step, residual, queries, partials, arrivals, attended } = at;
-  const { config } = context;
+  const { context, kernels, workspace, cache } = parts;
+  const { step, residual, queries, partials, arrivals, attended } = workspace.at;
   const tile = denseTile(context, rows);
   const tiles = Math.ceil(rows / tile);
-  const dense = kernels.dense[tile];
   const isWindow = kind === 'sliding' ? 1 : 0;
-  const hasOneChunk = mostChunks === 1 || (isWindow === 1 && windowFitsChunk(config));
+  const hasOneChunk = mostChunks === 1 || (isWindow === 1 && windowFitsChunk(context.config));
   const chunks = hasOneChunk ? 1 : Math.min(mostChunks, MOST_CHUNK_BLOCKS);
-  dense.qkv.launch(stream, denseBlocks(context, 'qkv', tile, tiles), {
-    step,
-    weight: layer.qkv,
-    bias: layer.qkvBias,
-    gain: layer.inputNorm,
-    residual,
-    cosines: rotary.cosines,
-    sines: rotary.sines,
-    queries,
-    cache,
-    tiles,
-    layer: place,
-    isWindow,
-  });
-  kernels.attend.launch(stream, rows * config.keyValueHeads * chunks, {
+  enqueueQkv(parts, stream, rows, layer, { kind, place });
+  kernels.attend.launch(stream, rows * context.config.keyValueHeads * chunks, {
     step,
     queries,
     cache,
@@ -127,7 +116,7 @@ function enqueueAttention(
     layer: place,
     isWindow,
   });
-  dense.attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
+  kernels.dense[tile].attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
     step,
     weight: layer.attentionOutput,
     bias: layer.attentionOutputBias,
@@ -135,6 +124,41 @@ function enqueueAttention(
     residual,
     tiles,
   });
+}
+
+/** Norm, QKV with rotary embedding and KV write. */
+function enqueueQkv(
+  { context, kernels, workspace, rotary, cache }: PassParts,
+  stream: StreamLike,
+  rows: number,
+  layer: LayerWeights,
+  { kind, place }: LayerPlace,
+): void {
+  const { step, residual, queries, terms, squares } = workspace.at;
+  const common = {
+    step,
+    weight: layer.qkv,
+    bias: layer.qkvBias,
+    cosines: rotary.cosines,
+    sines: rotary.sines,
+    queries,
+    cache,
+    layer: place,
+    isWindow: kind === 'sliding' ? 1 : 0,
+  };
+  const ofTerms = termTile(context, rows);
+  if (kernels.denseTerms !== null && ofTerms !== null) {
+    const { split, products } = kernels.denseTerms;
+    const tiles = Math.ceil(rows / ofTerms);
+    split.ofStep.launch(stream, rows, { step, gain: layer.inputNorm, rows: residual, terms, squares, first: 0 });
+    const blocks = termBlocks(context, 'qkv', ofTerms, tiles);
+    products[ofTerms].qkv.launch(stream, blocks, { ...common, terms, squares, tiles });
+    return;
+  }
+  const tile = denseTile(context, rows);
+  const tiles = Math.ceil(rows / tile);
+  const blocks = denseBlocks(context, 'qkv', tile, tiles);
+  kernels.dense[tile].qkv.launch(stream, blocks, { ...common, gain: layer.inputNorm, residual, tiles });
 }
 
 /** Norm, gate projection, router, experts, combine. */
@@ -258,29 +282,39 @@ export interface HeadRows {
 }
 
 /** Final norm, LM head and tokens of wanted rows. */
-export function enqueueHead(
-  { context, kernels, weights, workspace, candidates }: PassParts,
-  stream: StreamLike,
-  { first, count, draws, place = 0 }: HeadRows,
-): void {
-  const { step, residual, logits } = workspace.at;
+export function enqueueHead(parts: PassParts, stream: StreamLike, rows: HeadRows): void {
+  const { kernels, workspace, candidates } = parts;
+  const { first, count, draws, place = 0 } = rows;
+  enqueueLogits(parts, stream, rows);
+  const { step, logits, found, choiceArrivals: arrivals } = workspace.at;
   const tokens = workspace.at.tokens + BigInt(4 * place);
-  const tile = denseTile(context, count);
-  const tiles = Math.ceil(count / tile);
-  kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {
-    step,
-    weight: weights.outer.head,
-    gain: weights.outer.finalNorm,
-    residual,
-    logits,
-    tiles,
-    first,
-    most: HEAD_ROWS,
-  });
-  const { found, choiceArrivals: arrivals } = workspace.at;
   const choice = { step, logits, found, arrivals, tokens, candidates, first };
   kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
   if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
+}
+
+/** Final norm and LM head. */
+function enqueueLogits(
+  { context, kernels, weights: { outer }, workspace }: PassParts,
+  stream: StreamLike,
+  { first, count }: HeadRows,
+): void {
+  const { step, residual, logits, terms, squares } = workspace.at;
+  const common = { step, weight: outer.head, logits, first, most: HEAD_ROWS };
+  const gain = outer.finalNorm;
+  const ofTerms = termTile(context, count);
+  if (kernels.denseTerms !== null && ofTerms !== null) {
+    const { split, products } = kernels.denseTerms;
+    const tiles = Math.ceil(count / ofTerms);
+    split.ofWanted.launch(stream, count, { step, gain, rows: residual, terms, squares, first });
+    const blocks = termBlocks(context, 'head', ofTerms, tiles);
+    products[ofTerms].head.launch(stream, blocks, { ...common, terms, squares, tiles });
+    return;
+  }
+  const tile = denseTile(context, count);
+  const tiles = Math.ceil(count / tile);
+  const blocks = denseBlocks(context, 'head', tile, tiles);
+  kernels.dense[tile].head.launch(stream, blocks, { ...common, gain, residual, tiles });
 }
 
 /** Where a layer's ids and weights go. */

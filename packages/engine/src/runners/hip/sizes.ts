@@ -96,6 +96,8 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
     choiceArrivals: 4 * HEAD_ROWS,
     found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
+    terms: 4 * MOST_VECTOR_ROWS * hiddenSize,
+    squares: 4 * MOST_VECTOR_ROWS,
     normed: MOST_VECTOR_ROWS * vectorBytes(hiddenSize),
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),

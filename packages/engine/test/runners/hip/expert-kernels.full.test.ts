@@ -91,10 +91,20 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     const runListed = (
       name: 'gateUp' | 'down',
       { onDevice }: ReturnType<typeof mxfp4>,
-      { ids, input, width }: { readonly ids: Int32Array; readonly input: Float32Array; readonly width: number },
+      {
+        ids,
+        input,
+        width,
+        multiprocessors = MULTIPROCESSORS,
+      }: {
+        readonly ids: Int32Array;
+        readonly input: Float32Array;
+        readonly width: number;
+        readonly multiprocessors?: number;
+      },
     ): Float32Array => {
       const { offsets, sorted } = planOf(ids);
-      const size = { rows: ids.length / expertsPerToken, multiprocessors: MULTIPROCESSORS };
+      const size = { rows: ids.length / expertsPerToken, multiprocessors };
       const { blocks, room } = listedExpertBlocks(context, name, size);
       const output = outputOf(ids.length * width);
       runForm(emulator, listedExpertForms(context)[name], blocks, {
@@ -261,6 +271,27 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
           );
         });
       });
+    });
+
+    it('down: a slot has the same bits alone and among many, whoever computes it', () => {
+      const weights = mxfp4(hiddenSize, intermediateSize, 60);
+      arrange(weights.onDevice.codes);
+      // More tiles of slots than one block takes note of at once; one expert has a tile that is not full.
+      const rows = 73;
+      const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) => (slot * 5 + (slot % 7)) % experts);
+      const input = asVectors(randomFloats(ids.length * intermediateSize, 61), intermediateSize, context);
+      const many = { ids, input, width: hiddenSize };
+      const byOne = runListed('down', weights, { ...many, multiprocessors: 1 });
+      const byMany = runListed('down', weights, { ...many, multiprocessors: 29 });
+      assert.equal(bitsOf(byOne), bitsOf(byMany));
+      const words = vectorWords(intermediateSize, context);
+      const [first, end] = [7 * expertsPerToken, 8 * expertsPerToken];
+      const alone = runListed('down', weights, {
+        ids: ids.slice(first, end),
+        input: input.slice(first * words, end * words),
+        width: hiddenSize,
+      });
+      assert.equal(bitsOf(alone), bitsOf(byOne.slice(first * hiddenSize, end * hiddenSize)));
     });
 
     it('gate and up: NaN stays NaN, and numbers past the limit do not', () => {
