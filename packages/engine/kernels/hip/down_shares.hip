@@ -32,7 +32,7 @@ struct Outputs {
   }
 
   template <class Sums>
-  ENGINE_METHOD void leave(const ExpertShare&, int first, int, const float* sums) {
+  ENGINE_METHOD void leave(int first, const float* sums) {
 #pragma unroll
     for (int own = 0; own < kMost; own++) {
       if (slots[own] < 0) continue;

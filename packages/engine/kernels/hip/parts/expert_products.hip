@@ -107,7 +107,7 @@ struct ExpertProducts {
   }
 
   // Computes the shares. `vector_of(slot)` says where the vector of a slot of the plan's order was written; `output` takes the
-  // sums: `take(share, first, end)` before those of some steps are formed, then `leave(.., sums)`.
+  // sums: `take(share, first, end)` before those of some steps are formed, then `leave(first, sums)`.
   template <class VectorOf, class Output>
   ENGINE_METHOD void run(VectorOf vector_of, Output& output) {
     for (int index = 0; index < memory->count; index++) {
@@ -160,7 +160,7 @@ struct ExpertProducts {
         groupSums += kSquads * Own::kGroupSums;
       }
       block_barrier();
-      output.template leave<Own>(share, first, end, sum_memory(half));
+      output.template leave<Own>(first, sum_memory(half));
       half ^= 1;
     }
   }
