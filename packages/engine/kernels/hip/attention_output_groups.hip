@@ -34,7 +34,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
   let_kernel_after_begin();
   Values values;
   const auto vector_of = [&](int index) { return attended + static_cast<u64>(place.vector + index) * kInputs; };
-  values.take(count - place.vector, vector_of, sharedValues);
+  values.take(place.vector, count - place.vector, vector_of, sharedValues);
   dot.multiply(values, shared);
   block_barrier();
 #pragma unroll

@@ -21,10 +21,11 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
   residual = written_before(residual);
   let_kernel_after_begin();
   const auto vector_of = [&](int index) {
-    const i32 row = step_word(step, STEP_WANTED_ROWS + static_cast<int>(first) + place.vector + index);
+    const i32 wanted = place.vector + index;
+    const i32 row = kTakesWantedRows ? wanted : step_word(step, STEP_WANTED_ROWS + static_cast<int>(first) + wanted);
     return residual + static_cast<u64>(row) * MODEL_HIDDEN;
   };
-  values.take(count - place.vector, vector_of, sharedValues);
+  values.take(place.vector, count - place.vector, vector_of, sharedValues);
   dot.multiply(values, shared);
   values.leave_squares(shared, sharedValues);
   block_barrier();

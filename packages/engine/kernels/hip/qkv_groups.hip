@@ -35,7 +35,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
   residual = written_before(residual);
   let_kernel_after_begin();
   const auto vector_of = [&](int index) { return residual + static_cast<u64>(place.vector + index) * MODEL_HIDDEN; };
-  values.take(count - place.vector, vector_of, sharedValues);
+  values.take(place.vector, count - place.vector, vector_of, sharedValues);
   dot.multiply(values, shared);
   values.leave_squares(shared, sharedValues);
   block_barrier();

@@ -312,3 +312,5 @@ inline void load_matrices(uint32_t* words, const void* row) {
   lockstep::multiply_matrices<lockstep::WmmaGfx12>(first, second, sums)
 #define __builtin_emulated_mma_sync lockstep::mma_sync
 #define __builtin_emulated_ldmatrix lockstep::load_matrices
+// Others go on; what they do may be waited for.
+#define __builtin_emulated_yield() lockstep::yield()

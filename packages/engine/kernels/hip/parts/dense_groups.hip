@@ -4,32 +4,12 @@
 //
 // A vector goes in as two bf16 terms, together 16 bits of each value, whose sums are formed apart. Columns of the matrix
 // need no order of their own, so that a lane's eight neighbouring ones are what it gives to two products: lane 4 * g + c
-// has columns 8c .. 8c + 7 of a piece of 32, of rows g and g + 8 and of vector g. Teams take every eighth piece, and
-// their sums are added in the order of the teams: the number of columns alone decides how a sum is formed, whatever the
-// number of vectors.
+// has columns 8c .. 8c + 7 of a piece (dense_pieces.hip), of rows g and g + 8 and of vector g. The number of columns alone
+// decides how a sum is formed, whatever the number of vectors.
 
 namespace ROUTER_NAMESPACE {
 
-constexpr int kDenseGroupRows = 16;
-constexpr int kBlockRows = KERNEL_GROUPS * kDenseGroupRows;
-constexpr int kDenseTerms = 2;
-constexpr int kPieceOfColumns = 32;
-constexpr int kLaneColumns = 8;
-// Vectors that are columns of one product, and products beside each other.
-constexpr int kProductVectors = 8;
-constexpr int kProducts = (KERNEL_VECTORS + kProductVectors - 1) / kProductVectors;
-static_assert(KERNEL_VECTORS == 1 || KERNEL_VECTORS % kProductVectors == 0, "tiles are one vector or whole products");
-static_assert(kTeams == 8, "eight teams share a group");
-
-// Where a block works. Blocks of the same rows follow each other, so that weights come from memory once.
-struct DensePlace {
-  int row;
-  int vector;
-};
-ROUTER_INLINE DensePlace dense_place(u32 tiles) {
-  const u32 block = block_index();
-  return {static_cast<int>(block / tiles) * kBlockRows, static_cast<int>(block % tiles) * KERNEL_VECTORS};
-}
+static_assert(kTeams == kDenseTeams, "eight teams share a group");
 
 // What the teams' sums of a block are in shared memory: of each team, vector and row. The rows of a vector are set apart
 // so that lanes write theirs to different banks.
@@ -58,50 +38,12 @@ template <int COLUMNS>
 struct DensePieces {
   static_assert(COLUMNS % kPieceOfColumns == 0, "rows end in the middle of a piece");
   static constexpr int kPieces = COLUMNS / kPieceOfColumns;
-  static constexpr int kTurns = (kPieces + kTeams - 1) / kTeams;
+  static constexpr int kTurns = kPieceTurns<COLUMNS>;
 
-  ROUTER_INLINE int piece_of(int turn) { return turn * kTeams + team_of_block(); }
-  ROUTER_INLINE bool has_piece(int turn) { return (turn + 1) * kTeams <= kPieces || piece_of(turn) < kPieces; }
+  ROUTER_INLINE int piece_of(int turn) { return dense_piece(team_of_block(), turn); }
+  ROUTER_INLINE bool has_piece(int turn) { return dense_piece(kTeams - 1, turn) < kPieces || piece_of(turn) < kPieces; }
   // The lane's first column.
   ROUTER_INLINE int column_of(int turn) { return piece_of(turn) * kPieceOfColumns + lane_of_team() % 4 * kLaneColumns; }
-};
-
-ROUTER_INLINE float squares_of_eight(const float* values) {
-  float squares = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kLaneColumns; i++) squares = multiply_add(values[i], values[i], squares);
-  return squares;
-}
-
-ROUTER_INLINE void multiply_eight(float* values, const float* gains) {
-#pragma unroll
-  for (int i = 0; i < kLaneColumns; i++) values[i] = rounded_product(values[i], gains[i]);
-}
-
-// Eight values in two terms.
-struct DenseTerms {
-  Words4 words[kDenseTerms];
-
-  ENGINE_METHOD void take(const float* values) {
-    float left[kLaneColumns];
-#pragma unroll
-    for (int i = 0; i < kLaneColumns; i++) left[i] = values[i];
-#pragma unroll
-    for (int term = 0; term < kDenseTerms; term++) {
-      words[term].x = take_pair(left);
-      words[term].y = take_pair(left + 2);
-      words[term].z = take_pair(left + 4);
-      words[term].w = take_pair(left + 6);
-    }
-  }
-
-  // The nearest bf16 of two numbers; what they leave is left.
-  static ENGINE_METHOD u32 take_pair(float* left) {
-    const u32 pair = nearest_bf16_pair(left[0], left[1]);
-    left[0] = rounded_sum(left[0], -low_bf16(pair));
-    left[1] = rounded_sum(left[1], -high_bf16(pair));
-    return pair;
-  }
 };
 
 template <int COLUMNS>

@@ -5,6 +5,8 @@ namespace ROUTER_NAMESPACE {
 
 static_assert(KERNEL_VECTORS == 1, "one vector has room");
 
+constexpr bool kTakesWantedRows = false;
+
 template <int COLUMNS, bool NORM>
 struct DenseValues {
   using Pieces = DensePieces<COLUMNS>;
@@ -31,7 +33,7 @@ struct DenseValues {
 
   // The vector begins at `vector_of(0)`. The whole block takes part.
   template <class VectorOf>
-  ENGINE_METHOD void take(int, VectorOf vector_of, Shared& shared) {
+  ENGINE_METHOD void take(int, int, VectorOf vector_of, Shared& shared) {
     const float* vector = vector_of(0);
     float values[kShares][kLaneColumns];
 #pragma unroll

@@ -3,6 +3,8 @@
 
 namespace ROUTER_NAMESPACE {
 
+constexpr bool kTakesWantedRows = false;
+
 template <int COLUMNS, bool NORM>
 struct DenseValues {
   using Pieces = DensePieces<COLUMNS>;
@@ -21,7 +23,7 @@ struct DenseValues {
   // Vector `index` of the tile begins at `vector_of(index)`; of `count` there are. The last one stands in for those that are
   // not there, and nobody reads what comes of it.
   template <class VectorOf>
-  ENGINE_METHOD void take(int count, VectorOf vector_of, Shared&) {
+  ENGINE_METHOD void take(int, int count, VectorOf vector_of, Shared&) {
 #pragma unroll
     for (int product = 0; product < kProducts; product++) {
       own[product] = vector_of(smaller(product * kProductVectors + lane_of_team() / 4, count - 1));

@@ -16,6 +16,10 @@ namespace ROUTER_NAMESPACE {
 constexpr int kGroupRows = 16;
 constexpr int kBlockColumns = 32;
 constexpr int kBlockBytes = 16;
-static_assert(kTeams == 8, "eight teams share a group");
+constexpr int kGroupTeams = 8;
+static_assert(kTeams % kGroupTeams == 0, "eight teams share a group");
+
+// Of those that share a group. Blocks of more teams work on several groups at once.
+ROUTER_INLINE int team_of_group() { return team_of_block() % kGroupTeams; }
 
 }  // namespace ROUTER_NAMESPACE

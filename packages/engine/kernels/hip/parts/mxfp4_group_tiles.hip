@@ -10,6 +10,8 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kTerms = 2;
 constexpr int kTileColumns = 8;
+// Vectors whose terms are the columns of a product.
+constexpr int kProductVectors = kTileColumns / kTerms;
 constexpr int kBlocksAtOnce = 4;
 
 // Numbers are unpacked as v * 2^-126 (subnormal bf16) and scaled to v * 2^(scale - 127) * 2^-64, so that neither the factor
@@ -98,48 +100,100 @@ ROUTER_INLINE void put_value(u8* vector, int column, float value) {
 
 constexpr bool kReadsInPlace = true;
 
-template <int COLUMNS, int VECTORS>
-struct Mxfp4Group {
+// A group's codes and scales as its teams have them, and what they are multiplied with.
+template <int COLUMNS>
+struct Mxfp4Codes {
   static_assert(COLUMNS % kBlockColumns == 0, "rows end in the middle of a block");
-  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
-  static constexpr int kProducts = (VECTORS * kTerms + kTileColumns - 1) / kTileColumns;
-  // Floats of a group's sums in shared memory: of each team, row and vector.
-  static constexpr int kSumFloats = kTeams * kGroupRows * VECTORS;
   static constexpr int kBlocks = COLUMNS / kBlockColumns;
   static constexpr int kFours = kFoursOf<COLUMNS>;
-  static constexpr int kTurns = (kFours + kTeams - 1) / kTeams;
+  static constexpr int kTurns = (kFours + kGroupTeams - 1) / kGroupTeams;
   // Of rows g and g + 8. Where a lane has no block, the last one stands in, with factors of 0: it costs nothing, and nothing
   // waits for a branch.
   Words4 codes[kTurns][2];
   u32 scales[kTurns][2];
 
   ROUTER_INLINE int block_of(int turn) {
-    return (team_of_block() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
+    return (team_of_group() * kTurns + turn) * kBlocksAtOnce + lane_of_team() % kBlocksAtOnce;
   }
   ROUTER_INLINE bool has_block(int turn) {
-    return ((kTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
+    return ((kGroupTeams - 1) * kTurns + turn + 1) * kBlocksAtOnce <= kBlocks || block_of(turn) < kBlocks;
   }
   ROUTER_INLINE int nearest_block(int turn) { return smaller(block_of(turn), kBlocks - 1); }
 
-  // Asks for a group, from its first row on.
-  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
-#pragma unroll
-    for (int turn = 0; turn < kTurns; turn++) load_turn(groupCodes, groupScales, turn);
-  }
+  // Where the lane's block of a row is among those of a group; that of the row 8 further on is half of a group behind it.
+  ROUTER_INLINE u32 place_of(int row, int turn) { return static_cast<u32>(row * kBlocks + nearest_block(turn)); }
+  static constexpr u32 kHalfBlocks = kGroupRows / 2 * kBlocks;
 
-  ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
+  // Adds the codes times `right_of(product, turn, word)`, the columns that a lane gives to each product. `load_next(turn)` may
+  // ask for the next group's. Sums of even and odd words are formed by themselves: a product would wait for the one before
+  // whose sums it adds to.
+  template <int PRODUCTS, class RightOf, class LoadNext>
+  ENGINE_METHOD void add_products(float (&sums)[PRODUCTS][2][4], RightOf right_of, LoadNext load_next) {
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int at = (lane_of_team() / kBlocksAtOnce + half * 8) * kBlocks + nearest_block(turn);
-      codes[turn][half] = load_streamed_words4(groupCodes + static_cast<u64>(at) * kBlockBytes);
-      scales[turn][half] = groupScales[at];
+    for (int turn = 0; turn < kTurns; turn++) {
+      const Words4 words[2] = {codes[turn][0], codes[turn][1]};
+      const u32 factors[2] = {has_block(turn) ? factor_pair(scales[turn][0]) : 0,
+                              has_block(turn) ? factor_pair(scales[turn][1]) : 0};
+      load_next(turn);
+#pragma unroll
+      for (int word = 0; word < 4; word++) {
+        u32 upper[4];
+        u32 lower[4];
+        code_pairs(word_of(words[0], word), factors[0], upper);
+        code_pairs(word_of(words[1], word), factors[1], lower);
+#pragma unroll
+        for (int product = 0; product < PRODUCTS; product++) {
+          const Words4 right = right_of(product, turn, word);
+          float(&sum)[4] = sums[product][word % 2];
+          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
+          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});
+        }
+      }
     }
   }
+
+  // Leaves a team's sums: a lane has both terms of vector lane % 4 of each product, of the row that is its g and the row 8
+  // further on.
+  template <int VECTORS, int PRODUCTS>
+  ENGINE_METHOD void leave(const float (&sums)[PRODUCTS][2][4], float* groupSums, int row) {
+    const int lane = lane_of_team();
+#pragma unroll
+    for (int product = 0; product < PRODUCTS; product++) {
+      const int vector = product * kProductVectors + lane % kBlocksAtOnce;
+      if (vector >= VECTORS) continue;
+      float* to = groupSums + (team_of_group() * VECTORS + vector) * kGroupRows + row;
+      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
+      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
+      to[8] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
+    }
+  }
+
+  static ENGINE_METHOD u32 word_of(Words4 words, int word) {
+    return word == 0 ? words.x : word == 1 ? words.y : word == 2 ? words.z : words.w;
+  }
+};
+
+// Of a group's sums, which are of each team, vector and row: that of a row and a vector, in the order of the teams.
+template <int VECTORS>
+ROUTER_INLINE float sum_of_group(const float* groupSums, int row, int vector) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int team = 0; team < kGroupTeams; team++) sum += groupSums[(team * VECTORS + vector) * kGroupRows + row];
+  return sum;
+}
+
+template <int COLUMNS, int VECTORS>
+struct Mxfp4Group : Mxfp4Codes<COLUMNS> {
+  using Codes = Mxfp4Codes<COLUMNS>;
+  // Products beside each other, the columns of each the terms of as many vectors as it has room for.
+  static constexpr int kProducts = (VECTORS + kProductVectors - 1) / kProductVectors;
+  // Floats of a group's sums in shared memory.
+  static constexpr int kSumFloats = kGroupTeams * kGroupRows * VECTORS;
 
   // Where the columns are that a lane gives, one to each product: a term of a vector, of the last one where there are no
   // more. Nobody reads what comes of those.
   struct Columns {
-    const u8* own[kProducts][kTurns];
+    const u8* own[kProducts][Codes::kTurns];
   };
 
   // Vector `index` lies at `place_of(index)`.
@@ -152,64 +206,46 @@ struct Mxfp4Group {
       const int vector = smaller(column / kTerms, VECTORS - 1);
       const u8* place = place_of(vector);
 #pragma unroll
-      for (int turn = 0; turn < kTurns; turn++) {
-        columns.own[product][turn] = place + word_place<COLUMNS>(nearest_block(turn), 0, column % kTerms);
+      for (int turn = 0; turn < Codes::kTurns; turn++) {
+        columns.own[product][turn] = place + word_place<COLUMNS>(Codes::nearest_block(turn), 0, column % kTerms);
       }
     }
     return columns;
+  }
+
+  // Asks for a group, from its first row on.
+  ENGINE_METHOD void load(const u8* groupCodes, const u8* groupScales) {
+#pragma unroll
+    for (int turn = 0; turn < Codes::kTurns; turn++) load_turn(groupCodes, groupScales, turn);
+  }
+
+  ENGINE_METHOD void load_turn(const u8* groupCodes, const u8* groupScales, int turn) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const u64 at = Codes::place_of(lane_of_team() / kBlocksAtOnce, turn) + half * Codes::kHalfBlocks;
+      Codes::codes[turn][half] = load_streamed_words4(groupCodes + at * kBlockBytes);
+      Codes::scales[turn][half] = groupScales[at];
+    }
   }
 
   // Multiplies what was asked for with the vectors; the group's sums are whole after a barrier. Where LOADS_NEXT, the next
   // group is asked for as this one is used up.
   template <bool LOADS_NEXT>
   ENGINE_METHOD void multiply(const Columns& columns, float* groupSums, const u8* nextCodes, const u8* nextScales) {
-    const int lane = lane_of_team();
-    // Of even and odd words by themselves: a product would wait for the one before whose sums it adds to.
     float sums[kProducts][2][4] = {};
-#pragma unroll
-    for (int turn = 0; turn < kTurns; turn++) {
-      const Words4 words[2] = {codes[turn][0], codes[turn][1]};
-      const u32 factors[2] = {has_block(turn) ? factor_pair(scales[turn][0]) : 0,
-                              has_block(turn) ? factor_pair(scales[turn][1]) : 0};
+    const auto right_of = [&](int product, int turn, int word) {
+      return *reinterpret_cast<const Words4*>(columns.own[product][turn] + word * Codes::kFours * kPieceBytes);
+    };
+    const auto load_next = [&](int turn) {
       if constexpr (LOADS_NEXT) load_turn(nextCodes, nextScales, turn);
-#pragma unroll
-      for (int word = 0; word < 4; word++) {
-        u32 upper[4];
-        u32 lower[4];
-        code_pairs(word_of(words[0], word), factors[0], upper);
-        code_pairs(word_of(words[1], word), factors[1], lower);
-#pragma unroll
-        for (int product = 0; product < kProducts; product++) {
-          const u8* place = columns.own[product][turn] + word * kFours * kPieceBytes;
-          const Words4 right = *reinterpret_cast<const Words4*>(place);
-          float(&sum)[4] = sums[product][word % 2];
-          add_bf16_product(sum, {upper[0], lower[0], upper[1], lower[1]}, {right.x, right.y});
-          add_bf16_product(sum, {upper[2], lower[2], upper[3], lower[3]}, {right.z, right.w});
-        }
-      }
-    }
-    // A lane has both terms of vector lane % 4 of each product, of rows g and g + 8.
-#pragma unroll
-    for (int product = 0; product < kProducts; product++) {
-      const int vector = product * (kTileColumns / kTerms) + lane % kBlocksAtOnce;
-      if (vector >= VECTORS) continue;
-      float* to = groupSums + (team_of_block() * kGroupRows + lane / kBlocksAtOnce) * VECTORS + vector;
-      const auto sum_of_words = [&](int at) { return rounded_sum(sums[product][0][at], sums[product][1][at]); };
-      to[0] = rounded_product(rounded_sum(sum_of_words(0), sum_of_words(1)), kTileSumFactor);
-      to[8 * VECTORS] = rounded_product(rounded_sum(sum_of_words(2), sum_of_words(3)), kTileSumFactor);
-    }
+    };
+    Codes::add_products(sums, right_of, load_next);
+    Codes::template leave<VECTORS>(sums, groupSums, lane_of_team() / kBlocksAtOnce);
   }
 
   // Of a row of the group and a vector, which may differ from lane to lane.
   static ENGINE_METHOD float sum_of(const float* groupSums, int row, int vector) {
-    float sum = 0.0f;
-#pragma unroll
-    for (int team = 0; team < kTeams; team++) sum += groupSums[(team * kGroupRows + row) * VECTORS + vector];
-    return sum;
-  }
-
-  static ENGINE_METHOD u32 word_of(Words4 words, int word) {
-    return word == 0 ? words.x : word == 1 ? words.y : word == 2 ? words.z : words.w;
+    return sum_of_group<VECTORS>(groupSums, row, vector);
   }
 };
 

@@ -206,6 +206,7 @@ async function startRunner(
         workspace,
         rotary,
         cache: kvBlocks.pointer,
+        multiprocessors: driver.info.multiprocessors,
         candidates,
         routingBefore,
       },

@@ -46,7 +46,7 @@ interface DenseDivision {
 
 const TILES = u32('tiles', 'tiles of rows that the launch has room for');
 
-const QKV_ARGUMENTS = [
+export const QKV_ARGUMENTS = [
   STEP,
   pointer('weight', 'bf16 [(heads + 2 * KV heads) * head size, hidden]'),
   pointer('bias', 'f32, one for each of its rows'),
@@ -81,7 +81,7 @@ const GATE_ARGUMENTS = [
   TILES,
 ] as const;
 
-const HEAD_ARGUMENTS = [
+export const HEAD_ARGUMENTS = [
   STEP,
   pointer('weight', 'bf16 [vocabulary, hidden]'),
   pointer('gain', 'f32 [hidden], of the final norm'),
@@ -189,7 +189,13 @@ function divided(context: KernelContext, name: DenseName, tile: DenseTile) {
     const { groups, ahead, resident, values } = groupDivision(context, name, tile);
     return {
       suffix: '_groups',
-      parts: ['dense_groups', tile === 1 ? 'dense_values_shared' : 'dense_values_streamed'],
+      parts: [
+        'two_terms',
+        'dense_pieces',
+        'dense_place',
+        'dense_groups',
+        tile === 1 ? 'dense_values_shared' : 'dense_values_streamed',
+      ],
       sharedParts: ['bf16_products'] as const,
       threadsPerBlock: GROUP_THREADS,
       defines: {

@@ -2,9 +2,9 @@
  * The experts: the list of what is to be computed, gate and up projections, down projection, and their weighted sum.
  */
 
-import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
-import { MOST_ROWS_BY_SLOT } from './sizes.ts';
-import { GROUP_ROWS, GROUP_THREADS, mxfp4Product } from './mxfp4-product.ts';
+import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { MOST_ROWS_BY_SLOT, mostItems, vectorBytes } from './sizes.ts';
+import { GROUP_ROWS, GROUP_THREADS, MOST_SHARED_BYTES, copiesInBulk, mxfp4Product } from './mxfp4-product.ts';
 
 const LIST_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
@@ -24,7 +24,7 @@ const LISTED_ARGUMENTS = [
   pointer('offsets', 'i32 [experts + 1], of the dispatch plan'),
   pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
   pointer('output', 'vectors for the down projection, or its f32 [slots, hidden]; written'),
-  u32('items', 'items that the launch has room for'),
+  u32('room', 'items that the launch has room for; where blocks share the work, how many they are'),
 ] as const;
 
 const SLOT_GATE_UP_ARGUMENTS = [
@@ -77,33 +77,86 @@ type ExpertName = 'gateUp' | 'down';
 const MOST_SLOT_GROUPS = 6;
 const MOST_LISTED_GROUPS: Readonly<Record<ExpertName, number>> = { gateUp: 6, down: 9 };
 
-/** Slots (token * K + k) of one expert that a block works on at once where they are listed: weights are read once for all. */
-export const LISTED_SLOTS = 4;
-/** Blocks of listed experts that a multiprocessor has room for. */
-const LISTED_RESIDENT = 2;
+/** Slots (token * K + k) of one expert that a block works on at once where each takes an item: weights are read once for all. */
+const ITEM_SLOTS = 4;
+/** Blocks of items that a multiprocessor has room for. */
+const ITEMS_RESIDENT = 2;
 
-export function listedExpertForms(context: KernelContext): ListedExpertForms {
+/** Threads of a block that shares the work out with others: as many as a multiprocessor has registers for. */
+const SHARE_THREADS = 512;
+/** Slots that it works on at once: as many as it has shared memory for. */
+const SHARE_SLOTS = 8;
+/** Steps between two of its barriers, with as few slots as are columns of one product. */
+const SHARE_STEPS = 4;
+const PRODUCT_SLOTS = 4;
+/** Steps whose weights are in shared memory, or on their way there. */
+const SHARE_STAGES = 2;
+/** What a step costs beside its products (kernels/hip/parts/expert_shares.hip). */
+const STEP_COST = 4;
+
+/** Bytes of shared memory of a block that shares the work out (kernels/hip/parts/expert_products.hip). */
+function shareBytes({ hiddenSize, intermediateSize }: KernelContext['config']): number {
+  const columns = Math.max(hiddenSize, intermediateSize);
+  const squads = SHARE_THREADS / GROUP_THREADS;
+  const stages = squads * SHARE_STAGES * GROUP_ROWS * (columns / 2 + columns / 32);
+  const sums = 2 * SHARE_STEPS * (SHARE_THREADS / TEAM) * GROUP_ROWS * PRODUCT_SLOTS * 4;
+  return stages + sums + SHARE_SLOTS * vectorBytes(columns);
+}
+
+/** Whether blocks of listed experts share the work out. */
+function sharesExperts({ target, config }: KernelContext): boolean {
+  return copiesInBulk(target) && shareBytes(config) <= MOST_SHARED_BYTES;
+}
+
+function listedDivision(context: KernelContext, name: ExpertName) {
   const { parts, sharedParts } = mxfp4Product(context.target);
-  const common = (name: ExpertName) => ({
-    sharedParts,
+  if (sharesExperts(context)) {
+    return {
+      suffix: '_shares',
+      parts: [...parts, 'swiglu', 'expert_shares', 'dynamic_memory', 'expert_products'],
+      sharedParts: [...sharedParts, 'bulk_copies'] as const,
+      threadsPerBlock: SHARE_THREADS,
+      sharedBytes: shareBytes(context.config),
+      defines: { KERNEL_VECTORS: SHARE_SLOTS, KERNEL_STEPS: SHARE_STEPS, KERNEL_STEP_COST: STEP_COST },
+    };
+  }
+  return {
+    suffix: '',
     parts: [...parts, 'swiglu', 'expert_items'],
-    arguments: LISTED_ARGUMENTS,
+    sharedParts,
     threadsPerBlock: GROUP_THREADS,
     defines: {
-      KERNEL_VECTORS: LISTED_SLOTS,
+      KERNEL_VECTORS: ITEM_SLOTS,
       KERNEL_GROUPS: listedGroups(context, name),
-      KERNEL_RESIDENT: LISTED_RESIDENT,
+      KERNEL_RESIDENT: ITEMS_RESIDENT,
     },
-  });
-  return {
-    gateUp: kernelForm(context, { name: 'gate_up', symbol: 'expert_gate_up', ...common('gateUp') }),
-    down: kernelForm(context, { name: 'down', symbol: 'expert_down', ...common('down') }),
   };
 }
 
-/** Blocks of a launch with room for `items` items. */
-export function listedExpertBlocks(context: KernelContext, name: ExpertName, items: number): number {
-  return (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * items;
+export function listedExpertForms(context: KernelContext): ListedExpertForms {
+  const form = (name: ExpertName, file: string, symbol: string) => {
+    const { suffix, ...division } = listedDivision(context, name);
+    return kernelForm(context, { ...division, name: `${file}${suffix}`, symbol, arguments: LISTED_ARGUMENTS });
+  };
+  return {
+    gateUp: form('gateUp', 'gate_up', 'expert_gate_up'),
+    down: form('down', 'down', 'expert_down'),
+  };
+}
+
+/**
+ * Blocks of a launch for `rows` rows, and its argument `room`.
+ *
+ * @param multiprocessors of the device: where blocks share the work, each has one.
+ */
+export function listedExpertBlocks(
+  context: KernelContext,
+  name: ExpertName,
+  { rows, multiprocessors }: { readonly rows: number; readonly multiprocessors: number },
+): { readonly blocks: number; readonly room: number } {
+  if (sharesExperts(context)) return { blocks: multiprocessors, room: multiprocessors };
+  const room = mostItems(context.config, rows, ITEM_SLOTS);
+  return { blocks: (matrixRows(context, name) / (GROUP_ROWS * listedGroups(context, name))) * room, room };
 }
 
 /**

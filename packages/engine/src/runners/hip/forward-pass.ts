@@ -6,12 +6,13 @@ import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
+import { termBlocks, termTile } from './dense-terms.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
-import { LISTED_SLOTS, listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
+import { listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, mostItems, routingStride } from './sizes.ts';
+import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -24,6 +25,8 @@ export interface PassParts {
   readonly rotary: RotaryRows;
   /** The KV blocks. */
   readonly cache: DevicePointer;
+  /** Of the device. */
+  readonly multiprocessors: number;
   /** Ids that have a token, from 0 up: no other is chosen. */
   readonly candidates: number;
   /** Who chooses experts in the place of the kernels of slots, for measuring. Null for nobody. */
@@ -82,36 +85,29 @@ export function layersByKind({ context, weights: { layers } }: PassParts): reado
   });
 }
 
+/** A layer as kernels are told: its place among those of its kind, and whether that has a window. */
+interface OfKind {
+  readonly layer: number;
+  readonly isWindow: 0 | 1;
+}
+
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
   parts: PassParts,
   stream: StreamLike,
   size: PassSize,
   layer: LayerWeights,
-  { kind, place }: { readonly kind: 'full' | 'sliding'; readonly place: number },
+  { kind, place }: Pick<PlacedLayer, 'kind' | 'place'>,
 ): void {
-  const { context, kernels, workspace, rotary, cache } = parts;
-  const { step, residual, queries, attended } = workspace.at;
+  const { context, kernels, workspace } = parts;
+  const { step, residual, attended } = workspace.at;
   const { rows } = size;
   const tile = denseTile(context, rows);
   const tiles = Math.ceil(rows / tile);
-  const dense = kernels.dense[tile];
   const ofKind = { layer: place, isWindow: kind === 'sliding' ? 1 : 0 } as const;
-  dense.qkv.launch(stream, denseBlocks(context, 'qkv', tile, tiles), {
-    step,
-    weight: layer.qkv,
-    bias: layer.qkvBias,
-    gain: layer.inputNorm,
-    residual,
-    cosines: rotary.cosines,
-    sines: rotary.sines,
-    queries,
-    cache,
-    tiles,
-    ...ofKind,
-  });
+  enqueueQkv(parts, stream, rows, layer, ofKind);
   enqueueVectorAttention(parts, stream, size, layer, ofKind);
-  dense.attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
+  kernels.dense[tile].attentionOutput.launch(stream, denseBlocks(context, 'attentionOutput', tile, tiles), {
     step,
     weight: layer.attentionOutput,
     bias: layer.attentionOutputBias,
@@ -121,13 +117,47 @@ function enqueueAttention(
   });
 }
 
+/** Norm, QKV with rotary embedding and KV write. */
+function enqueueQkv(
+  { context, kernels, workspace, rotary, cache }: PassParts,
+  stream: StreamLike,
+  rows: number,
+  layer: LayerWeights,
+  ofKind: OfKind,
+): void {
+  const { step, residual, queries, terms, squares } = workspace.at;
+  const common = {
+    step,
+    weight: layer.qkv,
+    bias: layer.qkvBias,
+    cosines: rotary.cosines,
+    sines: rotary.sines,
+    queries,
+    cache,
+    ...ofKind,
+  };
+  const ofTerms = termTile(context, rows);
+  if (kernels.denseTerms !== null && ofTerms !== null) {
+    const { split, products } = kernels.denseTerms;
+    const tiles = Math.ceil(rows / ofTerms);
+    split.ofStep.launch(stream, rows, { step, gain: layer.inputNorm, rows: residual, terms, squares, first: 0 });
+    const blocks = termBlocks(context, 'qkv', ofTerms, tiles);
+    products[ofTerms].qkv.launch(stream, blocks, { ...common, terms, squares, tiles });
+    return;
+  }
+  const tile = denseTile(context, rows);
+  const tiles = Math.ceil(rows / tile);
+  const blocks = denseBlocks(context, 'qkv', tile, tiles);
+  kernels.dense[tile].qkv.launch(stream, blocks, { ...common, gain: layer.inputNorm, residual, tiles });
+}
+
 /** Attention of rows whose queries are in f32, from which its output is too. */
 export function enqueueVectorAttention(
   { context: { config }, kernels, workspace, cache }: PassParts,
   stream: StreamLike,
   { rows, mostChunks }: PassSize,
   { sinks }: LayerWeights,
-  ofKind: { readonly layer: number; readonly isWindow: 0 | 1 },
+  ofKind: OfKind,
 ): void {
   const { step, queries, partials, arrivals, attended: output } = workspace.at;
   const hasOneChunk = mostChunks === 1 || (ofKind.isWindow === 1 && windowFitsChunk(config));
@@ -214,7 +244,7 @@ function enqueueBySlot(
 
 /** The slots of an expert side by side, in the order of the router's dispatch plan. */
 function enqueueByExpert(
-  { context, kernels, router, workspace }: PassParts,
+  { context, kernels, router, workspace, multiprocessors }: PassParts,
   stream: StreamLike,
   rows: number,
   layer: LayerWeights,
@@ -231,18 +261,21 @@ function enqueueByExpert(
     dispatchPlan: { expertOffsets: offsets, sortedSlots, workspace: at.planWorkspace },
   });
   const { gateUp, down } = kernels.listedExperts;
-  const items = mostItems(context.config, rows, LISTED_SLOTS);
-  const common = { offsets, sortedSlots, items };
-  gateUp.launch(stream, listedExpertBlocks(context, 'gateUp', items), {
-    ...common,
+  const ofGateUp = listedExpertBlocks(context, 'gateUp', { rows, multiprocessors });
+  const ofDown = listedExpertBlocks(context, 'down', { rows, multiprocessors });
+  const plan = { offsets, sortedSlots };
+  gateUp.launch(stream, ofGateUp.blocks, {
+    ...plan,
+    room: ofGateUp.room,
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
     bias: layer.gateUpBias,
     input: normed,
     output: activated,
   });
-  down.launch(stream, listedExpertBlocks(context, 'down', items), {
-    ...common,
+  down.launch(stream, ofDown.blocks, {
+    ...plan,
+    room: ofDown.room,
     codes: layer.downCodes,
     scales: layer.downScales,
     bias: layer.downBias,
@@ -263,29 +296,39 @@ export interface HeadRows {
 }
 
 /** Final norm, LM head and tokens of wanted rows. */
-export function enqueueHead(
-  { context, kernels, weights, workspace, candidates }: PassParts,
-  stream: StreamLike,
-  { first, count, draws, place = 0 }: HeadRows,
-): void {
-  const { step, residual, logits } = workspace.at;
+export function enqueueHead(parts: PassParts, stream: StreamLike, rows: HeadRows): void {
+  const { kernels, workspace, candidates } = parts;
+  const { first, count, draws, place = 0 } = rows;
+  enqueueLogits(parts, stream, rows);
+  const { step, logits, found, choiceArrivals: arrivals } = workspace.at;
   const tokens = workspace.at.tokens + BigInt(4 * place);
-  const tile = denseTile(context, count);
-  const tiles = Math.ceil(count / tile);
-  kernels.dense[tile].head.launch(stream, denseBlocks(context, 'head', tile, tiles), {
-    step,
-    weight: weights.outer.head,
-    gain: weights.outer.finalNorm,
-    residual,
-    logits,
-    tiles,
-    first,
-    most: HEAD_ROWS,
-  });
-  const { found, choiceArrivals: arrivals } = workspace.at;
   const choice = { step, logits, found, arrivals, tokens, candidates, first };
   kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
   if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
+}
+
+/** Final norm and LM head. */
+function enqueueLogits(
+  { context, kernels, weights: { outer }, workspace }: PassParts,
+  stream: StreamLike,
+  { first, count }: HeadRows,
+): void {
+  const { step, residual, logits, terms, squares } = workspace.at;
+  const common = { step, weight: outer.head, logits, first, most: HEAD_ROWS };
+  const gain = outer.finalNorm;
+  const ofTerms = termTile(context, count);
+  if (kernels.denseTerms !== null && ofTerms !== null) {
+    const { split, products } = kernels.denseTerms;
+    const tiles = Math.ceil(count / ofTerms);
+    split.ofWanted.launch(stream, count, { step, gain, rows: residual, terms, squares, first });
+    const blocks = termBlocks(context, 'head', ofTerms, tiles);
+    products[ofTerms].head.launch(stream, blocks, { ...common, terms, squares, tiles });
+    return;
+  }
+  const tile = denseTile(context, count);
+  const tiles = Math.ceil(count / tile);
+  const blocks = denseBlocks(context, 'head', tile, tiles);
+  kernels.dense[tile].head.launch(stream, blocks, { ...common, gain, residual, tiles });
 }
 
 /** Where a layer's ids and weights go. */

@@ -22,6 +22,8 @@ export interface KernelForm<List extends readonly KernelArgument[]> {
   readonly symbol: string;
   readonly arguments: List;
   readonly threadsPerBlock: number;
+  /** Bytes of shared memory that a block gets beside what the kernel declares. Defaults to 0. */
+  readonly sharedBytes?: number;
 }
 
 /** Lanes that share a row's sums, on every GPU (kernels/hip/parts/teams.hip). */
@@ -59,6 +61,8 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
   readonly symbol: string;
   readonly arguments: List;
   readonly threadsPerBlock: number;
+  /** See KernelForm. */
+  readonly sharedBytes?: number;
   /** Macros beside those of the model. */
   readonly defines?: Readonly<Record<string, string | number>>;
 }
@@ -66,14 +70,24 @@ export interface FormDescription<List extends readonly KernelArgument[]> {
 /** Makes a form for a model. */
 export function kernelForm<const List extends readonly KernelArgument[]>(
   context: KernelContext,
-  { name, parts, sharedParts, symbol, arguments: list, threadsPerBlock, defines = {} }: FormDescription<List>,
+  {
+    name,
+    parts,
+    sharedParts,
+    symbol,
+    arguments: list,
+    threadsPerBlock,
+    sharedBytes = 0,
+    defines = {},
+  }: FormDescription<List>,
 ): KernelForm<List> {
+  const ofShared = sharedBytes === 0 ? {} : { KERNEL_SHARED_BYTES: sharedBytes };
   const unit: KernelUnit = {
     name,
     source: () => kernelText(name, parts, sharedParts),
-    defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...defines },
+    defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...ofShared, ...defines },
   };
-  return { unit, symbol, arguments: list, threadsPerBlock };
+  return { unit, symbol, arguments: list, threadsPerBlock, sharedBytes };
 }
 
 function modelDefines({ config, target, kv }: KernelContext): Readonly<Record<string, string | number>> {

@@ -16,6 +16,7 @@ import {
   denseTiles,
   gateForm,
 } from './dense-kernels.ts';
+import { type SplitForms, type TermForms, type TermTile, splitForms, termForms, termTiles } from './dense-terms.ts';
 import { embeddingForm } from './embedding-kernel.ts';
 import {
   type ListedExpertForms,
@@ -48,12 +49,20 @@ export interface TileLaunches {
   readonly oneTerm: LaunchesOf<OneTermForms> | null;
 }
 
+/** Launches of dense products whose rows come in two terms. */
+export interface DenseTermLaunches {
+  readonly split: LaunchesOf<SplitForms>;
+  readonly products: Readonly<Record<TermTile, LaunchesOf<TermForms>>>;
+}
+
 /** Launches by what they compute. */
 export interface HipKernels {
   readonly embed: LaunchOf<ReturnType<typeof embeddingForm>>;
   readonly attend: LaunchOf<ReturnType<typeof attentionForm>>;
   /** For the tiles that the target has. */
   readonly dense: Readonly<Record<DenseTile, LaunchesOf<DenseForms>>>;
+  /** Null where the target has none of them. */
+  readonly denseTerms: DenseTermLaunches | null;
   readonly gate: Readonly<Record<GateTile, LaunchOf<ReturnType<typeof gateForm>>>>;
   readonly slotExperts: LaunchesOf<SlotExpertForms>;
   readonly listedExperts: LaunchesOf<ListedExpertForms>;
@@ -97,6 +106,13 @@ export async function loadKernels(
     embed: await load(embeddingForm(context)),
     attend: await load(attentionForm(context)),
     dense: await byTile(denseTiles(context), (tile) => loadEach(denseForms(context, tile))),
+    denseTerms:
+      termTiles(context).length === 0
+        ? null
+        : {
+            split: await loadEach(splitForms(context)),
+            products: await byTile(termTiles(context), (tile) => loadEach(termForms(context, tile))),
+          },
     gate: await byTile(GATE_TILES, (tile) => load(gateForm(context, tile))),
     slotExperts: await loadEach(slotExpertForms(context)),
     listedExperts: await loadEach(listedExpertForms(context)),

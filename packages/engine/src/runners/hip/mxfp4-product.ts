@@ -33,6 +33,16 @@ export function multipliesBf16Tiles({ vendor, architecture }: KernelTarget): boo
   return vendor === 'nvidia' && Number(/^sm_(\d+)/.exec(architecture)?.[1] ?? 0) >= 80;
 }
 
+/**
+ * Whether kernels may copy to shared memory in bulk (bulk_copies.hip), and have up to MOST_SHARED_BYTES of it: NVIDIA's GPUs
+ * for servers from compute capability 9.0 on.
+ */
+export function copiesInBulk({ vendor, architecture }: KernelTarget): boolean {
+  return vendor === 'nvidia' && /^sm_(?:90|100|103)[af]?$/.test(architecture);
+}
+/** 227 KiB, less what kernels declare. */
+export const MOST_SHARED_BYTES = 223 * 1024;
+
 export function mxfp4Product(target: KernelTarget): Mxfp4Product {
   return multipliesBf16Tiles(target) ? TILES : LANES;
 }

@@ -81,7 +81,7 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
 }
 
 /** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
-function vectorBytes(columns: number): number {
+export function vectorBytes(columns: number): number {
   return 512 * Math.ceil(columns / 128);
 }
 
@@ -91,6 +91,10 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     config;
   const slots = MOST_ROWS * expertsPerToken;
   const attendedWidth = attentionHeads * headDim;
+  const items = Math.max(
+    mostItems(config, MOST_ROWS, TILE_TOKENS[1]),
+    mostItems(config, MOST_VECTOR_ROWS, TILE_TOKENS[2]),
+  );
   return {
     step: STEP_BYTES,
     residual: 4 * MOST_ROWS * hiddenSize,
@@ -100,17 +104,15 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
     choiceArrivals: 4 * HEAD_ROWS,
     found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
+    terms: 4 * MOST_VECTOR_ROWS * hiddenSize,
+    squares: 4 * MOST_VECTOR_ROWS,
     normed: MOST_VECTOR_ROWS * vectorBytes(hiddenSize),
     routerLogits: 4 * MOST_ROWS * experts,
     routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
-    list:
-      4 *
-      (4 +
-        4 *
-          Math.max(mostItems(config, MOST_ROWS, TILE_TOKENS[1]), mostItems(config, MOST_VECTOR_ROWS, TILE_TOKENS[2]))),
+    list: 4 * (4 + 4 * items),
     activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,

@@ -3,7 +3,6 @@ import { KernelEmulator } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { gateBlocks, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
 import {
-  LISTED_SLOTS,
   arrangeBlocks,
   arrangeCodesForm,
   combineForm,
@@ -13,7 +12,6 @@ import {
   slotExpertForms,
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { multipliesBf16Tiles } from '../../../src/runners/hip/mxfp4-product.ts';
-import { mostItems } from '../../../src/runners/hip/sizes.ts';
 import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
 import {
   TWO_TERM_TOLERANCE,
@@ -31,6 +29,9 @@ import {
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, intermediateSize, experts, expertsPerToken, swigluLimit } = SMALL_CONFIG;
+
+/** So many that shares begin and end in the middle of an expert's rows. */
+const MULTIPROCESSORS = 5;
 
 const bitsOf = ({ buffer, byteOffset, byteLength }: Float32Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('base64');
@@ -90,18 +91,29 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     const runListed = (
       name: 'gateUp' | 'down',
       { onDevice }: ReturnType<typeof mxfp4>,
-      { ids, input, width }: { readonly ids: Int32Array; readonly input: Float32Array; readonly width: number },
+      {
+        ids,
+        input,
+        width,
+        multiprocessors = MULTIPROCESSORS,
+      }: {
+        readonly ids: Int32Array;
+        readonly input: Float32Array;
+        readonly width: number;
+        readonly multiprocessors?: number;
+      },
     ): Float32Array => {
       const { offsets, sorted } = planOf(ids);
-      const items = mostItems(SMALL_CONFIG, ids.length / expertsPerToken, LISTED_SLOTS);
+      const size = { rows: ids.length / expertsPerToken, multiprocessors };
+      const { blocks, room } = listedExpertBlocks(context, name, size);
       const output = outputOf(ids.length * width);
-      runForm(emulator, listedExpertForms(context)[name], listedExpertBlocks(context, name, items), {
+      runForm(emulator, listedExpertForms(context)[name], blocks, {
         ...onDevice,
         input,
         offsets,
         sortedSlots: sorted,
         output,
-        items,
+        room,
       });
       return guarded(output);
     };
@@ -259,6 +271,27 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
           );
         });
       });
+    });
+
+    it('down: a slot has the same bits alone and among many, whoever computes it', () => {
+      const weights = mxfp4(hiddenSize, intermediateSize, 60);
+      arrange(weights.onDevice.codes);
+      // More tiles of slots than one block takes note of at once; one expert has a tile that is not full.
+      const rows = 73;
+      const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) => (slot * 5 + (slot % 7)) % experts);
+      const input = asVectors(randomFloats(ids.length * intermediateSize, 61), intermediateSize, context);
+      const many = { ids, input, width: hiddenSize };
+      const byOne = runListed('down', weights, { ...many, multiprocessors: 1 });
+      const byMany = runListed('down', weights, { ...many, multiprocessors: 29 });
+      assert.equal(bitsOf(byOne), bitsOf(byMany));
+      const words = vectorWords(intermediateSize, context);
+      const [first, end] = [7 * expertsPerToken, 8 * expertsPerToken];
+      const alone = runListed('down', weights, {
+        ids: ids.slice(first, end),
+        input: input.slice(first * words, end * words),
+        width: hiddenSize,
+      });
+      assert.equal(bitsOf(alone), bitsOf(byOne.slice(first * hiddenSize, end * hiddenSize)));
     });
 
     it('gate and up: NaN stays NaN, and numbers past the limit do not', () => {

@@ -4,6 +4,7 @@ import type { KernelArgument } from '@switchyard/gpu';
 import { attentionForm } from '../../../src/runners/hip/attention-kernels.ts';
 import { drawForm, largestForm } from '../../../src/runners/hip/choice-kernels.ts';
 import { GATE_TILES, denseForms, denseTiles, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
+import { splitForms, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
 import {
   arrangeCodesForm,
@@ -27,6 +28,13 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   add(embeddingForm(context));
   add(attentionForm(context));
   for (const tile of denseTiles(context)) for (const form of Object.values(denseForms(context, tile))) add(form, tile);
+  for (const tile of termTiles(context)) {
+    for (const [name, form] of Object.entries(termForms(context, tile)))
+      forms.set(`${name} of terms, tiles of ${tile}`, form);
+  }
+  if (termTiles(context).length > 0) {
+    for (const [name, form] of Object.entries(splitForms(context))) forms.set(`split rows ${name}`, form);
+  }
   for (const tile of GATE_TILES) add(gateForm(context, tile), tile);
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
