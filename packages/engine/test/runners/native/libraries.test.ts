@@ -8,8 +8,8 @@ import { processorFeatures } from '../../../src/runners/native/processor.ts';
 const PREBUILT = new URL('../../../kernels/native/prebuilt/', import.meta.url);
 const BUILD = new URL('../../../../../scripts/kernels/native-libraries.mjs', import.meta.url);
 
-const AVX2 = 'fpu avx2 fma f16c bmi1 bmi2 movbe abm';
-const AVX512 = `${AVX2} avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni`;
+const AVX2 = 'fpu avx2 fma f16c bmi1 bmi2';
+const AVX512 = `${AVX2} avx512f avx512bw avx512dq avx512vl avx512_vnni`;
 const cpuinfo = (...processors: readonly string[]): string =>
   processors.map((flags, index) => `processor\t: ${index}\nflags\t\t: ${flags}\nbugs\t\t: none\n`).join('\n');
 const ARM64 = 'fp asimd evtstrm aes crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp';
