@@ -51,6 +51,12 @@ INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float
       }
     }
   }
+  if (outputs == OUTPUTS && rows == ROWS) {
+    const f32x16 all = sums_of_rows(sums);
+    const f32x4 addend = bias == NULL ? (f32x4)(0) : LOAD(f32x4, bias);
+    UNROLL for (int row = 0; row < rows; row++) STORE(output + row * stride, QUARTER(all, row) + addend);
+    return;
+  }
   UNROLL for (int row = 0; row < rows; row++) {
     float *to = output + row * stride;
     if (outputs == 4) STORE(to, sums_of(sums[row]) + (bias == NULL ? (f32x4)(0) : LOAD(f32x4, bias)));

@@ -35,6 +35,8 @@ EXPORT Model *native_open(const int32_t *sizes, float epsilon, float limit, int3
     give_memory(model, bytes);
     return NULL;
   }
+  /* A step reads blocks from all over it. */
+  prefer_large_pages((uintptr_t)model->kv, model->kv_bytes);
   open_pool(model->pool, threads);
   return model;
 }
@@ -79,7 +81,9 @@ static size_t lay_out(const Model *model, int rows, int positions, char *memory,
   at->expert_output = FLOATS(slots * s->hidden);
   at->scores = FLOATS(threads * (s->heads / s->kv_heads) * (size_t)positions);
   at->panels = FLOATS(threads * panel_floats(widest));
-  at->quants = place(memory, &used, sizeof(Group) * slots * (size_t)groups_of(at_least(s->hidden, s->intermediate)));
+  at->gate_up_parts = FLOATS(threads * decode_floats(s));
+  at->quants = place(memory, &used, sizeof(Group) * (size_t)rows * quant_groups(s));
+  at->activated_quants = place(memory, &used, sizeof(Group) * slots * quant_groups(s));
   at->dispatch = place(memory, &used, dispatch_bytes(s, rows));
 #undef FLOATS
   return used;

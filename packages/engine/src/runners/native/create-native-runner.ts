@@ -102,6 +102,7 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
       config,
       library,
       model,
+      threads: own,
       weights,
       weightBytes: planNativeMemory(config).weightBytes,
       router,
