@@ -41,6 +41,13 @@ export const NATIVE_VARIANTS = [
     needs: AVX2_NEEDS,
   },
   {
+    name: 'linux-arm64-i8mm',
+    arch: 'arm64',
+    target: 'aarch64-unknown-linux-gnu',
+    flags: ['-march=armv8.2-a+dotprod+i8mm'],
+    needs: ['asimd', 'asimddp', 'i8mm'],
+  },
+  {
     name: 'linux-arm64-dotprod',
     arch: 'arm64',
     target: 'aarch64-unknown-linux-gnu',

@@ -1,7 +1,7 @@
 #include "experts.h"
 
 #include "panels.h"
-#include "quants.h"
+#include "quant_pairs.h"
 #include "rows.h"
 
 /* The most rows of one expert that a call of multiply_quants gets. */
@@ -98,11 +98,19 @@ static Slots slots_from(const Mix *mix, Part part, int first) {
   return slots;
 }
 
-INLINE void multiply_slots(Part part, const Slots *slots, const uint8_t *codes, const uint8_t *scales, const float *bias,
-                           int columns, int outputs) {
+INLINE void multiply_slots(const Mix *mix, int thread, Part part, const Slots *slots, const uint8_t *codes,
+                           const uint8_t *scales, const float *bias, int columns, int outputs) {
   const size_t blocks = (size_t)part.expert->expert * outputs * (columns / MX_COLUMNS);
-  multiply_quants(codes + blocks * MX_BYTES, scales + blocks, bias + (size_t)part.expert->expert * outputs, slots->x, columns,
-                  part.first, part.end, slots->output, slots->count);
+  const uint8_t *own_codes = codes + blocks * MX_BYTES, *own_scales = scales + blocks;
+  const float *own_bias = bias + (size_t)part.expert->expert * outputs;
+  const int paired = HAS_QUANT_PAIRS ? slots->count / 2 * 2 : 0;
+  if (paired > 0) {
+    char *memory = (char *)mix->model->at.pairs + (size_t)thread * pair_bytes(widest_quants(&mix->model->sizes));
+    multiply_pairs(own_codes, own_scales, own_bias, slots->x, columns, part.first, part.end, slots->output, paired, memory);
+  }
+  if (paired == slots->count) return;
+  multiply_quants(own_codes, own_scales, own_bias, slots->x + paired, columns, part.first, part.end, slots->output + paired,
+                  slots->count - paired);
 }
 
 INLINE int gate_up_outputs(const Sizes *sizes) { return item_outputs(sizes->hidden, 1, BLOCK_OUTPUTS); }
@@ -126,7 +134,8 @@ static void decode_gate_up(void *job, int item, int thread) {
       slots.x[i] = model->at.quants + slots.slot[i] / sizes->top_k * groups;
       slots.output[i] = own + (size_t)i * mix->item_outputs;
     }
-    multiply_slots(part, &slots, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias, sizes->hidden, 2 * width);
+    multiply_slots(mix, thread, part, &slots, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias,
+                   sizes->hidden, 2 * width);
     for (int i = 0; i < slots.count; i++) {
       float *some = slots.output[i];
       /* In place: half as much, from the front. */
@@ -137,7 +146,6 @@ static void decode_gate_up(void *job, int item, int thread) {
 }
 
 static void decode_down(void *job, int item, int thread) {
-  (void)thread;
   const Mix *mix = job;
   const Model *model = mix->model;
   const Layer *layer = mix->layer;
@@ -149,7 +157,7 @@ static void decode_down(void *job, int item, int thread) {
       slots.x[i] = model->at.activated_quants + slots.slot[i] * quant_groups(sizes);
       slots.output[i] = model->at.expert_output + slots.slot[i] * sizes->hidden + part.first;
     }
-    multiply_slots(part, &slots, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate,
+    multiply_slots(mix, thread, part, &slots, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate,
                    sizes->hidden);
   }
 }

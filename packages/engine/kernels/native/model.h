@@ -77,7 +77,7 @@ typedef struct {
   int32_t *largest;
 } Pass;
 
-/* Memory of a pass: f32 but for the last three. */
+/* Memory of a pass: f32 but for the last four. */
 typedef struct {
   /* The residual stream, and what the norms make of it: [rows][hidden]. */
   float *residual, *normed;
@@ -91,6 +91,8 @@ typedef struct {
   float *scores, *panels, *gate_up_parts;
   /* Rows, and what is activated of slots, as whole numbers: see quants.h. */
   struct Group *quants, *activated_quants;
+  /* Of each thread: see quant_pairs.h. */
+  void *pairs;
   /* The dispatch of a pass: see experts.c. */
   struct Dispatch *dispatch;
 } Workspace;

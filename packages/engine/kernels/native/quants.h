@@ -23,8 +23,9 @@ typedef struct Group {
 
 INLINE int groups_of(int columns) { return parts_of(columns, GROUP_COLUMNS); }
 
-/* Groups that a row has room for. */
-INLINE size_t quant_groups(const Sizes *sizes) { return (size_t)groups_of(at_least(sizes->hidden, sizes->intermediate)); }
+/* Columns, and groups, that a row has room for. */
+INLINE int widest_quants(const Sizes *sizes) { return at_least(sizes->hidden, sizes->intermediate); }
+INLINE size_t quant_groups(const Sizes *sizes) { return (size_t)groups_of(widest_quants(sizes)); }
 
 /*
  * Writes columns `first` to `end` of a row of `columns` as groups, all three multiples of 32; x: those columns, f32. What a

@@ -3,7 +3,7 @@
 #include "attend.h"
 #include "experts.h"
 #include "panels.h"
-#include "quants.h"
+#include "quant_pairs.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -84,6 +84,7 @@ static size_t lay_out(const Model *model, int rows, int positions, char *memory,
   at->gate_up_parts = FLOATS(threads * decode_floats(s));
   at->quants = place(memory, &used, sizeof(Group) * (size_t)rows * quant_groups(s));
   at->activated_quants = place(memory, &used, sizeof(Group) * slots * quant_groups(s));
+  at->pairs = place(memory, &used, threads * pair_bytes(widest_quants(s)));
   at->dispatch = place(memory, &used, dispatch_bytes(s, rows));
 #undef FLOATS
   return used;

@@ -65,7 +65,8 @@ describe('the choice of a native library', () => {
     assert.equal(chosen(linux(cpuinfo(AVX512.replace(' avx512_vnni', '')))), 'linux-x64-avx2.so');
   });
 
-  it('is that for arm64 where its processors have dot products', () => {
+  it('is that for arm64 where its processors have dot products, and products of matrices before those', () => {
+    assert.equal(chosen(linux(arm64Cpuinfo(`${ARM64} sve i8mm bf16`), 'arm64')), 'linux-arm64-i8mm.so');
     assert.equal(chosen(linux(arm64Cpuinfo(ARM64), 'arm64')), 'linux-arm64-dotprod.so');
     const old = linux(arm64Cpuinfo(ARM64.replace(' asimddp', '')), 'arm64');
     assert.throws(() => chosen(old), /without asimddp/);
