@@ -169,12 +169,14 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
     }
     add_group(group_codes, group_scales, x, whole, sums, outputs, rows, ordinary);
   }
-  if (outputs == OUTPUTS && rows == ROWS) {
+#if defined(__AVX512F__)
+  if (outputs == 4 && rows == 4) {
     const f32x16 all = sums_of_rows(sums);
     const f32x4 addend = LOAD(f32x4, bias + out);
     UNROLL for (int row = 0; row < rows; row++) STORE(output[row] + to, QUARTER(all, row) + addend);
     return;
   }
+#endif
   UNROLL for (int row = 0; row < rows; row++) {
     if (outputs == 4) STORE(output[row] + to, sums_of(sums[row]) + LOAD(f32x4, bias + out));
     else UNROLL for (int o = 0; o < outputs; o++) output[row][to + o] = sum_of(sums[row][o]) + bias[out + o];

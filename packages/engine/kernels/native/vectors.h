@@ -70,10 +70,9 @@ INLINE f32x4 sums_of(const f32x16 v[4]) {
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
-/* The same of four rows of four vectors: the sums of the first row, then those of the next. */
-INLINE f32x16 sums_of_rows(f32x16 v[4][4]) {
 #if defined(__AVX512F__)
-  /* Registers hold 16 lanes: halves of several vectors are added at once. */
+/* The same of four rows of four vectors, whose halves are added at once: the sums of the first row, then of the next. */
+INLINE f32x16 sums_of_rows(f32x16 v[4][4]) {
 #define HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + \
                      __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
 #define QUARTERS(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) + \
@@ -95,15 +94,8 @@ INLINE f32x16 sums_of_rows(f32x16 v[4][4]) {
 #undef PAIRS
 #undef QUARTERS
 #undef HALVES
-#else
-  f32x16 sums;
-  UNROLL for (int row = 0; row < 4; row++) {
-    const f32x4 of_row = sums_of(v[row]);
-    __builtin_memcpy((char *)&sums + row * sizeof(of_row), &of_row, sizeof(of_row));
-  }
-  return sums;
-#endif
 }
+#endif
 
 INLINE float most_of(f32x16 v) {
   const f32x8 a = __builtin_elementwise_max(v.lo, v.hi);
