@@ -1,6 +1,7 @@
 #include "attend.h"
 
 #include "attention.h"
+#include "experts.h"
 #include "panels.h"
 #include "quants.h"
 #include "rows.h"
@@ -19,7 +20,9 @@ typedef struct {
   Model *model;
   const Pass *pass;
   const Layer *layer;
-  int rows;
+  int layer_index, rows;
+  /* Whether there are rows enough for every thread: then those of an item go through several operations in one job. */
+  int by_rows;
   /* Of matrices times rows. */
   Matrix matrices[3];
   const float *bias;
@@ -27,19 +30,6 @@ typedef struct {
   const float *input;
   float *output;
 } Work;
-
-static void embed_rows(void *job, int item, int thread) {
-  (void)thread;
-  const Work *work = job;
-  const Model *model = work->model;
-  const int width = model->sizes.hidden;
-  const int end = at_most(work->rows, (item + 1) * ITEM_ROWS);
-  for (int row = item * ITEM_ROWS; row < end; row++) {
-    const uint16_t *from = model->embedding + (size_t)work->pass->row[row].token * width;
-    float *to = model->at.residual + (size_t)row * width;
-    for (int i = 0; i < width; i++) to[i] = widen(from[i]);
-  }
-}
 
 /* Matrices times rows: arranged rows of decoding, by outputs; tiles of prefill, by panels. */
 
@@ -124,15 +114,23 @@ static void arrange_for_decode(const Work *work, const float *input, int row, in
   arrange_row(input + (size_t)row * width, work->model->at.arranged + (size_t)row * width, width);
 }
 
-static void norm_input(void *job, int item, int thread) {
+static void embed_row(const Model *model, int token, float *output) {
+  const int width = model->sizes.hidden;
+  const uint16_t *from = model->embedding + (size_t)token * width;
+  for (int i = 0; i < width; i++) output[i] = widen(from[i]);
+}
+
+static void begin_rows(void *job, int item, int thread) {
   (void)thread;
   const Work *work = job;
   const Model *model = work->model;
   const int width = model->sizes.hidden;
   const int end = at_most(work->rows, (item + 1) * ITEM_ROWS);
   for (int row = item * ITEM_ROWS; row < end; row++) {
-    rms_norm(model->at.residual + (size_t)row * width, work->layer->input_norm, model->epsilon,
-             model->at.normed + (size_t)row * width, width);
+    float *residual = model->at.residual + (size_t)row * width;
+    if (work->layer_index == 0) embed_row(model, work->pass->row[row].token, residual);
+    else add_experts(model, work->pass, row);
+    rms_norm(residual, work->layer->input_norm, model->epsilon, model->at.normed + (size_t)row * width, width);
     arrange_for_decode(work, model->at.normed, row, width);
   }
 }
@@ -147,16 +145,17 @@ static void arrange_attended(void *job, int item, int thread) {
 }
 
 /*
- * Adds the output projection, which lies where the norm goes, to the residual stream; what the norm makes of it is for
- * router and experts.
+ * Adds the output projection, which lies where the norm goes, to the residual stream; what the norm makes of it is for gate
+ * and experts.
  */
 static void add_and_norm(void *job, int item, int thread) {
   (void)thread;
   const Work *work = job;
   const Model *model = work->model;
   const int width = model->sizes.hidden;
-  const int end = at_most(work->rows, (item + 1) * ITEM_ROWS);
-  for (int row = item * ITEM_ROWS; row < end; row++) {
+  const int first = item * ITEM_ROWS;
+  const int end = at_most(work->rows, first + ITEM_ROWS);
+  for (int row = first; row < end; row++) {
     float *residual = model->at.residual + (size_t)row * width;
     float *normed = model->at.normed + (size_t)row * width;
     for (int i = 0; i < width; i++) residual[i] += normed[i];
@@ -166,6 +165,10 @@ static void add_and_norm(void *job, int item, int thread) {
       quantize_columns(normed, model->at.quants + (size_t)row * quant_groups(&model->sizes), width, 0, width);
     }
   }
+  if (!work->by_rows) return;
+  const int experts = model->sizes.experts;
+  multiply_rows(work->layer->gate, work->layer->gate_bias, model->at.arranged + (size_t)first * width, width, 0, experts,
+                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first);
 }
 
 static const int32_t *table_of(const Work *work, const Row *row) {
@@ -218,14 +221,23 @@ static void attend_rows(void *job, int item, int thread) {
   }
 }
 
+/* From query, key and value to what the output projection takes. In decoding no row sees another's key. */
+static void attend_whole_rows(void *job, int item, int thread) {
+  const Work *work = job;
+  const int kv_heads = work->model->sizes.kv_heads;
+  rotate_and_keep(job, item, thread);
+  for (int kv_head = 0; kv_head < kv_heads; kv_head++) attend_rows(job, item * kv_heads + kv_head, thread);
+  arrange_attended(job, item, thread);
+}
+
 void attend_layer(Model *model, const Pass *pass, int index) {
   const Sizes *sizes = &model->sizes;
   const Layer *layer = &model->layers[index];
   const int rows = (int)pass->rows;
   const int row_items = parts_of(rows, ITEM_ROWS);
-  Work work = {.model = model, .pass = pass, .layer = layer, .rows = rows};
-  if (index == 0) share_items(model->pool, embed_rows, &work, row_items);
-  share_items(model->pool, norm_input, &work, row_items);
+  Work work = {.model = model, .pass = pass, .layer = layer, .layer_index = index, .rows = rows};
+  work.by_rows = !pass->is_prefill && row_items >= 2 * model->pool->threads;
+  share_items(model->pool, begin_rows, &work, row_items);
 
   const int key_rows = sizes->kv_heads * sizes->head_dim;
   work.matrices[0] = (Matrix){layer->query, attended_width(sizes)};
@@ -236,9 +248,13 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   work.input = model->at.normed;
   work.output = model->at.qkv;
   project(&work);
-  share_items(model->pool, rotate_and_keep, &work, row_items);
-  share_items(model->pool, attend_rows, &work, sizes->kv_heads * row_items);
-  if (!pass->is_prefill) share_items(model->pool, arrange_attended, &work, row_items);
+  if (work.by_rows) {
+    share_items(model->pool, attend_whole_rows, &work, row_items);
+  } else {
+    share_items(model->pool, rotate_and_keep, &work, row_items);
+    share_items(model->pool, attend_rows, &work, sizes->kv_heads * row_items);
+    if (!pass->is_prefill) share_items(model->pool, arrange_attended, &work, row_items);
+  }
 
   work.matrices[0] = (Matrix){layer->output, sizes->hidden};
   work.matrices[1] = work.matrices[2] = (Matrix){0};
@@ -248,6 +264,7 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   work.output = model->at.normed;
   project(&work);
   share_items(model->pool, add_and_norm, &work, row_items);
+  if (work.by_rows) return;
 
   work.matrices[0] = (Matrix){layer->gate, sizes->experts};
   work.bias = layer->gate_bias;
@@ -257,14 +274,15 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   project(&work);
 }
 
-static void norm_wanted(void *job, int item, int thread) {
+static void end_rows(void *job, int item, int thread) {
   (void)thread;
   const Work *work = job;
   const Model *model = work->model;
   const int width = model->sizes.hidden;
+  const int row = work->pass->wanted_rows[item];
   float *normed = model->at.normed + (size_t)item * width;
-  rms_norm(model->at.residual + (size_t)work->pass->wanted_rows[item] * width, model->final_norm, model->epsilon, normed,
-           width);
+  add_experts(model, work->pass, row);
+  rms_norm(model->at.residual + (size_t)row * width, model->final_norm, model->epsilon, normed, width);
   arrange_row(normed, model->at.arranged + (size_t)item * width, width);
 }
 
@@ -284,7 +302,7 @@ void compute_logits(Model *model, const Pass *pass) {
   Work work = {.model = model, .pass = pass, .rows = wanted, .columns = width, .outputs = sizes->vocabulary};
   work.matrices[0] = (Matrix){model->head, sizes->vocabulary};
   work.output = pass->logits;
-  share_items(model->pool, norm_wanted, &work, wanted);
+  share_items(model->pool, end_rows, &work, wanted);
   share_items(model->pool, decode_outputs, &work, parts_of(sizes->vocabulary, item_outputs(width, wanted, ITEM_UNIT)));
   share_items(model->pool, find_largest, &work, wanted);
 }

@@ -257,7 +257,7 @@ static void prefill_experts(Mix *mix) {
   share_items(pool, prefill_down, mix, dispatch->active_count * mix->items_of_expert);
 }
 
-static void combine_row(const Model *model, const Pass *pass, int row) {
+void add_experts(const Model *model, const Pass *pass, int row) {
   const Sizes *sizes = &model->sizes;
   int32_t places[64];
   for (int k = 0; k < sizes->top_k; k++) places[k] = row * sizes->top_k + k;
@@ -265,24 +265,9 @@ static void combine_row(const Model *model, const Pass *pass, int row) {
           model->at.residual + (size_t)row * sizes->hidden, sizes->hidden);
 }
 
-static void combine_any(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  combine_row(mix->model, mix->pass, item);
-}
-
-static void combine_wanted(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  combine_row(mix->model, mix->pass, mix->pass->wanted_rows[item]);
-}
-
-void mix_experts(Model *model, const Pass *pass, int layer) {
-  const int is_last = layer == model->sizes.layers - 1;
+void compute_experts(Model *model, const Pass *pass, int layer) {
   Mix mix = {.model = model, .pass = pass, .layer = &model->layers[layer], .dispatch = model->at.dispatch};
-  plan_dispatch(model, pass, is_last, mix.dispatch);
+  plan_dispatch(model, pass, layer == model->sizes.layers - 1, mix.dispatch);
   if (pass->is_prefill) prefill_experts(&mix);
   else decode_experts(&mix);
-  if (is_last) share_items(model->pool, combine_wanted, &mix, (int)pass->wanted);
-  else share_items(model->pool, combine_any, &mix, (int)pass->rows);
 }

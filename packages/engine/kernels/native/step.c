@@ -129,7 +129,7 @@ static uint64_t work_of(const Model *model, const Pass *pass, int32_t layer) {
  */
 EXPORT void native_step(Model *model, const Pass *pass, int32_t layer) {
   model->pool->alone = work_of(model, pass, layer) < LEAST_SHARED;
-  if (layer > 0) mix_experts(model, pass, layer - 1);
+  if (layer > 0) compute_experts(model, pass, layer - 1);
   if (layer < model->sizes.layers) attend_layer(model, pass, layer);
   else compute_logits(model, pass);
 }
