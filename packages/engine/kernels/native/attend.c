@@ -21,7 +21,7 @@ typedef struct {
   const Pass *pass;
   const Layer *layer;
   int layer_index, rows;
-  /* Whether there are rows enough for every thread: then those of an item go through several operations in one job. */
+  /* Whether rows of decoding go through several operations in one job: see go_by_rows. */
   int by_rows;
   /* Of matrices times rows. */
   Matrix matrices[3];
@@ -199,16 +199,17 @@ static void rotate_and_keep(void *job, int item, int thread) {
 }
 
 /*
- * Some rows of one key-value head: neighbours, which in prefill see the same keys. Items of the same rows are neighbours too:
- * the thread that kept a row's key and value has them in its caches.
+ * Some rows of one key-value head. Rows of prefill see the same keys: those of a head come one after the other. Of decoding
+ * the heads of a row do: the thread that kept its key and value has them in its caches.
  */
 static void attend_rows(void *job, int item, int thread) {
   const Work *work = job;
   const Model *model = work->model;
   const Sizes *sizes = &model->sizes;
-  const int kv_head = item % sizes->kv_heads;
+  const int parts = parts_of(work->rows, ITEM_ROWS);
+  const int kv_head = work->pass->is_prefill ? item / parts : item % sizes->kv_heads;
   const int heads = sizes->heads / sizes->kv_heads;
-  const int first_row = item / sizes->kv_heads * ITEM_ROWS;
+  const int first_row = (work->pass->is_prefill ? item % parts : item / sizes->kv_heads) * ITEM_ROWS;
   const int end = at_most(work->rows, first_row + ITEM_ROWS);
   const size_t offset = (size_t)kv_head * heads * sizes->head_dim;
   float *scores = model->at.scores + (size_t)thread * heads * (size_t)model->positions;
@@ -230,13 +231,26 @@ static void attend_whole_rows(void *job, int item, int thread) {
   arrange_attended(job, item, thread);
 }
 
+/* Whether there are rows for every thread, and none so long that the others would wait for it. */
+static int go_by_rows(const Model *model, const Pass *pass) {
+  const int threads = model->pool->threads;
+  if (pass->is_prefill || parts_of((int)pass->rows, ITEM_ROWS) < 2 * threads) return 0;
+  int64_t longest = 0, all = 0;
+  for (uint64_t row = 0; row < pass->rows; row++) {
+    const int64_t seen = pass->row[row].position + 1;
+    longest = seen > longest ? seen : longest;
+    all += seen;
+  }
+  return 2 * threads * longest <= all;
+}
+
 void attend_layer(Model *model, const Pass *pass, int index) {
   const Sizes *sizes = &model->sizes;
   const Layer *layer = &model->layers[index];
   const int rows = (int)pass->rows;
   const int row_items = parts_of(rows, ITEM_ROWS);
   Work work = {.model = model, .pass = pass, .layer = layer, .layer_index = index, .rows = rows};
-  work.by_rows = !pass->is_prefill && row_items >= 2 * model->pool->threads;
+  work.by_rows = go_by_rows(model, pass);
   share_items(model->pool, begin_rows, &work, row_items);
 
   const int key_rows = sizes->kv_heads * sizes->head_dim;
