@@ -45,8 +45,8 @@ void quantize_columns(const float *x, Group *output, int columns, int first, int
 enum { OUTPUTS = 4, ROWS = 4 };
 /* So few rows are read again for every output. */
 enum { FEW = 2 };
-/* Rows of weights that are fetched before they are needed. */
-enum { AHEAD = 2 * OUTPUTS };
+/* Rows of weights that are fetched before they are needed, or of short ones so many as make AHEAD_BYTES. */
+enum { AHEAD = 2 * OUTPUTS, AHEAD_BYTES = 4096 };
 
 /* Twice the value of each E2M1 code, plus 12. */
 #define UNITS 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
@@ -145,6 +145,7 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
     UNROLL for (int o = 0; o < outputs; o++) sums[row][o] = splat(0);
   }
   const int whole = blocks / GROUP_BLOCKS;
+  const size_t ahead = (size_t)at_least(AHEAD * blocks, AHEAD_BYTES / MX_BYTES);
   u8x64 group_codes[OUTPUTS];
   uint32_t group_scales[OUTPUTS];
   for (int group = 0; group < whole; group++) {
@@ -153,7 +154,7 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
       group_codes[o] = LOAD(u8x64, codes + block * MX_BYTES);
       group_scales[o] = LOAD(uint32_t, scales + block);
       /* Short rows side by side are no stream that a processor would fetch ahead of its own accord. */
-      __builtin_prefetch(codes + (block + AHEAD * (size_t)blocks) * MX_BYTES);
+      __builtin_prefetch(codes + (block + ahead) * MX_BYTES);
     }
     add_group(group_codes, group_scales, x, group, sums, outputs, rows, ordinary);
   }

@@ -18,7 +18,7 @@ const linux = (text: string, arch = 'x64') => ({ platform: 'linux' as const, arc
 
 describe('the native libraries that are committed', () => {
   it('are built byte for byte from their sources', async function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
     const { NATIVE_LIBRARIES } = (await import(BUILD.href)) as {
       readonly NATIVE_LIBRARIES: {
         readonly missing: () => string[];
