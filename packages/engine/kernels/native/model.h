@@ -49,14 +49,14 @@ typedef struct {
   uint64_t has_window, kv_layer;
 } Layer;
 
-/* One row of a pass: i32, as src/runners/native/pass-rows.ts writes them. */
+/* One row of a pass: i32, as src/runners/native/pass-memory.ts writes them. */
 typedef struct {
   int32_t token, position;
   /* Where in the pass's tables the row's sequence has its blocks of each kind, from block 0 of the sequence on. */
   int32_t full_table, window_table;
 } Row;
 
-/* A pass: pointers and numbers of 64 bits, as src/runners/native/native-pass.ts writes them. */
+/* A pass: pointers and numbers of 64 bits, as src/runners/native/pass-memory.ts writes them. */
 typedef struct {
   uint64_t rows;
   /* Not 0 for rows of prefill. */
