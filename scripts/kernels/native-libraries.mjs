@@ -19,7 +19,9 @@ const [CLANG, LINKER] = ['clang-22', 'ld.lld-22'];
  * /proc/cpuinfo names them.
  * @typedef {{ readonly name: string, readonly arch: 'x64' | 'arm64', readonly target: string, readonly flags: readonly string[], readonly needs: readonly string[] }} NativeVariant
  */
-const AVX2_NEEDS = ['avx2', 'fma', 'f16c', 'bmi1', 'bmi2', 'movbe', 'abm'];
+const AVX2_NEEDS = ['avx2', 'fma', 'f16c', 'bmi1', 'bmi2'];
+/** Of the levels of x86-64, what the libraries have no use for, and virtual machines often hide. */
+const NOT_NEEDED = ['-mno-lzcnt', '-mno-movbe'];
 
 /** @type {readonly NativeVariant[]} */
 export const NATIVE_VARIANTS = [
@@ -28,15 +30,22 @@ export const NATIVE_VARIANTS = [
     arch: 'x64',
     target: 'x86_64-unknown-linux-gnu',
     // Vectors of 512 bits would otherwise be cut in two.
-    flags: ['-march=x86-64-v4', '-mavx512vnni', '-mprefer-vector-width=512'],
-    needs: [...AVX2_NEEDS, 'avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_vnni'],
+    flags: ['-march=x86-64-v4', ...NOT_NEEDED, '-mno-avx512cd', '-mavx512vnni', '-mprefer-vector-width=512'],
+    needs: [...AVX2_NEEDS, 'avx512f', 'avx512bw', 'avx512dq', 'avx512vl', 'avx512_vnni'],
   },
   {
     name: 'linux-x64-avx2',
     arch: 'x64',
     target: 'x86_64-unknown-linux-gnu',
-    flags: ['-march=x86-64-v3'],
+    flags: ['-march=x86-64-v3', ...NOT_NEEDED],
     needs: AVX2_NEEDS,
+  },
+  {
+    name: 'linux-arm64-i8mm',
+    arch: 'arm64',
+    target: 'aarch64-unknown-linux-gnu',
+    flags: ['-march=armv8.2-a+dotprod+i8mm'],
+    needs: ['asimd', 'asimddp', 'i8mm'],
   },
   {
     name: 'linux-arm64-dotprod',

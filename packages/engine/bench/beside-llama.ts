@@ -3,7 +3,7 @@
  * a process of its own, which waits while the other is timed. The same weights, bit for bit, in a GGUF file.
  *
  *   node --import=tsx/esm bench/beside-llama.ts [--model FOLDER] [--work FOLDER] [--rounds 9] [--decode 200] [--prefill 256]
- *     [--together 32] [--only errors,rates] [--quick] [--json] [--out FILE]
+ *     [--together 32] [--only errors,rates] [--note TEXT] [--quick] [--json] [--out FILE]
  *
  * The model defaults to the embedded one. Others are written by packages/models/scripts/write-checkpoint.ts; their YaRN has
  * to be truncated to whole dimensions, the only form that llama.cpp has (rope_scaling.truncate in config.json).
@@ -11,7 +11,7 @@
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,8 @@ const { values } = parseArgs({
     together: { type: 'string', default: '32' },
     /** Errors beside the model in f64, which take minutes of a large model; rates. */
     only: { type: 'string', default: 'errors,rates' },
+    /** How the machine was, where that matters. */
+    note: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     out: { type: 'string' },
@@ -61,6 +63,7 @@ const together = Number(values.together);
 const only = values.only.split(',');
 
 const work = values.work ?? mkdtempSync(join(tmpdir(), 'switchyard-beside-llama-'));
+mkdirSync(work, { recursive: true });
 const gguf = join(work, `${basename(model)}.gguf`);
 const benchmark = new Benchmark({
   name: 'beside-llama',
@@ -75,6 +78,7 @@ benchmark.note(
 benchmark.note(
   'prefill: the engine with its first token, node-llama-cpp by evaluateWithoutGeneratingNewTokens(), without the head',
 );
+if (values.note !== undefined) benchmark.note(values.note);
 
 try {
   const library = await installLlama();

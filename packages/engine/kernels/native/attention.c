@@ -10,20 +10,42 @@ void keep_key_value(const float *key, const float *value, const Sizes *sizes, fl
   }
 }
 
-/* Heads whose scores are computed side by side. */
-enum { SCORE_HEADS = 8 };
+/*
+ * Heads and blocks whose scores are computed side by side: as many as there are registers for. Few heads alone leave the
+ * multipliers waiting for their own sums.
+ */
+#if defined(__AVX512F__)
+enum { SCORE_HEADS = 8, SCORE_BLOCKS = 2 };
+#else
+enum { SCORE_HEADS = 8, SCORE_BLOCKS = 1 };
+#endif
 
-/* Scores of one block of positions: (query * key) * scale. Blocks lie apart: the next one's keys are fetched meanwhile. */
-INLINE void score_block(const float *query, const float *keys, const float *next, int dim, float scale, float *scores,
-                        size_t stride, const int heads) {
-  f32x16 sums[SCORE_HEADS];
-  UNROLL for (int head = 0; head < heads; head++) sums[head] = splat(0);
-  for (int i = 0; i < dim; i++) {
-    const f32x16 key = LOAD(f32x16, keys + i * BLOCK_POSITIONS);
-    __builtin_prefetch(next + i * BLOCK_POSITIONS);
-    UNROLL for (int head = 0; head < heads; head++) sums[head] = fma16(splat(query[head * dim + i]), key, sums[head]);
+/*
+ * Scores of some blocks of positions: (query * key) * scale. Blocks lie apart: the keys of the next ones are fetched
+ * meanwhile.
+ */
+INLINE void score_blocks(const float *query, const float *const *keys, const float *const *next, int dim, float scale,
+                         float *scores, size_t stride, const int heads, const int blocks) {
+  f32x16 sums[SCORE_BLOCKS][SCORE_HEADS];
+  UNROLL for (int block = 0; block < blocks; block++) {
+    UNROLL for (int head = 0; head < heads; head++) sums[block][head] = splat(0);
   }
-  UNROLL for (int head = 0; head < heads; head++) STORE(scores + head * stride, sums[head] * scale);
+  for (int i = 0; i < dim; i++) {
+    f32x16 key[SCORE_BLOCKS];
+    UNROLL for (int block = 0; block < blocks; block++) {
+      key[block] = LOAD(f32x16, keys[block] + i * BLOCK_POSITIONS);
+      __builtin_prefetch(next[block] + i * BLOCK_POSITIONS);
+    }
+    UNROLL for (int head = 0; head < heads; head++) {
+      const f32x16 q = splat(query[head * dim + i]);
+      UNROLL for (int block = 0; block < blocks; block++) sums[block][head] = fma16(q, key[block], sums[block][head]);
+    }
+  }
+  UNROLL for (int head = 0; head < heads; head++) {
+    UNROLL for (int block = 0; block < blocks; block++) {
+      STORE(scores + head * stride + block * BLOCK_POSITIONS, sums[block][head] * scale);
+    }
+  }
 }
 
 /* Weights of a row's positions from its scores, in place; those outside of first to position become 0. Returns their sum. */
@@ -121,20 +143,35 @@ void attend_head(const float *query, const float *sinks, const Sizes *sizes, int
                      .blocks = blocks,
                      .first = first - first_block * BLOCK_POSITIONS,
                      .position = position - first_block * BLOCK_POSITIONS};
-  for (int block = 0; block < blocks; block++) {
-    const int32_t *at = table + first_block + block;
-    const float *keys = kv + at[0] * block_floats + kv_head * head_floats;
-    /* After the keys come the first values. */
-    const float *next = block + 1 < blocks ? kv + at[1] * block_floats + kv_head * head_floats
-                                           : span.values + table[first_block] * block_floats;
-    int head = 0;
-#define SCORES(count)                                                                                                \
-  score_block(query + head * dim, keys, next, dim, scale, scores + head * stride + block * BLOCK_POSITIONS, stride, \
-              count)
-    for (; head + SCORE_HEADS <= heads; head += SCORE_HEADS) SCORES(SCORE_HEADS);
-    for (; head + 4 <= heads; head += 4) SCORES(4);
-    for (; head < heads; head++) SCORES(1);
+  for (int block = 0; block < blocks;) {
+    const int some = at_most(SCORE_BLOCKS, blocks - block);
+    const float *keys[SCORE_BLOCKS], *next[SCORE_BLOCKS];
+    for (int i = 0; i < some; i++) {
+      const int32_t *at = table + first_block + block + i;
+      keys[i] = kv + at[0] * block_floats + kv_head * head_floats;
+      /* After the keys come the first values. */
+      next[i] = block + i + some < blocks ? kv + at[some] * block_floats + kv_head * head_floats
+                                          : span.values + table[first_block + i] * block_floats;
+    }
+    for (int head = 0; head < heads;) {
+      float *to = scores + head * stride + block * BLOCK_POSITIONS;
+#define SCORES(heads, blocks) score_blocks(query + head * dim, keys, next, dim, scale, to, stride, heads, blocks)
+      if (heads - head >= SCORE_HEADS) {
+        if (some == 1) SCORES(SCORE_HEADS, 1);
+        else SCORES(SCORE_HEADS, SCORE_BLOCKS);
+        head += SCORE_HEADS;
+      } else if (heads - head >= SCORE_HEADS / 2) {
+        if (some == 1) SCORES(SCORE_HEADS / 2, 1);
+        else SCORES(SCORE_HEADS / 2, SCORE_BLOCKS);
+        head += SCORE_HEADS / 2;
+      } else {
+        if (some == 1) SCORES(1, 1);
+        else SCORES(1, SCORE_BLOCKS);
+        head++;
+      }
 #undef SCORES
+    }
+    block += some;
   }
   float totals[VALUE_HEADS];
   for (int head = 0; head < heads;) {

@@ -1,7 +1,7 @@
 #include "experts.h"
 
 #include "panels.h"
-#include "quants.h"
+#include "quant_pairs.h"
 #include "rows.h"
 
 /* The most rows of one expert that a call of multiply_quants gets. */
@@ -70,79 +70,107 @@ static void plan_dispatch(const Model *model, const Pass *pass, int is_last, str
 
 /* Decoding */
 
-static size_t quant_groups(const Sizes *sizes) { return (size_t)groups_of(at_least(sizes->hidden, sizes->intermediate)); }
+/* Outputs whose activations are a block of columns of the next matrix: gate and up of each. */
+enum { BLOCK_OUTPUTS = 2 * MX_COLUMNS };
 
-/* Some outputs of one matrix of an expert, for all of its slots. */
-INLINE void multiply_slots(const Mix *mix, int item, const uint8_t *codes, const uint8_t *scales, const float *bias,
-                           int columns, int outputs, const int by_slot, float *output) {
-  const Sizes *sizes = &mix->model->sizes;
-  const ActiveExpert *own = &mix->dispatch->active[item / mix->items_of_expert];
+/* Some outputs of an expert. */
+typedef struct {
+  const ActiveExpert *expert;
+  int first, end;
+} Part;
+
+INLINE Part part_of(const Mix *mix, int item, int outputs) {
   const int first = item % mix->items_of_expert * mix->item_outputs;
-  const int end = at_most(outputs, first + mix->item_outputs);
-  const size_t blocks = (size_t)own->expert * outputs * (columns / MX_COLUMNS);
-  const Group *quants = mix->model->at.quants;
-  for (int done = 0; done < own->slots; done += ROWS_AT_ONCE) {
-    const Group *x[ROWS_AT_ONCE];
-    float *to[ROWS_AT_ONCE];
-    const int count = at_most(ROWS_AT_ONCE, own->slots - done);
-    for (int i = 0; i < count; i++) {
-      const int slot = mix->dispatch->slots[own->first_slot + done + i];
-      x[i] = quants + (by_slot ? slot : slot / sizes->top_k) * quant_groups(sizes);
-      to[i] = output + (size_t)slot * outputs;
+  return (Part){&mix->dispatch->active[item / mix->items_of_expert], first, at_most(outputs, first + mix->item_outputs)};
+}
+
+/* Some slots of a part's expert, at most ROWS_AT_ONCE: what a matrix gets of each, and where its outputs go. */
+typedef struct {
+  int count;
+  size_t slot[ROWS_AT_ONCE];
+  const Group *x[ROWS_AT_ONCE];
+  float *output[ROWS_AT_ONCE];
+} Slots;
+
+static Slots slots_from(const Mix *mix, Part part, int first) {
+  Slots slots = {.count = at_most(ROWS_AT_ONCE, part.expert->slots - first)};
+  for (int i = 0; i < slots.count; i++) slots.slot[i] = (size_t)mix->dispatch->slots[part.expert->first_slot + first + i];
+  return slots;
+}
+
+INLINE void multiply_slots(const Mix *mix, int thread, Part part, const Slots *slots, const uint8_t *codes,
+                           const uint8_t *scales, const float *bias, int columns, int outputs) {
+  const size_t blocks = (size_t)part.expert->expert * outputs * (columns / MX_COLUMNS);
+  const uint8_t *own_codes = codes + blocks * MX_BYTES, *own_scales = scales + blocks;
+  const float *own_bias = bias + (size_t)part.expert->expert * outputs;
+  const int paired = HAS_QUANT_PAIRS ? slots->count / 2 * 2 : 0;
+  if (paired > 0) {
+    char *memory = (char *)mix->model->at.pairs + (size_t)thread * pair_bytes(widest_quants(&mix->model->sizes));
+    multiply_pairs(own_codes, own_scales, own_bias, slots->x, columns, part.first, part.end, slots->output, paired, memory);
+  }
+  if (paired == slots->count) return;
+  multiply_quants(own_codes, own_scales, own_bias, slots->x + paired, columns, part.first, part.end, slots->output + paired,
+                  slots->count - paired);
+}
+
+INLINE int gate_up_outputs(const Sizes *sizes) { return item_outputs(sizes->hidden, 1, BLOCK_OUTPUTS); }
+
+size_t decode_floats(const Sizes *sizes) { return (size_t)ROWS_AT_ONCE * gate_up_outputs(sizes); }
+
+/* Gate and up, and what is activated of them. */
+static void decode_gate_up(void *job, int item, int thread) {
+  const Mix *mix = job;
+  const Model *model = mix->model;
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &model->sizes;
+  const int width = sizes->intermediate;
+  const size_t groups = quant_groups(sizes);
+  const Part part = part_of(mix, item, 2 * width);
+  /* In the thread's own caches: nobody else reads it. */
+  float *own = model->at.gate_up_parts + thread * decode_floats(sizes);
+  for (int done = 0; done < part.expert->slots; done += ROWS_AT_ONCE) {
+    Slots slots = slots_from(mix, part, done);
+    for (int i = 0; i < slots.count; i++) {
+      slots.x[i] = model->at.quants + slots.slot[i] / sizes->top_k * groups;
+      slots.output[i] = own + (size_t)i * mix->item_outputs;
     }
-    multiply_quants(codes + blocks * MX_BYTES, scales + blocks, bias + (size_t)own->expert * outputs, x, columns, first, end,
-                    to, count);
+    multiply_slots(mix, thread, part, &slots, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias,
+                   sizes->hidden, 2 * width);
+    for (int i = 0; i < slots.count; i++) {
+      float *some = slots.output[i];
+      /* In place: half as much, from the front. */
+      swiglu(some, some, (part.end - part.first) / 2, model->swiglu_limit);
+      quantize_columns(some, model->at.activated_quants + slots.slot[i] * groups, width, part.first / 2, part.end / 2);
+    }
   }
 }
 
-static void decode_gate_up(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  const Layer *layer = mix->layer;
-  const Sizes *sizes = &mix->model->sizes;
-  multiply_slots(mix, item, layer->gate_up_codes, layer->gate_up_scales, layer->gate_up_bias, sizes->hidden,
-                 2 * sizes->intermediate, 0, mix->model->at.gate_up);
-}
-
-static void decode_activate(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  const Model *model = mix->model;
-  const int width = model->sizes.intermediate;
-  const int slot = mix->dispatch->slots[item];
-  float *activated = model->at.activated + (size_t)slot * width;
-  swiglu(model->at.gate_up + (size_t)slot * 2 * width, activated, width, model->swiglu_limit);
-  quantize_row(activated, (Group *)model->at.quants + slot * quant_groups(&model->sizes), width);
-}
-
 static void decode_down(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  const Layer *layer = mix->layer;
-  const Sizes *sizes = &mix->model->sizes;
-  multiply_slots(mix, item, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate, sizes->hidden, 1,
-                 mix->model->at.expert_output);
-}
-
-static void quantize_normed(void *job, int item, int thread) {
-  (void)thread;
   const Mix *mix = job;
   const Model *model = mix->model;
-  const int width = model->sizes.hidden;
-  quantize_row(model->at.normed + (size_t)item * width,
-               (Group *)model->at.quants + item * quant_groups(&model->sizes), width);
+  const Layer *layer = mix->layer;
+  const Sizes *sizes = &model->sizes;
+  const Part part = part_of(mix, item, sizes->hidden);
+  for (int done = 0; done < part.expert->slots; done += ROWS_AT_ONCE) {
+    Slots slots = slots_from(mix, part, done);
+    for (int i = 0; i < slots.count; i++) {
+      slots.x[i] = model->at.activated_quants + slots.slot[i] * quant_groups(sizes);
+      slots.output[i] = model->at.expert_output + slots.slot[i] * sizes->hidden + part.first;
+    }
+    multiply_slots(mix, thread, part, &slots, layer->down_codes, layer->down_scales, layer->down_bias, sizes->intermediate,
+                   sizes->hidden);
+  }
 }
 
+/* Of rows that attend_layer has left as whole numbers. */
 static void decode_experts(Mix *mix) {
   Pool *pool = mix->model->pool;
   const Sizes *sizes = &mix->model->sizes;
   const struct Dispatch *dispatch = mix->dispatch;
-  share_items(pool, quantize_normed, mix, (int)mix->pass->rows);
-  mix->item_outputs = item_outputs(sizes->hidden);
+  mix->item_outputs = gate_up_outputs(sizes);
   mix->items_of_expert = parts_of(2 * sizes->intermediate, mix->item_outputs);
   share_items(pool, decode_gate_up, mix, dispatch->active_count * mix->items_of_expert);
-  share_items(pool, decode_activate, mix, dispatch->slot_count);
-  mix->item_outputs = item_outputs(sizes->intermediate);
+  mix->item_outputs = item_outputs(sizes->intermediate, 1, MX_COLUMNS);
   mix->items_of_expert = parts_of(sizes->hidden, mix->item_outputs);
   share_items(pool, decode_down, mix, dispatch->active_count * mix->items_of_expert);
 }
@@ -229,7 +257,7 @@ static void prefill_experts(Mix *mix) {
   share_items(pool, prefill_down, mix, dispatch->active_count * mix->items_of_expert);
 }
 
-static void combine_row(const Model *model, const Pass *pass, int row) {
+void add_experts(const Model *model, const Pass *pass, int row) {
   const Sizes *sizes = &model->sizes;
   int32_t places[64];
   for (int k = 0; k < sizes->top_k; k++) places[k] = row * sizes->top_k + k;
@@ -237,24 +265,9 @@ static void combine_row(const Model *model, const Pass *pass, int row) {
           model->at.residual + (size_t)row * sizes->hidden, sizes->hidden);
 }
 
-static void combine_any(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  combine_row(mix->model, mix->pass, item);
-}
-
-static void combine_wanted(void *job, int item, int thread) {
-  (void)thread;
-  const Mix *mix = job;
-  combine_row(mix->model, mix->pass, mix->pass->wanted_rows[item]);
-}
-
-void mix_experts(Model *model, const Pass *pass, int layer) {
-  const int is_last = layer == model->sizes.layers - 1;
+void compute_experts(Model *model, const Pass *pass, int layer) {
   Mix mix = {.model = model, .pass = pass, .layer = &model->layers[layer], .dispatch = model->at.dispatch};
-  plan_dispatch(model, pass, is_last, mix.dispatch);
+  plan_dispatch(model, pass, layer == model->sizes.layers - 1, mix.dispatch);
   if (pass->is_prefill) prefill_experts(&mix);
   else decode_experts(&mix);
-  if (is_last) share_items(model->pool, combine_wanted, &mix, (int)pass->wanted);
-  else share_items(model->pool, combine_any, &mix, (int)pass->rows);
 }

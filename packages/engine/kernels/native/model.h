@@ -49,14 +49,14 @@ typedef struct {
   uint64_t has_window, kv_layer;
 } Layer;
 
-/* One row of a pass: i32, as src/runners/native/pass-rows.ts writes them. */
+/* One row of a pass: i32, as src/runners/native/pass-memory.ts writes them. */
 typedef struct {
   int32_t token, position;
   /* Where in the pass's tables the row's sequence has its blocks of each kind, from block 0 of the sequence on. */
   int32_t full_table, window_table;
 } Row;
 
-/* A pass: pointers and numbers of 64 bits, as src/runners/native/native-pass.ts writes them. */
+/* A pass: pointers and numbers of 64 bits, as src/runners/native/pass-memory.ts writes them. */
 typedef struct {
   uint64_t rows;
   /* Not 0 for rows of prefill. */
@@ -77,7 +77,7 @@ typedef struct {
   int32_t *largest;
 } Pass;
 
-/* Memory of a pass: f32 but for the last two. */
+/* Memory of a pass: f32 but for the last four. */
 typedef struct {
   /* The residual stream, and what the norms make of it: [rows][hidden]. */
   float *residual, *normed;
@@ -87,10 +87,12 @@ typedef struct {
   float *arranged;
   /* [slots][2 * intermediate], [slots][intermediate] and [slots][hidden]. */
   float *gate_up, *activated, *expert_output;
-  /* Of each thread: scores of attention, and a panel of weights. */
-  float *scores, *panels;
-  /* Rows as whole numbers: see quants.h. */
-  void *quants;
+  /* Of each thread: scores of attention, a panel of weights, and gate and up of some slots: see experts.c. */
+  float *scores, *panels, *gate_up_parts;
+  /* Rows, and what is activated of slots, as whole numbers: see quants.h. */
+  struct Group *quants, *activated_quants;
+  /* Of each thread: see quant_pairs.h. */
+  void *pairs;
   /* The dispatch of a pass: see experts.c. */
   struct Dispatch *dispatch;
 } Workspace;
@@ -122,8 +124,10 @@ INLINE int at_least(int a, int b) { return a > b ? a : b; }
 INLINE int parts_of(int whole, int part) { return (whole + part - 1) / part; }
 
 /*
- * Outputs of an item of decoding: so many that threads seldom meet, in multiples of 32. A matrix of a real model has 32,
- * some hundred kilobytes.
+ * Outputs of an item of decoding, a multiple of `unit`: so many that threads seldom meet, and so few that none waits long
+ * for another's last one. A matrix of a real model has one unit, some hundred kilobytes.
  */
-enum { ITEM_WEIGHTS = 1 << 15 };
-INLINE int item_outputs(int columns) { return at_least(1, ITEM_WEIGHTS / (32 * columns)) * 32; }
+enum { ITEM_WEIGHTS = 1 << 15, ITEM_PRODUCTS = 1 << 18 };
+INLINE int item_outputs(int columns, int rows, int unit) {
+  return at_least(1, at_most(ITEM_WEIGHTS, ITEM_PRODUCTS / rows) / (unit * columns)) * unit;
+}

@@ -21,25 +21,40 @@ static inline void pause_shortly(void) { __asm__ volatile("yield"); }
 #endif
 
 /*
- * A ticket is the job's number (24 bits), how many items it has (20) and the next item (20), in one word: who takes an item
- * learns at once whether there is one, whatever has become of the job in between. Whose item is one may read the job:
- * it is not over before this item is done.
+ * A range is where it ends (32 bits) and its next item (32), in one word: who takes an item learns at once whether there is
+ * one, whatever has become of the job in between. Whose item is one may read the job: it is not over before this item is
+ * done.
  */
-enum { ITEM_BITS = 20 };
-static const uint64_t ITEM_MASK = (1u << ITEM_BITS) - 1;
+static inline uint32_t next_of(uint64_t range) { return (uint32_t)range; }
+static inline uint32_t end_of(uint64_t range) { return (uint32_t)(range >> 32); }
+static inline int has_item(uint64_t range) { return next_of(range) < end_of(range); }
+static inline int looks_like_work(const Worker *worker, int order) {
+  return has_item(__atomic_load_n(&worker->range, order));
+}
 
-static inline uint64_t item_of(uint64_t ticket) { return ticket & ITEM_MASK; }
-static inline uint64_t items_of(uint64_t ticket) { return ticket >> ITEM_BITS & ITEM_MASK; }
-static inline int has_item(uint64_t ticket) { return item_of(ticket) < items_of(ticket); }
+/* Does what is left of a thread's range, by whichever thread. Returns how many items. */
+static uint32_t take_from(Pool *pool, Worker *owner, int thread) {
+  uint32_t taken = 0;
+  while (looks_like_work(owner, __ATOMIC_ACQUIRE)) {
+    const uint64_t range = __atomic_fetch_add(&owner->range, 1, __ATOMIC_ACQ_REL);
+    if (!has_item(range)) break;
+    pool->task(pool->job, (int)next_of(range), thread);
+    taken++;
+  }
+  return taken;
+}
 
-/* Does items of the job under way until none is left. */
+static void count_done(Pool *pool, uint32_t items) {
+  if (items == 0) return;
+  __atomic_add_fetch(&pool->done, items, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&pool->waits, __ATOMIC_SEQ_CST)) wake_sleepers(&pool->done, 1);
+}
+
+/* Does items of the job under way until none is left: the thread's own first. */
 static void take_items(Pool *pool, int thread) {
-  while (has_item(__atomic_load_n(&pool->tickets, __ATOMIC_ACQUIRE))) {
-    const uint64_t ticket = __atomic_fetch_add(&pool->tickets, 1, __ATOMIC_ACQ_REL);
-    if (!has_item(ticket)) return;
-    pool->task(pool->job, (int)item_of(ticket), thread);
-    const uint32_t done = __atomic_add_fetch(&pool->done, 1, __ATOMIC_SEQ_CST);
-    if (done == items_of(ticket) && __atomic_load_n(&pool->waits, __ATOMIC_SEQ_CST)) wake_sleepers(&pool->done, 1);
+  const int threads = __atomic_load_n(&pool->threads, __ATOMIC_RELAXED);
+  for (int i = 0; i < threads; i++) {
+    count_done(pool, take_from(pool, &pool->workers[(thread + i) % threads], thread));
   }
 }
 
@@ -50,7 +65,7 @@ static void *work(void *argument) {
     take_items(pool, worker->number);
     const uint64_t since = ticks();
     int found;
-    while (!(found = has_item(__atomic_load_n(&pool->tickets, __ATOMIC_RELAXED))) && ticks() - since < LOOK_FOR_WORK) {
+    while (!(found = looks_like_work(worker, __ATOMIC_RELAXED)) && ticks() - since < LOOK_FOR_WORK) {
       pause_shortly();
     }
     if (found) continue;
@@ -58,7 +73,7 @@ static void *work(void *argument) {
     __atomic_add_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
     /* Looked at again once the other side can see that this thread sleeps: else a job in between would wake nobody. */
     if (__atomic_load_n(&pool->closing, __ATOMIC_SEQ_CST)) return NULL;
-    if (!has_item(__atomic_load_n(&pool->tickets, __ATOMIC_SEQ_CST))) sleep_while(&pool->wakes, wakes);
+    if (!looks_like_work(worker, __ATOMIC_SEQ_CST)) sleep_while(&pool->wakes, wakes);
     __atomic_sub_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
   }
 }
@@ -74,7 +89,7 @@ void open_pool(Pool *pool, int threads) {
     Worker *worker = &pool->workers[number];
     *worker = (Worker){.pool = pool, .number = number};
     if (pthread_create(&worker->handle, NULL, work, worker) != 0) return;
-    pool->threads = number + 1;
+    __atomic_store_n(&pool->threads, number + 1, __ATOMIC_RELAXED);
   }
 }
 
@@ -86,22 +101,29 @@ void share_items(Pool *pool, Task task, void *job, int items) {
   pool->task = task;
   pool->job = job;
   __atomic_store_n(&pool->done, 0, __ATOMIC_RELAXED);
-  const uint64_t number = (__atomic_load_n(&pool->tickets, __ATOMIC_RELAXED) >> 2 * ITEM_BITS) + 1;
-  __atomic_store_n(&pool->tickets, number << 2 * ITEM_BITS | (uint64_t)items << ITEM_BITS, __ATOMIC_SEQ_CST);
+  const uint64_t threads = (uint64_t)pool->threads;
+  for (uint64_t thread = 0, first = 0; thread < threads; thread++) {
+    const uint64_t end = ((uint64_t)items * (thread + 1) + threads - 1) / threads;
+    __atomic_store_n(&pool->workers[thread].range, end << 32 | first, __ATOMIC_RELEASE);
+    first = end;
+  }
+  /* Before it is asked who sleeps: who then begins to sleep sees its range. */
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
   if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST) > 0) {
     wake_workers(pool, (items < pool->threads ? items : pool->threads) - 1);
   }
-  take_items(pool, 0);
+  uint32_t others = (uint32_t)items;
+  for (uint64_t thread = 0; thread < threads; thread++) others -= take_from(pool, &pool->workers[thread], 0);
   for (const uint64_t since = ticks();;) {
     uint32_t done = __atomic_load_n(&pool->done, __ATOMIC_ACQUIRE);
-    if (done == (uint32_t)items) return;
+    if (done == others) return;
     if (ticks() - since < LOOK_FOR_END) {
       pause_shortly();
       continue;
     }
     __atomic_store_n(&pool->waits, 1, __ATOMIC_SEQ_CST);
     done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST);
-    if (done != (uint32_t)items) sleep_while(&pool->done, done);
+    if (done != others) sleep_while(&pool->done, done);
     __atomic_store_n(&pool->waits, 0, __ATOMIC_SEQ_CST);
   }
 }

@@ -1,6 +1,7 @@
 /*
- * Threads that share the items of a job. The thread that has the job works on it too, and waits for no item that another
- * has not taken: a thread that the system runs late costs its share and no more.
+ * Threads that share the items of a job. Each has a range of them, the same of every job of a kind, so that what it reads
+ * and writes stays in its own caches; who is done takes what others have left. The thread that has the job works on it too,
+ * and waits for no item that another has not taken: a thread that the system runs late costs its share and no more.
  */
 #pragma once
 
@@ -16,14 +17,15 @@ typedef void (*Task)(void *job, int item, int thread);
 typedef struct Pool Pool;
 
 typedef struct {
+  /* Of the job under way, the items that are this thread's: see `next_of` in pool.c. */
+  _Alignas(64) uint64_t range;
   Pool *pool;
   pthread_t handle;
   int number;
 } Worker;
 
 struct Pool {
-  /* Of the job under way: its number, how many items it has, and which is taken next. See `ticket` in pool.c. */
-  _Alignas(64) uint64_t tickets;
+  /* Items of the job under way that are done, but for those of the thread that has it. */
   _Alignas(64) uint32_t done;
   uint32_t waits;
   _Alignas(64) uint32_t wakes;
@@ -34,12 +36,13 @@ struct Pool {
   int threads;
   /* Not 0 while jobs are too small to be shared. */
   int alone;
+  /* The first is the thread that has the job. */
   Worker workers[MOST_THREADS];
 };
 
 /* Starts threads - 1 threads: fewer where the system gives no more. `pool` is zeroed memory. */
 void open_pool(Pool *pool, int threads);
-/* Does items 0 to items - 1 of a job, in any order, at most 2^20 - 1. Returns when all are done. */
+/* Does items 0 to items - 1 of a job, in any order. Returns when all are done. */
 void share_items(Pool *pool, Task task, void *job, int items);
 /* Ends the threads. */
 void close_pool(Pool *pool);

@@ -5,15 +5,16 @@
 /* Blocks whose largest magnitude is below count as zero: their step would have no reciprocal in f32. */
 #define SMALLEST_MAGNITUDE 1e-30f
 
-void quantize_row(const float *x, Group *output, int columns) {
+void quantize_columns(const float *x, Group *output, int columns, int first, int end) {
   const int blocks = columns / MX_COLUMNS;
-  for (int block = 0; block < groups_of(columns) * GROUP_BLOCKS; block++) {
+  const int end_block = end == columns ? groups_of(columns) * GROUP_BLOCKS : end / MX_COLUMNS;
+  for (int block = first / MX_COLUMNS; block < end_block; block++) {
     Group *group = output + block / GROUP_BLOCKS;
     const int quarter = block % GROUP_BLOCKS;
     f32x16 a = splat(0), b = splat(0);
     if (block < blocks) {
-      a = LOAD(f32x16, x + block * MX_COLUMNS);
-      b = LOAD(f32x16, x + block * MX_COLUMNS + LANES);
+      a = LOAD(f32x16, x + block * MX_COLUMNS - first);
+      b = LOAD(f32x16, x + block * MX_COLUMNS - first + LANES);
     }
     float magnitude = most_of(__builtin_elementwise_max(__builtin_elementwise_abs(a), __builtin_elementwise_abs(b)));
     /* A maximum passes over what is no number. */
@@ -44,8 +45,8 @@ void quantize_row(const float *x, Group *output, int columns) {
 enum { OUTPUTS = 4, ROWS = 4 };
 /* So few rows are read again for every output. */
 enum { FEW = 2 };
-/* Rows of weights that are fetched before they are needed. */
-enum { AHEAD = 2 * OUTPUTS };
+/* Rows of weights that are fetched before they are needed, or of short ones so many as make AHEAD_BYTES. */
+enum { AHEAD = 2 * OUTPUTS, AHEAD_BYTES = 4096 };
 
 /* Twice the value of each E2M1 code, plus 12. */
 #define UNITS 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
@@ -138,12 +139,13 @@ INLINE u8x64 some_codes(const uint8_t *from, int blocks) {
 }
 
 INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int blocks,
-                          int out, float *const *output, const int outputs, const int rows, const int ordinary) {
+                          int out, float *const *output, int to, const int outputs, const int rows, const int ordinary) {
   f32x16 sums[ROWS][OUTPUTS];
   UNROLL for (int row = 0; row < rows; row++) {
     UNROLL for (int o = 0; o < outputs; o++) sums[row][o] = splat(0);
   }
   const int whole = blocks / GROUP_BLOCKS;
+  const size_t ahead = (size_t)at_least(AHEAD * blocks, AHEAD_BYTES / MX_BYTES);
   u8x64 group_codes[OUTPUTS];
   uint32_t group_scales[OUTPUTS];
   for (int group = 0; group < whole; group++) {
@@ -152,7 +154,7 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
       group_codes[o] = LOAD(u8x64, codes + block * MX_BYTES);
       group_scales[o] = LOAD(uint32_t, scales + block);
       /* Short rows side by side are no stream that a processor would fetch ahead of its own accord. */
-      __builtin_prefetch(codes + (block + AHEAD * (size_t)blocks) * MX_BYTES);
+      __builtin_prefetch(codes + (block + ahead) * MX_BYTES);
     }
     add_group(group_codes, group_scales, x, group, sums, outputs, rows, ordinary);
   }
@@ -168,16 +170,24 @@ INLINE void multiply_tile(const uint8_t *codes, const uint8_t *scales, const flo
     }
     add_group(group_codes, group_scales, x, whole, sums, outputs, rows, ordinary);
   }
+#if defined(__AVX512F__)
+  if (outputs == 4 && rows == 4) {
+    const f32x16 all = sums_of_rows(sums);
+    const f32x4 addend = LOAD(f32x4, bias + out);
+    UNROLL for (int row = 0; row < rows; row++) STORE(output[row] + to, QUARTER(all, row) + addend);
+    return;
+  }
+#endif
   UNROLL for (int row = 0; row < rows; row++) {
-    if (outputs == 4) STORE(output[row] + out, sums_of(sums[row]) + LOAD(f32x4, bias + out));
-    else UNROLL for (int o = 0; o < outputs; o++) output[row][out + o] = sum_of(sums[row][o]) + bias[out + o];
+    if (outputs == 4) STORE(output[row] + to, sums_of(sums[row]) + LOAD(f32x4, bias + out));
+    else UNROLL for (int o = 0; o < outputs; o++) output[row][to + o] = sum_of(sums[row][o]) + bias[out + o];
   }
 }
 
 INLINE void multiply_outputs(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x,
                              int blocks, int first, int end, float *const *output, const int rows, const int ordinary) {
   int out = first;
-#define TILE(outputs) multiply_tile(codes, scales, bias, x, blocks, out, output, outputs, rows, ordinary)
+#define TILE(outputs) multiply_tile(codes, scales, bias, x, blocks, out, output, out - first, outputs, rows, ordinary)
   for (; out + OUTPUTS <= end; out += OUTPUTS) TILE(OUTPUTS);
   for (; out < end; out++) TILE(1);
 #undef TILE

@@ -13,7 +13,7 @@ enum { GROUP_BLOCKS = 4, GROUP_COLUMNS = GROUP_BLOCKS * MX_COLUMNS };
 enum { GROUP_BYTES = GROUP_COLUMNS / 2 };
 
 /* A group of activations: x = step * (128 * high + low). */
-typedef struct {
+typedef struct Group {
   int8_t high_even[GROUP_BYTES], high_odd[GROUP_BYTES], low_even[GROUP_BYTES], low_odd[GROUP_BYTES];
   /* Of each 32-bit lane: what products with weights that are 12 too large have too much, negated. */
   int32_t correction[LANES];
@@ -23,15 +23,22 @@ typedef struct {
 
 INLINE int groups_of(int columns) { return parts_of(columns, GROUP_COLUMNS); }
 
-/* Writes f32 [columns] as groups; `columns` is a multiple of 32. What a last group has too many is zero. */
-void quantize_row(const float *x, Group *output, int columns);
+/* Columns, and groups, that a row has room for. */
+INLINE int widest_quants(const Sizes *sizes) { return at_least(sizes->hidden, sizes->intermediate); }
+INLINE size_t quant_groups(const Sizes *sizes) { return (size_t)groups_of(widest_quants(sizes)); }
 
 /*
- * output[row][out] = sum over columns of weight[out][column] * x[row][column] + bias[out], for out from `first` to `end`.
- * A row's sums run over columns in an order that does not depend on other rows.
+ * Writes columns `first` to `end` of a row of `columns` as groups, all three multiples of 32; x: those columns, f32. What a
+ * last group has too many is zero.
+ */
+void quantize_columns(const float *x, Group *output, int columns, int first, int end);
+
+/*
+ * output[row][out - first] = sum over columns of weight[out][column] * x[row][column] + bias[out], for out from `first` to
+ * `end`. A row's sums run over columns in an order that does not depend on other rows.
  *
  * codes: [out][columns / 32][16], low nibble first; scales: E8M0 [out][columns / 32].
- * x: the groups of each row; output: where each row's sums go.
+ * x: the groups of each row; output: where each row's sums go, that of `first` the first.
  */
 void multiply_quants(const uint8_t *codes, const uint8_t *scales, const float *bias, const Group *const *x, int columns,
                      int first, int end, float *const *output, int rows);

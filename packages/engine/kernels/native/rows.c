@@ -22,10 +22,16 @@ void arrange_row(const float *x, float *output, int width) {
 }
 
 /*
- * Outputs, and rows, that are computed side by side. One row with a wide matrix waits for memory, which a processor reads
- * faster as one stream than as four.
+ * Outputs that are computed side by side of one row, and of several, and how many rows those are: as many sums as there are
+ * registers for.
  */
-enum { OUTPUTS = 4, ROWS = 4, WIDE = 1024 };
+#if defined(__AVX512F__)
+enum { OUTPUTS = 4, SHARED_OUTPUTS = 4, ROWS = 4 };
+#else
+enum { OUTPUTS = 4, SHARED_OUTPUTS = 2, ROWS = 2 };
+#endif
+/* One row with a wide matrix waits for memory, which a processor reads faster as one stream than as four. */
+enum { WIDE = 1024 };
 /* Rows of weights of a stream that are fetched before they are needed. */
 enum { AHEAD = 2 };
 
@@ -51,6 +57,14 @@ INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float
       }
     }
   }
+#if defined(__AVX512F__)
+  if (outputs == 4 && rows == 4) {
+    const f32x16 all = sums_of_rows(sums);
+    const f32x4 addend = bias == NULL ? (f32x4)(0) : LOAD(f32x4, bias);
+    UNROLL for (int row = 0; row < rows; row++) STORE(output + row * stride, QUARTER(all, row) + addend);
+    return;
+  }
+#endif
   UNROLL for (int row = 0; row < rows; row++) {
     float *to = output + row * stride;
     if (outputs == 4) STORE(to, sums_of(sums[row]) + (bias == NULL ? (f32x4)(0) : LOAD(f32x4, bias)));
@@ -64,7 +78,9 @@ INLINE void multiply_outputs(const uint16_t *weight, const float *bias, const fl
 #define TILE(outputs)                                                                                             \
   multiply_tile(weight + (size_t)out * columns, bias == NULL ? NULL : bias + out, x, columns, output + out, stride, \
                 outputs, rows)
-  if (rows > 1 || columns < WIDE) {
+  if (rows > 1) {
+    for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) TILE(SHARED_OUTPUTS);
+  } else if (columns < WIDE) {
     for (; out + OUTPUTS <= end; out += OUTPUTS) TILE(OUTPUTS);
   }
   for (; out < end; out++) TILE(1);
@@ -78,8 +94,10 @@ void multiply_rows(const uint16_t *weight, const float *bias, const float *x, in
     float *to = output + row * stride;
     switch (at_most(ROWS, rows - row)) {
       case 1: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 1); break;
+#if defined(__AVX512F__)
       case 2: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 2); break;
       case 3: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 3); break;
+#endif
       default: multiply_outputs(weight, bias, some, columns, first, end, to, stride, ROWS); break;
     }
   }

@@ -3,7 +3,7 @@
 #include "attend.h"
 #include "experts.h"
 #include "panels.h"
-#include "quants.h"
+#include "quant_pairs.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -35,6 +35,8 @@ EXPORT Model *native_open(const int32_t *sizes, float epsilon, float limit, int3
     give_memory(model, bytes);
     return NULL;
   }
+  /* A step reads blocks from all over it. */
+  prefer_large_pages((uintptr_t)model->kv, model->kv_bytes);
   open_pool(model->pool, threads);
   return model;
 }
@@ -79,7 +81,10 @@ static size_t lay_out(const Model *model, int rows, int positions, char *memory,
   at->expert_output = FLOATS(slots * s->hidden);
   at->scores = FLOATS(threads * (s->heads / s->kv_heads) * (size_t)positions);
   at->panels = FLOATS(threads * panel_floats(widest));
-  at->quants = place(memory, &used, sizeof(Group) * slots * (size_t)groups_of(at_least(s->hidden, s->intermediate)));
+  at->gate_up_parts = FLOATS(threads * decode_floats(s));
+  at->quants = place(memory, &used, sizeof(Group) * (size_t)rows * quant_groups(s));
+  at->activated_quants = place(memory, &used, sizeof(Group) * slots * quant_groups(s));
+  at->pairs = place(memory, &used, threads * pair_bytes(widest_quants(s)));
   at->dispatch = place(memory, &used, dispatch_bytes(s, rows));
 #undef FLOATS
   return used;
@@ -124,7 +129,7 @@ static uint64_t work_of(const Model *model, const Pass *pass, int32_t layer) {
  */
 EXPORT void native_step(Model *model, const Pass *pass, int32_t layer) {
   model->pool->alone = work_of(model, pass, layer) < LEAST_SHARED;
-  if (layer > 0) mix_experts(model, pass, layer - 1);
+  if (layer > 0) compute_experts(model, pass, layer - 1);
   if (layer < model->sizes.layers) attend_layer(model, pass, layer);
   else compute_logits(model, pass);
 }

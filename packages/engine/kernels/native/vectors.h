@@ -70,6 +70,33 @@ INLINE f32x4 sums_of(const f32x16 v[4]) {
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
+#if defined(__AVX512F__)
+/* The same of four rows of four vectors, whose halves are added at once: the sums of the first row, then of the next. */
+INLINE f32x16 sums_of_rows(f32x16 v[4][4]) {
+#define HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + \
+                     __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#define QUARTERS(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) + \
+                       __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+#define PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) + \
+                    __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define LAST(a, b) __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) + \
+                   __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+  f32x16 quarters[4];
+  UNROLL for (int i = 0; i < 4; i++) {
+    const f32x16 first = HALVES(v[0][i], v[1][i]);
+    const f32x16 second = HALVES(v[2][i], v[3][i]);
+    quarters[i] = QUARTERS(first, second);
+  }
+  const f32x16 first = PAIRS(quarters[0], quarters[1]);
+  const f32x16 second = PAIRS(quarters[2], quarters[3]);
+  return LAST(first, second);
+#undef LAST
+#undef PAIRS
+#undef QUARTERS
+#undef HALVES
+}
+#endif
+
 INLINE float most_of(f32x16 v) {
   const f32x8 a = __builtin_elementwise_max(v.lo, v.hi);
   const f32x4 b = __builtin_elementwise_max(a.lo, a.hi);
@@ -83,6 +110,9 @@ INLINE float widen(uint16_t bf16) {
   const uint32_t bits = (uint32_t)bf16 << 16;
   return __builtin_bit_cast(float, bits);
 }
+
+/* Four neighbouring lanes of 16. */
+#define QUARTER(v, number) LOAD(f32x4, (const float *)&(v) + 4 * (number))
 
 /* Neighbouring pairs of bf16 in 32 bits: the one at the lower address, and the other. */
 INLINE f32x16 even_of(u32x16 pairs) { return __builtin_bit_cast(f32x16, pairs << 16); }

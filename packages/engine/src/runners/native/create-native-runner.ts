@@ -15,7 +15,7 @@ import { checkShape, checkWeights } from './check-checkpoint.ts';
 import { NativeMemoryError } from './errors.ts';
 import { loadNativeLibrary } from './library.ts';
 import type { LibraryEntry } from './library.ts';
-import { networkFileSystem } from './network-mount.ts';
+import { networkFileSystemOf } from './network-mount.ts';
 import { NativeRunner } from './native-runner.ts';
 import { kvBlocksFor, planNativeMemory } from './plan-memory.ts';
 import { WeightAddresses } from './weight-addresses.ts';
@@ -79,7 +79,7 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
   }
   try {
     logger?.debug?.(`The native runner computes with ${library.entry.file} on ${own} threads.`);
-    const network = snapshot.path === undefined ? null : networkFileSystem(snapshot.path);
+    const network = snapshot.path === undefined ? null : networkFileSystemOf(snapshot.path);
     if (network !== null)
       logger?.info?.(`Weights are copied into memory: the checkpoint lies on a network (${network}).`);
     const weights = new WeightAddresses(config, network !== null, (address, bytes) =>
@@ -102,6 +102,7 @@ export async function createNativeRunner(options: NativeRunnerOptions): Promise<
       config,
       library,
       model,
+      threads: own,
       weights,
       weightBytes: planNativeMemory(config).weightBytes,
       router,

@@ -19,6 +19,8 @@ export interface NativeResources {
   readonly config: GptOssConfig;
   readonly library: NativeLibrary;
   readonly model: NativeModel;
+  /** That the library computes with. */
+  readonly threads: number;
   /** Held as long as the model. */
   readonly weights: WeightAddresses;
   readonly weightBytes: number;
@@ -27,8 +29,9 @@ export interface NativeResources {
 }
 
 /**
- * Multiplications of a call that take about a millisecond: smaller ones are made on the thread of the runner, whose events
- * wait for them, since another thread would begin with them, and tell of their end, some tens of microseconds late each.
+ * Multiplications that take one thread of the library about a millisecond. Calls that take less are made on the thread of the
+ * runner, whose events wait for them, since another thread would begin with them, and tell of their end, some tens of
+ * microseconds late each.
  */
 const FEWEST_APART = 2 ** 25;
 
@@ -53,6 +56,7 @@ export class NativeRunner implements LogitsRunner {
   readonly #gate = new StepGate();
   readonly #layerWork: number;
   readonly #headWork: number;
+  readonly #fewestApart: number;
   #computeMs = 0;
   #routerMs = 0;
 
@@ -74,6 +78,7 @@ export class NativeRunner implements LogitsRunner {
     this.#layerWork =
       hiddenSize * (2 * (attentionHeads + keyValueHeads) * headDim + 3 * expertsPerToken * intermediateSize);
     this.#headWork = hiddenSize * config.vocabularySize;
+    this.#fewestApart = resources.threads * FEWEST_APART;
   }
 
   /** The library's calls are not told apart: experts count as computing. */
@@ -172,7 +177,7 @@ export class NativeRunner implements LogitsRunner {
   async #step(layer: number, work: number): Promise<void> {
     const { library, model } = this.#resources;
     const started = performance.now();
-    if (work < FEWEST_APART) library.step(model, this.#pass.address, layer);
+    if (work < this.#fewestApart) library.step(model, this.#pass.address, layer);
     else await library.stepApart(model, this.#pass.address, layer);
     this.#computeMs += performance.now() - started;
   }
@@ -200,10 +205,13 @@ export class NativeRunner implements LogitsRunner {
   #collectRouting(target: LayerRouting | undefined, { rows }: PlannedPass): void {
     const { expertsPerToken } = this.#resources.config;
     const { ids, weights } = this.#pass.routing;
-    for (const [index, { batchRow }] of rows.entries()) {
-      const [from, to] = [index * expertsPerToken, (index + 1) * expertsPerToken];
-      target?.ids.set(ids.subarray(from, to), batchRow * expertsPerToken);
-      target?.weights.set(weights.subarray(from, to), batchRow * expertsPerToken);
+    // Runs of rows that stand together in both, as all of a step of decoding do.
+    for (let first = 0, end = 1; first < rows.length; first = end, end++) {
+      const to = rows[first]?.batchRow ?? 0;
+      while (rows[end]?.batchRow === to + end - first) end++;
+      const from = [first * expertsPerToken, end * expertsPerToken] as const;
+      target?.ids.set(ids.subarray(...from), to * expertsPerToken);
+      target?.weights.set(weights.subarray(...from), to * expertsPerToken);
     }
   }
 }

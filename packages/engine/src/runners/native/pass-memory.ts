@@ -111,14 +111,21 @@ export class PassMemory {
       end += tables.full.length + tables.window.length;
     }
     this.#tables.reserve(end);
-    for (const [tables, { full }] of places) {
-      this.#tables.values.set(tables.full, full);
-      this.#tables.values.set(tables.window, full + tables.full.length);
-    }
     this.#rows.reserve(rows.length * ROW_WORDS);
+    const [tableValues, rowValues] = [this.#tables.values, this.#rows.values];
+    for (const [tables, { full }] of places) {
+      // Element by element, here and below: a typed array takes microseconds to be set from a short list.
+      let at = full;
+      for (const block of tables.full) tableValues[at++] = block;
+      for (const block of tables.window) tableValues[at++] = block;
+    }
     for (const [index, { token, position, tables }] of rows.entries()) {
       const place = places.get(tables);
-      this.#rows.values.set([token, position, place?.full ?? 0, place?.window ?? 0], index * ROW_WORDS);
+      const at = index * ROW_WORDS;
+      rowValues[at] = token;
+      rowValues[at + 1] = position;
+      rowValues[at + 2] = place?.full ?? 0;
+      rowValues[at + 3] = place?.window ?? 0;
     }
   }
 }

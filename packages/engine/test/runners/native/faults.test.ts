@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { checkShape } from '../../../src/runners/native/check-checkpoint.ts';
 import { UnsupportedCheckpointError } from '../../../src/runners/native/errors.ts';
 import { createNativeRunner } from '../../../src/runners/native/index.ts';
 import { kvLayerNumbers } from '../../../src/runners/native/kv-layers.ts';
-import { networkFileSystem } from '../../../src/runners/native/network-mount.ts';
+import { networkFileSystem, networkFileSystemOf } from '../../../src/runners/native/network-mount.ts';
 import { writeRewrittenCheckpoint } from '../../fixtures/rewritten-checkpoint.ts';
 import { randomWeights, shapeConfig } from '../../fixtures/random-weights.ts';
 import { USABLE_LIBRARIES } from './usable-libraries.ts';
@@ -160,6 +160,24 @@ describe('where files and KV layers of the native runner are', () => {
     };
     assert.equal(networkFileSystem('a', failing), null);
     assert.equal(networkFileSystem(tmpdir()), null);
+  });
+
+  it('looks at every weight file of a folder, which may be a link to another place', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'switchyard-native-'));
+    try {
+      for (const name of ['config.json', 'model-1.safetensors', 'model-2.safetensors']) {
+        await writeFile(join(folder, name), '');
+      }
+      const onNetwork = (name: string) => (path: string) => (path === join(folder, name) ? 0x6969 : 0xef53);
+      assert.equal(networkFileSystemOf(folder, onNetwork('model-2.safetensors')), 'NFS');
+      assert.equal(networkFileSystemOf(folder, onNetwork('config.json')), null);
+      assert.equal(
+        networkFileSystemOf(folder, () => 0x47504653),
+        'GPFS',
+      );
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('numbers the layers of each kind', () => {

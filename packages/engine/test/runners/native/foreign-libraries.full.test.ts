@@ -12,7 +12,10 @@ const PROGRAM = fileURLToPath(new URL('./small-model.c', import.meta.url));
 /** Where Debian's libc6-arm64-cross has the C library of arm64. */
 const ARM64_ROOT = '/usr/aarch64-linux-gnu';
 /** Processors of arm64 that are emulated: with dot products and nothing later, and with all there is. */
-const PROCESSORS = ['cortex-a76', 'max'];
+const PROCESSORS: Readonly<Record<string, readonly string[]>> = {
+  'cortex-a76': ['asimd', 'asimddp'],
+  max: ['asimd', 'asimddp', 'i8mm'],
+};
 
 /** Threads, rows of decoding, rows of a prompt, steps, and sizes as small-model.c takes them. */
 const CASES: Readonly<Record<string, readonly number[]>> = {
@@ -20,6 +23,8 @@ const CASES: Readonly<Record<string, readonly number[]>> = {
   'a wide row': [2, 1, 3, 2, 1056, 96, 2, 4, 2, 6, 2, 32, 77, 128],
   'eleven rows and prompts of 37': [3, 11, 37, 4, 160, 96, 3, 5, 2, 6, 2, 32, 77, 24],
   'sixteen heads of 80 to a key': [2, 3, 20, 3, 192, 64, 2, 3, 3, 16, 1, 80, 33, 1],
+  'twenty-seven rows of few experts': [2, 27, 0, 3, 96, 64, 2, 3, 2, 6, 2, 32, 77, 24],
+  'eighty rows of one expert': [3, 80, 0, 2, 64, 32, 2, 1, 1, 4, 2, 16, 40, 16],
 };
 
 const hasProgram = (name: string): boolean => {
@@ -81,8 +86,9 @@ describe('native libraries without Node.js', function () {
   }
 
   const arm64 = nativeLibraries().filter(({ arch }) => arch === 'arm64');
-  for (const { file } of arm64) {
-    for (const processor of PROCESSORS) {
+  for (const { file, needs } of arm64) {
+    for (const [processor, features] of Object.entries(PROCESSORS)) {
+      if (!needs.every((feature) => features.includes(feature))) continue;
       it(`compute the same bits in an emulated ${processor}: ${file}`, function () {
         const missing = [
           ...(hasProgram('qemu-aarch64') ? [] : ['qemu-aarch64']),
