@@ -41,29 +41,6 @@ ROUTER_INLINE i32 load_written(const i32* address) { return *address; }
 ROUTER_INLINE Words4 load_written_words4(const void* address) { return *static_cast<const Words4*>(address); }
 #endif
 
-// Loads of what is read once, ahead of a wait for the kernel before: compilers would put off load_streamed_words4 until past
-// the wait. The memory must not be written while the kernel runs.
-#if ROUTER_NVIDIA
-ROUTER_INLINE Words4 load_ahead_words4(const u8* address) {
-  Words4 words;
-  asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
-               : "l"(address));
-  return words;
-}
-#else
-ROUTER_INLINE Words4 load_ahead_words4(const u8* address) { return load_streamed_words4(address); }
-#endif
-
-// The 0 that sums begin with, once everything is there that they are made of, whose words have `common` bits set in all of
-// them: NVIDIA's compiler puts loads off to spare registers, and then each waits for the one before it. Words that have every
-// bit set are NaNs, which may begin as well.
-#if ROUTER_NVIDIA
-ROUTER_INLINE float zero_once_loaded(u32 common) { return common == ~0u ? bits_to_float(common) : 0.0f; }
-#else
-ROUTER_INLINE float zero_once_loaded(u32) { return 0.0f; }
-#endif
-
 // Compilers bring loads forward as far as they can, out of loops too, and may run out of registers by it: past this they
 // do not move them.
 ROUTER_INLINE void keep_loads_behind() {
