@@ -34,9 +34,11 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
       const HiddenRows rows = hidden_rows(hidden, rowBytes, first_token_of_group(), tokens);
       sum = sum_of_group(gateWeight, firstExpert, ahead, rows, partialSum);
     }
-    // Not before: what the kernel after reads ahead would hold up the hidden states.
-    let_kernel_after_begin();
+    // Not before: what the kernel after reads ahead would hold up the hidden states. Many winners take longer than it has to
+    // get ready.
+    if constexpr (kTopK <= 4) let_kernel_after_begin();
     hand_over_sum(words, sum, tokens);
+    if constexpr (kTopK > 4) let_kernel_after_begin();
     return;
   }
 
