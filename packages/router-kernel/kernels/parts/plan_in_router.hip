@@ -8,7 +8,6 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr bool kMakesPlan = ROUTER_PLAN != 0;
-constexpr bool kFirstLaneStoresIds = false;
 
 #if ROUTER_PLAN
 

@@ -1,12 +1,12 @@
 // The dispatch plan of so few tokens that every thread looks at all their slots: what comes before an expert, and before a
 // slot, is counted, and nothing is added up across threads.
 
+// A row's first lane stores the winners' ids, wherever they were found: one store for all, and nothing to decide in each lane.
+#define ROUTER_FIRST_LANE_STORES_IDS 1
+
 namespace ROUTER_NAMESPACE {
 
 constexpr bool kMakesPlan = ROUTER_PLAN != 0;
-// Whether a row's first lane stores the winners' ids, wherever they were found: one store for all, and nothing to decide in
-// each lane.
-constexpr bool kFirstLaneStoresIds = true;
 
 #if ROUTER_PLAN
 
