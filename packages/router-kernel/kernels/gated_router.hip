@@ -34,10 +34,11 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
       const HiddenRows rows = hidden_rows(hidden, rowBytes, first_token_of_group(), tokens);
       sum = sum_of_group(gateWeight, firstExpert, ahead, rows, partialSum);
     }
-    // Not before: what the kernel after reads ahead would hold up the hidden states, and of several tokens the sums.
-    if constexpr (kFusedTokens == 1) let_kernel_after_begin();
+    // Not before: what the kernel after reads ahead would hold up the hidden states. Many winners take longer than it has to
+    // get ready.
+    if constexpr (kTopK <= 4) let_kernel_after_begin();
     hand_over_sum(words, sum, tokens);
-    if constexpr (kFusedTokens > 1) let_kernel_after_begin();
+    if constexpr (kTopK > 4) let_kernel_after_begin();
     return;
   }
 
@@ -59,10 +60,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
     for (int slot = 0; slot < kSlots; slot++) row[slot] = 0.0f;
     if (!isRehearsal) {
       once_kernel_before_is_done(hidden);
-      if (token < tokens) {
-        receive_row(words, token, lane, biases, row);
-        store_row(logits + token * kExperts, lane, row);
-      }
+      receive_row(words, token, tokens, lane, biases, row);
+      if (token < tokens) store_row(logits + token * kExperts, lane, row);
       // Those that rank by choice scores read logits of their winners.
       if constexpr (kRanksByChoice) block_barrier_of_memory();
     }
@@ -72,19 +71,24 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(ROUTER_THREADS)
 #pragma unroll
       for (int slot = 0; slot < kSlots; slot++) rowWords[slot] = float_to_bits(row[slot]);
       const u32 source = smaller(token, tokens - 1);
-      void* unused = block_units();
+      Words4* unused = block_units();
       route_loaded_row(reinterpret_cast<const u8*>(logits + source * kExperts), rowWords, thread, lane, token, source,
-                       isRehearsal ? static_cast<float*>(unused) : weights, isRehearsal ? unused : ids, tokens,
-                       routedScalingFactor, rangeStart, rangeEnd,
-                       isRehearsal ? static_cast<i32*>(unused) : tokenExpertIndices, correctionBias,
+                       isRehearsal ? reinterpret_cast<float*>(unused) : weights, isRehearsal ? unused + kIdsUnit : ids,
+                       tokens, routedScalingFactor, rangeStart, rangeEnd,
+                       isRehearsal ? reinterpret_cast<i32*>(unused + kIndicesUnit) : tokenExpertIndices, correctionBias,
                        isRehearsal ? nullptr : paddingMask, isRehearsal ? nullptr : rowCount);
     }
 #if ROUTER_PLAN
-    i32* unused = reinterpret_cast<i32*>(block_units());
-    finish_plan(tokens, {isRehearsal ? unused : expertOffsets, isRehearsal ? unused : sortedSlots,
-                         isRehearsal ? unused : expertTiles, tileCapacity});
+    Words4* unused = block_units();
+    finish_plan(tokens, {isRehearsal ? reinterpret_cast<i32*>(unused + kOffsetsUnit) : expertOffsets,
+                         isRehearsal ? reinterpret_cast<i32*>(unused + kSlotsUnit) : sortedSlots,
+                         isRehearsal ? reinterpret_cast<i32*>(unused + kTilesUnit) : expertTiles, tileCapacity});
 #endif
     if (!isRehearsal) break;
+#if ROUTER_PLAN
+    // The winners that come next take the place of those that the plan was made of.
+    block_barrier();
+#endif
   }
 }
 

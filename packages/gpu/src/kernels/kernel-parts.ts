@@ -15,6 +15,7 @@ export const SHARED_PARTS = [
   'number_formats',
   'streamed_loads',
   'short_loads',
+  'loads_ahead',
   'device_words',
   'sorted_lists',
   'shared_copies',

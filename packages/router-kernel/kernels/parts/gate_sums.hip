@@ -26,7 +26,7 @@ static_assert(kHidden % kPieceColumns == 0, "rows end in the middle of a piece")
 constexpr int kPieces = kHidden / kPieceColumns;
 constexpr int kLanePieces = (kPieces + kGatePartialSums - 1) / kGatePartialSums;
 // Pieces of weights that are on their way before the hidden states are waited for: as many as registers allow.
-constexpr int kMostAhead = 8 / kGateExperts;
+constexpr int kMostAhead = ROUTER_GATE_AHEAD / kGateExperts;
 constexpr int kAheadPieces = kLanePieces < kMostAhead ? kLanePieces : kMostAhead;
 // Pieces whose hidden states are asked for at once, in 16 bytes each for a token or in twice as many.
 constexpr int kHiddenLoads = kHiddenDtype == Dtype::f32 ? 2 : 1;
@@ -42,18 +42,25 @@ ROUTER_INLINE void widen_piece(Words4 words, float* values) {
   }
 }
 
-// One piece of weights of each of a group's experts.
+// Whether a lane, of 128, has a piece number `turn`.
+ROUTER_INLINE bool has_piece(u32 lane, u32 turn) { return lane + turn * kGatePartialSums < kPieces; }
+
+// One piece of weights of each of a group's experts. A piece that the lane does not have is zeros, here and of the hidden
+// states: their products change no sum. To leave them out instead, compilers would put off the loads to where it is decided.
 struct GatePiece {
   Words4 words[kGateExperts];
 };
 
-// Past the last expert, the last one's weights are read again.
-ROUTER_INLINE GatePiece load_gate_piece(const u8* weight, u32 firstExpert, u32 piece) {
+// A lane's piece number `turn`. Past the last expert, the last one's weights are read again.
+ROUTER_INLINE GatePiece load_gate_piece(const u8* weight, u32 firstExpert, u32 lane, u32 turn) {
+  const u32 piece = lane + turn * kGatePartialSums;
   GatePiece loaded;
 #pragma unroll
   for (int i = 0; i < kGateExperts; i++) {
     const u32 expert = smaller(firstExpert + i, static_cast<u32>(ROUTER_EXPERTS - 1));
-    loaded.words[i] = load_streamed_words4(weight + (static_cast<u64>(expert) * kHidden + piece * kPieceColumns) * 2);
+    const u8* address = weight + (static_cast<u64>(expert) * kHidden + piece * kPieceColumns) * 2;
+    loaded.words[i] = {0, 0, 0, 0};
+    if (has_piece(lane, turn)) loaded.words[i] = load_ahead_words4(address);
   }
   return loaded;
 }
@@ -63,16 +70,10 @@ struct GateAhead {
   GatePiece pieces[kAheadPieces];
 };
 
-// The lane's piece number `turn`; a lane that has none there takes another, whose products are left out.
-ROUTER_INLINE u32 piece_of_turn(u32 lane, u32 turn) {
-  const u32 piece = lane + turn * kGatePartialSums;
-  return piece < kPieces ? piece : lane % kPieces;
-}
-
 ROUTER_INLINE GateAhead load_gate_ahead(const u8* weight, u32 firstExpert, u32 lane) {
   GateAhead ahead;
 #pragma unroll
-  for (int i = 0; i < kAheadPieces; i++) ahead.pieces[i] = load_gate_piece(weight, firstExpert, piece_of_turn(lane, i));
+  for (int i = 0; i < kAheadPieces; i++) ahead.pieces[i] = load_gate_piece(weight, firstExpert, lane, i);
   return ahead;
 }
 
@@ -81,6 +82,20 @@ struct HiddenPiece {
   Words4 words[kGateTokens][kHiddenLoads];
 };
 
+// The bits that are set in all of its words.
+ROUTER_INLINE u32 common_bits(const HiddenPiece& hidden) {
+  u32 common = ~0u;
+#pragma unroll
+  for (int token = 0; token < kGateTokens; token++) {
+#pragma unroll
+    for (int i = 0; i < kHiddenLoads; i++) {
+      const Words4 words = hidden.words[token][i];
+      common &= words.x & words.y & words.z & words.w;
+    }
+  }
+  return common;
+}
+
 // Hidden states in device memory.
 struct HiddenRows {
   const u8* rows[kGateTokens];
@@ -88,13 +103,14 @@ struct HiddenRows {
 
 // A lane's piece number `turn`, of 128 lanes.
 ROUTER_INLINE HiddenPiece load_hidden_piece(const HiddenRows& hidden, u32 lane, u32 turn) {
-  const u32 piece = piece_of_turn(lane, turn);
+  const u32 piece = lane + turn * kGatePartialSums;
   HiddenPiece loaded;
 #pragma unroll
   for (int token = 0; token < kGateTokens; token++) {
 #pragma unroll
     for (int i = 0; i < kHiddenLoads; i++) {
-      loaded.words[token][i] = reinterpret_cast<const Words4*>(hidden.rows[token])[piece * kHiddenLoads + i];
+      loaded.words[token][i] = {0, 0, 0, 0};
+      if (has_piece(lane, turn)) loaded.words[token][i] = load_words4(hidden.rows[token] + (piece * kHiddenLoads + i) * 16);
     }
   }
   return loaded;
@@ -137,26 +153,31 @@ ROUTER_INLINE float sum_of_group(const u8* weight, u32 firstExpert, const GateAh
                                  u32 lane) {
   float sums[kGateSums];
 #pragma unroll
-  for (int i = 0; i < kGateSums; i++) sums[i] = 0.0f;
-#pragma unroll
   for (int first = 0; first < kAheadPieces; first += kPiecesAtOnce) {
     HiddenPiece pieces[kPiecesAtOnce];
 #pragma unroll
     for (int i = 0; i < kPiecesAtOnce; i++) {
       if (first + i < kAheadPieces) pieces[i] = load_hidden_piece(hidden, lane, first + i);
     }
+    if (first == 0) {
+      u32 common = ~0u;
+#pragma unroll
+      for (int i = 0; i < kPiecesAtOnce; i++) {
+        if (i < kAheadPieces) common &= common_bits(pieces[i]);
+      }
+      const float zero = zero_once_loaded(common);
+#pragma unroll
+      for (int i = 0; i < kGateSums; i++) sums[i] = zero;
+    }
 #pragma unroll
     for (int i = 0; i < kPiecesAtOnce; i++) {
-      if (first + i < kAheadPieces && lane + (first + i) * kGatePartialSums < kPieces) {
-        add_gate_piece(ahead.pieces[first + i], pieces[i], sums);
-      }
+      if (first + i < kAheadPieces) add_gate_piece(ahead.pieces[first + i], pieces[i], sums);
     }
     if constexpr (kAheadPieces > kPiecesAtOnce) keep_loads_behind();
   }
 #pragma unroll 1
-  for (u32 turn = kAheadPieces; lane + turn * kGatePartialSums < kPieces; turn++) {
-    const u32 piece = lane + turn * kGatePartialSums;
-    add_gate_piece(load_gate_piece(weight, firstExpert, piece), load_hidden_piece(hidden, lane, turn), sums);
+  for (u32 turn = kAheadPieces; has_piece(lane, turn); turn++) {
+    add_gate_piece(load_gate_piece(weight, firstExpert, lane, turn), load_hidden_piece(hidden, lane, turn), sums);
   }
   return sum_by_lane<kGateSums>(sums);
 }

@@ -20,15 +20,23 @@ ROUTER_INLINE u32 first_expert_of_group() {
 }
 ROUTER_INLINE u32 first_token_of_group() { return thread_index() / kGateGroup / kTeamGroups * kGateTokens; }
 
-// A rehearsal of the routing stores its results one over the other: ids are the longest, or the plan's offsets, or the lists of
-// tiles, of which there are no more than slots.
-constexpr u32 kIdBytes = kFusedTokens * ROUTER_TOP_K * 8;
-constexpr u32 kListBytes = ROUTER_PLAN == 0 ? 0 : (2 + ROUTER_EXPERTS + 2 * kFusedTokens * ROUTER_TOP_K) * 4;
-constexpr u32 kRehearsalBytes = !kMayBeginEarly ? 0 : (kIdBytes > kListBytes ? kIdBytes : kListBytes);
+// Where a rehearsal of the routing stores its results, in pieces of 16 bytes: weights, indices, ids (which are the longest),
+// and the plan's offsets, slots and lists of tiles, of which there are no more than slots.
+constexpr u32 kFusedSlots = kFusedTokens * ROUTER_TOP_K;
+constexpr u32 kSlotUnits = (kFusedSlots + 3) / 4;
+constexpr u32 kOffsetUnits = (ROUTER_EXPERTS + 1 + 3) / 4;
+constexpr u32 kTileUnits = (2 + ROUTER_EXPERTS + 2 * kFusedSlots + 3) / 4;
+constexpr u32 kIndicesUnit = kSlotUnits;
+constexpr u32 kIdsUnit = 2 * kSlotUnits;
+constexpr u32 kOffsetsUnit = 4 * kSlotUnits;
+constexpr u32 kSlotsUnit = kOffsetsUnit + kOffsetUnits;
+constexpr u32 kTilesUnit = kSlotsUnit + kSlotUnits;
+constexpr u32 kRehearsalUnits =
+    !kMayBeginEarly ? 0 : (ROUTER_PLAN == 0 ? kOffsetsUnit : kTilesUnit + (ROUTER_EXPERT_TILES ? kTileUnits : 0));
 
 // What the block's group takes of the hidden states, if it fits: all experts of the block need the same.
 constexpr u32 kHiddenUnits = kFusedTokens * kLanePieces * kHiddenLoads * kGateGroup;
-constexpr bool kSharesHidden = kHiddenUnits * 16 <= 32 * 1024;
+constexpr bool kSharesHidden = ROUTER_GATE_SHARES_HIDDEN && kHiddenUnits * 16 <= 32 * 1024;
 
 // Hidden states in shared memory, 16 bytes a lane: [tokens][turns][loads][lanes].
 struct SharedHidden {
@@ -36,8 +44,7 @@ struct SharedHidden {
 };
 
 // Shared memory that the block has for them, and for other things before they come.
-constexpr u32 kLeastUnits = kRehearsalBytes / 16 + 1;
-constexpr u32 kBlockUnits = kSharesHidden && kHiddenUnits > kLeastUnits ? kHiddenUnits : kLeastUnits;
+constexpr u32 kBlockUnits = kSharesHidden && kHiddenUnits > kRehearsalUnits ? kHiddenUnits : kRehearsalUnits + 1;
 ROUTER_INLINE Words4* block_units() {
   __shared__ Words4 units[kBlockUnits];
   return units;
@@ -67,9 +74,11 @@ ROUTER_INLINE SharedHidden share_hidden(const u8* hidden, u32 rowBytes, u32 toke
     const u32 row = unit / kGateGroup;
     const u32 turn = row / kHiddenLoads % kLanePieces;
     const u32 token = smaller(row / (kHiddenLoads * kLanePieces), tokens - 1);
-    const u32 piece = piece_of_turn(group_of_block() * kGateGroup + unit % kGateGroup, turn);
+    const u32 lane = group_of_block() * kGateGroup + unit % kGateGroup;
+    const u32 piece = lane + turn * kGatePartialSums;
     const u8* from = hidden + static_cast<u64>(token) * rowBytes;
-    own[i] = reinterpret_cast<const Words4*>(from)[piece * kHiddenLoads + row % kHiddenLoads];
+    own[i] = {0, 0, 0, 0};
+    if (has_piece(lane, turn)) own[i] = load_words4(from + (piece * kHiddenLoads + row % kHiddenLoads) * 16);
   }
 #pragma unroll
   for (u32 i = 0; i < kThreadUnits; i++) {

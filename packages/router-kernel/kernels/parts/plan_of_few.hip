@@ -1,6 +1,9 @@
 // The dispatch plan of so few tokens that every thread looks at all their slots: what comes before an expert, and before a
 // slot, is counted, and nothing is added up across threads.
 
+// A row's first lane stores the winners' ids, wherever they were found: one store for all, and nothing to decide in each lane.
+#define ROUTER_FIRST_LANE_STORES_IDS 1
+
 namespace ROUTER_NAMESPACE {
 
 constexpr bool kMakesPlan = ROUTER_PLAN != 0;
@@ -12,6 +15,7 @@ constexpr u32 kPlanExperts = ROUTER_EXPERTS;
 constexpr u32 kPlanSlots = kFusedTokens * kTopK;
 // The expert of a slot that goes to none, or that there is not: past all that there are.
 constexpr u32 kNoExpert = 0xffff;
+static_assert(kPlanSlots <= 1u << 14, "keys have no high bit");
 
 // A slot and its expert in one number, by which slots are in the order of the plan.
 ROUTER_INLINE u32 slot_key(u32 expert, u32 slot) { return expert * kPlanSlots + slot; }
@@ -26,12 +30,14 @@ ROUTER_INLINE PlanMemory& plan_memory() {
   return memory;
 }
 
-// Slots before a key.
+// Slots before a key. The high bit of a difference tells which of two is less: bits are added up in a tree, where decisions
+// would wait for each other.
 ROUTER_INLINE u32 slots_before(u32 key) {
-  u32 before = 0;
+  constexpr u32 kChains = 4;
+  u32 before[kChains] = {0, 0, 0, 0};
 #pragma unroll
-  for (u32 slot = 0; slot < kPlanSlots; slot++) before += plan_memory().keys[slot] < key;
-  return before;
+  for (u32 slot = 0; slot < kPlanSlots; slot++) before[slot % kChains] += (plan_memory().keys[slot] - key) >> 31;
+  return (before[0] + before[1]) + (before[2] + before[3]);
 }
 
 // Where the plan goes in device memory.
@@ -117,17 +123,22 @@ ROUTER_INLINE void write_expert_tiles(const PlanOutputs& outputs) {
 // Makes the plan of a call, every slot of which is noted.
 ROUTER_INLINE void finish_plan(u32 tokens, const PlanOutputs& outputs) {
   block_barrier();
+#pragma unroll 1
   for (u32 expert = thread_index(); expert < kPlanExperts; expert += kPlanThreads) {
     outputs.expertOffsets[expert] = static_cast<i32>(slots_before(slot_key(expert, 0)));
   }
   // Waves that have nothing more to do take the end of the last expert, and the slots.
-  if (thread_index() == kPlanThreads / 2) {
-    outputs.expertOffsets[kPlanExperts] = static_cast<i32>(slots_before(slot_key(kNoExpert, 0)));
-  }
   const u32 slots = tokens * kTopK;
-  for (u32 slot = kPlanThreads - 1 - thread_index(); slot < slots; slot += kPlanThreads) {
-    const u32 key = plan_memory().keys[slot];
-    outputs.sortedSlots[slots_before(key)] = expert_of_key(key) == kNoExpert ? -1 : static_cast<i32>(slot);
+#pragma unroll 1
+  for (u32 i = kPlanThreads - 1 - thread_index(); i <= kPlanSlots; i += kPlanThreads) {
+    const bool isEnd = i == kPlanSlots;
+    const u32 key = isEnd ? slot_key(kNoExpert, 0) : plan_memory().keys[i];
+    const u32 before = slots_before(key);
+    if (isEnd) {
+      outputs.expertOffsets[kPlanExperts] = static_cast<i32>(before);
+    } else if (i < slots) {
+      outputs.sortedSlots[before] = expert_of_key(key) == kNoExpert ? -1 : static_cast<i32>(i);
+    }
   }
 #if ROUTER_EXPERT_TILES
   write_expert_tiles(outputs);

@@ -21,8 +21,9 @@ ROUTER_INLINE RowBiases load_row_biases(const float* bias, u32 lane) {
   return biases;
 }
 
-// Receives a lane's part of the row of a token, and clears its words. What is past the row's end is left 0.
-ROUTER_INLINE void receive_row(u32* words, u32 token, u32 lane, const RowBiases& biases, float* logits) {
+// Receives a lane's part of the row of a token, where there is one, and clears its words. What is past the row's end is left
+// 0. Every lane of the wave takes part: all go on at once, for lanes that did not would search the row one after the other.
+ROUTER_INLINE void receive_row(u32* words, u32 token, u32 tokens, u32 lane, const RowBiases& biases, float* logits) {
 #pragma unroll
   for (int first = 0; first < kLoads; first += kReceivedLoads) {
     u32 received[kReceivedLoads][kGateGroups][kLoadWidth];
@@ -34,7 +35,7 @@ ROUTER_INLINE void receive_row(u32* words, u32 token, u32 lane, const RowBiases&
         const int slot = (first + i) * kLoadWidth;
 #pragma unroll
         for (int group = 0; group < kGateGroups; group++) {
-          if (is_in_row(lane, slot)) {
+          if (token < tokens && is_in_row(lane, slot)) {
             const u32 place = place_of_sum(token, group, first_expert(lane) + expert_offset(slot));
             load_device_words<kLoadWidth>(words + place, received[i][group]);
           } else {
@@ -52,7 +53,7 @@ ROUTER_INLINE void receive_row(u32* words, u32 token, u32 lane, const RowBiases&
           least = smaller(least, smaller(smaller(sums[0][k], sums[1][k]), smaller(sums[2][k], sums[3][k])));
         }
       }
-    } while (least == 0);
+    } while (is_any_in_wave(least == 0));
 #pragma unroll
     for (int i = 0; i < kReceivedLoads; i++) {
       const int slot = (first + i) * kLoadWidth;
@@ -63,7 +64,7 @@ ROUTER_INLINE void receive_row(u32* words, u32 token, u32 lane, const RowBiases&
         for (int group = 0; group < kGateGroups; group++) sums[group] = number_of_word(received[i][group][k]);
         logits[slot + k] = logit_of_groups(sums, biases.values[slot + k]);
       }
-      if (!is_in_row(lane, slot)) continue;
+      if (token >= tokens || !is_in_row(lane, slot)) continue;
 #pragma unroll
       for (int group = 0; group < kGateGroups; group++) {
         clear_device_words<kLoadWidth>(words + place_of_sum(token, group, first_expert(lane) + expert_offset(slot)));

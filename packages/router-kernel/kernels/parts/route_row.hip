@@ -77,6 +77,18 @@ ROUTER_INLINE RowSums best_by_key(const u8* row, const u32* words, const float* 
   return sums;
 }
 
+#if ROUTER_FIRST_LANE_STORES_IDS
+
+// Experts that one lane of the wave knows each, and the others have as -1. The type is a parameter so that there need be no
+// wave_min.
+template <class Order = u32>
+ROUTER_INLINE void tell_every_lane(i32* experts) {
+#pragma unroll
+  for (int k = 0; k < kTopK; k++) experts[k] = static_cast<i32>(wave_min(static_cast<Order>(experts[k])));
+}
+
+#endif
+
 // By value: finds the COUNT best logits of a row, the best first, in every lane, and lets the lanes that hold them store
 // their ids. False, and nothing stored, where keys have to decide. Needs every lane of the wave.
 template <int COUNT>
@@ -105,10 +117,19 @@ ROUTER_INLINE void route_loaded_row(const u8* rowLogits, u32* words, u32 thread,
   float winnerLogits[kTopK];
   RowSums sums = {0.0f, 0.0f};
   bool areIdsStored = false;
+#if ROUTER_FIRST_LANE_STORES_IDS
+  bool areKnown = false;
+  if constexpr (kSearchesValues) {
+    areKnown = best_by_value<kTopK>(rowLogits, words, lane, winnerLogits, winners);
+    tell_every_lane(winners);
+  }
+  if (!areKnown) {
+#else
   if constexpr (kSearchesValues) {
     areIdsStored = store_ids_by_value<kTopK>(rowLogits, words, lane, ids, token, tokens, isPadding, winnerLogits);
   }
   if (!areIdsStored) {
+#endif
     // Read again, which spares holding the row in registers until here.
     if constexpr (kSearchesValues && kHasChunks) load_row(rowLogits + first_expert(lane) * kLogitBytes, lane, words);
     sums = best_by_key(rowLogits, words, correctionBias, lane, thread / kLanes, winnerLogits, winners);

@@ -66,18 +66,16 @@ ROUTER_INLINE i64 wave_min(i64 value) {
 }
 `;
 
-/** A kernel's unit with reductions over a wave, for the forms that NVIDIA's GPUs run. */
-function withWaveReductions(unit: KernelUnit): KernelUnit {
+/** A kernel's text with reductions over a wave, for the forms that NVIDIA's GPUs run. */
+export function withWaveReductions(text: string): string {
   const without = 'constexpr bool kHasWaveReduction = false;';
-  return {
-    ...unit,
-    name: `${unit.name} with wave reductions`,
-    source: () => {
-      const text = unit.source();
-      if (text.split(without).length !== 2) throw new RangeError(`The source does not say once: ${without}`);
-      return text.replace(without, WAVE_REDUCTIONS);
-    },
-  };
+  if (text.split(without).length !== 2) throw new RangeError(`The source does not say once: ${without}`);
+  return text.replace(without, WAVE_REDUCTIONS);
+}
+
+/** A kernel's unit with them. */
+function unitWithWaveReductions(unit: KernelUnit): KernelUnit {
+  return { ...unit, name: `${unit.name} with wave reductions`, source: () => withWaveReductions(unit.source()) };
 }
 
 /** How dispatch plans are made. */
@@ -193,7 +191,7 @@ export class Emulator {
 
   #unitOf(form: KernelSpecialization): KernelUnit {
     const unit = kernelUnit(form);
-    return this.#forms.vendor === 'nvidia' ? withWaveReductions(unit) : unit;
+    return this.#forms.vendor === 'nvidia' ? unitWithWaveReductions(unit) : unit;
   }
 }
 

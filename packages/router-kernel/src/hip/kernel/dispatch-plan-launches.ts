@@ -45,7 +45,8 @@ function placementShape(
 ): PlacementShape {
   if (vendor !== 'nvidia') return { threadsPerBlock: 512, rowGroup: ROW_GROUP, triggersEarly: false };
   const isLarge = tokensPerBlock >= 128 || (tokensPerBlock >= 64 && experts > 128);
-  return { threadsPerBlock: isLarge ? 1024 : 512, rowGroup: 1, triggersEarly: tokensPerBlock < 128 };
+  const isSmall = tokensPerBlock <= 8 && experts <= 256;
+  return { threadsPerBlock: isLarge ? 1024 : isSmall ? 256 : 512, rowGroup: 1, triggersEarly: tokensPerBlock < 128 };
 }
 
 /** The kernel form that places the slots which a form of the routing kernel leaves. */

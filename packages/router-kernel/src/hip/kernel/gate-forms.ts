@@ -1,6 +1,7 @@
 /** The kernels of a gated router: the fused one for few tokens, and the gate projection by itself for more. */
 
 import type { KernelTarget } from '@switchyard/gpu';
+import type { ResolvedRouterConfig } from '../../contract.ts';
 import type { GateShape } from '../../gate/gate-contract.ts';
 import { GATE_PARTIAL_SUMS } from '../../gate/gate-contract.ts';
 import { logitsAlignment, specializeTo } from './specialization.ts';
@@ -42,18 +43,51 @@ export function handOverBytes({ router }: GateShape): number {
   return MOST_FUSED_TOKENS * GROUPS * router.experts * 4;
 }
 
-/** Experts of a group in the fused kernel: one where there are few, so that as many multiprocessors as can be read weights. */
-const FEW_EXPERTS = 256;
-const EXPERTS_OF_GROUP = { few: 1, many: 2 } as const;
 /** The gate projection by itself: one expert a team of all groups, whose weights serve four tokens. */
-const TILE: GateTile = { experts: 1, tokens: 4 };
-/** Tokens of a group in the fused kernel: more are shared out between teams, whose groups work at the same time. */
-const MOST_GROUP_TOKENS = 2;
+const TILE: GateTile = { experts: 1, tokens: 4, piecesAhead: 8 };
 
 /** What a group of lanes takes. */
 interface GateTile {
   readonly experts: number;
   readonly tokens: number;
+  /** Pieces of weights that it asks for before the hidden states are known. */
+  readonly piecesAhead: number;
+}
+
+/** The shape of the fused kernel's blocks. */
+interface FusedTile extends GateTile {
+  readonly threadsPerBlock: number;
+  /** Teams that share a block's experts, each with tokens of its own. */
+  readonly tokenTeams: number;
+  /** Whether the block's hidden states come by shared memory. */
+  readonly sharesHidden: boolean;
+}
+
+/**
+ * On NVIDIA, as measured on an H200: a token in each group, so that hidden states need no detour, and experts enough that
+ * few blocks have to begin, and to end before the next launch may go on.
+ */
+function nvidiaTile(tokens: number): FusedTile {
+  return { experts: 4, tokens: 1, piecesAhead: 28, threadsPerBlock: 128, tokenTeams: tokens, sharesHidden: false };
+}
+
+/** On AMD one expert a group where there are few, so that as many multiprocessors as can be read weights. */
+const FEW_EXPERTS = 256;
+const EXPERTS_OF_GROUP = { few: 1, many: 2 } as const;
+/** Tokens of a group there: more are shared out between teams, whose groups work at the same time. */
+const MOST_GROUP_TOKENS = 2;
+
+function amdTile(router: ResolvedRouterConfig, tokens: number, routingThreads: number): FusedTile {
+  const wantedTeams = Math.max(1, tokens / MOST_GROUP_TOKENS);
+  const tokenTeams = routingThreads * wantedTeams <= mostThreads(router) ? wantedTeams : 1;
+  return {
+    experts: router.experts <= FEW_EXPERTS ? EXPERTS_OF_GROUP.few : EXPERTS_OF_GROUP.many,
+    tokens: tokens / tokenTeams,
+    piecesAhead: 8,
+    threadsPerBlock: routingThreads * tokenTeams,
+    tokenTeams,
+    sharesHidden: true,
+  };
 }
 
 /**
@@ -72,13 +106,9 @@ export function gatedRouterForm(
   const alone = aloneGeometry(router, target, { tokens, loadBytes });
   if (alone === null) return null;
   const fusedTokens = nextPowerOfTwo(tokens);
-  const wantedTeams = Math.max(1, fusedTokens / MOST_GROUP_TOKENS);
-  const tokenTeams = alone.threadsPerBlock * wantedTeams <= mostThreads(router) ? wantedTeams : 1;
-  const threadsPerBlock = alone.threadsPerBlock * tokenTeams;
-  const tile: GateTile = {
-    experts: router.experts <= FEW_EXPERTS ? EXPERTS_OF_GROUP.few : EXPERTS_OF_GROUP.many,
-    tokens: fusedTokens / tokenTeams,
-  };
+  const tile =
+    target.vendor === 'nvidia' ? nvidiaTile(fusedTokens) : amdTile(router, fusedTokens, alone.threadsPerBlock);
+  const { threadsPerBlock, tokenTeams } = tile;
   // The kernel lets the next one begin by itself.
   const planShare = router.dispatchPlan ? 'alone' : 'none';
   const routing = specializeTo(
@@ -88,7 +118,7 @@ export function gatedRouterForm(
     padding,
   );
   const symbol = `gated_router_${nameOfTile(shape, tile)}x${tokenTeams}_${routing.symbol}`;
-  const blockExperts = (alone.threadsPerBlock / GROUP_LANES) * tile.experts;
+  const blockExperts = (threadsPerBlock / GROUP_LANES / tokenTeams) * tile.experts;
   return {
     symbol,
     source: 'gated_router',
@@ -96,6 +126,7 @@ export function gatedRouterForm(
       ...routing.defines,
       ...definesOfTile(shape, tile),
       ROUTER_GATE_TOKEN_TEAMS: tokenTeams,
+      ROUTER_GATE_SHARES_HIDDEN: Number(tile.sharesHidden),
       ROUTER_SYMBOL: symbol,
     },
     threadsPerBlock,
@@ -132,12 +163,13 @@ function nameOfTile({ hiddenSize, hiddenDtype }: GateShape, { experts, tokens }:
 
 function definesOfTile(
   { hiddenSize, hiddenDtype }: GateShape,
-  { experts, tokens }: GateTile,
+  { experts, tokens, piecesAhead }: GateTile,
 ): Readonly<Record<string, number>> {
   return {
     ROUTER_GATE_HIDDEN: hiddenSize,
     ROUTER_GATE_HIDDEN_DTYPE: { bf16: 0, f32: 2 }[hiddenDtype],
     ROUTER_GATE_EXPERTS: experts,
     ROUTER_GATE_TOKENS: tokens,
+    ROUTER_GATE_AHEAD: piecesAhead,
   };
 }

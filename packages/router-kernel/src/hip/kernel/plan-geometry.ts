@@ -43,6 +43,8 @@ const MOST_TURNS = 4;
  * more, it is taken to be.
  */
 const MOST_ALONE = { slots: 512, logits: 16384 };
+/** From so many tokens on one block lets the kernel after it begin later, as measured on an H200. */
+const LONG_TOKENS = 16;
 /** Up to so many slots the last block makes the plan. On NVIDIA a second launch, which overlaps, is the faster. */
 const MOST_SLOTS_OF_LAST_BLOCK = { nvidia: 0, amd: 8192 } as const;
 
@@ -87,9 +89,8 @@ export function aloneGeometry(config: ResolvedRouterConfig, target: KernelTarget
   const blockTokens = threadsPerBlock / lanesPerToken;
   // The number of bits before each word, beside the words.
   const needed = 1.5 * batchBytes(config, blockTokens) + positionBytes(config);
-  // A block that works on as many logits as it may is long at it: the kernel after would only be in the way.
-  const isLong = tokens * config.experts >= MOST_ALONE.logits;
-  const nextBegins = !isNvidia ? 'at the end' : isLong ? 'after winners' : 'after rows';
+  // A block that works on many tokens is long at it: the kernel after would only be in the way.
+  const nextBegins = !isNvidia ? 'at the end' : tokens >= LONG_TOKENS ? 'after winners' : 'after rows';
   const form = { ...geometry, threadsPerBlock, nextBegins } as const;
   const fits = needed + groupBytes(config, form) <= SHARED_BYTES;
   const most = Math.min(mostThreads(config), geometry.searchesChunks ? 512 : 256);
