@@ -170,7 +170,8 @@ async function load(target: Target, interruptPromptTokens: number): Promise<Load
     }
   };
   const interrupter = async (): Promise<void> => {
-    while (interruptPromptTokens > 0 && performance.now() < end) {
+    if (interruptPromptTokens === 0) return;
+    while (performance.now() < end) {
       interruptions++;
       // A number that no client's prompt has.
       await ask(randomPrompt(interruptPromptTokens, -interruptions, vocabularySize), 1);

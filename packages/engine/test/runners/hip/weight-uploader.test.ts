@@ -111,7 +111,7 @@ async function upload(
     await stream.synchronize();
     const bytes: Uint8Array[] = [];
     for (const [index, { pointer }] of buffers.entries()) {
-      bytes.push(await downloadBytes(driver, stream, pointer, sizes[index] ?? 0));
+      bytes.push(new Uint8Array(await downloadBytes(driver, stream, pointer, sizes[index] ?? 0)));
     }
     return { bytes, sentAfter };
   } finally {
@@ -219,19 +219,24 @@ describe('uploading weights', () => {
     it(`holds nothing where the device has no more for ${short}`, async () => {
       const device = slowDevice();
       let left = 2;
-      const failing = <Arguments extends readonly unknown[], Result>(of: (...given: Arguments) => Result) => {
-        return (...given: Arguments): Result => {
-          if (left-- === 0) throw new OutOfDeviceMemoryError('hip', 1, 'none left');
-          return of(...given);
-        };
-      };
       const { driver } = device;
-      const { allocatePinned, createEvent } = driver;
-      const changed =
-        short === 'createEvent' ? { createEvent: failing(createEvent) } : { allocatePinned: failing(allocatePinned) };
+      const take = (kind: typeof short): void => {
+        if (kind === short && left-- === 0) throw new OutOfDeviceMemoryError('hip', 1, 'none left');
+      };
+      const changed: GpuDriver = {
+        ...driver,
+        allocatePinned: (...given) => {
+          take('allocatePinned');
+          return driver.allocatePinned(...given);
+        },
+        createEvent: (...given) => {
+          take('createEvent');
+          return driver.createEvent(...given);
+        },
+      };
       const tensors = [new Reads().tensor('a', LONG), new Reads().tensor('b', LONG)];
       const parts = [{ tensors, form: 'raw' }] as const;
-      await assert.rejects(upload({ ...device, driver: { ...driver, ...changed } }, parts), OutOfDeviceMemoryError);
+      await assert.rejects(upload({ ...device, driver: changed }, parts), OutOfDeviceMemoryError);
       assert.equal(device.gpu.allocatedBytes, 0);
       device.gpu.dispose();
     });
