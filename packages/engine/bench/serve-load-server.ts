@@ -2,6 +2,7 @@
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Engine } from '../src/engine.ts';
+import type { EngineOptions } from '../src/options.ts';
 import { startServer } from '../src/server/start-server.ts';
 
 /**
@@ -28,9 +29,15 @@ export interface ServerSample {
   readonly eventLoopUtilization: number;
 }
 
+/** What is served, as JSON the program's only argument. Defaults to the embedded model. */
+export interface LoadServerSettings {
+  readonly model?: string | undefined;
+  readonly options?: EngineOptions;
+}
+
 /** What the server says to its parent. */
 export type LoadServerMessage =
-  | { readonly type: 'listening'; readonly url: string }
+  | { readonly type: 'listening'; readonly url: string; readonly vocabularySize: number }
   | { readonly type: 'sample'; readonly sample: ServerSample };
 
 const NANOSECONDS_PER_MS = 1e6;
@@ -50,7 +57,14 @@ function take(histogram: IntervalHistogram): EventLoopDelay {
   return delay;
 }
 
-const server = await startServer(() => Engine.load(), 'pocket-dictionary', { port: 0 });
+const { model, options = {} } = JSON.parse(process.argv[2] ?? '{}') as LoadServerSettings;
+let vocabularySize = 0;
+const load = async (): Promise<Engine> => {
+  const engine = await Engine.load(model, options);
+  ({ vocabularySize } = engine.tokenizer);
+  return engine;
+};
+const server = await startServer(load, model ?? 'pocket-dictionary', { port: 0 });
 await server.ready;
 const everyMs = monitorEventLoopDelay({ resolution: 1 });
 const every10Ms = monitorEventLoopDelay({ resolution: 10 });
@@ -78,4 +92,4 @@ process.on('message', (command) => {
     void server.close().then(() => process.disconnect());
   }
 });
-tell({ type: 'listening', url: server.url });
+tell({ type: 'listening', url: server.url, vocabularySize });

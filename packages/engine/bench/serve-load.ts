@@ -5,17 +5,19 @@
  *
  *   node --import=tsx/esm bench/serve-load.ts [--clients 64] [--seconds 60] [--json] [--out FILE]
  *   node --import=tsx/esm bench/serve-load.ts --quick     a few clients for a moment; no target is held
+ *   node --import=tsx/esm bench/serve-load.ts --prompt-tokens 512 --answer-tokens 256 [--interrupt-prompt-tokens 8192]
+ *     [--runner NAME] [--model PATH] [--shape gpt-oss-20b] ...                        see serve-lengths.ts
  *
  * Clients run in this process, the server in a child, so that each has an event loop of its own.
  */
 
-import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { Agent } from 'node:http';
 import { parseArgs } from 'node:util';
 import { Benchmark, type BenchmarkCheck, type RecordedSeries } from '@switchyard/gpu/benchmark';
-import type { LoadServerMessage, ServerSample } from './serve-load-server.ts';
+import { sample, startLoadServer, stopLoadServer } from './load-server.ts';
+import type { ServerSample } from './serve-load-server.ts';
+import { loadOfLengths } from './serve-lengths.ts';
 import { streamAnswer } from './streaming-client.ts';
 import { writeReport } from './write-report.ts';
 
@@ -31,24 +33,9 @@ const QUESTIONS = [
 const MEBIBYTE = 2 ** 20;
 const MS_PER_SECOND = 1000;
 const WINDOW_MS = 5000;
+const ANSWER_TOKENS = 256;
 /** What serving has to reach. */
 const TARGETS = { speedup: 2.5, eventLoopDelayP99Ms: 50, residentGrowth: 0.03 } as const;
-
-async function startChild(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const child = fork(new URL('./serve-load-server.ts', import.meta.url), { execArgv: ['--import=tsx/esm'] });
-  const [message] = (await once(child, 'message')) as [LoadServerMessage];
-  assert.equal(message.type, 'listening');
-  return { child, url: message.type === 'listening' ? message.url : '' };
-}
-
-/** Asks the server for its figures since the last call. */
-async function sample(child: ChildProcess): Promise<ServerSample> {
-  child.send('sample');
-  for (;;) {
-    const [message] = (await once(child, 'message')) as [LoadServerMessage];
-    if (message.type === 'sample') return message.sample;
-  }
-}
 
 /** Asks the questions one after the other until the time is over; tokens per second. */
 async function singleStream(
@@ -183,6 +170,12 @@ function record(benchmark: Benchmark, check: BenchmarkCheck, figures: Figures): 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
+      'prompt-tokens': { type: 'string' },
+      'answer-tokens': { type: 'string' },
+      'interrupt-prompt-tokens': { type: 'string' },
+      runner: { type: 'string' },
+      model: { type: 'string' },
+      shape: { type: 'string' },
       clients: { type: 'string' },
       seconds: { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -193,13 +186,28 @@ async function main(): Promise<void> {
   const { quick } = values;
   const clients = Number(values.clients ?? (quick ? 3 : 64));
   const milliseconds = Number(values.seconds ?? (quick ? 2 : 60)) * MS_PER_SECOND;
+  const promptTokens = values['prompt-tokens'];
+  if (promptTokens !== undefined) {
+    const benchmark = await loadOfLengths({
+      clients,
+      milliseconds,
+      promptTokens: Number(promptTokens),
+      answerTokens: Number(values['answer-tokens'] ?? ANSWER_TOKENS),
+      interruptPromptTokens: Number(values['interrupt-prompt-tokens'] ?? 0),
+      runner: values.runner,
+      model: values.model,
+      shape: values.shape,
+    });
+    process.exitCode = await writeReport(benchmark, values);
+    return;
+  }
   const benchmark = new Benchmark({
     name: 'serve-load',
     manifest: new URL('../package.json', import.meta.url),
     packages: ['@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node', 'hono', '@hono/node-server'],
     settings: { quick, clients, seconds: milliseconds / MS_PER_SECOND },
   });
-  const { child, url } = await startChild();
+  const { child, url } = await startLoadServer();
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const questions = quick ? QUESTIONS.slice(0, 3) : QUESTIONS;
   const expected = new Map<string, string>();
@@ -212,8 +220,7 @@ async function main(): Promise<void> {
   const seconds = (performance.now() - start) / MS_PER_SECOND;
   const after = await singleStream(url, agent, questions, milliseconds / 12);
   agent.destroy();
-  child.send('stop');
-  const [exitCode] = (await once(child, 'exit')) as [number | null];
+  const exitCode = await stopLoadServer(child);
 
   const what = 'every answer of every client with the one that the model gives alone';
   const check = await benchmark.check('server', what, () => answerProblems(answered, exitCode));

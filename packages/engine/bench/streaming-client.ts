@@ -9,12 +9,15 @@ export interface StreamedAnswer {
   readonly tokens: number;
   /** Milliseconds to the first text. */
   readonly firstText: number;
-  /** Pieces in which the text came. */
-  readonly pieces: number;
+  /** When text came, in milliseconds by `performance.now()`: one time for all that came at once. */
+  readonly arrivals: readonly number[];
 }
 
 interface Chunk {
-  readonly choices: readonly { readonly delta: { readonly content?: string; readonly reasoning?: string } }[];
+  readonly choices: readonly {
+    readonly text?: string;
+    readonly delta?: { readonly content?: string; readonly reasoning?: string };
+  }[];
   readonly usage?: { readonly completion_tokens: number } | null;
   readonly error?: { readonly message: string };
 }
@@ -24,22 +27,35 @@ const DONE = 'data: [DONE]';
 
 /** Asks one question, greedy, and reads the stream to its end. @throws Error for any status but 200, error events and cut streams */
 export function streamAnswer(url: string, agent: Agent, question: string): Promise<StreamedAnswer> {
-  const body = JSON.stringify({
-    messages: [{ role: 'user', content: question }],
-    temperature: 0,
-    stream: true,
-    stream_options: { include_usage: true },
-  });
+  return streamRequest(`${url}/v1/chat/completions`, agent, { messages: [{ role: 'user', content: question }] });
+}
+
+/** Continues token ids by exactly so many tokens, greedy. @throws what streamAnswer throws */
+export function streamContinuation(
+  url: string,
+  agent: Agent,
+  prompt: readonly number[],
+  tokens: number,
+): Promise<StreamedAnswer> {
+  return streamRequest(`${url}/v1/completions`, agent, { prompt, max_tokens: tokens, ignore_eos: true });
+}
+
+function streamRequest(
+  endpoint: string,
+  agent: Agent,
+  fields: Readonly<Record<string, unknown>>,
+): Promise<StreamedAnswer> {
+  const body = JSON.stringify({ ...fields, temperature: 0, stream: true, stream_options: { include_usage: true } });
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const call = request(`${url}/v1/chat/completions`, {
+    const call = request(endpoint, {
       method: 'POST',
       agent,
       headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
     });
     call.on('error', reject);
     call.on('response', (response) => {
-      const answer = { text: '', tokens: 0, firstText: 0, pieces: 0 };
+      const answer = { text: '', tokens: 0, firstText: 0, arrivals: [] as number[] };
       let rest = '';
       let done = false;
       const read = (line: string): void => {
@@ -47,10 +63,8 @@ export function streamAnswer(url: string, agent: Agent, question: string): Promi
         if (line === DONE || !line.startsWith(DATA)) return;
         const chunk = JSON.parse(line.slice(DATA.length)) as Chunk;
         if (chunk.error !== undefined) throw new Error(chunk.error.message);
-        const delta = chunk.choices[0]?.delta;
-        const text = (delta?.reasoning ?? '') + (delta?.content ?? '');
-        if (text !== '' && answer.pieces === 0) answer.firstText = performance.now() - started;
-        if (text !== '') answer.pieces += 1;
+        const [choice] = chunk.choices;
+        const text = (choice?.delta?.reasoning ?? '') + (choice?.delta?.content ?? '') + (choice?.text ?? '');
         answer.text += text;
         answer.tokens = chunk.usage?.completion_tokens ?? answer.tokens;
       };
@@ -59,7 +73,12 @@ export function streamAnswer(url: string, agent: Agent, question: string): Promi
         const lines = (rest + data).split('\n');
         rest = lines.pop() ?? '';
         try {
+          const { length } = answer.text;
           lines.forEach(read);
+          if (answer.text.length === length) return;
+          const now = performance.now();
+          if (length === 0) answer.firstText = now - started;
+          answer.arrivals.push(now);
         } catch (error) {
           response.destroy(error instanceof Error ? error : new Error(String(error)));
         }

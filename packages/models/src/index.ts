@@ -30,7 +30,7 @@ export {
   type SnapshotOptions,
 } from './snapshot.ts';
 export type { Bf16ExpertTensor, ExpertTensor, Mxfp4Tensor, Tensor, TensorDtype } from './tensors/tensor.ts';
-export { elementCount, readTensorBytes, tensorByteLength } from './tensors/tensor-bytes.ts';
+export { elementCount, readTensorBytes, readTensorBytesAsync, tensorByteLength } from './tensors/tensor-bytes.ts';
 export { rowsOf } from './tensors/tensor-rows.ts';
 export { TokenStreamDecoder } from './tokenizer/token-stream-decoder.ts';
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer/tokenizer.ts';

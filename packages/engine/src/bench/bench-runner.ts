@@ -27,7 +27,12 @@ export interface BenchRunnerOptions {
   readonly model: string | undefined;
   /** A shape to measure instead of a checkpoint. Only the GPU runner takes one. */
   readonly shape: PublishedModel | undefined;
-  /** Sequences side by side, and the most tokens of each, that there must be room for. */
+  /** What there must be room for, one after the other. */
+  readonly rooms: readonly SequenceRoom[];
+}
+
+/** Sequences side by side, and the most tokens of each. */
+export interface SequenceRoom {
   readonly sequences: number;
   readonly tokens: number;
 }
@@ -44,7 +49,7 @@ export interface BenchRunner extends AsyncDisposable {
 
 /** Opens a runner; what it opens is given back with it. */
 export async function openBenchRunner(options: BenchRunnerOptions): Promise<BenchRunner> {
-  const { runner: name, model, device, sequences, tokens } = options;
+  const { runner: name, model, device, rooms } = options;
   if (name === 'hip') return openOnGpu(options);
   const snapshot = await openSnapshot(model);
   try {
@@ -58,7 +63,7 @@ export async function openBenchRunner(options: BenchRunnerOptions): Promise<Benc
         threads: undefined,
         router: 'cpu',
         device,
-        kvCacheBytes: sequences * RUNNERS[name].kvBytes(config)(tokens),
+        kvCacheBytes: bytesOfRooms(rooms, RUNNERS[name].kvBytes(config)),
         logger: SILENT_LOGGER,
         onProgress: () => {},
         runnerOptions: undefined,
@@ -81,13 +86,13 @@ export async function openBenchRunner(options: BenchRunnerOptions): Promise<Benc
   }
 }
 
-async function openOnGpu({ device, model, shape, sequences, tokens }: BenchRunnerOptions): Promise<BenchRunner> {
+async function openOnGpu({ device, model, shape, rooms }: BenchRunnerOptions): Promise<BenchRunner> {
   const [{ createHipRunner, createSyntheticHipRunner }, { HIP_ENTRY }] = await Promise.all([
     import('../runners/hip/index.ts'),
     import('../runners/hip/hip-entry.ts'),
   ]);
   const driver = openGpuDriver(device === undefined ? {} : { device });
-  const bytesOf = (config: GptOssConfig): number => sequences * HIP_ENTRY.kvBytes(config)(tokens);
+  const bytesOf = (config: GptOssConfig): number => bytesOfRooms(rooms, HIP_ENTRY.kvBytes(config));
   const opened = (runner: ModelRunner, config: GptOssConfig, weights: string): BenchRunner => ({
     runner,
     config,
@@ -117,4 +122,8 @@ async function openOnGpu({ device, model, shape, sequences, tokens }: BenchRunne
 
 function routingOf({ layers, experts, expertsPerToken }: GptOssConfig): RoutingShape {
   return { layers, experts, topK: expertsPerToken };
+}
+
+function bytesOfRooms(rooms: readonly SequenceRoom[], bytesOf: (tokens: number) => number): number {
+  return Math.max(...rooms.map(({ sequences, tokens }) => sequences * bytesOf(tokens)));
 }

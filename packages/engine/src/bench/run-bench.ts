@@ -3,7 +3,7 @@
  * Nothing is timed before its tokens were found to be the same alone and in company.
  */
 
-import { Benchmark } from '@switchyard/gpu/benchmark';
+import { Benchmark, medianOf } from '@switchyard/gpu/benchmark';
 import type { BenchmarkCheck, BenchmarkReport } from '@switchyard/gpu/benchmark';
 import type { PublishedModel } from '@switchyard/models/testing';
 import type { RunnerName } from '../runners/runner-choice.ts';
@@ -12,6 +12,7 @@ import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
 import { decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
 import { type BenchRunner, openBenchRunner } from './bench-runner.ts';
+import { BANDWIDTH, DECODE, DECODE_AT_DEPTH } from './series-names.ts';
 import { leastStepBytes } from './step-bytes.ts';
 
 /** What is measured. */
@@ -27,6 +28,11 @@ export interface BenchOptions {
   readonly batches: readonly number[];
   /** Tokens of each sequence before the first measured step. */
   readonly context: number;
+  /**
+   * Tokens of context at which decoding of one sequence is measured besides, read in the runner's own pieces. Where that and
+   * the steps are more than the model's context, the last step has all of it.
+   */
+  readonly depths: readonly number[];
   /** Steps that count. */
   readonly steps: number;
   /** Tokens of the prompts that prefill is measured with. */
@@ -44,18 +50,22 @@ const COMPILING_CONTEXT = 64;
 const PREFILL_REPEATS = 3;
 const CHECKED_TOKENS = 8;
 const CHECKED_PROMPT = 40;
+/** Keys and values are f32 on every runner unless its user wants others. */
+const KV_ELEMENT_BYTES = 4;
 const NANO = 1e-9;
 
 export async function runBench(options: BenchOptions): Promise<BenchmarkReport> {
-  const { batches, context, steps, prompts, temperature } = options;
+  const { batches, context, depths, steps, prompts, temperature } = options;
   const sequences = Math.max(...batches);
-  const tokens = Math.max(
-    context + steps + WARM_UP_STEPS,
-    COMPILING_CONTEXT + COMPILING_STEPS,
-    CHECKED_PROMPT + CHECKED_TOKENS,
-    ...prompts,
-  );
-  await using opened = await openBenchRunner({ ...options, sequences, tokens });
+  const decoded = WARM_UP_STEPS + steps;
+  await using opened = await openBenchRunner({
+    ...options,
+    rooms: [
+      { sequences, tokens: Math.max(context + decoded, CHECKED_PROMPT + CHECKED_TOKENS) },
+      { sequences: 1, tokens: Math.max(COMPILING_CONTEXT + COMPILING_STEPS, ...prompts) },
+      { sequences: 1, tokens: Math.max(0, ...depths) + decoded },
+    ],
+  });
   const { runner, model, driver } = opened;
   const benchmark = new Benchmark({
     name: 'switchyard bench',
@@ -76,34 +86,13 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
   if (driver !== null) {
     await decodeTimes(runner, { sequences: 1, context: COMPILING_CONTEXT, steps: COMPILING_STEPS, warmUpSteps: 0 });
   }
-  for (const count of batches) {
-    const { milliseconds, processorShare } = await decodeTimes(runner, {
-      sequences: count,
-      context,
-      steps,
-      warmUpSteps: WARM_UP_STEPS,
-      sampling: samplingOf(temperature),
-    });
-    const least = leastStepBytes(opened.config, { sequences: count, context, kvElementBytes: 4 });
-    const rates = milliseconds.map((time) => (1000 * count) / time);
-    const middle = milliseconds.toSorted((a, b) => a - b)[milliseconds.length >> 1] ?? Number.NaN;
-    benchmark.record({
-      name: 'decode',
-      contender: runner.name,
-      unit: 'tokens/s',
-      better: 'higher',
-      parameters: { sequences: count, context },
-      check,
-      samples: rates,
-      facts: {
-        millisecondsAStep: middle,
-        leastBytesAStep: least,
-        processorShare,
-        ...(bandwidth === null ? {} : { shareOfBandwidth: (1000 * least) / middle / bandwidth }),
-      },
-    });
-  }
+  const decoding: Decoding = { benchmark, opened, check, bandwidth, steps, sampling: samplingOf(temperature) };
   const chunk = RUNNERS[options.runner].prefillChunk;
+  for (const count of batches) await recordDecoding(decoding, DECODE, { sequences: count, context });
+  for (const depth of depths) {
+    const deepest = opened.config.contextLength - decoded;
+    await recordDecoding(decoding, DECODE_AT_DEPTH, { sequences: 1, context: Math.min(depth, deepest), chunk });
+  }
   for (const prompt of prompts) {
     const rates: number[] = [];
     for (let repeat = 0; repeat <= PREFILL_REPEATS; repeat++) {
@@ -127,6 +116,50 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
   return benchmark.finish();
 }
 
+/** What all measurements of decoding have in common. */
+interface Decoding {
+  readonly benchmark: Benchmark;
+  readonly opened: BenchRunner;
+  readonly check: BenchmarkCheck;
+  /** Bytes a second; null without a GPU. */
+  readonly bandwidth: number | null;
+  readonly steps: number;
+  readonly sampling: SamplingParameters;
+}
+
+async function recordDecoding(
+  { benchmark, opened, check, bandwidth, steps, sampling }: Decoding,
+  name: string,
+  size: { readonly sequences: number; readonly context: number; readonly chunk?: number },
+): Promise<void> {
+  const { runner, config } = opened;
+  const { sequences, context } = size;
+  const { milliseconds, prefillMs, processorShare } = await decodeTimes(runner, {
+    ...size,
+    steps,
+    warmUpSteps: WARM_UP_STEPS,
+    sampling,
+  });
+  const least = leastStepBytes(config, { sequences, context, kvElementBytes: KV_ELEMENT_BYTES });
+  const middle = medianOf(milliseconds.toSorted((a, b) => a - b));
+  benchmark.record({
+    name,
+    contender: runner.name,
+    unit: 'tokens/s',
+    better: 'higher',
+    parameters: size,
+    check,
+    samples: milliseconds.map((time) => (1000 * sequences) / time),
+    facts: {
+      millisecondsAStep: middle,
+      leastBytesAStep: least,
+      prefillMilliseconds: prefillMs,
+      processorShare,
+      ...(bandwidth === null ? {} : { shareOfBandwidth: (1000 * least) / middle / bandwidth }),
+    },
+  });
+}
+
 /** Bytes a second; null without a GPU. */
 async function recordBandwidth(
   benchmark: Benchmark,
@@ -137,7 +170,7 @@ async function recordBandwidth(
   const { measureReadBandwidth } = await import('../runners/hip/index.ts');
   const bandwidth = await measureReadBandwidth(driver, config);
   benchmark.record({
-    name: 'reading device memory',
+    name: BANDWIDTH,
     contender: runner.name,
     unit: 'GB/s',
     better: 'higher',

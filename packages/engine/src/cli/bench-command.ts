@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { benchmarkJson, benchmarkTable } from '@switchyard/gpu/benchmark';
+import { decodePlot } from '../bench/decode-plot.ts';
 import { runBench } from '../bench/run-bench.ts';
 import { RUNNER_NAMES } from '../runners/runner-choice.ts';
 import { type OptionValues, UsageError } from './parse-options.ts';
@@ -26,6 +27,7 @@ export async function benchCommand(values: OptionValues, terminal: Terminal): Pr
   if (shape !== undefined && values.text('model') !== undefined) {
     throw new UsageError('--shape stands for a checkpoint · found --model too · leave one of them out');
   }
+  const depth = values.text('depth');
   const report = await runBench({
     runner,
     device: values.text('device'),
@@ -33,12 +35,15 @@ export async function benchCommand(values: OptionValues, terminal: Terminal): Pr
     shape,
     batches: numbersOf('batch', values.text('batch') ?? BATCHES, MOST_SEQUENCES),
     context: values.number('context') ?? CONTEXT,
+    depths: depth === undefined ? [] : numbersOf('depth', depth, MOST_TOKENS),
     steps: values.number('steps') ?? STEPS,
     prompts: numbersOf('prompt', values.text('prompt') ?? PROMPTS, MOST_TOKENS),
     temperature: values.number('temperature') ?? 0,
   });
   const out = values.text('out');
   if (out !== undefined) await writeFile(out, benchmarkJson(report));
+  const plot = values.text('plot');
+  if (plot !== undefined) await writeFile(plot, decodePlot(report));
   terminal.output.write(values.flag('json') ? benchmarkJson(report) : benchmarkTable(report));
 }
 

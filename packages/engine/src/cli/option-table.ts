@@ -298,6 +298,12 @@ export const COMMANDS: readonly CommandRow[] = [
         default: '1024',
       },
       {
+        name: 'depth',
+        type: 'text',
+        value: 'N,N,…',
+        help: 'Tokens of context at which decoding of one sequence is measured besides, such as 8192,131072',
+      },
+      {
         name: 'steps',
         type: 'integer',
         value: 'N',
@@ -315,6 +321,12 @@ export const COMMANDS: readonly CommandRow[] = [
       },
       ...SAMPLING_OPTIONS.filter(({ name }) => name === 'temperature'),
       { name: 'out', type: 'text', value: 'FILE', help: 'Also write the JSON here' },
+      {
+        name: 'plot',
+        type: 'text',
+        value: 'FILE',
+        help: 'Also draw tokens/s over --batch here, beside what the bandwidth allows, as SVG',
+      },
       JSON_OPTION,
       ...PROGRAM_OPTIONS,
     ],

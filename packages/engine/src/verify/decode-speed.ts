@@ -15,6 +15,8 @@ export interface DecodeSpeedOptions {
   readonly warmUpSteps: number;
   /** How tokens are chosen; each sequence has a seed of its own. Defaults to greedy. */
   readonly sampling?: SamplingParameters;
+  /** Tokens of a step of prefill. Defaults to 512. */
+  readonly chunk?: number;
 }
 
 /** What was found. Survives JSON. */
@@ -50,13 +52,13 @@ export interface DecodeTimes {
 /** Measures how long steps take in which every sequence gets a token. */
 export async function decodeTimes(
   runner: ModelRunner,
-  { sequences: count, context, steps, warmUpSteps, sampling = GREEDY }: DecodeSpeedOptions,
+  { sequences: count, context, steps, warmUpSteps, sampling = GREEDY, chunk = PREFILL_CHUNK }: DecodeSpeedOptions,
 ): Promise<DecodeTimes> {
   const sequences = Array.from({ length: count }, () => runner.createSequence());
   const samplers = sequences.map((_, seed) => runner.openSampler({ ...sampling, seed }, new Int32Array(0)));
   try {
     const began = performance.now();
-    for (const [index, sequence] of sequences.entries()) await prefill(runner, sequence, index, context);
+    for (const [index, sequence] of sequences.entries()) await prefill(runner, sequence, index, context, chunk);
     const prefillMs = performance.now() - began;
     const submit = (step: number): SubmittedStep =>
       runner.submit(

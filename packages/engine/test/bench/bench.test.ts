@@ -14,6 +14,7 @@ describe('switchyard bench', function () {
       shape: undefined,
       batches: [1, 2],
       context: 20,
+      depths: [70],
       steps: 3,
       prompts: [24],
       temperature: 0.8,
@@ -27,6 +28,7 @@ describe('switchyard bench', function () {
       [
         ['decode', 'tokens/s', { sequences: 1, context: 20 }, 3],
         ['decode', 'tokens/s', { sequences: 2, context: 20 }, 3],
+        ['decode at a depth', 'tokens/s', { sequences: 1, context: 70, chunk: 256 }, 3],
         ['prefill', 'tokens/s', { tokens: 24, chunk: 256 }, 3],
       ],
     );

@@ -37,6 +37,22 @@ describe("the engine's benchmarks, each in its smallest run", function () {
     assert.equal(resident?.samples?.length, resident?.count);
   });
 
+  it('serve-load gives a report of prompts and answers of given lengths, beside the runner by itself', async () => {
+    const lengths = ['--prompt-tokens', '24', '--answer-tokens', '8', '--interrupt-prompt-tokens', '40'];
+    const report = await runBench('serve-load.ts', '--quick', ...lengths);
+    const answers = report.series.filter(({ name }) => name === 'answers');
+    assert.deepEqual(
+      answers.map(({ parameters }) => parameters),
+      [
+        { clients: 3, promptTokens: 24, answerTokens: 8 },
+        { clients: 3, promptTokens: 24, answerTokens: 8, interruptPromptTokens: 40 },
+      ],
+    );
+    for (const { facts } of answers) assert.ok(facts?.['compared'] !== undefined && facts['compared'] > 0);
+    assert.ok((answers[1]?.facts?.['interruptions'] ?? 0) > 0);
+    assert.ok(namesOf(report).has('p99 over median of that time'));
+  });
+
   it('page-stream gives a report in the documented form, of answers that were shown whole', async function () {
     await (await launchOrSkip(this)).close();
     const report = await runBench('page-stream.ts', '--quick');

@@ -9,6 +9,8 @@ export type {
   RecordedSeries,
 } from './benchmark.ts';
 export { describeMachine } from './machine.ts';
+export { linePlot } from './line-plot.ts';
+export type { LinePlot, PlotLine, PlotPoint } from './line-plot.ts';
 export { commitOf, versionsOf } from './provenance.ts';
 export { BENCHMARK_FORM, benchmarkJson, isBenchmarkReport } from './report.ts';
 export type {

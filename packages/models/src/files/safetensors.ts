@@ -110,6 +110,11 @@ class FileTensor implements Tensor {
     return this.#file.read(this.#offset + begin, end - begin, target);
   }
 
+  async readAsync(begin: number, target: Uint8Array): Promise<void> {
+    if (this.#released) throw new DisposedError(`Tensor ${this.name} of ${this.#file.path}`);
+    await this.#file.readAsync(this.#offset + begin, target);
+  }
+
   release(): void {
     this.#released = true;
     this.#bytes = null;

@@ -6,7 +6,7 @@
 import { FLOAT_DTYPES } from '../tensors/floats.ts';
 import { MXFP4_BLOCK, MXFP4_BLOCK_BYTES } from '../tensors/mxfp4.ts';
 import type { Tensor, TensorDtype } from '../tensors/tensor.ts';
-import { readTensorBytes } from '../tensors/tensor-bytes.ts';
+import { readTensorBytes, readTensorBytesAsync } from '../tensors/tensor-bytes.ts';
 
 /** A dtype and a shape. */
 export interface TensorForm {
@@ -57,5 +57,6 @@ export function inForm(tensor: Tensor, { dtype, shape }: TensorForm): Tensor {
       return tensor.bytes;
     },
     read: (begin, end, target) => readTensorBytes(tensor, begin, end, target),
+    readAsync: (begin, target) => readTensorBytesAsync(tensor, begin, target),
   };
 }

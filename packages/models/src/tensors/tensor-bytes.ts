@@ -28,6 +28,30 @@ export function readTensorBytes(
   end = tensorByteLength(tensor),
   target?: Uint8Array,
 ): Uint8Array {
+  checkRange(tensor, begin, end, target);
+  if (tensor.read !== undefined) return tensor.read(begin, end, target);
+  const bytes = tensor.bytes.subarray(begin, end);
+  if (target === undefined) return new Uint8Array(bytes);
+  target.set(bytes);
+  return target;
+}
+
+/**
+ * Reads some of a tensor's bytes into `target` on another thread where the tensor lies in a file: reads that are begun one
+ * after the other run side by side. Those of a tensor in memory are copied at once.
+ *
+ * @param begin first byte of the tensor; as many are read as `target` has.
+ * @returns a promise that settles when nothing is written to `target` any more.
+ * @throws what readTensorBytes throws, as a rejection
+ */
+export async function readTensorBytesAsync(tensor: Tensor, begin: number, target: Uint8Array): Promise<void> {
+  const end = begin + target.length;
+  checkRange(tensor, begin, end, target);
+  if (tensor.readAsync !== undefined) await tensor.readAsync(begin, target);
+  else readTensorBytes(tensor, begin, end, target);
+}
+
+function checkRange(tensor: Tensor, begin: number, end: number, target: Uint8Array | undefined): void {
   const length = tensorByteLength(tensor);
   const isRange = Number.isSafeInteger(begin) && Number.isSafeInteger(end) && begin >= 0 && begin <= end;
   if (!isRange || end > length) {
@@ -40,9 +64,4 @@ export function readTensorBytes(
   if (target !== undefined && target.length !== end - begin) {
     throw new InvalidTensorDataError(tensor.name, `a target of ${target.length} bytes`, `one of ${end - begin} bytes`);
   }
-  if (tensor.read !== undefined) return tensor.read(begin, end, target);
-  const bytes = tensor.bytes.subarray(begin, end);
-  if (target === undefined) return new Uint8Array(bytes);
-  target.set(bytes);
-  return target;
 }

@@ -1,5 +1,5 @@
 import { InvalidTensorDataError } from '../errors.ts';
-import { readTensorBytes, tensorByteLength } from './tensor-bytes.ts';
+import { readTensorBytes, readTensorBytesAsync, tensorByteLength } from './tensor-bytes.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -33,5 +33,6 @@ export function rowsOf(tensor: Tensor, begin: number, end: number, part: string)
       return tensor.bytes.subarray(begin * rowBytes, end * rowBytes);
     },
     read: (first, last, target) => readTensorBytes(tensor, begin * rowBytes + first, begin * rowBytes + last, target),
+    readAsync: (first, target) => readTensorBytesAsync(tensor, begin * rowBytes + first, target),
   };
 }

@@ -64,6 +64,11 @@ export interface Tensor {
    * own; absent where the tensor lies in no file. Call it through `readTensorBytes`.
    */
   readonly read?: (begin: number, end: number, target?: Uint8Array) => Uint8Array;
+  /**
+   * Reads as many bytes as `target` has, from byte `begin` on, while the calling thread goes on; settles when nothing is
+   * written to `target` any more. Absent where `read` is. Call it through `readTensorBytesAsync`.
+   */
+  readonly readAsync?: (begin: number, target: Uint8Array) => Promise<void>;
 }
 
 /** MXFP4 (OCP Microscaling v1.0): rows of 32-element blocks, two 4-bit codes a byte (low nibble first), one E8M0 scale a block. */

@@ -9,6 +9,7 @@ export {
   planPublishedCheckpoint,
   type PublishedCheckpoint,
 } from './checkpoint-plan.ts';
+export { assignGptOssWeights } from '../gpt-oss/tensors.ts';
 export { CHUNK_BYTES, syntheticTensorBytes } from './synthetic-tensors.ts';
 export { publishedConfig, type PublishedModel, publishedSizes, publishedSpecialTokens } from './published-models.ts';
 export { publishedTokenizerText } from './published-tokenizer.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DisposedError, FileNotReadableError, InvalidTensorDataError } from '../../src/errors.ts';
 import { openSafetensors } from '../../src/files/safetensors.ts';
 import type { Tensor } from '../../src/tensors/tensor.ts';
-import { readTensorBytes } from '../../src/tensors/tensor-bytes.ts';
+import { readTensorBytes, readTensorBytesAsync } from '../../src/tensors/tensor-bytes.ts';
 import { rowsOf } from '../../src/tensors/tensor-rows.ts';
 import { withTemporaryFolder } from '../fixtures/temporary-folder.ts';
 import { writeSafetensors } from '../fixtures/write-safetensors.ts';
@@ -76,6 +76,60 @@ describe('reading bytes of a tensor', () => {
       }
       file.dispose();
       assert.throws(() => readTensorBytes(tensor), DisposedError);
+    });
+  });
+
+  it('reads side by side what it reads one after the other, of rows and of tensors in memory too', async () => {
+    await withTemporaryFolder(async (folder) => {
+      using file = openSafetensors(writeFile(folder));
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      const inMemory: Tensor = { name: 'a', dtype: 'BF16', shape: [12, 4], bytes };
+      const targets = [96, 4, 0].map((length) => new Uint8Array(length));
+      const [whole, some, none] = targets;
+      assert.ok(whole !== undefined && some !== undefined && none !== undefined);
+      for (const of of [tensor, inMemory]) {
+        for (const target of targets) target.fill(0);
+        await Promise.all([
+          readTensorBytesAsync(of, 0, whole),
+          readTensorBytesAsync(rowsOf(of, 2, 5, 'rows'), 8, some),
+          readTensorBytesAsync(of, 96, none),
+        ]);
+        assert.deepEqual(whole, bytes);
+        assert.deepEqual(some, bytes.slice(24, 28));
+      }
+      await assert.rejects(readTensorBytesAsync(tensor, 1, whole), InvalidTensorDataError);
+    });
+  });
+
+  it('rejects a read side by side of a file that has become shorter, and after dispose()', async () => {
+    await withTemporaryFolder(async (folder) => {
+      const path = writeFile(folder);
+      const file = openSafetensors(path);
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      truncateSync(path, 100);
+      await assert.rejects(readTensorBytesAsync(tensor, 0, new Uint8Array(96)), FileNotReadableError);
+      file.dispose();
+      await assert.rejects(readTensorBytesAsync(tensor, 0, new Uint8Array(96)), DisposedError);
+    });
+  });
+
+  it('ends reads that were under way at dispose() with their own bytes, and closes the file after them', async () => {
+    await withTemporaryFolder(async (folder) => {
+      const file = openSafetensors(writeFile(folder));
+      const tensor = file.tensors.get('a');
+      assert.ok(tensor);
+      const targets = Array.from({ length: 16 }, () => new Uint8Array(96));
+      const reads = targets.map((target) => readTensorBytesAsync(tensor, 0, target));
+      file.dispose();
+      // It would have the descriptor of the first, if that were closed.
+      const otherPath = join(folder, 'other');
+      writeFileSync(otherPath, new Uint8Array(4096));
+      const other = openSync(otherPath, 'r');
+      await Promise.all(reads);
+      closeSync(other);
+      for (const target of targets) assert.deepEqual(target, bytes);
     });
   });
 });

@@ -75,6 +75,8 @@ export interface HipRunnerOptions extends CommonOptions {
 /** Options of `createSyntheticHipRunner`. */
 export interface SyntheticHipRunnerOptions extends CommonOptions {
   readonly config: GptOssConfig;
+  /** Ids that may be chosen: those below. Defaults to all. */
+  readonly candidates?: number;
   /** Weights of `syntheticWeights`, which stay the caller's. Defaults to weights of the runner's own. */
   readonly weights?: DeviceWeights;
   /** Who chooses experts in steps of few rows. Defaults to the kernels of the experts themselves. */
@@ -100,9 +102,9 @@ export async function createHipRunner(options: HipRunnerOptions): Promise<Logits
 
 /** Makes a runner of a shape with weights of the device's own making: for measuring, its answers mean nothing. */
 export async function createSyntheticHipRunner(options: SyntheticHipRunnerOptions): Promise<LogitsRunner> {
-  const { config, weights, routing } = options;
+  const { config, weights, routing, candidates = config.vocabularySize } = options;
   return startRunner(options, config, {
-    candidates: config.vocabularySize,
+    candidates,
     tensorBytes: 0,
     load: async (driver, stream) =>
       weights === undefined ? syntheticWeights(driver, stream, config) : { ...weights, free: () => undefined },

@@ -2,14 +2,13 @@
  * A model's weights on a device.
  */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DeviceBuffer, DevicePointer, GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssWeights } from '@switchyard/models';
 import { tensorByteLength } from '@switchyard/models';
 import type { LoadingStep } from '../load-plan.ts';
 import { allocateParts } from './buffer-parts.ts';
 import { type LayerParts, type OuterParts, type WeightPart, modelParts } from './weight-layout.ts';
-import { WeightUploader } from './weight-uploader.ts';
+import { type WeightTransfer, WeightUploader } from './weight-uploader.ts';
 
 type Addresses<Parts> = { readonly [Name in keyof Parts]: DevicePointer };
 export type LayerWeights = Addresses<LayerParts>;
@@ -40,36 +39,39 @@ export async function loadWeights(
 ): Promise<DeviceWeights> {
   const { outer, layers } = modelParts(weights);
   const totalBytes = [outer, ...layers].reduce((total, parts) => total + tensorBytes(Object.values(parts)), 0);
-  let what = 'head';
-  const uploader: WeightUploader = new WeightUploader(driver, stream, () => {
-    const { doneBytes, readMs, convertMs } = uploader;
-    onProgress({ what, doneBytes, totalBytes, readMs, convertMs, sessionMs: 0 });
-  });
+  const uploader = new WeightUploader(driver, stream, (progress) =>
+    onProgress({ ...progress, totalBytes, sessionMs: 0 }),
+  );
   const buffers: DeviceBuffer[] = [];
   const free = (): void => {
     for (const buffer of buffers.splice(0)) buffer.free();
   };
-  const load = async <Name extends string>(
+  const place = <Name extends string>(
     parts: Readonly<Record<Name, WeightPart>>,
-  ): Promise<Readonly<Record<Name, DevicePointer>>> => {
+  ): Readonly<Record<Name, DevicePointer>> => {
     const { buffer, at } = allocateParts(driver, parts, ({ bytes }) => bytes);
     buffers.push(buffer);
-    for (const name in parts) await uploader.write(parts[name], at[name]);
-    // Lets the thread hear that it is to stop.
-    await nextTurn();
     return at;
   };
   try {
-    const outerWeights = await load(outer);
-    const loaded: LayerWeights[] = [];
-    for (const [index, parts] of layers.entries()) {
-      what = `layer ${index + 1} of ${layers.length}`;
-      const layer = await load(parts);
-      for (const name of ['gateUpCodes', 'downCodes'] as const) arrange(layer[name], parts[name].bytes / 4);
-      loaded.push(layer);
-    }
+    const placed: LayerWeights[] = [];
+    const outerWeights = place(outer);
+    await uploader.upload(
+      (function* (): Generator<WeightTransfer> {
+        yield* transfersOf('head', outer, outerWeights);
+        for (const [index, parts] of layers.entries()) {
+          const at = place(parts);
+          placed.push(at);
+          const what = `layer ${index + 1} of ${layers.length}`;
+          yield* transfersOf(what, parts, at, {
+            gateUpCodes: () => arrange(at.gateUpCodes, parts.gateUpCodes.bytes / 4),
+            downCodes: () => arrange(at.downCodes, parts.downCodes.bytes / 4),
+          });
+        }
+      })(),
+    );
     await stream.synchronize();
-    return { outer: outerWeights, layers: loaded, free };
+    return { outer: outerWeights, layers: placed, free };
   } catch (error) {
     // Copies under way read the page-locked memory; a device that is lost copies nothing.
     await stream.synchronize().catch(() => undefined);
@@ -78,6 +80,16 @@ export async function loadWeights(
   } finally {
     uploader.release();
   }
+}
+
+/** @param sent what to do when all of a part is enqueued, by its name. */
+function* transfersOf<Name extends string>(
+  what: string,
+  parts: Readonly<Record<Name, WeightPart>>,
+  at: Readonly<Record<Name, DevicePointer>>,
+  sent?: Readonly<Partial<Record<Name, () => void>>>,
+): Generator<WeightTransfer> {
+  for (const name in parts) yield { part: parts[name], destination: at[name], what, sent: sent?.[name] };
 }
 
 function tensorBytes(parts: readonly WeightPart[]): number {
