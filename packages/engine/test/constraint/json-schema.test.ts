@@ -46,6 +46,31 @@ describe('a schema of strings', () => {
     });
   });
 
+  it('takes no bytes that are no UTF-8: longer forms than a character has, surrogates, more than the last character', () => {
+    const probe = new SchemaProbe({ type: 'string', maxLength: 2 });
+    const taken = (bytes: readonly number[]): boolean => {
+      const body = probe.start();
+      return [0x22, ...bytes, 0x22].every((byte) => body.accept(Uint8Array.of(byte))) && body.mayEnd;
+    };
+    for (const bytes of [
+      [0xc3, 0xa9],
+      [0xe0, 0xa0, 0x80],
+      [0xed, 0x9f, 0xbf],
+      [0xf0, 0x90, 0x80, 0x80],
+      [0xf4, 0x8f, 0xbf, 0xbf],
+    ])
+      assert.equal(taken(bytes), true, Buffer.from(bytes).toString('hex'));
+    for (const bytes of [
+      [0xc1, 0xbf],
+      [0xe0, 0x9f, 0xbf],
+      [0xed, 0xa0, 0x80],
+      [0xf0, 0x8f, 0xbf, 0xbf],
+      [0xf4, 0x90, 0x80, 0x80],
+      [0xa9],
+    ])
+      assert.equal(taken(bytes), false, Buffer.from(bytes).toString('hex'));
+  });
+
   it('joins patterns, lengths and formats', () => {
     check({
       schema: { type: 'string', pattern: 'a', minLength: 2, maxLength: 3, allOf: [{ pattern: '^[^b]*$' }] },

@@ -204,7 +204,8 @@ export class StringLexeme implements Lexeme {
   }
 
   #partial(at: number, pending: Pending & { readonly kind: 'utf8' }): number {
-    return pending.left === 0 ? this.#read(at, pending.bits) : this.#waiting(at, pending);
+    if (pending.left > 0) return this.#waiting(at, pending);
+    return windowsOf(pending).length > 0 ? this.#read(at, pending.bits) : REFUSED;
   }
 
   #hex(at: number, pending: Pending & { readonly kind: 'hex' }): number {
@@ -253,7 +254,13 @@ function windowsOf(pending: Pending): readonly Range[] {
       return [{ from: 0, to: 0x10ffff }];
     case 'utf8': {
       const { bits, left, least } = pending;
-      return [{ from: Math.max(bits << (6 * left), least), to: Math.min(((bits + 1) << (6 * left)) - 1, 0x10ffff) }];
+      const from = Math.max(bits << (6 * left), least);
+      const to = Math.min(((bits + 1) << (6 * left)) - 1, 0x10ffff);
+      // Surrogates have no UTF-8, and no character has a longer form of it.
+      return [
+        { from, to: Math.min(to, 0xd7ff) },
+        { from: Math.max(from, 0xe000), to },
+      ].filter((range) => range.from <= range.to);
     }
     case 'hex': {
       const from = pending.bits * 16 ** pending.left;
