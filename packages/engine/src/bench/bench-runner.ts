@@ -10,7 +10,7 @@ import type { PublishedModel } from '@switchyard/models/testing';
 import { SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
-import type { RoutingShape } from '../runners/routing-record.ts';
+import { routingShapeOf } from '../runners/routing-record.ts';
 import type { ModelRunner } from '../runners/runner.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
@@ -107,21 +107,17 @@ async function openOnGpu({ device, model, shape, rooms }: BenchRunnerOptions): P
     if (shape !== undefined) {
       const config = publishedConfig(shape);
       const runner = await createSyntheticHipRunner({ config, kvCacheBytes: bytesOf(config), driver });
-      return opened(sampledOnHost(runner, { routing: routingOf(config) }), config, `${shape}, synthetic weights`);
+      return opened(sampledOnHost(runner, { routing: routingShapeOf(config) }), config, `${shape}, synthetic weights`);
     }
     using snapshot = await openSnapshot(model);
     const { config, tokenizer } = snapshot;
     const runner = await createHipRunner({ snapshot, kvCacheBytes: bytesOf(config), driver });
-    const sampled = sampledOnHost(runner, { routing: routingOf(config), tokens: tokenizer.vocabularySize });
+    const sampled = sampledOnHost(runner, { routing: routingShapeOf(config), tokens: tokenizer.vocabularySize });
     return opened(sampled, config, model ?? EMBEDDED);
   } catch (error) {
     driver.dispose();
     throw error;
   }
-}
-
-function routingOf({ layers, experts, expertsPerToken }: GptOssConfig): RoutingShape {
-  return { layers, experts, topK: expertsPerToken };
 }
 
 function bytesOfRooms(rooms: readonly SequenceRoom[], bytesOf: (tokens: number) => number): number {

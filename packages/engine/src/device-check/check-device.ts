@@ -8,6 +8,7 @@ import { HIP_ENTRY } from '../runners/hip/hip-entry.ts';
 import { type HipRunnerOptions, createHipRunner } from '../runners/hip/index.ts';
 import { FEWEST_TILE_TOKENS } from '../runners/hip/plan-passes.ts';
 import type { LogitsRunner } from '../runners/logits-runner.ts';
+import { routingShapeOf } from '../runners/routing-record.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
 import type { CheckTask, FromCheck } from './check-protocol.ts';
 import type { CheckName, CheckResult } from './check-result.ts';
@@ -60,14 +61,17 @@ async function load(
 
 async function checkGolden(task: CheckTask, device: CheckedDevice): Promise<CheckResult> {
   using snapshot = await openSnapshot();
-  const { layers, experts, expertsPerToken, slidingWindow } = snapshot.config;
   const golden = await embeddedGoldenPrompts();
   await using runner = sampledOnHost(await load('golden', snapshot, task, device), {
-    routing: { layers, experts, topK: expertsPerToken },
+    routing: routingShapeOf(snapshot.config),
     tokens: snapshot.tokenizer.vocabularySize,
   });
   await device.tell({ type: 'phase', check: 'golden', phase: 'device' });
-  const result = await runGoldenSteps(runner, { golden, window: slidingWindow, roundedFrom: FEWEST_TILE_TOKENS });
+  const result = await runGoldenSteps(runner, {
+    golden,
+    window: snapshot.config.slidingWindow,
+    roundedFrom: FEWEST_TILE_TOKENS,
+  });
   // At once: giving back what a device holds that hangs may take forever.
   await device.tell({ type: 'checked', check: 'golden', result });
   return result;

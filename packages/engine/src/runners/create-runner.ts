@@ -7,6 +7,7 @@ import type { RunnerName } from './runner-choice.ts';
 import type { RunnerModule, RunnerModuleOptions } from './runner-module.ts';
 import { RUNNERS } from './runner-table.ts';
 import type { ModelRunner } from './runner.ts';
+import { routingShapeOf } from './routing-record.ts';
 import { sampledOnHost } from './sampled-on-host.ts';
 
 /** A runner of the engine's own, or the URL of a RunnerModule. */
@@ -18,9 +19,8 @@ export async function createRunner(source: RunnerSource, options: RunnerModuleOp
   const runner = await module.createRunner(options);
   if (!('forward' in runner)) return runner;
   const { config, tokenizer } = options.snapshot;
-  const { layers, experts, expertsPerToken } = config;
   return sampledOnHost(runner, {
-    routing: { layers, experts, topK: expertsPerToken },
+    routing: routingShapeOf(config),
     tokens: tokenizer.vocabularySize,
   });
 }

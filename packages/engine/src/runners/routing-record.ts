@@ -2,6 +2,7 @@
  * What the routers of one runner chose: the load of every expert, and the rows of sequences that are traced.
  */
 
+import type { GptOssConfig } from '@switchyard/models';
 import type { LogitsStep } from './logits-runner.ts';
 import type { ExpertLoad, LayerRouting } from './runner.ts';
 
@@ -10,6 +11,15 @@ export interface RoutingShape {
   readonly layers: number;
   readonly experts: number;
   readonly topK: number;
+}
+
+/** Those of a model. */
+export function routingShapeOf({
+  layers,
+  experts,
+  expertsPerToken,
+}: Pick<GptOssConfig, 'layers' | 'experts' | 'expertsPerToken'>): RoutingShape {
+  return { layers, experts, topK: expertsPerToken };
 }
 
 /** Listens to a LogitsRunner's `onRouting`. */

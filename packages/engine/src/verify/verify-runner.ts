@@ -15,6 +15,7 @@ import { type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import type { ModelRunner } from '../runners/runner.ts';
+import { routingShapeOf } from '../runners/routing-record.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
 import type { Activations } from '../runners/runner-module.ts';
 import {
@@ -182,7 +183,6 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
 /** A runner of the snapshot that rounds activations of every prompt that it can. */
 async function roundingRunner(snapshot: Snapshot, driver: GpuDriver): Promise<ModelRunner> {
   const { createHipRunner } = await import('../runners/hip/index.ts');
-  const { layers, experts, expertsPerToken } = snapshot.config;
   const runner = await createHipRunner({
     snapshot,
     kvCacheBytes: KV_BYTES,
@@ -191,7 +191,7 @@ async function roundingRunner(snapshot: Snapshot, driver: GpuDriver): Promise<Mo
     driver,
   });
   return sampledOnHost(runner, {
-    routing: { layers, experts, topK: expertsPerToken },
+    routing: routingShapeOf(snapshot.config),
     tokens: snapshot.tokenizer.vocabularySize,
   });
 }
@@ -216,6 +216,5 @@ async function syntheticRunner(
     kvCacheBytes: Math.max(...batches) * HIP_ENTRY.kvBytes(config)(tokens),
     ...(device === undefined ? {} : { device }),
   });
-  const { layers, experts, expertsPerToken } = config;
-  return sampledOnHost(runner, { routing: { layers, experts, topK: expertsPerToken } });
+  return sampledOnHost(runner, { routing: routingShapeOf(config) });
 }

@@ -4,6 +4,7 @@
  */
 
 import { addressOf, viewOf } from '../driver/native-memory.ts';
+import { nextTurn } from '../driver/pause.ts';
 import type { DeviceBuffer, GpuDriver, GpuEvent, GpuStream, PreparedLaunch } from '../driver/gpu-driver.ts';
 import { DeviceError } from '../errors.ts';
 import type { KernelCompiler } from '../kernels/kernel-compiler.ts';
@@ -57,9 +58,7 @@ export function emulatedGpu({ target, memoryBytes = DEFAULT_MEMORY_BYTES }: Emul
 
   /** Work is done when it is enqueued; who waits for it does so for a turn of the event loop, as with a device. */
   const finished = async (): Promise<void> => {
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
+    await nextTurn();
     if (gpu.failure !== null) throw gpu.failure;
   };
 

@@ -3,9 +3,10 @@
  * when they are first needed, and kept.
  */
 
-import { type Automaton, type Range, step } from '../language/automaton.ts';
+import { type Automaton, CODE_POINTS, type Range, step } from '../language/automaton.ts';
 import type { CharacterRun } from './character-runs.ts';
 import type { Characters, StatePart } from './characters.ts';
+import { NOTHING_READ, type Utf8Reading, readByte } from './utf8.ts';
 
 /** The byte is not part of the lexeme. */
 export const REFUSED = -1;
@@ -29,7 +30,7 @@ const SHORT_ESCAPES = new Map([
 /** What may still complete a character: code points `from` to `to`, by UTF-8 continuation bytes or hexadecimal digits. */
 type Pending =
   | { readonly kind: 'whole' }
-  | { readonly kind: 'utf8'; readonly bits: number; readonly left: number; readonly least: number }
+  | ({ readonly kind: 'utf8' } & Utf8Reading)
   | { readonly kind: 'escape' }
   | { readonly kind: 'hex'; readonly bits: number; readonly left: number }
   /** Behind an escaped high surrogate: the backslash, the u and the digits of its partner. */
@@ -149,9 +150,7 @@ export class StringLexeme implements Lexeme {
       case 'whole':
         return this.#character(at, byte);
       case 'utf8': {
-        if (byte < 0x80 || byte > 0xbf) return REFUSED;
-        const bits = (pending.bits << 6) | (byte & 0x3f);
-        return this.#partial(at, { ...pending, bits, left: pending.left - 1 });
+        return this.#partial(at, readByte(byte, pending));
       }
       case 'escape': {
         const short = SHORT_ESCAPES.get(byte);
@@ -183,14 +182,7 @@ export class StringLexeme implements Lexeme {
     if (byte === QUOTE) return this.#characters.accepts(at) ? CLOSED : REFUSED;
     if (byte === BACKSLASH) return this.#characters.reaches(at, 0, 0x10ffff) ? this.#escape(at) : REFUSED;
     if (byte < 0x20) return REFUSED;
-    if (byte < 0x80) return this.#read(at, byte);
-    if (byte >= 0xc2 && byte <= 0xdf)
-      return this.#partial(at, { kind: 'utf8', bits: byte & 0x1f, left: 1, least: 0x80 });
-    if (byte >= 0xe0 && byte <= 0xef)
-      return this.#partial(at, { kind: 'utf8', bits: byte & 0x0f, left: 2, least: 0x800 });
-    if (byte >= 0xf0 && byte <= 0xf4)
-      return this.#partial(at, { kind: 'utf8', bits: byte & 0x07, left: 3, least: 0x10000 });
-    return REFUSED;
+    return this.#partial(at, readByte(byte, NOTHING_READ));
   }
 
   #read(at: number, codePoint: number): number {
@@ -203,9 +195,10 @@ export class StringLexeme implements Lexeme {
     return this.#number({ at, pending: { kind: 'escape' } });
   }
 
-  #partial(at: number, pending: Pending & { readonly kind: 'utf8' }): number {
-    if (pending.left > 0) return this.#waiting(at, pending);
-    return windowsOf(pending).length > 0 ? this.#read(at, pending.bits) : REFUSED;
+  #partial(at: number, read: Utf8Reading | null): number {
+    if (read === null) return REFUSED;
+    const { bits, left, least } = read;
+    return left > 0 ? this.#waiting(at, { kind: 'utf8', bits, left, least }) : this.#read(at, bits);
   }
 
   #hex(at: number, pending: Pending & { readonly kind: 'hex' }): number {
@@ -255,12 +248,10 @@ function windowsOf(pending: Pending): readonly Range[] {
     case 'utf8': {
       const { bits, left, least } = pending;
       const from = Math.max(bits << (6 * left), least);
-      const to = Math.min(((bits + 1) << (6 * left)) - 1, 0x10ffff);
-      // Surrogates have no UTF-8, and no character has a longer form of it.
-      return [
-        { from, to: Math.min(to, 0xd7ff) },
-        { from: Math.max(from, 0xe000), to },
-      ].filter((range) => range.from <= range.to);
+      const to = ((bits + 1) << (6 * left)) - 1;
+      return CODE_POINTS.map((range) => ({ from: Math.max(from, range.from), to: Math.min(to, range.to) })).filter(
+        (range) => range.from <= range.to,
+      );
     }
     case 'hex': {
       const from = pending.bits * 16 ** pending.left;

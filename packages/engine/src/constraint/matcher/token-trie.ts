@@ -2,6 +2,8 @@
  * The tokens of a vocabulary by their bytes.
  */
 
+import { NOTHING_READ, type Utf8Reading, readByte } from './utf8.ts';
+
 /** What a mask needs to know of a vocabulary. */
 export interface TokenVocabulary {
   readonly vocabularySize: number;
@@ -96,39 +98,15 @@ export class TokenTrie {
   /** A token may begin inside of a character: the bytes that end that one are none. */
   #findCodePoints(): Int32Array {
     const codePoints = new Int32Array(this.bytes.length).fill(NO_CHARACTER);
-    const open: { node: number; bits: number; left: number; least: number }[] = [
-      { node: 0, bits: 0, left: 0, least: 0 },
-    ];
+    const open: (Utf8Reading & { readonly node: number })[] = [{ node: 0, ...NOTHING_READ }];
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
       const last = this.after[at.node] ?? 0;
       for (let node = at.node + 1; node < last; node = this.after[node] ?? last) {
         const read = readByte(this.bytes[node] ?? 0, at);
         codePoints[node] = read === null ? NO_CHARACTER : read.left > 0 ? PARTIAL : read.bits;
-        open.push(read === null ? { node, bits: 0, left: 0, least: 0 } : { node, ...read });
+        open.push({ node, ...(read ?? NOTHING_READ) });
       }
     }
     return codePoints;
   }
-}
-
-interface Reading {
-  readonly bits: number;
-  /** Bytes that are still to come. */
-  readonly left: number;
-  /** The least character that may be written with so many bytes. */
-  readonly least: number;
-}
-
-/** A character of UTF-8 with one more byte; null where that is none. */
-function readByte(byte: number, { bits, left, least }: Reading): Reading | null {
-  if (left > 0) {
-    if ((byte & 0xc0) !== 0x80) return null;
-    const read = { bits: (bits << 6) | (byte & 0x3f), left: left - 1, least };
-    const isNone = read.left === 0 && (read.bits < least || read.bits > 0x10ffff || (read.bits & 0x1ff800) === 0xd800);
-    return isNone ? null : read;
-  }
-  if (byte < 0x80) return { bits: byte, left: 0, least: 0 };
-  if (byte >= 0xc2 && byte <= 0xdf) return { bits: byte & 0x1f, left: 1, least: 0x80 };
-  if (byte >= 0xe0 && byte <= 0xef) return { bits: byte & 0x0f, left: 2, least: 0x800 };
-  return byte >= 0xf0 && byte <= 0xf4 ? { bits: byte & 0x07, left: 3, least: 0x10000 } : null;
 }

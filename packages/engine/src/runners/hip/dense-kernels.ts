@@ -113,7 +113,7 @@ const AHEAD: Readonly<Record<GateTile, number>> = { 1: 3, 2: 2, 4: 1, 8: 1 };
 const AHEAD_OF_ATTENTION = 8;
 
 /** Rows of each matrix. */
-function matrixRows({ config }: KernelContext): Readonly<Record<DenseName, number>> {
+export function matrixRows({ config }: KernelContext): Readonly<Record<DenseName, number>> {
   return {
     qkv: (config.attentionHeads + 2 * config.keyValueHeads) * config.headDim,
     attentionOutput: config.hiddenSize,
@@ -138,7 +138,7 @@ function division(context: KernelContext, name: DenseName, tile: DenseTile): Den
 }
 
 /** Rows of a group, and threads of a block that works on groups: dense_groups.hip. */
-const GROUP_ROWS = 16;
+export const GROUP_ROWS = 16;
 const GROUP_THREADS = 256;
 
 /**

@@ -3,7 +3,7 @@
  * in two bf16 terms by a kernel of their own, and each is read from there for many rows of a matrix.
  */
 
-import { type DenseTile, HEAD_ARGUMENTS, QKV_ARGUMENTS } from './dense-kernels.ts';
+import { type DenseTile, GROUP_ROWS, HEAD_ARGUMENTS, QKV_ARGUMENTS, matrixRows } from './dense-kernels.ts';
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { copiesInBulk } from './mxfp4-product.ts';
 
@@ -60,7 +60,6 @@ const SPLIT_THREADS = 256;
 const THREADS = 512;
 const TEAMS = THREADS / 32;
 const DENSE_TEAMS = 8;
-const GROUP_ROWS = 16;
 
 /**
  * Groups of rows that a block works on; pieces of 32 columns that are on their way to shared memory for each slice of the
@@ -123,10 +122,8 @@ export function termForms(context: KernelContext, tile: TermTile): TermForms {
 }
 
 /** Blocks of a launch over `tiles` tiles of rows. */
-export function termBlocks({ config }: KernelContext, name: TermName, tile: TermTile, tiles: number): number {
-  const { attentionHeads, keyValueHeads, headDim, vocabularySize } = config;
-  const rows = name === 'head' ? vocabularySize : (attentionHeads + 2 * keyValueHeads) * headDim;
-  return Math.ceil(rows / (GROUP_ROWS * DIVISIONS[tile][name].groups)) * tiles;
+export function termBlocks(context: KernelContext, name: TermName, tile: TermTile, tiles: number): number {
+  return Math.ceil(matrixRows(context)[name] / (GROUP_ROWS * DIVISIONS[tile][name].groups)) * tiles;
 }
 
 /** A block a row. */

@@ -7,10 +7,11 @@ import type { GpuDriver, GpuStream } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import type { LogitsOutput, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting } from '../runner.ts';
+import { slotRuns } from '../slot-runs.ts';
 import { DeviceHungError } from './errors.ts';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
-import { type Pass, type PassRow, slotRuns } from './plan-passes.ts';
+import type { Pass, PassRow } from './plan-passes.ts';
 import { HEAD_ROWS, routingStride } from './sizes.ts';
 import type { PassStaging, Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
@@ -291,7 +292,7 @@ export class PassRunner {
   ): void {
     const { expertsPerToken, layers } = this.#config;
     const stride = routingStride(this.#config, launchedRows) / 4;
-    const runs = slotRuns(rows, expertsPerToken);
+    const runs = slotRuns(rows, expertsPerToken, ({ place }) => place);
     // Number by number: a step of decoding has few, and views of them would cost it more than the copies.
     for (const { layer, ids, weights } of routings) {
       for (const { from, to, count } of runs) {

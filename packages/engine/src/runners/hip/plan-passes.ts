@@ -125,14 +125,3 @@ function wantedOf(logits: LogitsWanted, isLast: boolean): StepRow['wanted'] {
   if (logits === 'none' || !isLast) return 'nothing';
   return logits === 'last' ? 'logits' : 'token';
 }
-
-/** Rows of a pass that are neighbours in the batch too, as slots: where they begin in both, and how many they are. */
-export function slotRuns(rows: readonly PassRow[], slotsEach: number) {
-  const runs: { from: number; to: number; count: number }[] = [];
-  for (const [row, { place }] of rows.entries()) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.to + last.count === place * slotsEach) last.count += slotsEach;
-    else runs.push({ from: row * slotsEach, to: place * slotsEach, count: slotsEach });
-  }
-  return runs;
-}

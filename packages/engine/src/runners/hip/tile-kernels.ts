@@ -5,6 +5,7 @@
 import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { matrixRows } from './dense-kernels.ts';
 import { expertListForm } from './expert-kernels.ts';
 import { NORMED_TERMS, TILE_TOKENS, type Terms } from './sizes.ts';
 
@@ -124,9 +125,9 @@ export function rowsOfRun({ config }: KernelContext): number {
 
 export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
-    normInTwoTerms: normForm(context, 2),
+    normInTwoTerms: normForm(context, NORMED_TERMS),
     gate: kernelForm(context, {
-      ...productForm(context, 2),
+      ...productForm(context, NORMED_TERMS),
       name: 'gate_tiles',
       parts: ['tile_products'],
       symbol: 'project_gate_tiles',
@@ -230,11 +231,10 @@ function blockThreads({ target: { vendor, waveSize } }: KernelContext): number {
 const BLOCK_ROWS = 128;
 
 /** Blocks of a launch over `tiles` tiles of TILE_TOKENS rows, or over as many items of experts. */
-export function tileBlocks({ config }: KernelContext, name: TileProduct, tiles: number): number {
-  const { attentionHeads, keyValueHeads, headDim, hiddenSize, intermediateSize, experts } = config;
+export function tileBlocks(context: KernelContext, name: TileProduct, tiles: number): number {
+  const { hiddenSize, intermediateSize, experts } = context.config;
   const rows: Readonly<Record<TileProduct, number>> = {
-    qkv: (attentionHeads + 2 * keyValueHeads) * headDim,
-    attentionOutput: hiddenSize,
+    ...matrixRows(context),
     gate: experts,
     gateUp: 2 * intermediateSize,
     down: hiddenSize,

@@ -7,6 +7,7 @@ import type { KvSequences } from '../kv-sequences.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep } from '../logits-runner.ts';
 import { RotaryTables } from '../rotary-tables.ts';
 import type { LayerRouting, MemoryPlan } from '../runner.ts';
+import { slotRuns } from '../slot-runs.ts';
 import { StepGate } from '../step-gate.ts';
 import { NativeMemoryError } from './errors.ts';
 import type { NativeLibrary, NativeModel } from './library.ts';
@@ -205,13 +206,9 @@ export class NativeRunner implements LogitsRunner {
   #collectRouting(target: LayerRouting | undefined, { rows }: PlannedPass): void {
     const { expertsPerToken } = this.#resources.config;
     const { ids, weights } = this.#pass.routing;
-    // Runs of rows that stand together in both, as all of a step of decoding do.
-    for (let first = 0, end = 1; first < rows.length; first = end, end++) {
-      const to = rows[first]?.batchRow ?? 0;
-      while (rows[end]?.batchRow === to + end - first) end++;
-      const from = [first * expertsPerToken, end * expertsPerToken] as const;
-      target?.ids.set(ids.subarray(...from), to * expertsPerToken);
-      target?.weights.set(weights.subarray(...from), to * expertsPerToken);
+    for (const { from, to, count } of slotRuns(rows, expertsPerToken, ({ batchRow }) => batchRow)) {
+      target?.ids.set(ids.subarray(from, from + count), to);
+      target?.weights.set(weights.subarray(from, from + count), to);
     }
   }
 }
