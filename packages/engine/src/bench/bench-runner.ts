@@ -27,6 +27,8 @@ export interface BenchRunnerOptions {
   readonly model: string | undefined;
   /** A shape to measure instead of a checkpoint. Only the GPU runner takes one. */
   readonly shape: PublishedModel | undefined;
+  /** With a shape: only ids below this may be chosen. Defaults to all. */
+  readonly candidates?: number;
   /** What there must be room for, one after the other. */
   readonly rooms: readonly SequenceRoom[];
 }
@@ -86,7 +88,7 @@ export async function openBenchRunner(options: BenchRunnerOptions): Promise<Benc
   }
 }
 
-async function openOnGpu({ device, model, shape, rooms }: BenchRunnerOptions): Promise<BenchRunner> {
+async function openOnGpu({ device, model, shape, candidates, rooms }: BenchRunnerOptions): Promise<BenchRunner> {
   const [{ createHipRunner, createSyntheticHipRunner }, { HIP_ENTRY }] = await Promise.all([
     import('../runners/hip/index.ts'),
     import('../runners/hip/hip-entry.ts'),
@@ -106,7 +108,12 @@ async function openOnGpu({ device, model, shape, rooms }: BenchRunnerOptions): P
   try {
     if (shape !== undefined) {
       const config = publishedConfig(shape);
-      const runner = await createSyntheticHipRunner({ config, kvCacheBytes: bytesOf(config), driver });
+      const runner = await createSyntheticHipRunner({
+        config,
+        ...(candidates !== undefined && { candidates }),
+        kvCacheBytes: bytesOf(config),
+        driver,
+      });
       return opened(sampledOnHost(runner, { routing: routingShapeOf(config) }), config, `${shape}, synthetic weights`);
     }
     using snapshot = await openSnapshot(model);

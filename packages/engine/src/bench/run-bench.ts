@@ -45,7 +45,7 @@ export interface BenchOptions {
 
 const WARM_UP_STEPS = 16;
 /** Steps on a GPU before any that counts: until JavaScript is compiled, the processor has more to do. */
-const COMPILING_STEPS = 2048;
+const COMPILING_STEPS = 4096;
 const COMPILING_CONTEXT = 64;
 const PREFILL_REPEATS = 3;
 const CHECKED_TOKENS = 8;

@@ -12,7 +12,7 @@ const SLEEP = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Pauses for about so many milliseconds: less where they are many, so that what is left can be slept. What waits for a turn
- * of the event loop gets one.
+ * of the event loop gets one, and what comes of that another: who was just told that work is done hands over the next first.
  */
 export async function pause(milliseconds: number): Promise<void> {
   if (milliseconds > LONGEST_NAP_MS) {
@@ -21,6 +21,7 @@ export async function pause(milliseconds: number): Promise<void> {
     });
     return;
   }
+  await nextTurn();
   await nextTurn();
   Atomics.wait(SLEEP, 0, 0, Math.max(SHORTEST_NAP_MS, milliseconds));
 }

@@ -78,6 +78,8 @@ export class PassRunner {
   #doneAt = 0;
   #compute = 0;
   #hung: DeviceHungError | null = null;
+  /** Resolves when the passes before were taken: a thread that slept for the later of two would be late for the earlier. */
+  #taken: Promise<unknown> = Promise.resolve();
 
   constructor(parts: PassParts, resources: PassResources) {
     this.#config = parts.context.config;
@@ -119,8 +121,14 @@ export class PassRunner {
     return enqueued;
   }
 
-  /** Waits for passes that were enqueued whole, and takes what they brought. */
-  async take(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
+  /** Waits for passes that were enqueued whole, after those before them, and takes what they brought. */
+  take(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
+    const outputs = this.#taken.then(() => this.#takeNext(enqueued, run));
+    this.#taken = outputs.catch(() => undefined);
+    return outputs;
+  }
+
+  async #takeNext(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
     const started = performance.now();
     let since = started;
     for (const { pass, staging, wanted, launchedRows } of enqueued) {
