@@ -15,9 +15,12 @@ export async function skipWithoutWebGpu(this: Mocha.Context): Promise<void> {
 }
 
 /** A device of its own on SwiftShader, for tests that lose or fill it. The caller destroys it. */
-export async function requestSoftwareDevice(features: readonly GPUFeatureName[] = ['subgroups']): Promise<GPUDevice> {
+export async function requestSoftwareDevice(
+  features: readonly GPUFeatureName[] = ['subgroups'],
+  requiredLimits: Readonly<Record<string, number>> = {},
+): Promise<GPUDevice> {
   const gpu = await openDawn(true);
   const adapter = await gpu.requestAdapter({ forceFallbackAdapter: true });
   if (adapter === null) throw new Error('SwiftShader gave no adapter.');
-  return adapter.requestDevice({ requiredFeatures: features });
+  return adapter.requestDevice({ requiredFeatures: features, requiredLimits });
 }
