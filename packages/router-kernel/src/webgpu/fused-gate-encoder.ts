@@ -34,6 +34,11 @@ export class FusedGateEncoder {
   /** At zero before every dispatch and after it, as WebGPU makes it: see kernels/parts/hand_over_logits.wgsl. */
   readonly #handOver: GPUBuffer;
 
+  /** Bytes of device memory that the encoder owns. */
+  get bytes(): number {
+    return this.#handOver.size;
+  }
+
   constructor({ gate, encoder, pipelines }: FusedGateParts, device: GPUDevice) {
     this.#gate = gate;
     this.#encoder = encoder;

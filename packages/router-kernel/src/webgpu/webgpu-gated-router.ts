@@ -80,13 +80,20 @@ export class WebGpuGatedRouter implements GatedRouter {
    */
   static async create(config: ResolvedGatedRouterConfig, router: WebGpuRouter): Promise<WebGpuGatedRouter> {
     const { encoder, pipelines } = partsOf(router);
+    const { gpuDevice, device } = router;
+    let gate: GateEncoder | null = null;
     try {
-      const gate = await GateEncoder.create(config, router.gpuDevice, router.device);
+      gate = await GateEncoder.create(config, gpuDevice, device);
       const usual = { tokenRange: 'few', isAligned: true, hasPadding: false, isContiguous: false } as const;
       await pipelines.checkCode(usual, gate.shape);
-      const fused = new FusedGateEncoder({ gate, encoder, pipelines }, router.gpuDevice);
-      return new WebGpuGatedRouter(router, gate, fused);
+      gpuDevice.pushErrorScope('out-of-memory');
+      const fused = new FusedGateEncoder({ gate, encoder, pipelines }, gpuDevice);
+      const failure = await gpuDevice.popErrorScope();
+      if (failure === null) return new WebGpuGatedRouter(router, gate, fused);
+      fused.destroy();
+      throw fromGpuError('createWebGpuGatedRouter', fused.bytes, failure);
     } catch (error) {
+      gate?.destroy();
       await router.dispose();
       throw error;
     }

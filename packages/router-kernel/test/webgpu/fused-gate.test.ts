@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { expertTilesLength } from '../../src/expert-tiles.ts';
+import { KernelCompileError, OutOfDeviceMemoryError } from '../../src/errors.ts';
 import type { GatedRouterConfig, HiddenStates } from '../../src/gate/gate-contract.ts';
 import { encodeLogits } from '../../src/number-formats.ts';
 import { GATE_ROWS } from '../../src/webgpu/kernel/gate-values.ts';
@@ -9,7 +10,7 @@ import { createWebGpuGatedRouter, WebGpuDeviceLostError } from '../../src/webgpu
 import type { GatedRouterGpuBuffers, WebGpuGatedRouter } from '../../src/webgpu/index.ts';
 import { ObservedDevice } from './observed-device.ts';
 import type { DeviceDisguise } from './observed-device.ts';
-import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
+import { makeUnallocatedBuffer, requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
 /** GPUBufferUsage */
 const [COPY_SRC, STORAGE_COPIES, READBACK] = [0x4, 0x8c, 0x9];
@@ -216,6 +217,19 @@ describe('WebGPU gated router in one dispatch', function () {
       Array.from({ length: 3 }, () => [5, 4]),
     );
     await Promise.all([router.dispose(), apart.router.dispose()]);
+  });
+
+  it('that does not compile, or has no memory, leaves no buffer behind', async () => {
+    const noMemory = ({ label }: GPUBufferDescriptor): GPUBuffer | null =>
+      label === HAND_OVER ? makeUnallocatedBuffer(real, 16) : null;
+    for (const [disguise, expected] of [
+      [{ rewriteCode: (code: string) => code.replace('fn form_logits(', 'fn no_logits(') }, KernelCompileError],
+      [{ makeBuffer: noMemory }, OutOfDeviceMemoryError],
+    ] as const) {
+      const observed = new ObservedDevice(real, disguise);
+      await assert.rejects(createWebGpuGatedRouter(gateOf(SHAPE), { device: observed.device }), expected);
+      assert.equal(observed.count('buffer').alive, 0);
+    }
   });
 
   it('of a lost device is a WebGpuDeviceLostError', async () => {
