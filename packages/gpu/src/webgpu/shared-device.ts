@@ -144,6 +144,7 @@ async function requestDevice(gpu: GPU, software: boolean, logger: Logger | undef
       requiredLimits: {
         maxBufferSize: limits.maxBufferSize,
         maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
       },
     });
     return new SharedDevice(gpuDevice, true, logger);

@@ -25,7 +25,7 @@ export class CallUniforms implements UniformSource {
   }
 
   put(numbers: Uint32Array<ArrayBuffer>): GPUBufferBinding {
-    // The queue runs in order, so an entry is free again once the submit that read it was made. A submit reads two.
+    // The queue runs in order, so an entry is free again once the submit that read it was made. A submit reads a few.
     const offset = (this.#next++ % ENTRIES) * ENTRY_BYTES;
     this.#device.queue.writeBuffer(this.#buffer, offset, numbers);
     return { buffer: this.#buffer, offset, size: BOUND_BYTES };

@@ -27,15 +27,15 @@ struct Call {
 
 @group(0) @binding(0) var<uniform> call: Call;
 #end CONTIGUOUS
-@group(0) @binding(1) var<storage, read> logits: array<{{LOGITS_ELEMENT}}>;
+@group(0) @binding(1) var<storage, {{LOGITS_ACCESS}}> logits: array<{{LOGITS_ELEMENT}}>;
 @group(0) @binding(2) var<storage, read_write> weights: array<{{WEIGHTS_ELEMENT}}>;
 @group(0) @binding(3) var<storage, read_write> ids: array<{{IDS_ELEMENT}}>;
 #if TOKEN_EXPERT_INDICES
 @group(0) @binding(4) var<storage, read_write> token_expert_indices: array<{{INDICES_ELEMENT}}>;
 #end TOKEN_EXPERT_INDICES
-#if BIAS
+#if BIAS_BUFFER
 @group(0) @binding(5) var<storage, read> correction_bias: array<f32>;
-#end BIAS
+#end BIAS_BUFFER
 #if PADDING
 // u8 a token, four to a word.
 @group(0) @binding(6) var<storage, read> padding_mask: array<u32>;

@@ -22,7 +22,7 @@ fn choice_order(row: u32, expert: u32, top: u32, sum: f32) -> u32 {
   let choice_score = score(order);
 #end SOFTMAX
 #if BIAS
-  return to_order(bitcast<u32>(choice_score + correction_bias[expert]));
+  return to_order(bitcast<u32>(choice_score + {{CORRECTION_BIAS}}));
 #else
   return to_order(bitcast<u32>(choice_score));
 #end BIAS

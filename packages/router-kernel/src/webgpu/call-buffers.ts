@@ -56,6 +56,13 @@ export class CallBuffers implements PlanWorkspace {
     return range;
   }
 
+  /** Uploads hidden states, of a multiple of 4 bytes, and makes room for the logits of T tokens that are formed of them. */
+  prepareGate(hidden: Uint8Array, tokens: number): { readonly hidden: GpuRange; readonly logits: GpuRange } {
+    const buffer = this.#buffer('hidden states', hidden.byteLength, STORAGE_COPY_DST);
+    this.#upload(buffer, hidden);
+    return { hidden: { buffer }, logits: { buffer: this.#formedLogits(tokens) } };
+  }
+
   /** Makes room for the outputs of T tokens, and uploads the padding mask where there is one. */
   prepare(tokens: number, paddingMask: Uint8Array | null): Omit<RouterGpuBuffers, 'logits'> {
     const { tokenExpertIndices, dispatchPlan, expertTiles } = this.#config;
@@ -120,10 +127,38 @@ export class CallBuffers implements PlanWorkspace {
     return output;
   }
 
+  /** Copies the logits that were formed of T tokens to where the host can read them. */
+  encodeLogitsReadback(encoder: GPUCommandEncoder, tokens: number): void {
+    const bytes = this.#formedBytes(tokens);
+    encoder.copyBufferToBuffer(this.#formedLogits(tokens), 0, this.#formedReadback(tokens), 0, bytes);
+  }
+
+  /** Waits for the logits that were formed of T tokens and copies them into a fresh array. */
+  async readLogits(tokens: number): Promise<Float32Array<ArrayBuffer>> {
+    const bytes = this.#formedBytes(tokens);
+    const readback = this.#formedReadback(tokens);
+    await readback.mapAsync(READ, 0, bytes);
+    const logits = new Float32Array(readback.getMappedRange(0, bytes).slice(0));
+    readback.unmap();
+    return logits;
+  }
+
   destroy(): void {
     for (const buffer of this.#buffers.values()) buffer.destroy();
     this.#buffers.clear();
     this.uniforms.destroy();
+  }
+
+  #formedBytes(tokens: number): number {
+    return tokens * this.#config.experts * 4;
+  }
+
+  #formedLogits(tokens: number): GPUBuffer {
+    return this.#buffer('formed logits', this.#formedBytes(tokens), STORAGE_COPY_SRC);
+  }
+
+  #formedReadback(tokens: number): GPUBuffer {
+    return this.#buffer('formed logits, read back', this.#formedBytes(tokens), MAP_READ_COPY_DST);
   }
 
   #layout(tokens: number): OutputLayout {

@@ -8,6 +8,7 @@ import { expertTileCapacity, expertTilesLength, tileShapeOf } from '../expert-ti
 import type { PlanWorkspace } from './call-buffers.ts';
 import type { PlanGpuBuffers, RouterGpuBuffers } from './gpu-ranges.ts';
 import { hasVectorLoads, logitsPerVector, tokenRangeOf } from './kernel/launch-geometry.ts';
+import type { LaunchGeometry } from './kernel/launch-geometry.ts';
 import { ROUTE_BINDING } from './pipelines.ts';
 import type { RoutePipelineKey, RouterPipelines } from './pipelines.ts';
 import { PLAN_BLOCK, SUMMED_BLOCKS, tileWorkgroups } from './kernel/plan-shader.ts';
@@ -21,6 +22,17 @@ export interface EncodedCall {
   readonly rowStride: number;
   /** Rows at and past it are padding. */
   readonly rowCount: number;
+}
+
+/** A buffer at a binding. */
+export type BufferEntry = readonly [binding: number, resource: GPUBufferBinding];
+
+/** What a dispatch binds that routes, but the numbers of the call and the correction bias. */
+export interface BoundRoute {
+  readonly key: RoutePipelineKey;
+  readonly entries: readonly BufferEntry[];
+  /** The numbers of the call, `Call` in kernels/parts/bindings.wgsl. */
+  readonly numbersFor: (geometry: LaunchGeometry) => Uint32Array<ArrayBuffer>;
 }
 
 /** Tokens of one dispatch are cut at multiples of this, so that every row of it starts at a multiple of 256 bytes. */
@@ -85,16 +97,28 @@ export class DispatchEncoder implements PlanWorkspace {
     count: number,
     uniforms: UniformSource,
   ): void {
+    const bound = this.bindRoute(buffers, call, first, count);
+    const pipeline = this.#pipelines.route(bound.key);
+    const entries = [...bound.entries];
+    if (!bound.key.isContiguous) {
+      entries.push([ROUTE_BINDING.call, uniforms.put(bound.numbersFor(pipeline.geometry))]);
+    }
+    if (this.#bias !== null) entries.push([ROUTE_BINDING.correctionBias, { buffer: this.#bias }]);
+    this.dispatch(pass, pipeline, entries, Math.ceil(count / pipeline.geometry.tokensPerWorkgroup));
+  }
+
+  /** The bindings of `encodeSlice`, and the kind of pipeline that they need. */
+  bindRoute(buffers: RouterGpuBuffers, call: EncodedCall, first: number, count: number): BoundRoute {
     const config = this.#config;
     const slots = call.tokens * config.topK;
     const elements = (count - 1) * call.rowStride + config.experts;
-    const logits = this.#bind(buffers.logits, 0, elements * logitBytes(config.logitsDtype));
-    const weights = this.#bind(buffers.weights, 0, slots * 4);
-    const ids = this.#bind(buffers.ids, 0, slots * idBytes(config.idsDtype));
-    const indices = buffers.tokenExpertIndices && this.#bind(buffers.tokenExpertIndices, 0, slots * 4);
+    const logits = this.bind(buffers.logits, 0, elements * logitBytes(config.logitsDtype));
+    const weights = this.bind(buffers.weights, 0, slots * 4);
+    const ids = this.bind(buffers.ids, 0, slots * idBytes(config.idsDtype));
+    const indices = buffers.tokenExpertIndices && this.bind(buffers.tokenExpertIndices, 0, slots * 4);
     const nothing = { buffer: this.#nothing };
-    const mask = this.#bind(buffers.paddingMask ?? nothing, 0, buffers.paddingMask ? call.tokens : 4);
-    const rowCount = this.#bind(buffers.rowCount ?? nothing, 0, 4);
+    const mask = this.bind(buffers.paddingMask ?? nothing, 0, buffers.paddingMask ? call.tokens : 4);
+    const rowCount = this.bind(buffers.rowCount ?? nothing, 0, 4);
 
     const areOutputsAligned = [weights, ids, indices].every((bound) => bound === undefined || bound.lead % 16 === 0);
     const isVector = hasVectorLoads(config) && areRowsAligned(config, logits.lead, call.rowStride);
@@ -107,41 +131,35 @@ export class DispatchEncoder implements PlanWorkspace {
       hasPadding,
       isContiguous: isWhole && call.rowStride === config.experts && !hasPadding,
     };
-    const pipeline = this.#pipelines.route(key);
-    const { geometry } = pipeline;
-    const entries: [number, GPUBufferBinding][] = [
+    const entries: BufferEntry[] = [
       [ROUTE_BINDING.logits, logits.binding],
       [ROUTE_BINDING.weights, weights.binding],
       [ROUTE_BINDING.ids, ids.binding],
     ];
-    if (!key.isContiguous) {
-      const width = wordsPerStore(config, geometry, key.isAligned);
-      const idWords = idBytes(config.idsDtype) / 4;
-      const uniform = uniforms.put(
-        new Uint32Array([
-          count,
-          call.rowStride / geometry.logitsPerLoad,
-          call.rowCount,
-          logits.lead / logitBytes(config.logitsDtype) / geometry.logitsPerLoad,
-          (weights.lead / 4 + first * config.topK) / width.weights,
-          (ids.lead / 4 + first * config.topK * idWords) / width.ids,
-          ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
-          Number(buffers.paddingMask !== undefined),
-          mask.lead + first,
-          Number(buffers.rowCount !== undefined),
-          rowCount.lead / 4,
-          first,
-          call.tokens,
-        ]),
-      );
-      entries.push([ROUTE_BINDING.call, uniform]);
-    }
     if (indices !== undefined) entries.push([ROUTE_BINDING.tokenExpertIndices, indices.binding]);
-    if (this.#bias !== null) entries.push([ROUTE_BINDING.correctionBias, { buffer: this.#bias }]);
-    if (key.hasPadding) {
+    if (hasPadding) {
       entries.push([ROUTE_BINDING.paddingMask, mask.binding], [ROUTE_BINDING.deviceRowCount, rowCount.binding]);
     }
-    this.#dispatch(pass, pipeline, entries, Math.ceil(count / geometry.tokensPerWorkgroup));
+    const numbersFor = (geometry: LaunchGeometry): Uint32Array<ArrayBuffer> => {
+      const width = wordsPerStore(config, geometry, key.isAligned);
+      const idWords = idBytes(config.idsDtype) / 4;
+      return new Uint32Array([
+        count,
+        call.rowStride / geometry.logitsPerLoad,
+        call.rowCount,
+        logits.lead / logitBytes(config.logitsDtype) / geometry.logitsPerLoad,
+        (weights.lead / 4 + first * config.topK) / width.weights,
+        (ids.lead / 4 + first * config.topK * idWords) / width.ids,
+        ((indices?.lead ?? 0) / 4 + first * config.topK) / width.weights,
+        Number(buffers.paddingMask !== undefined),
+        mask.lead + first,
+        Number(buffers.rowCount !== undefined),
+        rowCount.lead / 4,
+        first,
+        call.tokens,
+      ]);
+    };
+    return { key, entries, numbersFor };
   }
 
   /** Makes the dispatch plan of T tokens from their ids, where the configuration asks for one. */
@@ -157,11 +175,11 @@ export class DispatchEncoder implements PlanWorkspace {
     const { experts, topK } = this.#config;
     const slots = tokens * topK;
     const blocks = Math.max(1, Math.ceil(slots / PLAN_BLOCK));
-    const ids = this.#bind(buffers.ids, 0, slots * idBytes(this.#config.idsDtype));
-    const offsets = this.#bind(expertOffsets, 0, (experts + 1) * 4);
-    const sorted = this.#bind(sortedSlots, 0, slots * 4);
+    const ids = this.bind(buffers.ids, 0, slots * idBytes(this.#config.idsDtype));
+    const offsets = this.bind(expertOffsets, 0, (experts + 1) * 4);
+    const sorted = this.bind(sortedSlots, 0, slots * 4);
     const numbers = new Uint32Array([slots, blocks, ids.lead / 4, offsets.lead / 4, sorted.lead / 4]);
-    const entries: [number, GPUBufferBinding][] = [
+    const entries: BufferEntry[] = [
       [0, uniforms.put(numbers)],
       [1, ids.binding],
       [2, offsets.binding],
@@ -170,11 +188,11 @@ export class DispatchEncoder implements PlanWorkspace {
       [4, { buffer: blocks > 1 ? this.#workspaceOf(experts * (blocks + 1) * 4, workspace) : this.#nothing }],
     ];
     if (blocks === 1) {
-      this.#dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
+      this.dispatch(pass, this.#pipelines.plan('plan_single'), entries, 1);
     } else {
-      this.#dispatch(pass, this.#pipelines.plan('plan_count'), entries, blocks);
-      if (blocks > SUMMED_BLOCKS) this.#dispatch(pass, this.#pipelines.plan('plan_scan'), entries, experts);
-      this.#dispatch(pass, this.#pipelines.plan('plan_place'), entries, blocks);
+      this.dispatch(pass, this.#pipelines.plan('plan_count'), entries, blocks);
+      if (blocks > SUMMED_BLOCKS) this.dispatch(pass, this.#pipelines.plan('plan_scan'), entries, experts);
+      this.dispatch(pass, this.#pipelines.plan('plan_place'), entries, blocks);
     }
     this.#encodeTiles(pass, buffers.dispatchPlan, tokens, uniforms);
   }
@@ -190,15 +208,15 @@ export class DispatchEncoder implements PlanWorkspace {
     if (shape === null || expertTiles === undefined) return;
     const capacity = expertTileCapacity(shape, tokens);
     const workgroups = tileWorkgroups(capacity);
-    const offsets = this.#bind(expertOffsets, 0, (shape.experts + 1) * 4);
-    const tiles = this.#bind(expertTiles, 0, expertTilesLength(shape, tokens) * 4);
+    const offsets = this.bind(expertOffsets, 0, (shape.experts + 1) * 4);
+    const tiles = this.bind(expertTiles, 0, expertTilesLength(shape, tokens) * 4);
     const numbers = new Uint32Array([offsets.lead / 4, tiles.lead / 4, capacity, workgroups]);
-    const entries: [number, GPUBufferBinding][] = [
+    const entries: BufferEntry[] = [
       [0, uniforms.put(numbers)],
       [1, offsets.binding],
       [2, tiles.binding],
     ];
-    this.#dispatch(pass, this.#pipelines.tiles(shape), entries, workgroups);
+    this.dispatch(pass, this.#pipelines.tiles(shape), entries, workgroups);
   }
 
   /** Frees what the encoder owns. Passes that it wrote into must have been submitted. */
@@ -208,10 +226,11 @@ export class DispatchEncoder implements PlanWorkspace {
     this.#workspace?.destroy();
   }
 
-  #dispatch(
+  /** Writes one dispatch into a pass. */
+  dispatch(
     pass: GPUComputePassEncoder,
     { pipeline, bindGroupLayout }: CachedPipeline,
-    entries: readonly (readonly [binding: number, resource: GPUBufferBinding])[],
+    entries: readonly BufferEntry[],
     workgroups: number,
   ): void {
     const bindGroup = this.#device.createBindGroup({
@@ -238,7 +257,8 @@ export class DispatchEncoder implements PlanWorkspace {
     return workspace.planWorkspace(bytes);
   }
 
-  #bind(range: GpuRange, start: number, bytes: number): BoundRange {
+  /** Binds a range. @throws OutOfDeviceMemoryError where it is more than the device binds */
+  bind(range: GpuRange, start: number, bytes: number): BoundRange {
     const bound = bindRange(range, start, bytes, this.#device.limits.minStorageBufferOffsetAlignment);
     this.#checkBytes(bound.lead + bytes);
     return bound;

@@ -1,14 +1,14 @@
-/** The gate projection on a WebGPU device: its weights, its pipeline, its dispatch. */
+/** The gate projection on a WebGPU device: its parameters, its pipeline, its dispatch. */
 
-import { bindRange, compileFailure, outOfMemory, PipelineCache, SharedUniforms } from '@switchyard/gpu/webgpu';
-import type { BoundRange, CachedPipeline, GpuRange } from '@switchyard/gpu/webgpu';
+import { bindRange, compileFailure, outOfMemory, PipelineCache } from '@switchyard/gpu/webgpu';
+import type { BoundRange, CachedPipeline, GpuRange, UniformSource } from '@switchyard/gpu/webgpu';
 import { InvalidArgumentError } from '../errors.ts';
 import type { GateShape, ResolvedGatedRouterConfig } from '../gate/gate-contract.ts';
 import { gateShapeOf, hiddenBytes } from '../gate/resolve-gate.ts';
 import { gateShader, gateWorkgroups } from './kernel/gate-shader.ts';
+import { parameterStarts } from './kernel/gate-values.ts';
+import { GATE_BINDING, ROUTE_BINDING } from './pipelines.ts';
 
-/** Bindings of gate_projection.wgsl. */
-const GATE_BINDING = { call: 0, hidden: 1, weight: 2, bias: 3, logits: 4 } as const;
 /** GPUBufferUsage.STORAGE | COPY_DST. */
 const STORAGE_USAGE = 0x88;
 /** GPUBufferUsage.STORAGE */
@@ -22,29 +22,35 @@ export interface GateBuffers {
   readonly logits: GpuRange;
 }
 
-/** Encodes the gate projection of one gate. Owns its weights on the device. */
+/** Hidden states as they are bound. */
+export interface BoundHidden {
+  readonly binding: GPUBufferBinding;
+  /** Vectors of 16 bytes from one row to the next, and from the start of the binding to the first. */
+  readonly rowVectors: number;
+  readonly startVector: number;
+}
+
+/** Encodes the gate projection of one gate. Owns its parameters on the device. */
 export class GateEncoder {
   readonly shape: GateShape;
+  /** The weight and the biases, as kernels/parts/gate_sums.wgsl has them; usage STORAGE. */
+  readonly parameters: GPUBuffer;
   readonly #device: GPUDevice;
-  readonly #weight: GPUBuffer;
-  readonly #bias: GPUBuffer | null;
   readonly #pipeline: CachedPipeline;
-  readonly #uniforms: SharedUniforms;
 
   private constructor(config: ResolvedGatedRouterConfig, device: GPUDevice, pipeline: CachedPipeline) {
     this.shape = gateShapeOf(config);
     this.#device = device;
     this.#pipeline = pipeline;
-    this.#weight = uploaded(device, 'gate weight', new Uint16Array(config.gateWeight));
-    this.#bias = config.gateBias && uploaded(device, 'gate bias', new Float32Array(config.gateBias));
-    this.#uniforms = new SharedUniforms(device);
+    const values = parametersOf(config);
+    this.parameters = device.createBuffer({ label: 'gate parameters', size: values.byteLength, usage: STORAGE_USAGE });
+    device.queue.writeBuffer(this.parameters, 0, values);
   }
 
-  /** Compiles the shader and uploads the weights. @throws KernelCompileError, OutOfDeviceMemoryError */
+  /** Compiles the shader and uploads the parameters. @throws KernelCompileError, OutOfDeviceMemoryError */
   static async create(config: ResolvedGatedRouterConfig, device: GPUDevice, deviceName: string): Promise<GateEncoder> {
-    const weightBytes = config.gateWeight.byteLength;
-    if (weightBytes > device.limits.maxStorageBufferBindingSize) throw outOfMemory(weightBytes);
-    const { hasGateBias } = config;
+    const bytes = parameterStarts(config).vectors * VECTOR_BYTES;
+    if (bytes > device.limits.maxStorageBufferBindingSize) throw outOfMemory(bytes);
     device.pushErrorScope('out-of-memory');
     device.pushErrorScope('validation');
     const pipeline = new PipelineCache(device).get({
@@ -54,16 +60,15 @@ export class GateEncoder {
       bindings: [
         [GATE_BINDING.call, 'uniform'],
         [GATE_BINDING.hidden, 'read-only-storage'],
-        [GATE_BINDING.weight, 'read-only-storage'],
-        ...(hasGateBias ? ([[GATE_BINDING.bias, 'read-only-storage']] as const) : []),
-        [GATE_BINDING.logits, 'storage'],
+        [GATE_BINDING.parameters, 'read-only-storage'],
+        [ROUTE_BINDING.logits, 'storage'],
       ],
     });
     const encoder = new GateEncoder(config, device, pipeline);
     const [invalid, full] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
     if (invalid === null && full === null) return encoder;
     encoder.destroy();
-    if (full !== null) throw outOfMemory(weightBytes);
+    if (full !== null) throw outOfMemory(bytes);
     throw compileFailure('the gate projection', deviceName, invalid?.message ?? '');
   }
 
@@ -82,22 +87,31 @@ export class GateEncoder {
     checkRange('logits', logits, tokens * router.experts * 4);
   }
 
-  /** Writes the dispatch of T tokens into a pass. The buffers are checked. @throws OutOfDeviceMemoryError */
-  encode(pass: GPUComputePassEncoder, buffers: GateBuffers, tokens: number, rowStride: number): void {
-    if (tokens === 0) return;
-    const { hiddenSize, hiddenDtype, router } = this.shape;
+  /** Binds the hidden states of T tokens, which are checked. @throws OutOfDeviceMemoryError */
+  bindHidden(range: GpuRange, tokens: number, rowStride: number): BoundHidden {
+    const { hiddenSize, hiddenDtype } = this.shape;
     const rowBytes = rowStride * hiddenBytes(hiddenDtype);
-    const hidden = this.#bind(buffers.hidden, (tokens - 1) * rowBytes + hiddenSize * hiddenBytes(hiddenDtype));
-    const logits = this.#bind(buffers.logits, tokens * router.experts * 4);
-    const numbers = [tokens, rowBytes / VECTOR_BYTES, hidden.lead / VECTOR_BYTES, logits.lead / 4];
+    const { binding, lead } = this.#bind(range, (tokens - 1) * rowBytes + hiddenSize * hiddenBytes(hiddenDtype));
+    return { binding, rowVectors: rowBytes / VECTOR_BYTES, startVector: lead / VECTOR_BYTES };
+  }
+
+  /** Writes the dispatch of at least one token into a pass. The buffers are checked. @throws OutOfDeviceMemoryError */
+  encode(
+    pass: GPUComputePassEncoder,
+    hidden: BoundHidden,
+    logitsRange: GpuRange,
+    tokens: number,
+    uniforms: UniformSource,
+  ): void {
+    const logits = this.#bind(logitsRange, tokens * this.shape.router.experts * 4);
+    const numbers = [tokens, hidden.rowVectors, hidden.startVector, logits.lead / 4];
     const bindGroup = this.#device.createBindGroup({
       layout: this.#pipeline.bindGroupLayout,
       entries: [
-        { binding: GATE_BINDING.call, resource: this.#uniforms.put(new Uint32Array(numbers)) },
+        { binding: GATE_BINDING.call, resource: uniforms.put(new Uint32Array(numbers)) },
         { binding: GATE_BINDING.hidden, resource: hidden.binding },
-        { binding: GATE_BINDING.weight, resource: { buffer: this.#weight } },
-        ...(this.#bias === null ? [] : [{ binding: GATE_BINDING.bias, resource: { buffer: this.#bias } }]),
-        { binding: GATE_BINDING.logits, resource: logits.binding },
+        { binding: GATE_BINDING.parameters, resource: { buffer: this.parameters } },
+        { binding: ROUTE_BINDING.logits, resource: logits.binding },
       ],
     });
     const workgroups = gateWorkgroups(this.shape, tokens);
@@ -109,9 +123,7 @@ export class GateEncoder {
 
   /** Frees what the encoder owns. Passes that it wrote into must have been submitted. */
   destroy(): void {
-    this.#weight.destroy();
-    this.#bias?.destroy();
-    this.#uniforms.destroy();
+    this.parameters.destroy();
   }
 
   #bind(range: GpuRange, bytes: number): BoundRange {
@@ -122,15 +134,17 @@ export class GateEncoder {
   }
 }
 
-/** A buffer with an array's values, whose bytes are a multiple of 4 or, of one number, come to be. */
-function uploaded(
-  device: GPUDevice,
-  label: string,
-  values: Uint16Array<ArrayBuffer> | Float32Array<ArrayBuffer>,
-): GPUBuffer {
-  const buffer = device.createBuffer({ label, size: Math.max(values.byteLength, VECTOR_BYTES), usage: STORAGE_USAGE });
-  device.queue.writeBuffer(buffer, 0, values);
-  return buffer;
+/** The weight and the biases, each from a vector on. */
+function parametersOf(config: ResolvedGatedRouterConfig): Uint8Array<ArrayBuffer> {
+  const { gateWeight, gateBias, router } = config;
+  const starts = parameterStarts(config);
+  const parameters = new Uint8Array(starts.vectors * VECTOR_BYTES);
+  const place = (values: ArrayBufferView, vector: number): void =>
+    parameters.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), vector * VECTOR_BYTES);
+  place(gateWeight, 0);
+  if (gateBias !== null) place(gateBias, starts.gateBias);
+  if (router.correctionBias !== null) place(router.correctionBias, starts.correctionBias);
+  return parameters;
 }
 
 function checkRange(name: string, { buffer, offset = 0 }: GpuRange, bytes: number): void {

@@ -128,6 +128,29 @@ export function checkGpuBuffers(
   });
 }
 
+/**
+ * Checks that the hidden states of a gated router lie in no buffer that is written, and that the logits, which are, have one
+ * of their own.
+ *
+ * @throws InvalidArgumentError naming the range that is in the other's buffer
+ */
+export function checkGateBuffers(hidden: GpuRange, buffers: RouterGpuBuffers): void {
+  const { logits, paddingMask, rowCount, dispatchPlan, ...outputs } = buffers;
+  const beside = (name: string, range: GpuRange | undefined, written: string, other: GpuRange): void => {
+    if (range === undefined || range.buffer !== other.buffer) return;
+    throw new InvalidArgumentError(
+      name,
+      range,
+      `Hidden states and logits lie in buffers apart from what else is written and read · found ${name} and ${written} in one · use a buffer for each`,
+    );
+  };
+  for (const [name, output] of Object.entries({ logits, ...outputs, ...dispatchPlan })) {
+    beside('hidden', hidden, name, output);
+  }
+  beside('paddingMask', paddingMask, 'logits', logits);
+  beside('rowCount', rowCount, 'logits', logits);
+}
+
 function checkPresence(name: string, found: object | undefined, isWanted: RangeCheck['isWanted']): void {
   if (found === undefined && isWanted === true) {
     throw new InvalidArgumentError(

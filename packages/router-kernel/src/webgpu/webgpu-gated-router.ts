@@ -1,7 +1,7 @@
 /** The GatedRouter wherever there is WebGPU. */
 
 import { fromGpuError } from '@switchyard/gpu/webgpu';
-import type { GpuRange } from '@switchyard/gpu/webgpu';
+import type { GpuRange, UniformSource } from '@switchyard/gpu/webgpu';
 import type { ResolvedRouteArguments, RouteOptions } from '../contract.ts';
 import { DisposedError, InvalidArgumentError } from '../errors.ts';
 import type {
@@ -14,9 +14,14 @@ import type {
 import { checkGatedRouteArguments, hiddenBytes } from '../gate/resolve-gate.ts';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { bytesOfElements } from '../typed-arrays.ts';
+import type { EncodedCall } from './dispatch-encoder.ts';
 import { GateEncoder } from './gate-encoder.ts';
+import { FusedGateEncoder } from './fused-gate-encoder.ts';
+import { checkGateBuffers } from './gpu-ranges.ts';
 import type { RouterGpuBuffers } from './gpu-ranges.ts';
-import type { EncodeOptions, WebGpuRouter } from './webgpu-router.ts';
+import { GATE_ROWS } from './kernel/gate-values.ts';
+import { partsOf } from './webgpu-router.ts';
+import type { EncodeOptions, RouterParts, WebGpuRouter } from './webgpu-router.ts';
 
 /** The buffers of one `encode` call: those of the router, and the gate's. `hidden` shares no buffer with an output. */
 export interface GatedRouterGpuBuffers extends RouterGpuBuffers {
@@ -41,8 +46,9 @@ const READ = 1;
 const UPLOAD_BYTES = 2 ** 26;
 
 /**
- * A gated router on a WebGPU device. Made by `createWebGpuGatedRouter`. Gate projection and router are dispatches of one
- * pass: WebGPU orders nothing between workgroups of one dispatch, so that none of them could route what others formed.
+ * A gated router on a WebGPU device. Made by `createWebGpuGatedRouter`. Of up to GATE_ROWS tokens, gate projection, router and
+ * dispatch plan are one dispatch; of more, dispatches of one pass. What the one needs beyond the limits that every device has is
+ * asked of the device, and where it is not there few tokens are routed as many are. Results are the same to the bit.
  */
 export class WebGpuGatedRouter implements GatedRouter {
   readonly backend = 'webgpu';
@@ -51,16 +57,20 @@ export class WebGpuGatedRouter implements GatedRouter {
   /** The device that `encode` takes buffers of. */
   readonly gpuDevice: GPUDevice;
   readonly #router: WebGpuRouter;
+  readonly #parts: RouterParts;
   readonly #gate: GateEncoder;
+  readonly #fused: FusedGateEncoder;
   readonly #calls = new Set<Promise<GatedRouterOutput>>();
   #disposal: Promise<void> | null = null;
 
-  private constructor(router: WebGpuRouter, gate: GateEncoder) {
+  private constructor(router: WebGpuRouter, gate: GateEncoder, fused: FusedGateEncoder) {
     this.device = router.device;
     this.config = gate.shape;
     this.gpuDevice = router.gpuDevice;
     this.#router = router;
+    this.#parts = partsOf(router);
     this.#gate = gate;
+    this.#fused = fused;
   }
 
   /**
@@ -69,17 +79,29 @@ export class WebGpuGatedRouter implements GatedRouter {
    * @throws KernelCompileError, OutOfDeviceMemoryError
    */
   static async create(config: ResolvedGatedRouterConfig, router: WebGpuRouter): Promise<WebGpuGatedRouter> {
+    const { encoder, pipelines } = partsOf(router);
+    const { gpuDevice, device } = router;
+    let gate: GateEncoder | null = null;
     try {
-      return new WebGpuGatedRouter(router, await GateEncoder.create(config, router.gpuDevice, router.device));
+      gate = await GateEncoder.create(config, gpuDevice, device);
+      const usual = { tokenRange: 'few', isAligned: true, hasPadding: false, isContiguous: false } as const;
+      await pipelines.checkCode(usual, gate.shape);
+      gpuDevice.pushErrorScope('out-of-memory');
+      const fused = new FusedGateEncoder({ gate, encoder, pipelines }, gpuDevice);
+      const failure = await gpuDevice.popErrorScope();
+      if (failure === null) return new WebGpuGatedRouter(router, gate, fused);
+      fused.destroy();
+      throw fromGpuError('createWebGpuGatedRouter', fused.bytes, failure);
     } catch (error) {
+      gate?.destroy();
       await router.dispose();
       throw error;
     }
   }
 
   /**
-   * See `GatedRouter.route`. Calls may overlap. The logits come to the host before they are routed; `encode` leaves them
-   * on the device.
+   * See `GatedRouter.route`. Calls may overlap. Of more than GATE_ROWS tokens, the logits come to the host before they are
+   * routed; `encode` leaves them on the device.
    *
    * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, WebGpuValidationError, OutOfDeviceMemoryError
    */
@@ -106,9 +128,10 @@ export class WebGpuGatedRouter implements GatedRouter {
     refuseUnknownOptions(GATED_ENCODE_OPTIONS, options);
     const { rowStride = this.config.hiddenSize, ...routing } = options;
     const { hidden, ...ofRouter } = buffers;
-    this.#gate.checkBuffers({ hidden, logits: buffers.logits }, options.tokens, rowStride);
-    this.#gate.encode(pass, { hidden, logits: buffers.logits }, options.tokens, rowStride);
-    this.#router.encode(pass, ofRouter, routing);
+    const call = this.#parts.checkCall(ofRouter, routing);
+    this.#gate.checkBuffers({ hidden, logits: buffers.logits }, call.tokens, rowStride);
+    checkGateBuffers(hidden, ofRouter);
+    this.#encode(pass, buffers, call, rowStride, this.#parts.uniforms);
   }
 
   /** See `GatedRouter.dispose`. Calls under way are finished first. */
@@ -124,8 +147,28 @@ export class WebGpuGatedRouter implements GatedRouter {
   async #run(hidden: HiddenStates, args: ResolvedRouteArguments): Promise<GatedRouterOutput> {
     const { tokens, paddingMask, rowCount } = args;
     const rows = contiguousRows(this.config, hidden, args);
+    const { router, hiddenSize } = this.config;
+    if (tokens > 0 && tokens <= GATE_ROWS) {
+      const call = { tokens, rowStride: router.experts, rowCount };
+      return this.#parts.run(
+        rows.byteLength,
+        (buffers) => {
+          const ranges = { ...buffers.prepareGate(rows, tokens), ...buffers.prepare(tokens, paddingMask) };
+          const commands = this.gpuDevice.createCommandEncoder();
+          const pass = commands.beginComputePass();
+          this.#encode(pass, ranges, call, hiddenSize, buffers.uniforms);
+          pass.end();
+          buffers.encodeReadback(commands, tokens);
+          buffers.encodeLogitsReadback(commands, tokens);
+          this.gpuDevice.queue.submit([commands.finish()]);
+        },
+        async (buffers) => {
+          const [output, routerLogits] = await Promise.all([buffers.read(tokens), buffers.readLogits(tokens)]);
+          return { ...output, routerLogits };
+        },
+      );
+    }
     const mask = paddingMask === null ? {} : { paddingMask: paddingMask.slice(0, tokens) };
-    const { router } = this.config;
     const rowBytes = rows.byteLength / Math.max(tokens, 1);
     const step = Math.max(1, Math.floor(UPLOAD_BYTES / Math.max(rowBytes, 1)));
     const routerLogits = new Float32Array(tokens * router.experts);
@@ -135,6 +178,22 @@ export class WebGpuGatedRouter implements GatedRouter {
       routerLogits.set(await this.#project(slice, count), first * router.experts);
     }
     return { ...(await this.#router.route(routerLogits, { tokens, rowCount, ...mask })), routerLogits };
+  }
+
+  /** Writes the dispatches of a call whose buffers are checked. */
+  #encode(
+    pass: GPUComputePassEncoder,
+    { hidden, ...buffers }: GatedRouterGpuBuffers,
+    call: EncodedCall,
+    rowStride: number,
+    uniforms: UniformSource,
+  ): void {
+    if (call.tokens > 0) {
+      const bound = this.#gate.bindHidden(hidden, call.tokens, rowStride);
+      if (this.#fused.encode(pass, bound, buffers, call, uniforms)) return;
+      this.#gate.encode(pass, bound, buffers.logits, call.tokens, uniforms);
+    }
+    this.#parts.encoder.encode(pass, buffers, call, uniforms);
   }
 
   /** The logits of T hidden states. */
@@ -152,12 +211,8 @@ export class WebGpuGatedRouter implements GatedRouter {
       gpuDevice.queue.writeBuffer(hidden, 0, rows);
       const commands = gpuDevice.createCommandEncoder();
       const pass = commands.beginComputePass();
-      this.#gate.encode(
-        pass,
-        { hidden: { buffer: hidden }, logits: { buffer: logits } },
-        tokens,
-        this.config.hiddenSize,
-      );
+      const bound = this.#gate.bindHidden({ buffer: hidden }, tokens, this.config.hiddenSize);
+      this.#gate.encode(pass, bound, { buffer: logits }, tokens, this.#parts.uniforms);
       pass.end();
       commands.copyBufferToBuffer(logits, 0, readback, 0, bytes);
       gpuDevice.queue.submit([commands.finish()]);
@@ -177,6 +232,7 @@ export class WebGpuGatedRouter implements GatedRouter {
   async #free(): Promise<void> {
     await Promise.allSettled(this.#calls);
     this.#gate.destroy();
+    this.#fused.destroy();
     await this.#router.dispose();
   }
 

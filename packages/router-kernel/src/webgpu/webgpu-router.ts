@@ -1,7 +1,7 @@
 /** The router as WGSL, wherever there is WebGPU. */
 
 import { SharedUniforms, fromGpuError } from '@switchyard/gpu/webgpu';
-import type { SharedDevice } from '@switchyard/gpu/webgpu';
+import type { SharedDevice, UniformSource } from '@switchyard/gpu/webgpu';
 import { knownOptions, refuseUnknownOptions } from '../known-options.ts';
 import { checkRouteArguments, resolveRouterConfig } from '../resolve-config.ts';
 import type {
@@ -45,6 +45,33 @@ const ENCODE_OPTIONS = knownOptions<EncodeOptions>('encode option', InvalidArgum
   rowCount: true,
 });
 
+/** What a gated router uses of the router behind its gate. */
+export interface RouterParts {
+  readonly encoder: DispatchEncoder;
+  readonly pipelines: RouterPipelines;
+  readonly uniforms: UniformSource;
+  /** Checks an `encode` call. @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError */
+  checkCall(buffers: RouterGpuBuffers, options: EncodeOptions): EncodedCall;
+  /**
+   * Submits work on buffers that are lent for it, and reads its results.
+   *
+   * @param bytes of its input, for errors
+   * @throws WebGpuDeviceLostError, WebGpuValidationError, OutOfDeviceMemoryError
+   */
+  run<Output>(
+    bytes: number,
+    submit: (buffers: CallBuffers) => void,
+    read: (buffers: CallBuffers) => Promise<Output>,
+  ): Promise<Output>;
+}
+
+let readParts: (router: WebGpuRouter) => RouterParts;
+
+/** The parts of a router, for the gate before it: they are no part of what programs see. */
+export function partsOf(router: WebGpuRouter): RouterParts {
+  return readParts(router);
+}
+
 /** A router on a WebGPU device. Made by `createWebGpuRouter`. */
 export class WebGpuRouter implements Router {
   readonly backend = 'webgpu';
@@ -61,6 +88,16 @@ export class WebGpuRouter implements Router {
   readonly #pool: CallBufferPool;
   readonly #calls = new Set<Promise<RouterOutput>>();
   #disposal: Promise<void> | null = null;
+
+  static {
+    readParts = (router) => ({
+      encoder: router.#encoder,
+      pipelines: router.#pipelines,
+      uniforms: router.#uniforms,
+      checkCall: (buffers, options) => router.#checkCall(buffers, options),
+      run: (bytes, submit, read) => router.#run(bytes, submit, read),
+    });
+  }
 
   /** Takes over one count of `sharedDevice.acquire()`. */
   constructor(config: ResolvedRouterConfig, sharedDevice: SharedDevice, path: ExchangePath) {
@@ -122,7 +159,11 @@ export class WebGpuRouter implements Router {
     this.#requireAlive('route');
     const call = checkRouteArguments(this.config, logits, options);
     if (call.tokens === 0) return this.#emptyOutput();
-    const running = this.#run(logits, call);
+    const running = this.#run(
+      logits.byteLength,
+      (buffers) => this.#submit(buffers, logits, call),
+      (buffers) => buffers.read(call.tokens),
+    );
     this.#calls.add(running);
     try {
       return await running;
@@ -139,10 +180,7 @@ export class WebGpuRouter implements Router {
    * @throws InvalidArgumentError, DisposedError, WebGpuDeviceLostError, OutOfDeviceMemoryError
    */
   encode(pass: GPUComputePassEncoder, buffers: RouterGpuBuffers, options: EncodeOptions): void {
-    this.#requireAlive('encode');
-    const call = checkEncodeOptions(this.config, options);
-    const { minStorageBufferOffsetAlignment } = this.gpuDevice.limits;
-    checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride, minStorageBufferOffsetAlignment);
+    const call = this.#checkCall(buffers, options);
     this.#encoder.encode(pass, buffers, call, this.#uniforms);
   }
 
@@ -156,17 +194,29 @@ export class WebGpuRouter implements Router {
     return this.dispose();
   }
 
-  async #run(logits: Logits, call: ResolvedRouteArguments): Promise<RouterOutput> {
+  #checkCall(buffers: RouterGpuBuffers, options: EncodeOptions): EncodedCall {
+    this.#requireAlive('encode');
+    const call = checkEncodeOptions(this.config, options);
+    const { minStorageBufferOffsetAlignment } = this.gpuDevice.limits;
+    checkGpuBuffers(this.config, buffers, call.tokens, call.rowStride, minStorageBufferOffsetAlignment);
+    return call;
+  }
+
+  async #run<Output>(
+    bytes: number,
+    submit: (buffers: CallBuffers) => void,
+    read: (buffers: CallBuffers) => Promise<Output>,
+  ): Promise<Output> {
     const { gpuDevice } = this;
     // Scopes are a stack of the device: everything between push and pop happens before the first await.
     gpuDevice.pushErrorScope('internal');
     gpuDevice.pushErrorScope('out-of-memory');
     gpuDevice.pushErrorScope('validation');
     const buffers = this.#pool.take();
-    let reading: Promise<RouterOutput>;
+    let reading: Promise<Output>;
     try {
-      this.#submit(buffers, logits, call);
-      reading = buffers.read(call.tokens);
+      submit(buffers);
+      reading = read(buffers);
     } catch (error) {
       reading = Promise.reject(error);
     }
@@ -177,7 +227,7 @@ export class WebGpuRouter implements Router {
         const [validation, memory, internal] = found.value;
         // What has no memory is invalid in every later use.
         const error = memory ?? internal ?? validation;
-        if (error !== null) throw fromGpuError('route', logits.byteLength, error);
+        if (error !== null) throw fromGpuError('route', bytes, error);
       }
       const output = await reading;
       this.#pool.giveBack(buffers);

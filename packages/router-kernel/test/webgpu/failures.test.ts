@@ -12,11 +12,10 @@ import { createWebGpuRouter, WebGpuDeviceLostError, WebGpuValidationError } from
 import type { WebGpuRouter } from '../../src/webgpu/index.ts';
 import { ObservedDevice } from './observed-device.ts';
 import type { DeviceDisguise } from './observed-device.ts';
-import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
+import { makeUnallocatedBuffer, requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
 
 /** GPUBufferUsage, whose global Node does not have. */
 const [MAP_READ, STORAGE] = [0x1, 0x80];
-const RENDER_ATTACHMENT = 0x10;
 
 const config = { experts: 8, topK: 2, dispatchPlan: true } as const;
 const logits = Float32Array.of(3, 1, 4, 1, 5, 9, 2, 6);
@@ -299,15 +298,6 @@ describe('WebGPU router when the device fails', function () {
     };
   });
 });
-
-/** A buffer that WebGPU could not give memory to, with its own error for that. */
-function makeUnallocatedBuffer(device: GPUDevice, size: number): GPUBuffer {
-  device.createTexture({ size: [8192, 8192, 256], format: 'rgba32float', usage: RENDER_ATTACHMENT });
-  device.pushErrorScope('validation');
-  const buffer = device.createBuffer({ size, usage: MAP_READ | STORAGE });
-  void device.popErrorScope();
-  return buffer;
-}
 
 function range(device: GPUDevice, size: number): { buffer: GPUBuffer } {
   return { buffer: device.createBuffer({ size, usage: STORAGE }) };

@@ -7,10 +7,12 @@ describe('WebGPU gated router on SwiftShader, all of the smoke level', function 
   this.timeout(900_000);
   before(skipWithoutWebGpu);
 
-  it('passes the gate suite', async () => {
-    const result = await runGateSuite((config) => createWebGpuGatedRouter(config, { software: true }), {
-      level: 'smoke',
+  for (const path of ['subgroups', 'workgroup'] as const) {
+    it(`passes the gate suite, path ${path}`, async () => {
+      const result = await runGateSuite((config) => createWebGpuGatedRouter(config, { software: true, path }), {
+        level: 'smoke',
+      });
+      assert.deepEqual(result.failures, []);
     });
-    assert.deepEqual(result.failures, []);
-  });
+  }
 });

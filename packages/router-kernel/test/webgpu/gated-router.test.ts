@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { DisposedError, InvalidArgumentError } from '../../src/errors.ts';
 import { referenceGatedRoute } from '../../src/gate/gate-reference.ts';
 import { gateCases, runGateSuite } from '../../src/suite/index.ts';
+import { GATE_ROWS } from '../../src/webgpu/kernel/gate-values.ts';
 import { createWebGpuGatedRouter } from '../../src/webgpu/index.ts';
 import type { GatedRouterGpuBuffers } from '../../src/webgpu/index.ts';
 import { requestSoftwareDevice, skipWithoutWebGpu } from './software-webgpu.ts';
@@ -19,7 +20,7 @@ describe('WebGPU gated router on SwiftShader', function () {
 
   before(async function () {
     await skipWithoutWebGpu.call(this);
-    device = await requestSoftwareDevice();
+    device = await requestSoftwareDevice(['subgroups'], { maxStorageBuffersPerShaderStage: 12 });
     device.onuncapturederror = ({ error }) => gpuErrors.push(error.message);
   });
   after(() => device?.destroy());
@@ -34,6 +35,15 @@ describe('WebGPU gated router on SwiftShader', function () {
     const result = await runGateSuite((config) => createWebGpuGatedRouter(config, options), { cases });
     assert.deepEqual(result.failures, []);
     assert.ok(result.rows > 200, `only ${result.rows} rows were compared`);
+  });
+
+  it('gives rows the same bits in one dispatch and in several', async () => {
+    assert.ok(device !== null);
+    const options = { device };
+    const cases = gateCases('smoke').filter(({ section }) => section === 'numbers of tokens');
+    assert.ok(cases.some(({ prefixes }) => Math.min(...prefixes) <= GATE_ROWS && Math.max(...prefixes) > GATE_ROWS));
+    const result = await runGateSuite((config) => createWebGpuGatedRouter(config, options), { cases });
+    assert.deepEqual(result.failures, []);
   });
 
   it('encodes gate and router into one pass, from any offset, and refuses what is no range of hidden states', async () => {
@@ -70,6 +80,8 @@ describe('WebGPU gated router on SwiftShader', function () {
       [{ hidden: { buffer: input, offset: 8 } }, 'hidden'],
       [{ hidden: { buffer: input, offset: 80 } }, 'hidden'],
       [{ logits: { buffer: readLogits } }, 'logits'],
+      [{ hidden: buffers.weights }, 'hidden'],
+      [{ rowCount: buffers.logits }, 'rowCount'],
     ] as const) {
       assert.throws(
         () => router.encode(pass, { ...buffers, ...change }, encoded),

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
 import type { RouterConfig } from '../../src/contract.ts';
+import { GATE_PARTIAL_SUMS } from '../../src/gate/gate-contract.ts';
 import { contractCases } from '../../src/suite/index.ts';
-import { chooseGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
+import { gateShader } from '../../src/webgpu/kernel/gate-shader.ts';
+import { GATE_ROWS } from '../../src/webgpu/kernel/gate-values.ts';
+import { chooseGeometry, gatedGeometry } from '../../src/webgpu/kernel/launch-geometry.ts';
 import type { LaunchOptions } from '../../src/webgpu/kernel/launch-geometry.ts';
 import { planShader } from '../../src/webgpu/kernel/plan-shader.ts';
 import { routerShader } from '../../src/webgpu/kernel/router-shader.ts';
@@ -14,6 +17,18 @@ function shaderOf(config: RouterConfig, options: LaunchOptions, hasPadding: bool
   const geometry = chooseGeometry(resolved, options);
   const { path, isAligned } = options;
   return routerShader(resolved, { geometry, path, isAligned, hasPadding, isContiguous });
+}
+
+/** The shaders that form the logits, too, of one of the gates in turn. */
+function gatedShadersOf(config: RouterConfig, turn: number): string[] {
+  const router = resolveRouterConfig({ ...config, logitsDtype: 'f32' });
+  const hiddenDtype = turn % 2 === 0 ? 'bf16' : 'f32';
+  const gate = { hiddenSize: 8 + 8 * (turn % 3), hiddenDtype, hasGateBias: turn % 3 === 0, router } as const;
+  const path = turn % 4 < 2 ? 'subgroups' : 'workgroup';
+  const launch = { path, minSubgroupSize: path === 'subgroups' ? 32 : 1, isAligned: turn % 5 > 0 } as const;
+  const geometry = gatedGeometry(router, launch, { invocations: GATE_PARTIAL_SUMS, gateRows: GATE_ROWS });
+  if (geometry === null) return [];
+  return [gateShader(gate), routerShader(router, { ...launch, geometry, hasPadding: turn % 2 === 0, gate })];
 }
 
 /** Compares with a file that is checked in. Set UPDATE_SNAPSHOTS=1 to write it anew, and read the difference. */
@@ -84,6 +99,7 @@ describe('generated WGSL', () => {
             codes.push(shaderOf(config, options, hasPadding, isAligned && !hasPadding));
           }
         }
+        codes.push(...gatedShadersOf(config, index));
         for (const code of codes.filter((text) => !known.has(text))) {
           known.add(code);
           const info = await device.createShaderModule({ code }).getCompilationInfo();

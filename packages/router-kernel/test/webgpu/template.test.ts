@@ -8,13 +8,13 @@ import { CAREFUL_SEARCH_WGSL } from '../../src/webgpu/wgsl/parts/steps/careful-s
 
 const PACKAGE = new URL('../../', import.meta.url);
 const STEPS = Object.values(ROUTER_STEPS).flat();
-const PARTS = [
-  ...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part),
-  CAREFUL_SEARCH_WGSL,
-  ...PLAN_PARTS,
-  ...TILES_PARTS,
-  ...GATE_PARTS,
+const KERNELS = [
+  [...[...ROUTER_PARTS, ...STEPS].map(({ part }) => part), CAREFUL_SEARCH_WGSL],
+  PLAN_PARTS,
+  TILES_PARTS,
+  GATE_PARTS,
 ];
+const PARTS = [...new Set(KERNELS.flat())];
 
 describe('WGSL templates', () => {
   it('are embedded as they are in kernels/: else run npm run kernels', () => {
@@ -28,7 +28,8 @@ describe('WGSL templates', () => {
     assert.deepEqual(found.toSorted(), expected.toSorted());
   });
 
-  it('are all part of a kernel, each once', () => {
+  it('are all part of a kernel, each once in it', () => {
+    for (const parts of KERNELS) assert.equal(new Set(parts).size, parts.length);
     const paths = readdirSync(new URL('kernels/', PACKAGE), { recursive: true, encoding: 'utf8' });
     const files = paths.filter((path) => path.endsWith('.wgsl')).map((path) => `kernels/${path.replaceAll('\\', '/')}`);
     assert.deepEqual(PARTS.map(({ file }) => file).toSorted(), files.toSorted());
@@ -46,7 +47,8 @@ describe('WGSL templates', () => {
 describe('what the WGSL router is filled with', () => {
   const config = resolveRouterConfig({ experts: 8, topK: 2 });
   const launch = { path: 'workgroup', minSubgroupSize: 1, tokenRange: 'few', isAligned: true } as const;
-  const options = { ...launch, geometry: chooseGeometry(config, launch), hasPadding: false };
+  const gate = { hiddenSize: 8, hiddenDtype: 'bf16', hasGateBias: true, router: config } as const;
+  const options = { ...launch, geometry: chooseGeometry(config, launch), hasPadding: false, gate };
   const parts = [...ROUTER_PARTS, ...STEPS];
   const text = parts.map(({ part }) => part.text).join('\n');
   const asked = (pattern: RegExp): Set<string> => new Set([...text.matchAll(pattern)].map(([, name = '']) => name));

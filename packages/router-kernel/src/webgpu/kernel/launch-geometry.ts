@@ -95,6 +95,27 @@ export function chooseGeometry(config: ResolvedRouterConfig, options: LaunchOpti
   };
 }
 
+/**
+ * The geometry of a dispatch that forms logits too: that of few tokens in one workgroup, of as many invocations as a logit has
+ * partial sums. Null where its memory is not there.
+ *
+ * @param gateRows tokens of the dispatch, of each of which an invocation has a partial sum
+ */
+export function gatedGeometry(
+  config: ResolvedRouterConfig,
+  options: Omit<LaunchOptions, 'tokenRange'>,
+  { invocations, gateRows }: { readonly invocations: number; readonly gateRows: number },
+): LaunchGeometry | null {
+  const alone = chooseGeometry(config, { ...options, tokenRange: 'few' });
+  const lanes = alone.lanesPerToken;
+  // Two lists of slots for the plan, and the count of arrivals.
+  const planned = config.dispatchPlan ? 2 * gateRows * config.topK * 4 : 0;
+  const gate = invocations * gateRows * 4 + 16;
+  if (memoryOf(config, lanes, invocations, options.path) + planned + gate > WORKGROUP_MEMORY) return null;
+  if (lanes * gateRows > invocations) return null;
+  return { ...alone, workgroupSize: invocations, tokensPerWorkgroup: invocations / lanes };
+}
+
 /** Best chunks of a row that are searched for experts: a number that divides among the lanes. */
 export function chunksKept(config: ResolvedRouterConfig): number {
   return nextPowerOfTwo(config.topK);

@@ -2,7 +2,9 @@
 
 import type { ResolvedRouterConfig } from '../../contract.ts';
 import { hasRange, ranksByChoice } from '../../derived-config.ts';
+import type { GateShape } from '../../gate/gate-contract.ts';
 import { bestOfChunks } from './chunks.ts';
+import { correctionBiasOf, gateFlags, gateTexts } from './gate-values.ts';
 import { keyForm } from './keys.ts';
 import { mergeAcrossLanes } from './lane-exchange.ts';
 import { chunksKept, hasPartialLoads, hasWideKeys } from './launch-geometry.ts';
@@ -23,6 +25,11 @@ export interface RouterShaderOptions {
    * shader then has no binding `call`. Not with padding. Defaults to false.
    */
   readonly isContiguous?: boolean;
+  /**
+   * The gate whose logits, of up to GATE_ROWS tokens, the same dispatch forms, along with the dispatch plan. Not where rows are
+   * contiguous; see `gatedGeometry`. Defaults to none.
+   */
+  readonly gate?: GateShape | undefined;
 }
 
 /** A flag of the routing kernel. */
@@ -31,7 +38,7 @@ export type RouterFlag = keyof ReturnType<typeof flagsOf>;
 /** What the parts ask with `#if`. */
 export function flagsOf(
   config: ResolvedRouterConfig,
-  { geometry, path, hasPadding, isContiguous = false }: RouterShaderOptions,
+  { geometry, path, hasPadding, isContiguous = false, gate }: RouterShaderOptions,
 ) {
   const { scoring, renormalize, logitsDtype, groups, topKGroups } = config;
   const isByChoice = ranksByChoice(config);
@@ -46,7 +53,15 @@ export function flagsOf(
     PADDING: hasPadding,
     TOKEN_EXPERT_INDICES: config.tokenExpertIndices,
     BIAS: config.correctionBias !== null,
+    BIAS_BUFFER: config.correctionBias !== null && gate === undefined,
     SLOTS_CAN_BE_EMPTY: hasPadding || hasRange(config),
+    // What the dispatch does beside routing.
+    GATED: gate !== undefined,
+    GATE_BIAS: false,
+    HIDDEN_F32: false,
+    ...(gate && gateFlags(gate)),
+    PLAN: gate !== undefined && config.dispatchPlan,
+    TILES: config.expertTiles !== null,
     // How rows are read and ranked.
     HALVES: logitsDtype !== 'f32',
     F16: logitsDtype === 'f16',
@@ -81,7 +96,7 @@ export function flagsOf(
 /** What the parts have in double braces. */
 export function textsOf(
   config: ResolvedRouterConfig,
-  { geometry, path, hasPadding, isAligned, isContiguous = false }: RouterShaderOptions,
+  { geometry, path, hasPadding, isAligned, isContiguous = false, gate }: RouterShaderOptions,
 ): Readonly<Record<string, string | number>> {
   const { experts, topK, groups, topKGroups, groupScore, scoring, renormalize, expertRange } = config;
   const { lanesPerToken, workgroupSize, logitsPerLoad, searchesChunks } = geometry;
@@ -91,6 +106,9 @@ export function textsOf(
   const slots = slotsPerLane(config, geometry);
   const stores = storesOf({ config, geometry, isAligned, isContiguous });
   return {
+    ...(gate && gateTexts(gate)),
+    LOGITS_ACCESS: gate === undefined ? 'read' : 'read_write',
+    CORRECTION_BIAS: correctionBiasOf(config, gate),
     LOGITS_ELEMENT: logitsPerLoad > 1 ? 'vec4<u32>' : 'u32',
     WEIGHTS_ELEMENT: stores.elements.weights,
     IDS_ELEMENT: stores.elements.ids,

@@ -6,7 +6,9 @@ export const TOPK_GATING_SOFTMAX_WGSL = {
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
 // larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
-// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl).
+// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl). Few tokens of a
+// gated router take its gate projection along, and the dispatch plan: the last workgroup that has formed logits routes all
+// rows (parts/hand_over_logits.wgsl).
 //
 // A template (packages/gpu/src/webgpu/template.ts), specialised to one E, K, dtype and set of options when a pipeline is
 // made. src/webgpu/kernel/source.ts joins it with its parts, and has the files of the steps that are named here.
@@ -20,6 +22,11 @@ fn route(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
 #end SUBGROUPS
 ) {
+#if GATED
+  if (!form_logits(workgroup.y * workgroups.x + workgroup.x, local)) {
+    return;
+  }
+#end GATED
 #if SUBGROUPS
   // A subgroup holds neighbouring invocations, yet WGSL does not say in which order.
   let position = subgroupMin(local) + subgroup_lane;
@@ -27,7 +34,11 @@ fn route(
   let position = local;
 #end SUBGROUPS
   let lane = position % LANES;
+#if GATED
+  let token = position / LANES;
+#else
   let token = (workgroup.y * workgroups.x + workgroup.x) * TOKENS_PER_WORKGROUP + position / LANES;
+#end GATED
 #if CONTIGUOUS
   // Every invocation stays to the end, for barriers and shuffles: those past the last token read whatever WebGPU gives
   // them there, and write nothing.
@@ -53,6 +64,8 @@ fn route(
   {{STEP_WEIGHTS}}
 
   {{STEP_DROPPED_SLOTS}}
+
+  {{STEP_PLAN}}
 
   if (!is_token) {
     return;

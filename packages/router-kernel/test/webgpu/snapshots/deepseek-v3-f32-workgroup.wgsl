@@ -201,7 +201,9 @@ fn drop_groups(slot: u32, lane: u32) {
 // LANES invocations share a token. Each turns its logits into keys that order as the contract ranks them, keeps its
 // best K sorted, and meets its neighbours in log2(LANES) steps; a step merges two sorted lists of K by taking the
 // larger of one and the other reversed, then restoring the order. All lanes of a token end with the same K winners.
-// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl).
+// With many tokens the best chunks of a row are found first, and then their best logits (parts/chunks.wgsl). Few tokens of a
+// gated router take its gate projection along, and the dispatch plan: the last workgroup that has formed logits routes all
+// rows (parts/hand_over_logits.wgsl).
 //
 // A template (packages/gpu/src/webgpu/template.ts), specialised to one E, K, dtype and set of options when a pipeline is
 // made. src/webgpu/kernel/source.ts joins it with its parts, and has the files of the steps that are named here.
