@@ -7,8 +7,8 @@ constexpr int kInputs = MODEL_HEADS * MODEL_HEAD_DIM;
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_attention_tiles(const u8* step, const u8* weight, const float* bias, const u8* attended, float* residual) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[kStages * kWeightGranules];
+  Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
+  Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<MODEL_HIDDEN>();
@@ -26,7 +26,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   for (int tile = 0; tile < kTokenTiles; tile++) {
 #pragma unroll
     for (int t = 0; t < kTokensPerLane; t++) {
-      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      const int token = first_token_of_tile(tile) + token_of_lane(t);
       if (token >= count) continue;
       float* to = residual + static_cast<u64>(place.token + token) * MODEL_HIDDEN + first;
 #pragma unroll

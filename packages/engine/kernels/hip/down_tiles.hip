@@ -3,11 +3,11 @@
 
 namespace ROUTER_NAMESPACE {
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     expert_down_tiles(const u8* codes, const u8* scales, const float* bias, const u8* activated, const i32* list,
                       const i32* sortedSlots, float* output) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[2 * kWeightGranules];
+  Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
+  Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
   list = reinterpret_cast<const i32*>(once_kernel_before_is_done(reinterpret_cast<const u8*>(list)));
   let_kernel_after_begin();
   const ExpertPlace place = expert_place<MODEL_HIDDEN>(list);
@@ -25,7 +25,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   for (int tile = 0; tile < kTokenTiles; tile++) {
 #pragma unroll
     for (int t = 0; t < kTokensPerLane; t++) {
-      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      const int token = first_token_of_tile(tile) + token_of_lane(t);
       if (token >= place.count) continue;
       const int slot = sortedSlots[place.first + token];
       float* to = output + static_cast<u64>(slot) * MODEL_HIDDEN + first;

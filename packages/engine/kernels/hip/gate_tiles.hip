@@ -7,8 +7,8 @@ static_assert(kTerms == 2, "rows come in two terms");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_gate_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, float* logits) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[kStages * kWeightGranules];
+  Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
+  Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const BlockPlace place = block_place<MODEL_EXPERTS>();
@@ -26,7 +26,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   for (int tile = 0; tile < kTokenTiles; tile++) {
 #pragma unroll
     for (int t = 0; t < kTokensPerLane; t++) {
-      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      const int token = first_token_of_tile(tile) + token_of_lane(t);
       if (token >= count) continue;
       float* to = logits + static_cast<u64>(place.token + token) * MODEL_EXPERTS;
 #pragma unroll

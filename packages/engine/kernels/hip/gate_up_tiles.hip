@@ -6,11 +6,11 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kOutputs = 2 * MODEL_INTERMEDIATE;
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     expert_gate_up_tiles(const u8* codes, const u8* scales, const float* bias, const u8* normed, const i32* list,
                          const i32* sortedSlots, u32* output) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[2 * kWeightGranules];
+  Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
+  Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
   list = reinterpret_cast<const i32*>(once_kernel_before_is_done(reinterpret_cast<const u8*>(list)));
   let_kernel_after_begin();
   const ExpertPlace place = expert_place<kOutputs>(list);
@@ -18,7 +18,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   auto weights = expert_operand<kOutputs, MODEL_HIDDEN>(codes, scales, place.expert, place.row, weightTiles);
   using Tokens = TokenOperand<MODEL_HIDDEN>;
   Tokens tokens;
-  tokens.begin(tokenTiles);
+  tokens.begin(tokenTiles, place.count);
 #pragma unroll
   for (int own = 0; own < Tokens::kOwn; own++) {
     const int token = smaller(Tokens::tile_of(own) * kTileSize + Tokens::row_of(own), place.count - 1);
@@ -40,7 +40,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   for (int tile = 0; tile < kTokenTiles; tile++) {
 #pragma unroll
     for (int t = 0; t < kTokensPerLane; t++) {
-      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      const int token = first_token_of_tile(tile) + token_of_lane(t);
       if (token >= place.count) continue;
       u32* to = output + static_cast<u64>(place.first + token) * kTerms * MODEL_INTERMEDIATE / 2;
 #pragma unroll

@@ -6,49 +6,51 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kPairs = MODEL_HEAD_DIM / 2;
 constexpr int kOutputs = (MODEL_HEADS + 2 * MODEL_KV_HEADS) * MODEL_HEAD_DIM;
-static_assert(MODEL_HEAD_DIM == kWaveRows, "a wave has a head");
+static_assert(MODEL_HEAD_DIM == kSpanRows && kWaveRows % kSpanRows == 0, "a wave has whole heads");
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
-    project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
-                      const float* sines, u8* queries, KvElement* cache, u32 layer, u32 isWindow) {
-  alignas(16) __shared__ Words4 tokenTiles[kStages * kTokenGranules];
-  alignas(16) __shared__ Words4 weightTiles[kStages * kWeightGranules];
-  step = once_kernel_before_is_done(step);
-  let_kernel_after_begin();
-  const BlockPlace place = block_place<kOutputs>();
-  const int count = step_word(step, STEP_ROWS) - place.token;
-  if (count <= 0) return;
-  auto tokens = token_operand<MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
-  auto weights = weight_operand<kOutputs, MODEL_HIDDEN, RowOrder::halves>(weight, place.row, weightTiles);
-  TileProducts products;
-  products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns,
-                    tiles_of_wave(count));
+// Where a block's heads go.
+struct HeadOutputs {
+  const u8* step;
+  const float* bias;
+  const float* cosines;
+  const float* sines;
+  u8* queries;
+  KvElement* cache;
+  u32 layer;
+  u32 isWindow;
+};
 
-  const int head = (place.row + first_row_of_wave()) / MODEL_HEAD_DIM;
+// Bias, rotary embedding and stores of the wave's head `own`.
+template <class Products>
+ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& products, const BlockPlace& place, int count,
+                               int own) {
+  const int head = (place.row + first_row_of_wave()) / MODEL_HEAD_DIM + own;
   if (head >= MODEL_HEADS + 2 * MODEL_KV_HEADS) return;
   const bool isRotated = head < MODEL_HEADS + MODEL_KV_HEADS;
   // A lane's elements: kHalf of the head's first half from `first` on, and those that turn with them.
-  constexpr int kHalf = kLaneRows / 2;
+  constexpr int kHalf = kSpanLaneRows / 2;
   const int first = wave_row<RowOrder::halves>(part_of_lane(), 0);
-  float biases[kLaneRows];
+  float biases[kSpanLaneRows];
 #pragma unroll
-  for (int i = 0; i < kLaneRows; i++) {
-    biases[i] = bias[head * MODEL_HEAD_DIM + wave_row<RowOrder::halves>(part_of_lane(), i)];
+  for (int i = 0; i < kSpanLaneRows; i++) {
+    biases[i] = outputs.bias[head * MODEL_HEAD_DIM + wave_row<RowOrder::halves>(part_of_lane(), i)];
   }
 #pragma unroll
   for (int tile = 0; tile < kTokenTiles; tile++) {
 #pragma unroll
     for (int t = 0; t < kTokensPerLane; t++) {
-      const int token = first_token_of_wave() + tile * kTileSize + token_of_lane(t);
+      const int token = first_token_of_tile(tile) + token_of_lane(t);
       if (token >= count) continue;
       const int row = place.token + token;
-      const int position = step_word(step, STEP_POSITIONS + row);
-      float values[kLaneRows];
+      const int position = step_word(outputs.step, STEP_POSITIONS + row);
+      float values[kSpanLaneRows];
 #pragma unroll
-      for (int i = 0; i < kLaneRows; i++) values[i] = rounded_sum(products.sum_of(tile, t, i), biases[i]);
+      for (int i = 0; i < kSpanLaneRows; i++) {
+        values[i] = rounded_sum(products.sum_of(tile, t, own * kSpanLaneRows + i), biases[i]);
+      }
       if (isRotated) {
-        const float* cosine = cosines + static_cast<u64>(position) * kPairs + first;
-        const float* sine = sines + static_cast<u64>(position) * kPairs + first;
+        const float* cosine = outputs.cosines + static_cast<u64>(position) * kPairs + first;
+        const float* sine = outputs.sines + static_cast<u64>(position) * kPairs + first;
 #pragma unroll
         for (int i = 0; i < kHalf; i++) {
           const float low = values[i];
@@ -60,27 +62,49 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
       if (head < MODEL_HEADS) {
         const u64 query = (static_cast<u64>(row) * MODEL_HEADS + head) * MODEL_HEAD_DIM;
 #pragma unroll
-        for (int i = 0; i < kLaneRows; i += 2) {
+        for (int i = 0; i < kSpanLaneRows; i += 2) {
           const u64 element = query + wave_row<RowOrder::halves>(part_of_lane(), i);
           if constexpr (kTerms == 1) {
-            reinterpret_cast<u32*>(queries)[element / 2] = bf16_pair(values[i], values[i + 1]);
+            reinterpret_cast<u32*>(outputs.queries)[element / 2] = bf16_pair(values[i], values[i + 1]);
           } else {
-            float* to = reinterpret_cast<float*>(queries) + element;
+            float* to = reinterpret_cast<float*>(outputs.queries) + element;
             to[0] = values[i];
             to[1] = values[i + 1];
           }
         }
         continue;
       }
-      const i32 block = step_word(step, table_of_row(step, isWindow, row) + position / kBlockPositions);
+      const i32 block =
+          step_word(outputs.step, table_of_row(outputs.step, outputs.isWindow, row) + position / kBlockPositions);
       const int part = isRotated ? kKeys : kValues;
-      KvElement* to = cache + kv_row(block, layer, part, (head - MODEL_HEADS) % MODEL_KV_HEADS, position);
+      KvElement* to =
+          outputs.cache + kv_row(block, outputs.layer, part, (head - MODEL_HEADS) % MODEL_KV_HEADS, position);
 #pragma unroll
-      for (int i = 0; i < kLaneRows; i++) {
+      for (int i = 0; i < kSpanLaneRows; i++) {
         store_kv(to + wave_row<RowOrder::halves>(part_of_lane(), i), values[i]);
       }
     }
   }
+}
+
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+    project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
+                      const float* sines, u8* queries, KvElement* cache, u32 layer, u32 isWindow) {
+  Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
+  Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
+  step = once_kernel_before_is_done(step);
+  let_kernel_after_begin();
+  const BlockPlace place = block_place<kOutputs>();
+  const int count = step_word(step, STEP_ROWS) - place.token;
+  if (count <= 0) return;
+  auto tokens = token_operand<MODEL_HIDDEN>(normed, place.token, count, tokenTiles);
+  auto weights = weight_operand<kOutputs, MODEL_HIDDEN, RowOrder::halves>(weight, place.row, weightTiles);
+  TileProducts products;
+  products.multiply(tokens, tokenTiles, weights, weightTiles, MODEL_HIDDEN / kTileColumns, tiles_of_wave(count));
+
+  const HeadOutputs outputs = {step, bias, cosines, sines, queries, cache, layer, isWindow};
+#pragma unroll
+  for (int own = 0; own < kWaveRows / kSpanRows; own++) finish_head(outputs, products, place, count, own);
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -112,9 +112,9 @@ export async function measureDecodeSpeed(runner: ModelRunner, options: DecodeSpe
 }
 
 /**
- * Gives a sequence its first `count` tokens; which ones, its `index` decides.
+ * Gives a sequence its first `count` tokens; which ones, its `index` decides. As many pieces are under way as the runner takes.
  *
- * @param chunk tokens of a step. Defaults to 512.
+ * @param chunk tokens of a piece. Defaults to 512.
  */
 export async function prefill(
   runner: ModelRunner,
@@ -123,12 +123,19 @@ export async function prefill(
   count: number,
   chunk = PREFILL_CHUNK,
 ): Promise<void> {
+  const ahead = runner.overlapsSteps ? MOST_STEPS_UNDER_WAY : 1;
+  const underWay: Promise<unknown>[] = [];
   for (let done = 0; done < count; done += chunk) {
     const tokens = Int32Array.from({ length: Math.min(chunk, count - done) }, (_, offset) =>
       tokenAt(index, done + offset, runner.vocabularySize),
     );
-    await runner.submit([{ sequence, tokens, want: 'none' }]).outputs;
+    if (underWay.length === ahead) await underWay.shift();
+    const { outputs } = runner.submit([{ sequence, tokens, want: 'none' }]);
+    // Taken when its turn comes; until then a failure must not count as unhandled.
+    outputs.catch(() => undefined);
+    underWay.push(outputs);
   }
+  await Promise.all(underWay);
 }
 
 /** Some token, another one at each place of a sequence. */

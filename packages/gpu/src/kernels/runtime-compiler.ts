@@ -25,6 +25,8 @@ interface Dialect {
   readonly advice: string;
   readonly calls: Readonly<Record<CompilerCall, FunctionShape>>;
   readonly architectureOption: string;
+  /** What the compiler calls an architecture. Defaults to its name. */
+  compiledFor?(architecture: string): string;
   /** Throws UnknownArchitectureError where compiling would do worse than fail. */
   refuseUnknown(architecture: string): void;
 }
@@ -113,6 +115,8 @@ export function openNvrtc(loader: LibraryLoader = loadSharedLibrary): KernelComp
     advice,
     calls: dialectCalls('nvrtc', 'CUBIN'),
     architectureOption: '--gpu-architecture=',
+    // With the instructions that no later architecture has: what is compiled here runs on this device.
+    compiledFor: (architecture) => (architecture === 'sm_90' ? 'sm_90a' : architecture),
     refuseUnknown() {},
   });
 }
@@ -138,7 +142,8 @@ class RuntimeCompiler implements KernelCompiler {
 
   options(request: CompileRequest): readonly string[] {
     const defines = Object.entries(request.defines).map(([name, value]) => `-D${name}=${value}`);
-    return [`${this.#dialect.architectureOption}${request.architecture}`, '--std=c++17', ...defines];
+    const architecture = this.#dialect.compiledFor?.(request.architecture) ?? request.architecture;
+    return [`${this.#dialect.architectureOption}${architecture}`, '--std=c++17', ...defines];
   }
 
   compile(request: CompileRequest): Uint8Array {

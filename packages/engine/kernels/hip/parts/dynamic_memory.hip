@@ -3,7 +3,8 @@
 namespace ROUTER_NAMESPACE {
 
 #if ROUTER_NVIDIA
-extern __shared__ Words4 dynamicMemory[];
+// Aligned for what matrix_groups.hip reads.
+extern __shared__ __align__(1024) Words4 dynamicMemory[];
 ROUTER_INLINE u8* dynamic_memory() { return reinterpret_cast<u8*>(dynamicMemory); }
 #else
 ROUTER_INLINE u8* dynamic_memory() {

@@ -14,7 +14,7 @@ export const HIP_ENTRY = {
   assertPresent: () => assertGpuPresent(),
   planMemory: (config, { activations }) => planHipMemory(config, { activations }),
   // Matrix tiles are near their full speed, and others in the batch wait for little more than a step of many sequences.
-  prefillChunk: 1024,
+  prefillChunk: 2048,
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
     const { deviceMemory } = await import('./device-memory.ts');

@@ -37,6 +37,8 @@ export class HipRunner implements LogitsRunner {
   readonly #passes: PassRunner;
   readonly #steps = new StepsUnderWay(MOST_STEPS_UNDER_WAY);
   readonly #chosen = new ChosenTokens();
+  /** The last step, where the tokens that it chose may lie on the device alone. */
+  #unseen: { readonly batch: readonly LogitsStep[]; readonly outputs: Promise<readonly LogitsOutput[]> } | null = null;
   /** What routers chose in a step that was told. */
   #spareRoutings: readonly LayerRouting[] = [];
   /** Until the step before has been handed over: the device gets them in the order in which they came. */
@@ -150,10 +152,9 @@ export class HipRunner implements LogitsRunner {
         (sequence) => sequences.tables(sequence),
         this.#resources.tiles,
       );
-      const passes = this.#chosen.read(planned, parts);
-      if (bringsTokensAlone(passes)) {
+      if (bringsTokensAlone(planned)) {
         const enqueued: EnqueuedPass[] = [];
-        for (const pass of passes) {
+        for (const pass of this.#chosen.read(planned, parts)) {
           enqueued.push(await this.#passes.enqueueWhole(pass, run, this.#chosen.placeOf(pass.kind)));
         }
         this.#chosen.tookPlaces(enqueued, batch);
@@ -163,10 +164,14 @@ export class HipRunner implements LogitsRunner {
           for (const [entry, length] of lengths.entries()) this.#cutBack(batch[entry]?.sequence, length);
           throw error;
         });
+        this.#unseen = { batch, outputs };
         return { outputs };
       }
       await before;
-      for (const pass of passes) await this.#passes.run(pass, run);
+      // Not from where they lie on the device: a pass of this step may write there before another has read them.
+      if (this.#unseen !== null) this.#chosen.tookTokens(this.#unseen.batch, await this.#unseen.outputs);
+      this.#unseen = null;
+      for (const pass of this.#chosen.read(planned, parts)) await this.#passes.run(pass, run);
       this.#chosen.tookTokens(batch, run.outputs);
       commit();
       this.#tellRouting(run);

@@ -25,6 +25,8 @@ import { type TilePassSize, enqueueTileLayers } from './tile-pass.ts';
  */
 const SHORTER = 0.97;
 const LONGER = 1.1;
+/** Milliseconds that a long wait may be expected to become longer by: nothing may be under way behind it. */
+const MOST_LONGER_MS = 0.2;
 
 /** What passes run with, beside their parts. */
 export interface PassResources {
@@ -149,7 +151,10 @@ export class PassRunner {
     return run.outputs;
   }
 
-  /** Runs a pass to its end: one that brings logits, which there is room for once. */
+  /**
+   * Runs a pass to its end: one that brings logits, which there is room for once. Its tokens go where those of any step before
+   * are: a pass behind it must not read them from there.
+   */
   async run(pass: Pass, run: StepRun): Promise<void> {
     const started = performance.now();
     const { wanted, hasHead, draws, staging, launchedRows } = await this.#enqueuePass(pass, run);
@@ -323,7 +328,7 @@ function waitKey({ kind, rows }: Pass): string {
 /** Milliseconds to expect after a wait. */
 function nextExpected(expected: number, hadPassed: boolean, waited: number): number {
   if (hadPassed) return SHORTER * expected;
-  return expected === 0 ? waited : Math.min(waited, LONGER * expected);
+  return expected === 0 ? waited : Math.min(waited, LONGER * expected, expected + MOST_LONGER_MS);
 }
 
 function sizeOf({ rows }: Pass): PassSize {

@@ -8,11 +8,20 @@ import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } f
 import { matrixRows } from './dense-kernels.ts';
 import { expertListForm } from './expert-kernels.ts';
 import { NORMED_TERMS, TILE_TOKENS, type Terms } from './sizes.ts';
+import { MOST_ROWS } from './step-block.ts';
 
 /** Tiles of 16 queries of one head that a block of attention has, where its KV head has so few query heads. */
 const QUERY_TILES = 8;
 /** Rows of a matrix tile. */
 const TILE_SIZE = 16;
+/** Rows of a matrix that a block multiplies with, and bytes of a row of a step (kernels/hip/parts/tile_products.hip). */
+const BLOCK_ROWS = 128;
+const STEP_ROW_BYTES = 64;
+/** A block of two groups of four waves, and its rows. */
+const GROUP_THREADS = 256;
+const GROUP_TOKENS = 256;
+/** Of the gate, whose few blocks wait for what they copy rather than for products. */
+const GATE_STAGES = 8;
 /** Of a block that works on a whole row. */
 const ROW_THREADS = 256;
 
@@ -127,9 +136,8 @@ export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
     normInTwoTerms: normForm(context, NORMED_TERMS),
     gate: kernelForm(context, {
-      ...productForm(context, NORMED_TERMS),
+      ...productForm(context, NORMED_TERMS, 'rows', isInGroups(context, 1) ? GATE_STAGES : undefined),
       name: 'gate_tiles',
-      parts: ['tile_products'],
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
     }),
@@ -146,7 +154,7 @@ export function oneTermForms(context: KernelContext): OneTermForms {
       parts: ['kv_blocks'],
       symbol: 'attend_tiles',
       arguments: ATTEND_ARGUMENTS,
-      threadsPerBlock: blockThreads(context),
+      threadsPerBlock: attentionThreads(context),
       defines: { KERNEL_QUERIES: rowsOfRun(context) },
     }),
   };
@@ -168,45 +176,59 @@ export function twoTermForms(context: KernelContext): TwoTermForms {
 }
 
 function tileProductForms(context: KernelContext, terms: Terms): TileProductForms {
-  const product = productForm(context, terms);
-  const experts = { ...product, arguments: EXPERT_ARGUMENTS };
+  const product = productForm(context, terms, 'rows');
+  const ofExperts = productForm(context, terms, 'slots');
+  const experts = {
+    ...ofExperts,
+    arguments: EXPERT_ARGUMENTS,
+    defines: { ...ofExperts.defines, KERNEL_RESIDENT: tileTokens(context, terms, 'slots') === GROUP_TOKENS ? 1 : 2 },
+  };
   return {
     qkv: kernelForm(context, {
       ...product,
       name: 'qkv_tiles',
-      parts: ['kv_blocks', 'tile_products'],
+      parts: ['kv_blocks', ...product.parts],
       symbol: 'project_qkv_tiles',
       arguments: QKV_ARGUMENTS,
     }),
     attentionOutput: kernelForm(context, {
       ...product,
       name: 'attention_output_tiles',
-      parts: ['tile_products'],
+      parts: product.parts,
       symbol: 'project_attention_tiles',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
     }),
-    listExperts: expertListForm(context, TILE_TOKENS[terms]),
+    listExperts: expertListForm(context, tileTokens(context, terms, 'slots')),
     gateUp: kernelForm(context, {
       ...experts,
       name: 'gate_up_tiles',
-      parts: ['tile_products', 'mxfp4_tiles', 'store_terms', 'swiglu'],
+      parts: [...ofExperts.parts, 'mxfp4_tiles', 'store_terms', 'swiglu'],
       symbol: 'expert_gate_up_tiles',
-      defines: { ...product.defines, NORMED_TERMS },
+      defines: { ...experts.defines, NORMED_TERMS },
     }),
     down: kernelForm(context, {
       ...experts,
       name: 'down_tiles',
-      parts: ['tile_products', 'mxfp4_tiles'],
+      parts: [...ofExperts.parts, 'mxfp4_tiles'],
       symbol: 'expert_down_tiles',
     }),
   };
 }
 
-function productForm(context: KernelContext, terms: Terms) {
+function productForm(context: KernelContext, terms: Terms, items: TileItems, stages = tileStages(context, terms)) {
+  const inGroups = isInGroups(context, terms);
+  const tokens = tileTokens(context, terms, items);
   return {
-    sharedParts: ['shared_copies', ...MATRIX_TILE_PARTS] as const,
-    threadsPerBlock: blockThreads(context),
-    defines: { KERNEL_TERMS: terms, KERNEL_TOKENS: TILE_TOKENS[terms] },
+    sharedParts: ['shared_copies', ...MATRIX_TILE_PARTS, 'matrix_groups'] as const,
+    parts: ['dynamic_memory', 'tile_products', inGroups ? 'group_products' : 'wave_products'],
+    threadsPerBlock: inGroups ? GROUP_THREADS : blockThreads(context),
+    sharedBytes: stages * STEP_ROW_BYTES * (terms * tokens + BLOCK_ROWS),
+    defines: {
+      KERNEL_TERMS: terms,
+      KERNEL_TOKENS: tokens,
+      KERNEL_STAGES: stages,
+      KERNEL_WAVE_GROUPS: inGroups ? 1 : 0,
+    },
   };
 }
 
@@ -222,15 +244,47 @@ function normForm(context: KernelContext, terms: Terms): CommonTileForms['normIn
   });
 }
 
+/** What a block multiplies at once: rows, or slots of an expert. */
+export type TileItems = 'rows' | 'slots';
+
+/** How many of them, at the most. Where an expert has few, two smaller blocks hide what each other waits for. */
+export function tileTokens(context: KernelContext, terms: Terms, items: TileItems): number {
+  if (!isInGroups(context, terms)) return TILE_TOKENS[terms];
+  const { experts, expertsPerToken } = context.config;
+  const slots = (MOST_ROWS * expertsPerToken) / experts;
+  return items === 'rows' || slots >= GROUP_TOKENS ? GROUP_TOKENS : GROUP_TOKENS / 2;
+}
+
+/**
+ * Whether four waves multiply rows together (packages/gpu/kernels/matrix_groups.hip), which NVIDIA's GPUs of compute
+ * capability 9.0 alone can.
+ */
+function isInGroups({ target: { vendor, architecture } }: KernelContext, terms: Terms): boolean {
+  return terms === 1 && vendor === 'nvidia' && architecture === 'sm_90';
+}
+
+/** Waves of one tile of queries each: of two, on AMD, which has the registers for them. */
+function attentionThreads(context: KernelContext): number {
+  return context.target.vendor === 'nvidia' ? 2 * blockThreads(context) : blockThreads(context);
+}
+
+/** Whether copies to shared memory go on by themselves (packages/gpu/kernels/shared_copies.hip). */
+function copiesAhead({ target }: KernelContext): boolean {
+  return target.vendor === 'nvidia';
+}
+
+/** Steps of 32 columns that a block has in shared memory at once: more where copies to it go on by themselves. */
+function tileStages(context: KernelContext, terms: Terms): number {
+  if (isInGroups(context, terms)) return 5;
+  return copiesAhead(context) ? 4 : 2;
+}
+
 /** Four waves; eight on RDNA, where half as many lanes would not have the registers for as many sums. */
 function blockThreads({ target: { vendor, waveSize } }: KernelContext): number {
   return waveSize * (vendor === 'amd' && waveSize === 32 ? 8 : 4);
 }
 
-/** Rows of a matrix that a block multiplies with (kernels/hip/parts/tile_products.hip). */
-const BLOCK_ROWS = 128;
-
-/** Blocks of a launch over `tiles` tiles of TILE_TOKENS rows, or over as many items of experts. */
+/** Blocks of a launch over `tiles` tiles of rows, or over as many items of experts. */
 export function tileBlocks(context: KernelContext, name: TileProduct, tiles: number): number {
   const { hiddenSize, intermediateSize, experts } = context.config;
   const rows: Readonly<Record<TileProduct, number>> = {

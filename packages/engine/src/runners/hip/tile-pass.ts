@@ -14,8 +14,8 @@ import {
 } from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
 import type { PassKind } from './plan-passes.ts';
-import { TILE_TOKENS, mostItems } from './sizes.ts';
-import { tileBlocks } from './tile-kernels.ts';
+import { mostItems } from './sizes.ts';
+import { tileBlocks, tileTokens } from './tile-kernels.ts';
 
 /** How large a launch has to be: exactly what the step block says. */
 export interface TilePassSize extends PassSize {
@@ -54,7 +54,7 @@ function enqueueAttention(
   const { context, workspace, rotary, cache } = parts;
   const { step, residual, normedBf16, queriesBf16, queries, attendedBf16, attended } = workspace.at;
   const { rows } = size;
-  const tiles = Math.ceil(rows / TILE_TOKENS[TERMS[kind]]);
+  const tiles = Math.ceil(rows / tileTokens(context, TERMS[kind], 'rows'));
   const ofKind = { layer: place, isWindow: layerKind === 'sliding' ? 1 : 0 } as const;
   const norm = { step, gain: weights.inputNorm, residual, output: normedBf16 };
   const qkv = {
@@ -110,7 +110,7 @@ function enqueueExperts(
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
   common.normInTwoTerms.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / TILE_TOKENS[2])), {
+  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, 2, 'rows'))), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -128,7 +128,7 @@ function enqueueExperts(
   });
   const products = kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
   products.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const items = mostItems(context.config, rows, TILE_TOKENS[TERMS[kind]]);
+  const items = mostItems(context.config, rows, tileTokens(context, TERMS[kind], 'slots'));
   products.gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,

@@ -120,11 +120,18 @@ describe('the GPU runner on a small emulated model', function () {
       const runner = sampledOnHost(graph, {
         routing: { layers: 2, experts: SMALL_CONFIG.experts, topK: SMALL_CONFIG.expertsPerToken },
       });
-      const jobs = [GREEDY, { ...GREEDY, temperature: 1.2, seed: 9 }, GREEDY, { ...GREEDY, temperature: 0.9, seed: 2 }];
+      // The last one is chosen on the host: its steps are run to their end, pass by pass, beside tokens that nobody has seen.
+      const jobs = [
+        GREEDY,
+        { ...GREEDY, temperature: 1.2, seed: 9 },
+        GREEDY,
+        { ...GREEDY, temperature: 0.9, seed: 2 },
+        { ...GREEDY, repetitionPenalty: 1.3 },
+      ];
       const open = jobs.map((sampling, index) => ({
         sequence: runner.createSequence(),
         sampler: runner.openSampler(sampling, new Int32Array(0)),
-        // The last two come by matrix tiles, one step after the other.
+        // The last three come by matrix tiles, one step after the other.
         prompt: index < 2 ? tokens(3 + index, 30 + index) : tokens(FEWEST_TILE_TOKENS + index, 30 + index),
         from: Math.max(0, index - 1),
         answer: [] as number[],
@@ -149,7 +156,7 @@ describe('the GPU runner on a small emulated model', function () {
     const expected = await answers(false);
     assert.deepEqual(
       expected.map(({ length }) => length),
-      [5, 5, 4, 3],
+      [5, 5, 4, 3, 2],
     );
     assert.deepEqual(await answers(true), expected);
   });
