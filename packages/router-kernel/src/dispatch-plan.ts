@@ -44,7 +44,9 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
       `A plan of ${slots} slots needs as many ids and sortedSlots · found ${ids.length} and ${sortedSlots.length} · make both as long`,
     );
   }
-  expertOffsets.fill(0);
+  // Loops and no fill or copyWithin, here and below: those are calls out of compiled code, and a layer of a decode step has a
+  // plan of a few slots.
+  for (let expert = 0; expert <= experts; expert++) expertOffsets[expert] = 0;
   for (let slot = 0; slot < slots; slot++) {
     const id = ids[slot] as number;
     if (id < -1 || id >= experts) {
@@ -68,9 +70,9 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
     expertOffsets[id] = position + 1;
   }
   const placed = expertOffsets[experts] as number;
-  expertOffsets.copyWithin(1, 0, experts);
+  for (let expert = experts; expert > 0; expert--) expertOffsets[expert] = expertOffsets[expert - 1] as number;
   expertOffsets[0] = 0;
-  sortedSlots.fill(-1, placed, slots);
+  for (let slot = placed; slot < slots; slot++) sortedSlots[slot] = -1;
 }
 
 function idsAsI32(ids: ExpertIds): Int32Array {

@@ -34,8 +34,9 @@ typedef struct {
 /* Matrices times rows: arranged rows of decoding, by outputs; tiles of prefill, by panels. */
 
 static void decode_outputs(void *job, int item, int thread) {
-  (void)thread;
   const Work *work = job;
+  const Workspace *at = &work->model->at;
+  float *wide = at->wide + (size_t)thread * wide_floats(widest_matrix(&work->model->sizes));
   const int outputs = item_outputs(work->columns, work->rows, ITEM_UNIT);
   int first = item * outputs;
   int end = at_most(work->outputs, first + outputs);
@@ -43,8 +44,8 @@ static void decode_outputs(void *job, int item, int thread) {
   const float *bias = work->bias;
   for (const Matrix *matrix = work->matrices; first < end; matrix++) {
     if (first < matrix->outputs) {
-      multiply_rows(matrix->weight, bias, work->model->at.arranged, work->columns, first, at_most(end, matrix->outputs),
-                    output, (size_t)work->outputs, work->rows);
+      multiply_rows(matrix->weight, bias, at->arranged, work->columns, first, at_most(end, matrix->outputs), output,
+                    (size_t)work->outputs, work->rows, wide);
     }
     end -= matrix->outputs;
     first = at_least(0, first - matrix->outputs);
@@ -168,7 +169,7 @@ static void add_and_norm(void *job, int item, int thread) {
   if (!work->by_rows) return;
   const int experts = model->sizes.experts;
   multiply_rows(work->layer->gate, work->layer->gate_bias, model->at.arranged + (size_t)first * width, width, 0, experts,
-                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first);
+                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first, NULL);
 }
 
 static const int32_t *table_of(const Work *work, const Row *row) {

@@ -87,8 +87,8 @@ typedef struct {
   float *arranged;
   /* [slots][2 * intermediate], [slots][intermediate] and [slots][hidden]. */
   float *gate_up, *activated, *expert_output;
-  /* Of each thread: scores of attention, a panel of weights, and gate and up of some slots: see experts.c. */
-  float *scores, *panels, *gate_up_parts;
+  /* Of each thread: scores of attention, panels and rows of weights, and gate and up of some slots: see experts.c. */
+  float *scores, *panels, *wide, *gate_up_parts;
   /* Rows, and what is activated of slots, as whole numbers: see quants.h. */
   struct Group *quants, *activated_quants;
   /* Of each thread: see quant_pairs.h. */
@@ -121,6 +121,8 @@ INLINE size_t kv_layer_floats(const Sizes *sizes) {
 INLINE size_t kv_block_floats(const Sizes *sizes) { return kv_layer_floats(sizes) * (size_t)sizes->kv_layers; }
 INLINE int at_most(int a, int b) { return a < b ? a : b; }
 INLINE int at_least(int a, int b) { return a > b ? a : b; }
+/* Columns of the widest bf16 matrix. */
+INLINE int widest_matrix(const Sizes *sizes) { return at_least(sizes->hidden, attended_width(sizes)); }
 INLINE int parts_of(int whole, int part) { return (whole + part - 1) / part; }
 
 /*

@@ -34,9 +34,12 @@ enum { OUTPUTS = 4, SHARED_OUTPUTS = 2, ROWS = 2 };
 enum { WIDE = 1024 };
 /* Rows of weights of a stream that are fetched before they are needed. */
 enum { AHEAD = 2 };
+/* For so many rows weights are widened once: each ROWS rows would do it again, for a quarter of their time. */
+enum { MANY = 2 * ROWS };
 
-INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float *x, int columns, float *output,
-                          size_t stride, const int outputs, const int rows) {
+/* `wide` has the weights in f32, even and odd columns apart as in `x`, where is_wide; else `weight` has them. */
+INLINE void multiply_tile(const uint16_t *weight, const float *wide, const float *bias, const float *x, int columns,
+                          float *output, size_t stride, const int outputs, const int rows, const int is_wide) {
   const int ahead = outputs == 1 ? AHEAD : OUTPUTS;
   f32x16 sums[ROWS][OUTPUTS];
   UNROLL for (int row = 0; row < rows; row++) {
@@ -49,11 +52,20 @@ INLINE void multiply_tile(const uint16_t *weight, const float *bias, const float
       odd[row] = LOAD(f32x16, x + (size_t)row * columns + column + LANES);
     }
     UNROLL for (int out = 0; out < outputs; out++) {
-      const u32x16 pairs = LOAD(u32x16, weight + (size_t)out * columns + column);
-      __builtin_prefetch(weight + (size_t)(out + ahead) * columns + column);
+      const size_t at = (size_t)out * columns + column;
+      f32x16 even_weight, odd_weight;
+      if (is_wide) {
+        even_weight = LOAD(f32x16, wide + at);
+        odd_weight = LOAD(f32x16, wide + at + LANES);
+      } else {
+        const u32x16 pairs = LOAD(u32x16, weight + at);
+        even_weight = even_of(pairs);
+        odd_weight = odd_of(pairs);
+        __builtin_prefetch(weight + at + (size_t)ahead * columns);
+      }
       UNROLL for (int row = 0; row < rows; row++) {
-        sums[row][out] = fma16(even_of(pairs), even[row], sums[row][out]);
-        sums[row][out] = fma16(odd_of(pairs), odd[row], sums[row][out]);
+        sums[row][out] = fma16(even_weight, even[row], sums[row][out]);
+        sums[row][out] = fma16(odd_weight, odd[row], sums[row][out]);
       }
     }
   }
@@ -76,8 +88,8 @@ INLINE void multiply_outputs(const uint16_t *weight, const float *bias, const fl
                              float *output, size_t stride, const int rows) {
   int out = first;
 #define TILE(outputs)                                                                                             \
-  multiply_tile(weight + (size_t)out * columns, bias == NULL ? NULL : bias + out, x, columns, output + out, stride, \
-                outputs, rows)
+  multiply_tile(weight + (size_t)out * columns, NULL, bias == NULL ? NULL : bias + out, x, columns, output + out, stride, \
+                outputs, rows, 0)
   if (rows > 1) {
     for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) TILE(SHARED_OUTPUTS);
   } else if (columns < WIDE) {
@@ -87,9 +99,36 @@ INLINE void multiply_outputs(const uint16_t *weight, const float *bias, const fl
 #undef TILE
 }
 
-void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
-                   size_t stride, int rows) {
+size_t wide_floats(int columns) { return (size_t)SHARED_OUTPUTS * columns; }
+
+/* `rows` is a multiple of ROWS. */
+static void multiply_many(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end,
+                          float *output, size_t stride, int rows, float *wide) {
+  int out = first;
+  for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) {
+    const uint16_t *from = weight + (size_t)out * columns;
+    for (int i = 0; i < SHARED_OUTPUTS * columns; i += 2 * LANES) {
+      const u32x16 pairs = LOAD(u32x16, from + i);
+      __builtin_prefetch(from + (size_t)SHARED_OUTPUTS * columns + i);
+      STORE(wide + i, even_of(pairs));
+      STORE(wide + i + LANES, odd_of(pairs));
+    }
+    for (int row = 0; row < rows; row += ROWS) {
+      multiply_tile(NULL, wide, bias == NULL ? NULL : bias + out, x + (size_t)row * columns, columns,
+                    output + row * stride + out, stride, SHARED_OUTPUTS, ROWS, 1);
+    }
+  }
+  if (out == end) return;
   for (int row = 0; row < rows; row += ROWS) {
+    multiply_outputs(weight, bias, x + (size_t)row * columns, columns, out, end, output + row * stride, stride, ROWS);
+  }
+}
+
+void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
+                   size_t stride, int rows, float *wide) {
+  const int many = wide == NULL || rows < MANY ? 0 : rows / ROWS * ROWS;
+  if (many > 0) multiply_many(weight, bias, x, columns, first, end, output, stride, many, wide);
+  for (int row = many; row < rows; row += ROWS) {
     const float *some = x + (size_t)row * columns;
     float *to = output + row * stride;
     switch (at_most(ROWS, rows - row)) {

@@ -16,10 +16,14 @@ void arrange_row(const float *x, float *output, int width);
  * output[row][out] = sum over columns of weight[out][column] * x[row][column] + bias[out], for out from `first` to `end`.
  * A row's sums run over columns in an order that does not depend on other rows.
  *
- * x: arranged rows, `columns` apart; bias NULL for none; output rows `stride` apart.
+ * x: arranged rows, `columns` apart; bias NULL for none; output rows `stride` apart; wide: room for wide_floats(columns),
+ * NULL where there are few rows.
  */
 void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
-                   size_t stride, int rows);
+                   size_t stride, int rows, float *wide);
+
+/* Floats of `wide`. */
+size_t wide_floats(int columns);
 
 /* Rotates heads in place: of each, the first half of the elements with the second (GPT-OSS's half-split RoPE). */
 void rotate_heads(float *heads, int count, int head_dim, const float *cosine, const float *sine);

@@ -4,6 +4,7 @@
 #include "experts.h"
 #include "panels.h"
 #include "quant_pairs.h"
+#include "rows.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -81,6 +82,7 @@ static size_t lay_out(const Model *model, int rows, int positions, char *memory,
   at->expert_output = FLOATS(slots * s->hidden);
   at->scores = FLOATS(threads * (s->heads / s->kv_heads) * (size_t)positions);
   at->panels = FLOATS(threads * panel_floats(widest));
+  at->wide = FLOATS(threads * wide_floats(widest_matrix(s)));
   at->gate_up_parts = FLOATS(threads * decode_floats(s));
   at->quants = place(memory, &used, sizeof(Group) * (size_t)rows * quant_groups(s));
   at->activated_quants = place(memory, &used, sizeof(Group) * slots * quant_groups(s));

@@ -55,7 +55,8 @@ export function selectFromValues(
   idsStart: number,
 ): void {
   const last = best.length - 1;
-  best.fill(-Infinity);
+  // A loop and no fill, which is a call out of compiled code for a few elements.
+  for (let k = 0; k <= last; k++) best[k] = -Infinity;
   let threshold = -Infinity;
   let passed = 0;
   for (let id = 0; id < experts; id++) {

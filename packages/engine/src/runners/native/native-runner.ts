@@ -168,7 +168,8 @@ export class NativeRunner implements LogitsRunner {
     const wanted = rows.filter((row) => row.wanted !== 'nothing').length;
     for (let layer = 0; layer < config.layers; layer++) {
       await this.#step(layer, rows.length * this.#layerWork);
-      await this.#route(rows.length);
+      const routing = this.#route();
+      if (routing !== null) await routing;
       if (routings !== null) this.#collectRouting(routings[layer], pass);
     }
     await this.#step(config.layers, rows.length * this.#layerWork + wanted * this.#headWork);
@@ -183,12 +184,19 @@ export class NativeRunner implements LogitsRunner {
     this.#computeMs += performance.now() - started;
   }
 
-  async #route(rows: number): Promise<void> {
+  /** Routes a layer's rows; gives a promise only where the router is not the CPU's. */
+  #route(): Promise<void> | null {
     const { router } = this.#resources;
+    if (!(router instanceof CpuRouter)) return this.#routeApart(router);
     const started = performance.now();
-    const logits = this.#pass.routerLogits(rows);
-    if (router instanceof CpuRouter) router.routeInto(logits, this.#pass.routing, { tokens: rows });
-    else this.#pass.setRouting(await router.route(logits, { tokens: rows }));
+    router.routeInto(this.#pass.routerLogits, this.#pass.routing);
+    this.#routerMs += performance.now() - started;
+    return null;
+  }
+
+  async #routeApart(router: Router): Promise<void> {
+    const started = performance.now();
+    this.#pass.setRouting(await router.route(this.#pass.routerLogits));
     this.#routerMs += performance.now() - started;
   }
 

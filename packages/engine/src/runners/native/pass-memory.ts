@@ -27,9 +27,13 @@ export class PassMemory {
   readonly #logits = new SharedArray(Float32Array, 0);
   readonly #largest = new SharedArray(Int32Array, 0);
 
+  /** What each layer's router reads and writes: made once for a pass, since a router takes less time than they do. */
+  #ofRouter;
+
   constructor(config: GptOssConfig) {
     this.#config = config;
     this.#expertOffsets = new SharedArray(Int32Array, config.experts + 1);
+    this.#ofRouter = this.#viewsForRouter(0);
   }
 
   /** The address of the `Pass`. */
@@ -37,18 +41,14 @@ export class PassMemory {
     return this.#pass.address;
   }
 
-  /** f32 [rows, experts] of `rows` rows: the router's input. */
-  routerLogits(rows: number): Float32Array {
-    return this.#routerLogits.values.subarray(0, rows * this.#config.experts);
+  /** f32 [rows, experts] of the pass: the router's input. */
+  get routerLogits(): Float32Array {
+    return this.#ofRouter.logits;
   }
 
   /** Where the router's choice goes: rows of a RouterOutput with a dispatch plan, as many as the largest pass had or more. */
   get routing() {
-    return {
-      ids: this.#ids.values,
-      weights: this.#weights.values,
-      dispatchPlan: { expertOffsets: this.#expertOffsets.values, sortedSlots: this.#sortedSlots.values },
-    };
+    return this.#ofRouter.routing;
   }
 
   /** Takes over what a router has written elsewhere. */
@@ -77,6 +77,7 @@ export class PassMemory {
     const slots = rows.length * expertsPerToken;
     this.#routerLogits.reserve(rows.length * experts);
     for (const array of [this.#ids, this.#weights, this.#sortedSlots]) array.reserve(slots);
+    this.#ofRouter = this.#viewsForRouter(rows.length);
     this.#writeRows(rows);
     const wanted = rows.flatMap((row, index) => (row.wanted === 'nothing' ? [] : [index]));
     this.#wantedRows.reserve(wanted.length);
@@ -99,6 +100,17 @@ export class PassMemory {
       this.#logits.address,
       this.#largest.address,
     ]);
+  }
+
+  #viewsForRouter(rows: number) {
+    return {
+      logits: this.#routerLogits.values.subarray(0, rows * this.#config.experts),
+      routing: {
+        ids: this.#ids.values,
+        weights: this.#weights.values,
+        dispatchPlan: { expertOffsets: this.#expertOffsets.values, sortedSlots: this.#sortedSlots.values },
+      },
+    };
   }
 
   /** Rows, and the tables of their sequences, each once. */

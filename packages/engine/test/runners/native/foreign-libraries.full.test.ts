@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nativeLibraries } from '../../../src/runners/native/library.ts';
+import { ARM64_PROCESSORS, ARM64_ROOT, hasProgram, missingForArm64 } from './emulated-node.ts';
 import { USABLE_LIBRARIES } from './usable-libraries.ts';
 
 const KERNELS = fileURLToPath(new URL('../../../kernels/native/', import.meta.url));
 const PROGRAM = fileURLToPath(new URL('./small-model.c', import.meta.url));
-/** Where Debian's libc6-arm64-cross has the C library of arm64. */
-const ARM64_ROOT = '/usr/aarch64-linux-gnu';
-/** Processors of arm64 that are emulated: with dot products and nothing later, and with all there is. */
-const PROCESSORS: Readonly<Record<string, readonly string[]>> = {
-  'cortex-a76': ['asimd', 'asimddp'],
-  max: ['asimd', 'asimddp', 'i8mm'],
-};
-
 /** Threads, rows of decoding, rows of a prompt, steps, and sizes as small-model.c takes them. */
 const CASES: Readonly<Record<string, readonly number[]>> = {
   'one row': [1, 1, 0, 6, 256, 128, 2, 8, 4, 8, 2, 64, 320, 16],
@@ -25,15 +18,6 @@ const CASES: Readonly<Record<string, readonly number[]>> = {
   'sixteen heads of 80 to a key': [2, 3, 20, 3, 192, 64, 2, 3, 3, 16, 1, 80, 33, 1],
   'twenty-seven rows of few experts': [2, 27, 0, 3, 96, 64, 2, 3, 2, 6, 2, 32, 77, 24],
   'eighty rows of one expert': [3, 80, 0, 2, 64, 32, 2, 1, 1, 4, 2, 16, 40, 16],
-};
-
-const hasProgram = (name: string): boolean => {
-  try {
-    execFileSync(name, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 };
 
 describe('native libraries without Node.js', function () {
@@ -87,13 +71,10 @@ describe('native libraries without Node.js', function () {
 
   const arm64 = nativeLibraries().filter(({ arch }) => arch === 'arm64');
   for (const { file, needs } of arm64) {
-    for (const [processor, features] of Object.entries(PROCESSORS)) {
+    for (const [processor, features] of Object.entries(ARM64_PROCESSORS)) {
       if (!needs.every((feature) => features.includes(feature))) continue;
       it(`compute the same bits in an emulated ${processor}: ${file}`, function () {
-        const missing = [
-          ...(hasProgram('qemu-aarch64') ? [] : ['qemu-aarch64']),
-          ...(existsSync(join(ARM64_ROOT, 'lib')) ? [] : [`the C library of arm64 in ${ARM64_ROOT}`]),
-        ];
+        const missing = missingForArm64();
         if (missing.length > 0) {
           console.log(`      skipped: ${missing.join(' and ')} is needed`);
           this.skip();
