@@ -154,7 +154,7 @@ export function oneTermForms(context: KernelContext): OneTermForms {
       parts: ['kv_blocks'],
       symbol: 'attend_tiles',
       arguments: ATTEND_ARGUMENTS,
-      threadsPerBlock: attentionThreads(context),
+      threadsPerBlock: blockThreads(context),
       defines: { KERNEL_QUERIES: rowsOfRun(context) },
     }),
   };
@@ -261,11 +261,6 @@ export function tileTokens(context: KernelContext, terms: Terms, items: TileItem
  */
 function isInGroups({ target: { vendor, architecture } }: KernelContext, terms: Terms): boolean {
   return terms === 1 && vendor === 'nvidia' && architecture === 'sm_90';
-}
-
-/** Waves of one tile of queries each: of two, on AMD, which has the registers for them. */
-function attentionThreads(context: KernelContext): number {
-  return context.target.vendor === 'nvidia' ? 2 * blockThreads(context) : blockThreads(context);
 }
 
 /** Whether copies to shared memory go on by themselves (packages/gpu/kernels/shared_copies.hip). */

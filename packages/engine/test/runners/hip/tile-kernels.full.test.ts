@@ -9,13 +9,14 @@ import { arrangeBlocks, arrangeCodesForm } from '../../../src/runners/hip/expert
 import type { KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { kvLayers } from '../../../src/runners/kv-bytes.ts';
-import { NORMED_TERMS, TILE_TOKENS, type Terms, mostItems } from '../../../src/runners/hip/sizes.ts';
+import { NORMED_TERMS, type Terms, mostItems } from '../../../src/runners/hip/sizes.ts';
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import {
   commonTileForms,
   oneTermForms,
   rowsOfRun,
   tileBlocks,
+  tileTokens,
   twoTermForms,
 } from '../../../src/runners/hip/tile-kernels.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
@@ -27,14 +28,16 @@ const { slidingWindow } = SMALL_CONFIG;
 const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
 const WIDTH = attentionHeads * headDim;
 const GUARD = 16;
-/** The most rows of a block. */
-const TILE_ROWS = TILE_TOKENS[1];
 
-/** A target of every form of the tiles; the last one stands for NVIDIA, whose instruction is emulated in waves of 32. */
+/**
+ * A target of every form of the tiles. NVIDIA's instruction is emulated in waves of 32: wave by wave, and as groups of four
+ * multiply together.
+ */
 const TARGETS = [
   { architecture: 'gfx942', waveSize: 64, defines: {} },
   { architecture: 'gfx1100', waveSize: 32, defines: {} },
   { architecture: 'gfx1201', waveSize: 32, defines: {} },
+  { architecture: 'sm_80', waveSize: 32, defines: { MATRIX_FORM: 1 } },
   { architecture: 'sm_90', waveSize: 32, defines: { MATRIX_FORM: 1 } },
 ] as const;
 
@@ -118,11 +121,12 @@ function matrix(outputs: number, inputs: number, seed: number) {
 }
 
 for (const { architecture, waveSize, defines } of TARGETS) {
-  const name = 'MATRIX_FORM' in defines ? 'NVIDIA' : architecture;
-  describe(`the GPU runner's kernels by matrix tiles, emulated as ${name}`, function () {
+  describe(`the GPU runner's kernels by matrix tiles, emulated as ${architecture}`, function () {
     this.timeout(600_000);
-    const target = { vendor: name === 'NVIDIA' ? 'nvidia' : 'amd', architecture, waveSize } as const;
+    const target = { vendor: architecture.startsWith('sm_') ? 'nvidia' : 'amd', architecture, waveSize } as const;
     const context = contextFor(target);
+    /** The most rows of a block. */
+    const mostRows = tileTokens(context, 1, 'rows');
     const common = commonTileForms(context);
     const oneTerm = oneTermForms(context);
     const twoTerms = twoTermForms(context);
@@ -180,11 +184,11 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     });
 
     // One row, one more than a tile of 16 has, one more than a block has.
-    for (const rows of [1, 17, TILE_ROWS + 1]) {
+    for (const rows of [1, 17, mostRows + 1]) {
       it(`output projection and gate: ${rows} rows`, () => {
         const step = stepOf(rows);
         for (const terms of [1, 2] as const) {
-          const tiles = Math.ceil(rows / TILE_TOKENS[terms]) + 1;
+          const tiles = Math.ceil(rows / tileTokens(context, terms, 'rows')) + 1;
           const attended = inTerms(terms, randomFloats(rows * WIDTH, 10), WIDTH);
           const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
           const residual = randomFloats(rows * hiddenSize, 2);
@@ -205,7 +209,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const exact = randomFloats(rows * hiddenSize, 11);
         const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
         const logits = outputOf(rows * experts);
-        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / TILE_TOKENS[2]) + 1), {
+        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, 2, 'rows')) + 1), {
           step,
           weight: gate.bits,
           bias: gateBias,
@@ -218,7 +222,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     }
 
     it('a row has the same bits alone and among others, wherever it stands', () => {
-      const rows = TILE_ROWS + 5;
+      const rows = mostRows + 5;
       const [weight, bias] = [matrix(hiddenSize, WIDTH, 21), randomFloats(hiddenSize, 22)];
       const project = (terms: Terms, bits: Uint16Array): Float32Array => {
         const count = bits.length / (terms * WIDTH);
@@ -226,7 +230,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         residual.fill(0, 0, count * hiddenSize);
         run(
           products[terms].attentionOutput,
-          tileBlocks(context, 'attentionOutput', Math.ceil(count / TILE_TOKENS[terms])),
+          tileBlocks(context, 'attentionOutput', Math.ceil(count / tileTokens(context, terms, 'rows'))),
           {
             step: stepOf(count),
             weight: weight.bits,
@@ -240,7 +244,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       for (const terms of [1, 2] as const) {
         const { bits } = inTerms(terms, randomFloats(rows * WIDTH, 20), WIDTH);
         const all = project(terms, bits);
-        for (const row of [0, 15, 16, 100, TILE_ROWS + 4]) {
+        for (const row of [0, 15, 16, 100, mostRows + 4]) {
           const alone = project(terms, bits.slice(row * terms * WIDTH, (row + 1) * terms * WIDTH));
           assert.deepEqual(all.subarray(row * hiddenSize, (row + 1) * hiddenSize), alone, `row ${row}`);
         }
@@ -251,7 +255,8 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       it(`QKV, rotary embedding and KV write, then attention with sinks, KV in ${kv}`, () => {
         const kvContext = contextFor(target, kv);
         const { qkv, attend: attendForm } = oneTermForms(kvContext);
-        const tokens = 2 * TILE_ROWS + 9;
+        // More than a block of any target has.
+        const tokens = 281;
         const input = asBf16(randomFloats(tokens * hiddenSize, 30));
         const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
         const bias = randomFloats(QKV, 33, 0.3);
@@ -264,8 +269,8 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         rotary.reserve(tokens);
         const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
         const tables = {
-          full: Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks),
-          window: Array.from({ length: blocks }, (_, index) => blocks + ((index * 3 + 2) % blocks)),
+          full: Array.from({ length: blocks }, (_, index) => (index + 3) % blocks),
+          window: Array.from({ length: blocks }, (_, index) => 2 * blocks - 1 - index),
           windowFirst: 0,
         };
         const all = linear(input.values, weight.values, new Float64Array(bias));
@@ -300,7 +305,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
               const runs = writeRuns(words, list, rowsOfRun(kvContext));
               const common = { step: words, cache, layer: 0, isWindow };
               const own = halvesOf(rows * WIDTH);
-              run(qkv, tileBlocks(kvContext, 'qkv', Math.ceil(rows / TILE_ROWS)), {
+              run(qkv, tileBlocks(kvContext, 'qkv', Math.ceil(rows / mostRows)), {
                 ...common,
                 weight: weight.bits,
                 bias,
@@ -349,7 +354,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     }
 
     it('QKV of rows in two terms: queries in f32', () => {
-      const tokens = TILE_ROWS + 9;
+      const tokens = mostRows + 9;
       const exact = randomFloats(tokens * hiddenSize, 60);
       const [weight, bias] = [matrix(QKV, hiddenSize, 61), randomFloats(QKV, 62, 0.3)];
       const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
@@ -360,7 +365,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       const rotary = new RotaryTables(SMALL_CONFIG);
       rotary.reserve(tokens);
       const queries = outputOf(tokens * WIDTH);
-      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / TILE_TOKENS[2])), {
+      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / tileTokens(context, 2, 'rows'))), {
         step: stepOf(tokens, () => ({ tables })),
         weight: weight.bits,
         bias,
@@ -387,9 +392,21 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       assertNear(cached(cache, tables.full, tokens, 1), values, CACHE_TOLERANCE, 'values');
     });
 
-    for (const terms of [1, 2] as const)
-      it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}`, () => {
-        const rows = TILE_ROWS + 7;
+    // With so many experts that blocks of groups take half of their slots.
+    const manyExperts = { ...SMALL_CONFIG, experts: 32 };
+    for (const [terms, config] of [
+      [1, SMALL_CONFIG],
+      [2, SMALL_CONFIG],
+      [1, manyExperts],
+    ] as const)
+      it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}, of ${config.experts}`, () => {
+        const ofModel = { ...context, config };
+        const {
+          listExperts,
+          gateUp: gateUpForm,
+          down: downForm,
+        } = terms === 1 ? oneTermForms(ofModel) : twoTermForms(ofModel);
+        const rows = mostRows + 7;
         const exact = randomFloats(rows * hiddenSize, 40);
         // Some experts get nothing, one gets a slot of every row: more than a block has.
         const ids = Int32Array.from({ length: rows * expertsPerToken }, (_, slot) =>
@@ -398,18 +415,21 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const sorted = Int32Array.from(
           [...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b),
         );
-        const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
+        const offsets = Int32Array.from(
+          { length: config.experts + 1 },
+          (_, expert) => ids.filter((id) => id < expert).length,
+        );
         const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
         const down = mxfp4(hiddenSize, intermediateSize, 44);
         for (const { onDevice } of [gateUp, down]) {
           const words = new Uint32Array(onDevice.codes.buffer);
           run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
         }
-        const items = mostItems(SMALL_CONFIG, rows, TILE_TOKENS[terms]);
+        const items = mostItems(config, rows, tileTokens(ofModel, terms, 'slots'));
         const list = poison(new Int32Array(4 + 4 * items));
-        run(products[terms].listExperts, 1, { offsets, list });
+        run(listExperts, 1, { offsets, list });
         const activated = halvesOf(ids.length * terms * intermediateSize);
-        run(products[terms].gateUp, tileBlocks(context, 'gateUp', items), {
+        run(gateUpForm, tileBlocks(ofModel, 'gateUp', items), {
           ...gateUp.onDevice,
           input: twoTermsOf(exact, hiddenSize).bits,
           list,
@@ -417,7 +437,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
           output: activated,
         });
         const output = outputOf(ids.length * hiddenSize);
-        run(products[terms].down, tileBlocks(context, 'down', items), {
+        run(downForm, tileBlocks(ofModel, 'down', items), {
           ...down.onDevice,
           input: activated,
           list,
