@@ -61,7 +61,7 @@ export interface EngineOptions {
   readonly maxSequences?: number;
   /** The most requests that wait beside them, 0 to 1,000,000. Defaults to 256. */
   readonly maxQueue?: number;
-  /** The most prompt tokens computed in one step, 1 to 65536: smaller keeps answers in progress smoother, larger reads prompts faster. Defaults to 256, on a GPU to 1024. */
+  /** The most prompt tokens computed in one step beside answers in progress, 1 to 65536: smaller keeps those smoother, larger reads prompts faster. Where nobody waits, a GPU takes two such pieces at once. Defaults to 256, on a GPU to 1024. */
   readonly prefillChunk?: number;
   /**
    * KV memory in bytes, 1 MiB and up. Defaults to two thirds of what `memoryLimitBytes` leaves beside weights and

@@ -87,7 +87,9 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
     await decodeTimes(runner, { sequences: 1, context: COMPILING_CONTEXT, steps: COMPILING_STEPS, warmUpSteps: 0 });
   }
   const decoding: Decoding = { benchmark, opened, check, bandwidth, steps, sampling: samplingOf(temperature) };
-  const chunk = RUNNERS[options.runner].prefillChunk;
+  // As the engine reads a prompt that nobody waits beside.
+  const { prefillChunk } = RUNNERS[options.runner];
+  const chunk = prefillChunk * (runner.piecesTogether?.(prefillChunk) ?? 1);
   for (const count of batches) await recordDecoding(decoding, DECODE, { sequences: count, context });
   for (const depth of depths) {
     const deepest = opened.config.contextLength - decoded;

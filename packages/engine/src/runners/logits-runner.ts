@@ -64,6 +64,8 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly router: { readonly backend: string; readonly device: string };
   /** Whether `forward` takes `'largest'` and `'drawn'`, or `'largest'` alone. Defaults to false. */
   readonly choosesTokens?: boolean | 'largest';
+  /** See ModelRunner. */
+  piecesTogether?(tokens: number): number;
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
   /** Called with every layer's routing of each step while set. The arrays are the runner's: what is to stay is copied. */

@@ -123,6 +123,11 @@ export interface ModelRunner extends AsyncDisposable {
   readonly router: { readonly backend: string; readonly device: string };
   /** Whether a step is better submitted before the one before it is done: not where both take the caller's own thread. */
   readonly overlapsSteps: boolean;
+  /**
+   * How many neighbouring pieces of a prompt, of so many tokens each, a step may take as one that changes no bit of any row.
+   * Defaults to 1: sums round otherwise where a prompt is cut otherwise.
+   */
+  piecesTogether?(tokens: number): number;
   readonly timings: RunnerTimings;
   readonly expertLoad: ExpertLoad;
   /** Called with every layer's routing of each step while set. On a device, routing leaves it only then. */

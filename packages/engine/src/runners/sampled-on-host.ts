@@ -130,6 +130,10 @@ class SampledOnHost implements ModelRunner {
     return this.#routing.load;
   }
 
+  piecesTogether(tokens: number): number {
+    return this.#runner.piecesTogether?.(tokens) ?? 1;
+  }
+
   get onRouting(): ((routing: LayerRouting) => void) | null {
     return this.#routing.listener;
   }

@@ -4,7 +4,7 @@
  */
 
 import type { SequenceStep } from '../runners/runner.ts';
-import { takeTurns } from './prefill-turns.ts';
+import { type PrefillTurn, takeTurns } from './prefill-turns.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';
 
 /** Bound on the logits that a runner may have to compute for one step of a score, in bytes: all positions are wanted. */
@@ -12,8 +12,10 @@ const SCORE_LOGITS_BYTES = 64 * 2 ** 20;
 
 /** What a plan depends on beside the jobs. */
 export interface PlanLimits {
-  /** The most prompt tokens computed in one step. */
+  /** The most prompt tokens computed in one step beside answers in progress. */
   readonly prefillChunk: number;
+  /** So many times as many where there are none: see ModelRunner. */
+  readonly piecesTogether: number;
   readonly vocabularySize: number;
   /** The longest sequence, in tokens. */
   readonly contextLength: number;
@@ -34,15 +36,19 @@ export interface PlannedStep {
  */
 export function planCounts(active: readonly JobState[], limits: PlanLimits): ReadonlyMap<JobState, number> {
   const counts = new Map<JobState, number>();
-  const prefilling: { readonly state: JobState; readonly size: number; readonly since: number }[] = [];
+  const prefilling: (PrefillTurn & { readonly state: JobState })[] = [];
+  const together = active.some(isAnswering) ? 1 : limits.piecesTogether;
   for (const state of active) {
-    const size = nextPiece(state, limits);
+    const size = nextPiece(state, limits, together);
     if (size === 1) counts.set(state, 1);
-    else if (size > 1) prefilling.push({ state, size, since: state.turnSince });
+    else if (size > 1) {
+      const piece = Math.min(size, limits.prefillChunk);
+      prefilling.push({ state, size, piece, since: state.turnSince });
+    }
   }
-  for (const index of takeTurns(prefilling, limits.prefillChunk)) {
+  for (const { index, size } of takeTurns(prefilling, limits.prefillChunk * together)) {
     const turn = prefilling[index];
-    if (turn !== undefined) counts.set(turn.state, turn.size);
+    if (turn !== undefined) counts.set(turn.state, size);
   }
   return counts;
 }
@@ -76,12 +82,25 @@ export function wantsToken(state: JobState, end: number): state is GenerateState
   return state instanceof GenerateState && end === state.required && state.finish === null;
 }
 
-/** Tokens up to the next place where the job is cut; 0 where it waits for a token, or has all that it may. */
-function nextPiece(state: JobState, limits: PlanLimits): number {
+/** Whether somebody waits for the job's next token. */
+function isAnswering(state: JobState): boolean {
+  return state instanceof GenerateState && state.answer.length + state.drawing > 0;
+}
+
+/**
+ * Tokens up to the next place where the job is cut; 0 where it waits for a token, or has all that it may.
+ *
+ * @param together the most whole pieces that are taken as one.
+ */
+function nextPiece(state: JobState, limits: PlanLimits, together: number): number {
   const { computed, required } = state;
   if (state instanceof GenerateState && state.drawing > 0 && !goesOnUnseen(state, limits)) return 0;
   const chunk = chunkOf(state, limits);
-  const cut = computed - (computed % chunk) + chunk;
+  const begun = computed % chunk;
+  // Only whole pieces: what is left of a prompt may be computed another way than they are.
+  const left = Math.floor((state.job.prompt.length - computed) / chunk);
+  const pieces = begun === 0 && chunk === limits.prefillChunk ? Math.max(1, Math.min(together, left)) : 1;
+  const cut = computed - begun + chunk * pieces;
   if (state instanceof GenerateState && state.job.reproducible) {
     const { length } = state.job.prompt;
     return computed < length ? Math.min(cut, length) - computed : Math.min(1, state.pending);

@@ -4,8 +4,10 @@
 
 /** A prompt that is not yet computed. */
 export interface PrefillTurn {
-  /** Tokens of its next piece, 1 to the budget. */
+  /** Tokens of its next piece, 1 to the budget; of several whole pieces, where it may have them together. */
   readonly size: number;
+  /** Tokens of one of them. Defaults to `size`. */
+  readonly piece?: number;
   /** The step of its last turn, or the one in which it came. */
   readonly since: number;
 }
@@ -16,15 +18,17 @@ export interface PrefillTurn {
  * after at most as many steps as there are others.
  *
  * @param budget Tokens of the step.
+ * @returns which turns, and the tokens of each.
  */
-export function takeTurns(turns: readonly PrefillTurn[], budget: number): number[] {
+export function takeTurns(turns: readonly PrefillTurn[], budget: number): { index: number; size: number }[] {
   const order = turns.map((turn, index) => ({ ...turn, index })).sort((a, b) => a.since - b.since || a.index - b.index);
-  const taken: number[] = [];
+  const taken: { index: number; size: number }[] = [];
   let left = budget;
-  for (const { size, index } of order) {
-    if (size > left) continue;
+  for (const { size: most, piece = most, index } of order) {
+    const size = most <= left ? most : piece * Math.floor(left / piece);
+    if (size === 0) continue;
     left -= size;
-    taken.push(index);
+    taken.push({ index, size });
   }
   return taken;
 }

@@ -272,7 +272,9 @@ export class Scheduler {
   #planBatch(results: StepResults): PlannedStep[] {
     const active = this.#running.filter(({ isActive }) => isActive);
     const { vocabularySize, contextLength } = this.#runner;
-    const counts = planCounts(active, { prefillChunk: this.#limits.prefillChunk, vocabularySize, contextLength });
+    const { prefillChunk } = this.#limits;
+    const piecesTogether = this.#runner.piecesTogether?.(prefillChunk) ?? 1;
+    const counts = planCounts(active, { prefillChunk, piecesTogether, vocabularySize, contextLength });
     // Oldest first: when memory runs out, it is the newest job that gives way.
     const batch: PlannedStep[] = [];
     for (const state of active) {

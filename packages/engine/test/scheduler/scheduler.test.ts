@@ -186,6 +186,22 @@ describe('Scheduler', () => {
     );
   });
 
+  it('takes whole pieces of a prompt together where nobody waits for a token, and its end by itself', async () => {
+    const pieces = (batches: ScriptedRunner['batches'], sequence: number): number[] =>
+      batches.flatMap((batch) => batch.filter((part) => part.sequence === sequence)).map(({ tokens }) => tokens.length);
+    const { runner, scheduler } = create({ kvCacheBytes: 2 ** 20, maxCachedPrefixes: 0 }, { piecesTogether: 3 });
+    scheduler.add(job(0, range(16 * 7 + 5), { maxTokens: 2 }));
+    await finish(scheduler);
+    assert.deepEqual(pieces(runner.batches, 0), [48, 48, 16, 5, 1]);
+
+    // Beside another prompt as many as there is room for, beside an answer one by one.
+    const beside = create({ kvCacheBytes: 2 ** 20, maxCachedPrefixes: 0 }, { piecesTogether: 3 });
+    beside.scheduler.add(job(0, range(5), { maxTokens: 3 }));
+    beside.scheduler.add(job(1, range(16 * 7 + 5), { maxTokens: 2 }));
+    await finish(beside.scheduler);
+    assert.deepEqual(pieces(beside.runner.batches, 1), [32, 16, 16, 48, 5, 1]);
+  });
+
   it('starts jobs in the order they came and refuses the one too many', async () => {
     const { scheduler } = create({ maxSequences: 1, maxQueue: 2 });
     for (let id = 0; id < 3; id++) scheduler.add(job(id, [id], { maxTokens: 2 }));
@@ -416,7 +432,7 @@ describe('Scheduler', () => {
 describe('takeTurns', () => {
   it('serves who has waited longest, whoever fits beside, and everyone within as many steps as there are prompts', () => {
     assert.deepEqual(takeTurns([], 16), []);
-    assert.deepEqual(takeTurns([{ size: 16, since: 3 }], 16), [0]);
+    assert.deepEqual(takeTurns([{ size: 16, since: 3 }], 16), [{ index: 0, size: 16 }]);
     // A long prompt that has had its turn lets a short one that came later go first.
     assert.deepEqual(
       takeTurns(
@@ -426,7 +442,21 @@ describe('takeTurns', () => {
         ],
         16,
       ),
-      [1],
+      [{ index: 1, size: 4 }],
+    );
+    // Of several pieces, as many as there is room for beside those who waited longer.
+    assert.deepEqual(
+      takeTurns(
+        [
+          { size: 24, piece: 8, since: 2 },
+          { size: 5, since: 1 },
+        ],
+        24,
+      ),
+      [
+        { index: 1, size: 5 },
+        { index: 0, size: 16 },
+      ],
     );
     const sizes = fc.array(fc.integer({ min: 1, max: 16 }), { minLength: 1, maxLength: 10 });
     fc.assert(
@@ -436,8 +466,11 @@ describe('takeTurns', () => {
           const turns = pieces.map((size, index) => ({ size, since: since[index] ?? 0 }));
           const taken = takeTurns(turns, 16);
           assert.ok(taken.length > 0);
-          assert.ok(taken.reduce((sum, index) => sum + (pieces[index] ?? 0), 0) <= 16);
-          for (const index of taken) since[index] = step;
+          assert.ok(taken.reduce((sum, { size }) => sum + size, 0) <= 16);
+          for (const { index, size } of taken) {
+            assert.equal(size, pieces[index]);
+            since[index] = step;
+          }
           for (const last of since) assert.ok(step - last <= pieces.length);
         }
       }),

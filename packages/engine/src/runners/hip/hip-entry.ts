@@ -13,8 +13,8 @@ export const HIP_ENTRY = {
   usesGpu: true,
   assertPresent: () => assertGpuPresent(),
   planMemory: (config, { activations }) => planHipMemory(config, { activations }),
-  // Matrix tiles are near their full speed, and others in the batch wait for little more than a step of many sequences.
-  prefillChunk: 2048,
+  // What answers in progress wait for; a prompt that nobody waits beside goes by two such pieces at a time.
+  prefillChunk: 1024,
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
     const { deviceMemory } = await import('./device-memory.ts');

@@ -10,6 +10,7 @@ import type { PassParts } from './forward-pass.ts';
 import { type EnqueuedPass, type PassResources, PassRunner, type StepOutput, type StepRun } from './pass-runner.ts';
 import { type Pass, type TileRule, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS } from './sizes.ts';
+import { MOST_ROWS } from './step-block.ts';
 import { MOST_PASSES_UNDER_WAY } from './staging.ts';
 
 /** What a runner works with, beside the parts of its passes. */
@@ -64,6 +65,13 @@ export class HipRunner implements LogitsRunner {
   /** Passes are not told apart into kernels: experts and router count as computing. */
   get timings(): LogitsRunner['timings'] {
     return this.#steps.timings({ compute: this.#passes.compute, experts: 0, router: 0 });
+  }
+
+  piecesTogether(tokens: number): number {
+    const { tiles } = this.#resources;
+    // Longer pieces are in one term as well.
+    const isInOneTerm = tiles !== null && tokens > tiles.mostInTwoTerms;
+    return isInOneTerm ? Math.max(1, Math.floor(MOST_ROWS / tokens)) : 1;
   }
 
   createSequence(): number {

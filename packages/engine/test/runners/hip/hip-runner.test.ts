@@ -13,6 +13,7 @@ import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
+import { MOST_ROWS } from '../../../src/runners/hip/step-block.ts';
 import type { LogitsRunner, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG } from './small-model.ts';
@@ -149,6 +150,14 @@ describe('the GPU runner around its device', () => {
       assert.ok(!others.some((name) => name?.endsWith('_tiles')));
     });
   }
+
+  it('takes as many pieces of a prompt together as a pass has rows for, where all of them are in one term', () => {
+    const together = [1, FEWEST_TILE_TOKENS, MOST_TWO_TERM_TOKENS, MOST_TWO_TERM_TOKENS + 1, 1024, MOST_ROWS, 65_536];
+    assert.deepEqual(
+      together.map((tokens) => runner.piecesTogether?.(tokens)),
+      [1, 1, 1, 3, 2, 1, 1],
+    );
+  });
 
   it('expects a step to take what the last one took: less where that was slept through, never much more', async () => {
     const sequence = runner.createSequence();
