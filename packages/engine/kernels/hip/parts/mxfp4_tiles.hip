@@ -86,8 +86,53 @@ struct Mxfp4Words {
   }
 };
 
+#if KERNEL_WAVE_GROUPS
+// Codes that are copied to shared memory some steps ahead, where the thread that asked for them decodes them.
+struct Mxfp4Operand : Mxfp4Words {
+  static constexpr int kBuffers = 2;
+  static constexpr bool kCopiesByItself = true;
+  static constexpr bool kDecodes = true;
+  static_assert(kOwn == 2, "a thread takes half of a block of codes");
+  static_assert(kStages * kTokenGranules * 16 + kBuffers * kWeightGranules * 16 + kStages * kThreads * 12 <= KERNEL_SHARED_BYTES,
+                "copied codes have room behind the tiles");
+
+  const u8* codes;
+  // Where in its word a scale is, too.
+  const u8* scale;
+  // A thread's own words of a stage, and of its scale's word: those of the next to ask for and to decode.
+  Words2* copiedCodes;
+  u32* copiedScales;
+  int asked;
+  int decoded;
+  u32 scalePlace;
+
+  ENGINE_METHOD void begin(const u8* rowCodes, const u8* rowScales, Words4* shared) {
+    codes = rowCodes;
+    scale = rowScales;
+    scalePlace = static_cast<u32>(reinterpret_cast<u64>(rowScales) % 4);
+    copiedCodes = reinterpret_cast<Words2*>(shared) + thread_index();
+    copiedScales = reinterpret_cast<u32*>(reinterpret_cast<Words2*>(shared) + kStages * kThreads) + thread_index();
+    asked = 0;
+    decoded = 0;
+  }
+  ENGINE_METHOD void ask() {
+    copy_short_to_shared<8>(copiedCodes + asked * kThreads, codes);
+    copy_short_to_shared<4>(copiedScales + asked * kThreads, scale - reinterpret_cast<u64>(scale) % 4);
+    codes += kBlockBytes;
+    scale++;
+    asked = asked + 1 == kStages ? 0 : asked + 1;
+  }
+  ENGINE_METHOD void decode() {
+    const Words2 loaded = copiedCodes[decoded * kThreads];
+    const u32 words[2] = {loaded.x, loaded.y};
+    store(words, copiedScales[decoded * kThreads] >> (8 * scalePlace) & 0xffu);
+    scalePlace = (scalePlace + 1) % 4;
+    decoded = decoded + 1 == kStages ? 0 : decoded + 1;
+  }
+};
+#else
 // Codes that wait in registers.
-struct Mxfp4LoadedOperand : Mxfp4Words {
+struct Mxfp4Operand : Mxfp4Words {
   static constexpr int kBuffers = 2;
   static constexpr bool kCopiesByItself = false;
 
@@ -119,58 +164,7 @@ struct Mxfp4LoadedOperand : Mxfp4Words {
   }
   ENGINE_METHOD void deliver() { store(words, scale); }
 };
-
-// Codes that are copied to shared memory some steps ahead, where the thread that asked for them decodes them.
-struct Mxfp4CopiedOperand : Mxfp4Words {
-  static constexpr int kBuffers = 2;
-  static constexpr bool kCopiesByItself = true;
-  static constexpr bool kDecodes = true;
-
-  const u8* codes;
-  // Where in its word a scale is, too.
-  const u8* scale;
-  // A thread's own words of a stage, and of its scale's word: those of the next to ask for and to decode.
-  Words2* copiedCodes;
-  u32* copiedScales;
-  int asked;
-  int decoded;
-  u32 scalePlace;
-
-  ENGINE_METHOD void begin(const u8* rowCodes, const u8* rowScales, Words4* shared) {
-    codes = rowCodes;
-    scale = rowScales;
-    scalePlace = static_cast<u32>(reinterpret_cast<u64>(rowScales) % 4);
-    copiedCodes = reinterpret_cast<Words2*>(shared) + thread_index();
-    copiedScales = reinterpret_cast<u32*>(reinterpret_cast<Words2*>(shared) + kStages * kThreads) + thread_index();
-    asked = 0;
-    decoded = 0;
-  }
-  ENGINE_METHOD void ask() {
-    copy_short_to_shared<8>(copiedCodes + asked * kThreads, codes);
-    copy_short_to_shared<4>(copiedScales + asked * kThreads, scale - reinterpret_cast<u64>(scale) % 4);
-    codes += kBlockBytes;
-    scale++;
-    asked = asked + 1 == kStages ? 0 : asked + 1;
-  }
-  ENGINE_METHOD void decode() {
-    static_assert(!kInGroups || kOwn == 2, "a thread takes half of a block of codes");
-    const Words2 loaded = copiedCodes[decoded * kThreads];
-    const u32 words[2] = {loaded.x, loaded.y};
-    store(words, copiedScales[decoded * kThreads] >> (8 * scalePlace) & 0xffu);
-    scalePlace = (scalePlace + 1) % 4;
-    decoded = decoded + 1 == kStages ? 0 : decoded + 1;
-  }
-};
-
-template <bool IN_GROUPS>
-struct Mxfp4OperandOf {
-  using Type = Mxfp4LoadedOperand;
-};
-template <>
-struct Mxfp4OperandOf<true> {
-  using Type = Mxfp4CopiedOperand;
-};
-using Mxfp4Operand = Mxfp4OperandOf<kInGroups>::Type;
+#endif
 
 // The rows of an expert's matrix of ROWS rows that a block multiplies with, from `firstRow` on.
 template <int ROWS, int COLUMNS>
