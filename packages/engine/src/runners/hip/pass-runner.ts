@@ -131,6 +131,8 @@ export class PassRunner {
   }
 
   async #takeNext(enqueued: readonly EnqueuedPass[], run: StepRun): Promise<readonly LogitsOutput[]> {
+    // The passes before may have found out.
+    this.assertAlive();
     const started = performance.now();
     let since = started;
     for (const { pass, staging, wanted, launchedRows } of enqueued) {

@@ -223,8 +223,10 @@ describe('the GPU runner around its device', () => {
     const sequence = runner.createSequence();
     await runner.forward([{ sequence, tokens: Int32Array.of(1, 2), logits: 'none' }]);
     device.hangs = true;
+    const waits = device.expected.length;
     const steps = [1, 2].map(() => runner.forward([{ sequence, tokens: Int32Array.of(3), logits: 'largest' }]));
     for (const { status } of await Promise.allSettled(steps)) assert.equal(status, 'rejected');
+    assert.equal(device.expected.length, waits + 1, 'the second is not waited for as long again');
     assert.equal(runner.length(sequence), 2);
   });
 
