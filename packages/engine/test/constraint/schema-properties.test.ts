@@ -27,13 +27,15 @@ function isMisjudged(schema: unknown): boolean {
   return text.includes('"contains"') && (text.includes('"prefixItems"') || text.includes('"unevaluatedItems"'));
 }
 
-/** Null where nothing is known: a third fault, code that under some keywords reads names that it never set. */
+/** Null where nothing is known: a third fault, code that under some keywords reads what it never set. */
 function isValid(validator: ValidateFunction, value: unknown): boolean | null {
   try {
     return validator(value);
   } catch (error) {
-    // Otherwise a schema that refers to itself without end: no value is known to be valid.
-    return error instanceof ReferenceError ? null : false;
+    // A schema that refers to itself without end: no value is known to be valid.
+    if (error instanceof RangeError) return false;
+    if (error instanceof ReferenceError || error instanceof TypeError) return null;
+    throw error;
   }
 }
 
