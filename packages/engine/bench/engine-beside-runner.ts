@@ -9,23 +9,19 @@
 
 import { parseArgs } from 'node:util';
 import { Benchmark } from '@switchyard/gpu/benchmark';
-import type { PublishedModel } from '@switchyard/models/testing';
-import { type BenchRunner, openBenchRunner } from '../src/bench/bench-runner.ts';
+import { type BenchRunner, measuredGpu, openBenchRunner } from '../src/bench/bench-runner.ts';
 import { Engine } from '../src/engine.ts';
-import type { DoneEvent } from '../src/events.ts';
+import type { GenerateResult } from '../src/events.ts';
 import type { EngineOptions } from '../src/options.ts';
 import type { ModelRunner } from '../src/runners/runner.ts';
-import { RUNNER_NAMES, type RunnerName } from '../src/runners/runner-choice.ts';
 import { DEFAULT_SAMPLING } from '../src/sampling/parameters.ts';
-import { decodeTimes, tokenAt } from '../src/verify/decode-speed.ts';
+import { COMPILING_STEPS, decodeTimes, processorShare, tokenAt } from '../src/verify/decode-speed.ts';
+import { runnerNamed, shapeNamed } from './named-options.ts';
 import { writeReport } from './write-report.ts';
 
 const MS_PER_SECOND = 1000;
-const MICROSECONDS_PER_MS = 1000;
 const CHECKED_PROMPT = 40;
 const CHECKED_TOKENS = 16;
-/** Tokens before any that counts: until JavaScript is compiled, the processor has more to do. */
-const COMPILING_TOKENS = 4096;
 /** Of the engine: room for a sequence of some thousand tokens of the published shapes. */
 const KV_BYTES = 2 ** 30;
 
@@ -45,24 +41,9 @@ const runnerName = runnerNamed(values.runner);
 const shape = shapeNamed(values.shape);
 const [context, tokens] = [Number(values.context), Number(values.tokens)];
 
-function runnerNamed(name: string): RunnerName {
-  const found = RUNNER_NAMES.find((known) => known === name);
-  if (found === undefined) throw new TypeError(`--runner is ${name}. Take one of ${RUNNER_NAMES.join(', ')}`);
-  return found;
-}
-
-function shapeNamed(name: string | undefined): PublishedModel | undefined {
-  if (name === undefined || name === 'gpt-oss-20b' || name === 'gpt-oss-120b') return name;
-  throw new TypeError(`--shape is ${name}. Take gpt-oss-20b or gpt-oss-120b`);
-}
-
-/** What is generated through an engine. */
-async function generate(engine: Engine, promptIds: readonly number[], maxTokens: number): Promise<DoneEvent> {
-  let done: DoneEvent | undefined;
-  const request = { promptIds, maxTokens, temperature: 0, ignoreEndTokens: true, reusePrefix: false } as const;
-  for await (const event of engine.generate(request)) if (event.type === 'done') done = event;
-  if (done === undefined) throw new Error('The engine gave no end');
-  return done;
+/** The answer through the engine. */
+function generate(promptIds: readonly number[], maxTokens: number): Promise<GenerateResult> {
+  return engine.complete({ promptIds, maxTokens, temperature: 0, ignoreEndTokens: true, reusePrefix: false });
 }
 
 /** Ids that both take. */
@@ -90,13 +71,7 @@ async function continuation(runner: ModelRunner, prompt: readonly number[], coun
   }
 }
 
-/** One core's share that this process took since `since`. */
-function processorShare(since: NodeJS.CpuUsage, started: number): number {
-  const { user, system } = process.cpuUsage(since);
-  return (user + system) / MICROSECONDS_PER_MS / (performance.now() - started);
-}
-
-const longest = Math.max(context + tokens, CHECKED_PROMPT + COMPILING_TOKENS) + 1;
+const longest = Math.max(context + tokens, CHECKED_PROMPT + COMPILING_STEPS) + 1;
 const engineOptions: EngineOptions = {
   maxSequences: 1,
   kvCacheBytes: KV_BYTES,
@@ -121,15 +96,12 @@ const benchmark = new Benchmark({
   name: 'engine-beside-runner',
   manifest: new URL('../package.json', import.meta.url),
   packages: ['@switchyard/gpu', '@switchyard/models', '@switchyard/router-kernel', 'koffi'],
-  gpu:
-    driver === null
-      ? null
-      : { name: driver.info.name, architecture: driver.info.architecture, driver: driver.info.driverVersion },
+  gpu: driver === null ? null : measuredGpu(driver),
   settings: { runner: runner.name, model: opened.model },
 });
 const checkedPrompt = promptOf(CHECKED_PROMPT);
 const check = await benchmark.check('engine', `${CHECKED_TOKENS} greedy tokens of both`, async () => {
-  const { ids } = await generate(engine, checkedPrompt, CHECKED_TOKENS);
+  const { ids } = await generate(checkedPrompt, CHECKED_TOKENS);
   const alone = await continuation(runner, checkedPrompt, CHECKED_TOKENS);
   return ids.join() === alone.join() ? [] : [`${ids.join()} through the engine, ${alone.join()} by the runner`];
 });
@@ -138,8 +110,8 @@ const prompt = promptOf(context);
 const shares: Record<'engine' | 'runner', number[]> = { engine: [], runner: [] };
 const throughEngine = async (round: number): Promise<number> => {
   const [cpu, started] = [process.cpuUsage(), performance.now()];
-  const { timings } = await generate(engine, prompt, tokens);
-  if (round >= 0) shares.engine.push(processorShare(cpu, started));
+  const { timings } = await generate(prompt, tokens);
+  if (round >= 0) shares.engine.push(processorShare(cpu, performance.now() - started));
   return timings.decodeTokensPerSecond;
 };
 const byItself = async (round: number): Promise<number> => {
@@ -147,8 +119,8 @@ const byItself = async (round: number): Promise<number> => {
   if (round >= 0) shares.runner.push(times.processorShare);
   return (MS_PER_SECOND * tokens) / times.milliseconds.reduce((sum, time) => sum + time, 0);
 };
-await generate(engine, checkedPrompt, COMPILING_TOKENS);
-await decodeTimes(runner, { sequences: 1, context: CHECKED_PROMPT, steps: COMPILING_TOKENS, warmUpSteps: 0 });
+await generate(checkedPrompt, COMPILING_STEPS);
+await decodeTimes(runner, { sequences: 1, context: CHECKED_PROMPT, steps: COMPILING_STEPS, warmUpSteps: 0 });
 const parameters = { context, tokens };
 const [engineRates, runnerRates] = await benchmark.measure({
   name: 'decode, one sequence',

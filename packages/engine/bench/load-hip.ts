@@ -16,11 +16,13 @@ import { type DevicePointer, type GpuDriver, downloadBytes, openGpuDriver } from
 import { Benchmark } from '@switchyard/gpu/benchmark';
 import { type Snapshot, openSnapshot, readTensorBytesAsync, tensorByteLength } from '@switchyard/models';
 import type { PublishedModel } from '@switchyard/models/testing';
+import { measuredGpu } from '../src/bench/bench-runner.ts';
 import { loadWeights } from '../src/runners/hip/device-weights.ts';
 import { createHipRunner } from '../src/runners/hip/index.ts';
 import { type WeightPart, modelParts } from '../src/runners/hip/weight-layout.ts';
 import type { LoadingStep } from '../src/runners/load-plan.ts';
 import { GENERATED_FILE_BYTES, openGeneratedSnapshot, writeGeneratedFile } from './generated-checkpoint.ts';
+import { shapeNamed } from './named-options.ts';
 import { writeReport } from './write-report.ts';
 
 const MEMORY_PERIOD_MS = 20;
@@ -172,23 +174,19 @@ async function measureLoads(benchmark: Benchmark, driver: GpuDriver, model: stri
 }
 
 using driver = openGpuDriver(values.device === undefined ? {} : { device: values.device });
-const { name, architecture, driverVersion } = driver.info;
 const benchmark = new Benchmark({
   name: 'load-hip',
   manifest: new URL('../package.json', import.meta.url),
   packages: ['@switchyard/gpu', '@switchyard/models', '@switchyard/router-kernel'],
-  gpu: { name, architecture, driver: driverVersion },
+  gpu: measuredGpu(driver),
   settings: { repeats, generatedFileBytes: GENERATED_FILE_BYTES },
 });
 if (folder !== undefined) {
   using snapshot = await openSnapshot(folder);
   await measureLoads(benchmark, driver, basename(folder), snapshot);
 }
-const { shape } = values;
+const shape = shapeNamed(values.shape);
 if (shape !== undefined) {
-  if (shape !== 'gpt-oss-20b' && shape !== 'gpt-oss-120b') {
-    throw new TypeError(`--shape is ${shape}. Take gpt-oss-20b or gpt-oss-120b`);
-  }
   await measureGenerated(shape);
 }
 process.exitCode = await writeReport(benchmark, values);

@@ -21,6 +21,7 @@ import { Benchmark, type BenchmarkCheck } from '@switchyard/gpu/benchmark';
 import type { GptOssConfig } from '@switchyard/models';
 import { publishedConfig, type PublishedModel } from '@switchyard/models/testing';
 import { contendersFor } from '../../router-kernel/src/benchmark/hip/contenders.ts';
+import { measuredGpu } from '../src/bench/bench-runner.ts';
 import { createSyntheticHipRunner } from '../src/runners/hip/create-hip-runner.ts';
 import { HIP_ENTRY } from '../src/runners/hip/hip-entry.ts';
 import type { RoutingChoice } from '../src/runners/hip/routing-before.ts';
@@ -177,7 +178,7 @@ async function main(): Promise<number> {
     name: 'router-in-step',
     manifest: new URL('../package.json', import.meta.url),
     packages: ['@switchyard/router-kernel'],
-    gpu: { name: driver.info.name, architecture: driver.info.architecture, driver: driver.info.driverVersion },
+    gpu: measuredGpu(driver),
     settings: { shape: values.shape, sequences: count, steps, stepsOfTurn: STEPS_OF_TURN },
     commit: values.commit,
   });

@@ -11,8 +11,8 @@ import { Benchmark, type BenchmarkCheck, medianOf, quantile } from '@switchyard/
 import { runBench } from '../src/bench/run-bench.ts';
 import { DECODE } from '../src/bench/series-names.ts';
 import type { EngineOptions } from '../src/options.ts';
-import { RUNNER_NAMES, type RunnerName } from '../src/runners/runner-choice.ts';
 import { startLoadServer, stopLoadServer } from './load-server.ts';
+import { runnerNamed, shapeNamed } from './named-options.ts';
 import { type StreamedAnswer, streamContinuation } from './streaming-client.ts';
 
 /** What is sent, and to what. */
@@ -240,15 +240,4 @@ function randomPrompt(tokens: number, number: number, vocabularySize: number): n
     state ^= state << 5;
     return (state >>> 0) % vocabularySize;
   });
-}
-
-function runnerNamed(name: string): RunnerName {
-  const found = RUNNER_NAMES.find((known) => known === name);
-  if (found === undefined) throw new TypeError(`--runner is ${name}. Take one of ${RUNNER_NAMES.join(', ')}`);
-  return found;
-}
-
-function shapeNamed(name: string | undefined): 'gpt-oss-20b' | 'gpt-oss-120b' | undefined {
-  if (name === undefined || name === 'gpt-oss-20b' || name === 'gpt-oss-120b') return name;
-  throw new TypeError(`--shape is ${name}. Take gpt-oss-20b or gpt-oss-120b`);
 }

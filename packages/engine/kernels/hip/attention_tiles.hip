@@ -101,7 +101,7 @@ struct KeyLoader {
   ROUTER_INLINE int pair_key(int item) { return item % (kTurnKeys / 2) * 2; }
 };
 
-extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
+extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     attend_tiles(const u8* step, const u8* queries, const KvElement* cache, const float* sinks, u32* output, u32 runs,
                  u32 layer, u32 isWindow) {
   alignas(16) __shared__ Words4 shared[kSharedGranules];

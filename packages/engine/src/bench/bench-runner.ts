@@ -4,6 +4,7 @@
 
 import { openGpuDriver } from '@switchyard/gpu';
 import type { GpuDriver } from '@switchyard/gpu';
+import type { MeasuredGpu } from '@switchyard/gpu/benchmark';
 import { type GptOssConfig, openSnapshot } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';
@@ -125,6 +126,11 @@ async function openOnGpu({ device, model, shape, candidates, rooms }: BenchRunne
     driver.dispose();
     throw error;
   }
+}
+
+/** A GPU as reports name it. */
+export function measuredGpu({ info }: GpuDriver): MeasuredGpu {
+  return { name: info.name, architecture: info.architecture, driver: info.driverVersion };
 }
 
 function bytesOfRooms(rooms: readonly SequenceRoom[], bytesOf: (tokens: number) => number): number {

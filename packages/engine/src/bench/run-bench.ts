@@ -10,8 +10,8 @@ import type { RunnerName } from '../runners/runner-choice.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
-import { decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
-import { type BenchRunner, openBenchRunner } from './bench-runner.ts';
+import { COMPILING_STEPS, decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
+import { type BenchRunner, measuredGpu, openBenchRunner } from './bench-runner.ts';
 import { BANDWIDTH, DECODE, DECODE_AT_DEPTH } from './series-names.ts';
 import { leastStepBytes } from './step-bytes.ts';
 
@@ -44,8 +44,6 @@ export interface BenchOptions {
 }
 
 const WARM_UP_STEPS = 16;
-/** Steps on a GPU before any that counts: until JavaScript is compiled, the processor has more to do. */
-const COMPILING_STEPS = 4096;
 const COMPILING_CONTEXT = 64;
 const PREFILL_REPEATS = 3;
 const CHECKED_TOKENS = 8;
@@ -71,10 +69,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
     name: 'switchyard bench',
     manifest: new URL('../../package.json', import.meta.url),
     packages: ['@switchyard/gpu', '@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node'],
-    gpu:
-      driver === null
-        ? null
-        : { name: driver.info.name, architecture: driver.info.architecture, driver: driver.info.driverVersion },
+    gpu: driver === null ? null : measuredGpu(driver),
     settings: { runner: runner.name, model, temperature, warmUpSteps: WARM_UP_STEPS },
     commit: options.commit,
   });

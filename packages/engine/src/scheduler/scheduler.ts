@@ -54,6 +54,7 @@ export class Scheduler {
   readonly kv: KvBudget;
   readonly #runner: ModelRunner;
   readonly #limits: SchedulerLimits;
+  readonly #piecesTogether: number;
   readonly #createConstraint: (spec: unknown) => TokenConstraint | null;
   readonly #now: () => number;
   readonly #waiting: JobState[] = [];
@@ -79,6 +80,7 @@ export class Scheduler {
     const { runner } = options;
     this.#runner = runner;
     this.#limits = options;
+    this.#piecesTogether = runner.piecesTogether?.(options.prefillChunk) ?? 1;
     this.#createConstraint = options.createConstraint ?? (() => null);
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
@@ -273,8 +275,8 @@ export class Scheduler {
     const active = this.#running.filter(({ isActive }) => isActive);
     const { vocabularySize, contextLength } = this.#runner;
     const { prefillChunk } = this.#limits;
-    const piecesTogether = this.#runner.piecesTogether?.(prefillChunk) ?? 1;
-    const counts = planCounts(active, { prefillChunk, piecesTogether, vocabularySize, contextLength });
+    const limits = { prefillChunk, piecesTogether: this.#piecesTogether, vocabularySize, contextLength };
+    const counts = planCounts(active, limits);
     // Oldest first: when memory runs out, it is the newest job that gives way.
     const batch: PlannedStep[] = [];
     for (const state of active) {

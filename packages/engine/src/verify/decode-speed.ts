@@ -36,6 +36,9 @@ export interface DecodeSpeed {
 
 const GREEDY: SamplingParameters = { ...DEFAULT_SAMPLING, seed: 0, logitBias: [] };
 
+/** Steps on a GPU before any that counts: until JavaScript is compiled, the processor has more to do. */
+export const COMPILING_STEPS = 4096;
+
 /** Tokens of a step of prefill where nobody says how many. */
 const PREFILL_CHUNK = 512;
 
@@ -84,13 +87,18 @@ export async function decodeTimes(
       for (const { failure } of outputs ?? []) if (failure !== undefined) throw failure;
       if (step + ahead < all) underWay.push(submit(step + ahead));
     }
-    const { user, system } = process.cpuUsage(cpu);
     const elapsedMs = milliseconds.reduce((sum, time) => sum + time, 0);
-    return { milliseconds, prefillMs, processorShare: (user + system) / 1000 / elapsedMs };
+    return { milliseconds, prefillMs, processorShare: processorShare(cpu, elapsedMs) };
   } finally {
     for (const sampler of samplers) runner.closeSampler(sampler);
     for (const sequence of sequences) runner.releaseSequence(sequence);
   }
+}
+
+/** One core's share that this process took in so many milliseconds since `since`. */
+export function processorShare(since: NodeJS.CpuUsage, elapsedMs: number): number {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1000 / elapsedMs;
 }
 
 /** Measures decoding, and tells the middle of it. */

@@ -194,7 +194,6 @@ function tileProductForms(context: KernelContext, terms: Terms): TileProductForm
     attentionOutput: kernelForm(context, {
       ...product,
       name: 'attention_output_tiles',
-      parts: product.parts,
       symbol: 'project_attention_tiles',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
     }),
