@@ -1,7 +1,7 @@
 // Causal attention of grouped heads with sinks over the paged KV cache. A block takes a row, a KV head with the query
-// heads that share it, and every `chunks`-th chunk of the keys that the row sees. Rows of one chunk are done with it;
-// of others, each chunk leaves a partial result, and the last block of a row and KV head adds them in the order of the
-// chunks.
+// heads that share it, and every `blocks`-th run of chunks of the keys that the row sees. Rows of one chunk are done with
+// it; of others, each run leaves a partial result, and the last block of a row and KV head adds them in the order of the
+// runs. The keys of a block's next chunk are on their way while the values of one are added up, and the other way round.
 //
 //   queries f32 [rows, heads * head size], rotated; output f32 [rows, heads * head size]
 //   arrivals u32 [rows, KV heads], 0 before and after
@@ -19,103 +19,117 @@ constexpr int kLanesPerValues = kHeadDim / kValueElements;
 constexpr int kValueTurns = kChunk / (kThreads / kLanesPerValues);
 constexpr int kTableEntries = kChunk / kBlockPositions + 1;
 static_assert(kHeadDim == 64, "lanes share keys of 64 elements");
-static_assert(kChunk % kKeysAtOnce == 0 && kChunk % kTeam == 0, "chunks are whole turns");
+static_assert(kChunk == 2 * kKeysAtOnce && kChunk % kTeam == 0, "two turns of keys");
 static_assert(kTeam == 2 * kLanesPerValues && kValueTurns % 4 == 0, "a team has the values of two runs of keys");
+
+constexpr u32 kValuesBehindKeys = MODEL_KV_HEADS * kBlockPositions * kHeadDim;
 
 // Where the keys and values of a chunk are.
 struct ChunkPlace {
-  const KvElement* cache;
+  // Of the layer and KV head, in the KV block that has number 0; values lie behind the keys of all heads.
+  const KvElement* keys;
   // Numbers of the KV blocks from that of the chunk's first key on, in shared memory.
   const i32* table;
-  u32 layer;
-  int kvHead;
-  int first;
-  int count;
+  u32 first;
+  u32 count;
 
-  ENGINE_METHOD const KvElement* row(int part, int at) const {
-    return cache + kv_row(table[at / kBlockPositions - first / kBlockPositions], layer, part, kvHead, at);
+  // Of a key counted from the chunk's first. Where the chunk has fewer it is the last one, whose share counts once.
+  ENGINE_METHOD u32 position(u32 key) const { return first + smaller(key, count - 1); }
+
+  ENGINE_METHOD u64 row(u32 at) const {
+    const i32 block = table[at / kBlockPositions - first / kBlockPositions];
+    return static_cast<u64>(block) * kKvBlockElements + at % kBlockPositions * kHeadDim;
+  }
+};
+
+// Which keys of a chunk are asked for: the steps before have written those before `settled`.
+enum Written { kWrittenBefore, kWrittenNow, kWrittenAll };
+
+template <Written WRITTEN>
+ROUTER_INLINE bool is_asked_for(u32 at, u32 settled) {
+  return WRITTEN == kWrittenAll || (at < settled) == (WRITTEN == kWrittenBefore);
+}
+
+// A thread's 16 elements of some of a chunk's keys, in registers.
+struct ChunkKeys {
+  float elements[kKeyTurns][2][8];
+
+  template <Written WRITTEN>
+  ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
+    const u32 thread = thread_index();
+#pragma unroll
+    for (int turn = 0; turn < kKeyTurns; turn++) {
+      const u32 at = place.position(turn * kKeysAtOnce + thread / kLanesPerKey);
+      if (!is_asked_for<WRITTEN>(at, settled)) continue;
+      const KvElement* key = place.keys + place.row(at) + thread % kLanesPerKey * 8;
+#pragma unroll
+      for (int half = 0; half < 2; half++) load_kv_eight(key + half * 32, elements[turn][half]);
+    }
   }
 };
 
 // The first key of the run whose values a thread has, counted from the chunk's first.
 ROUTER_INLINE int first_value_key() { return static_cast<int>(thread_index()) / kLanesPerValues * kValueTurns; }
 
-// What a thread needs of a chunk's keys and values, in registers: its 16 elements of some keys, and its four elements of
-// the values of some. Zeros where the chunk ends.
-struct ChunkElements {
-  float keys[kKeyTurns][2][8];
-  float values[kValueTurns][kValueElements];
+// A thread's four elements of the values of some of a chunk's keys, in registers.
+struct ChunkValues {
+  float elements[kValueTurns][kValueElements];
 
-  ENGINE_METHOD void clear() {
-#pragma unroll
-    for (int turn = 0; turn < kKeyTurns; turn++) {
-#pragma unroll
-      for (int i = 0; i < 16; i++) keys[turn][i / 8][i % 8] = 0.0f;
-    }
-#pragma unroll
-    for (int i = 0; i < kValueTurns * kValueElements; i++) values[i / kValueElements][i % kValueElements] = 0.0f;
-  }
-
-  // Loads what lies before position `settled`, or what does not.
-  template <bool IS_SETTLED>
-  ENGINE_METHOD void load(const ChunkPlace& place, int settled) {
-    const int thread = static_cast<int>(thread_index());
-    const int end = place.first + place.count;
-#pragma unroll
-    for (int turn = 0; turn < kKeyTurns; turn++) {
-      const int at = place.first + turn * kKeysAtOnce + thread / kLanesPerKey;
-      if (at >= end || (at < settled) != IS_SETTLED) continue;
-      const KvElement* elements = place.row(kKeys, at);
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        load_kv_eight(elements + half * 32 + thread % kLanesPerKey * 8, keys[turn][half]);
-      }
-    }
+  template <Written WRITTEN>
+  ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
+    const u32 element = thread_index() % kLanesPerValues * kValueElements;
 #pragma unroll
     for (int turn = 0; turn < kValueTurns; turn++) {
-      const int at = place.first + first_value_key() + turn;
-      if (at >= end || (at < settled) != IS_SETTLED) continue;
-      load_kv_four(place.row(kValues, at) + thread % kLanesPerValues * kValueElements, values[turn]);
+      const u32 at = place.position(first_value_key() + turn);
+      if (!is_asked_for<WRITTEN>(at, settled)) continue;
+      load_kv_four(place.keys + kValuesBehindKeys + place.row(at) + element, elements[turn]);
     }
   }
 };
 
+// Of two sums of which each of two lanes STEP apart has a part, the first lane gets the first and the second the other.
+template <int STEP>
+ROUTER_INLINE float sum_of_halves(bool isSecond, float first, float second) {
+  const float theirs = from_other_half<STEP>(isSecond ? first : second);
+  return rounded_sum(isSecond ? second : first, theirs);
+}
+
 // A thread's elements of the row's heads.
 constexpr int kOutputTurns = kGroup * kHeadDim / kThreads > 0 ? kGroup * kHeadDim / kThreads : 1;
 static_assert(kGroup * kHeadDim % kThreads == 0 || kGroup * kHeadDim < kThreads, "threads have as many elements each");
-// Chunks whose partial results are all asked for before the first of them is used.
-constexpr int kChunksAtOnce = 16;
+// Runs whose partial results are all asked for before the first of them is used.
+constexpr int kRunsAtOnce = 16;
 
 // Writes a row's heads from their partial results. `most` and `factors` are shared memory, a number for each head.
-ROUTER_INLINE void merge_chunks(const float* partials, const u8* step, const float* sinks, int row, int kvHead,
-                                int chunks, float* most, float* factors, float* output) {
+ROUTER_INLINE void merge_runs(const float* partials, const u8* step, const float* sinks, int row, int kvHead,
+                                int runs, float* most, float* factors, float* output) {
   const int thread = static_cast<int>(thread_index());
-  const auto partial_of = [&](int turn, int chunk) {
+  const auto partial_of = [&](int turn, int run) {
     const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
-    return partials + partial_place(step, row, chunk, kvHead * kGroup + i / kHeadDim);
+    return partials + partial_place(step, row, run, kvHead * kGroup + i / kHeadDim);
   };
-  float values[kOutputTurns][kChunksAtOnce];
-  float largest[kOutputTurns][kChunksAtOnce];
+  float values[kOutputTurns][kRunsAtOnce];
+  float largest[kOutputTurns][kRunsAtOnce];
 #pragma unroll
   for (int turn = 0; turn < kOutputTurns; turn++) {
 #pragma unroll
-    for (int chunk = 0; chunk < kChunksAtOnce; chunk++) {
-      const float* partial = partial_of(turn, smaller(chunk, chunks - 1));
-      values[turn][chunk] = partial[thread % kHeadDim];
-      largest[turn][chunk] = partial[kPartialMax];
+    for (int run = 0; run < kRunsAtOnce; run++) {
+      const float* partial = partial_of(turn, smaller(run, runs - 1));
+      values[turn][run] = partial[thread % kHeadDim];
+      largest[turn][run] = partial[kPartialMax];
     }
   }
-  // A team a head: what the chunks' sums come to under their common largest logit, the sink's share included.
+  // A team a head: what the runs' sums come to under their common largest logit, the sink's share included.
   for (int head = team_of_block(); head < kGroup; head += kTeams) {
     const float sink = rounded_product(sinks[kvHead * kGroup + head], kLog2E);
     float high = sink;
-    for (int chunk = lane_of_team(); chunk < chunks; chunk += kTeam) {
-      high = larger(high, partials[partial_place(step, row, chunk, kvHead * kGroup + head) + kPartialMax]);
+    for (int run = lane_of_team(); run < runs; run += kTeam) {
+      high = larger(high, partials[partial_place(step, row, run, kvHead * kGroup + head) + kPartialMax]);
     }
     high = team_max(high);
     float total = 0.0f;
-    for (int chunk = lane_of_team(); chunk < chunks; chunk += kTeam) {
-      const float* partial = partials + partial_place(step, row, chunk, kvHead * kGroup + head);
+    for (int run = lane_of_team(); run < runs; run += kTeam) {
+      const float* partial = partials + partial_place(step, row, run, kvHead * kGroup + head);
       total = multiply_add(partial[kPartialSum], exp2_approximate(partial[kPartialMax] - high), total);
     }
     total = team_sum(total) + exp2_approximate(sink - high);
@@ -132,13 +146,13 @@ ROUTER_INLINE void merge_chunks(const float* partials, const u8* step, const flo
     const float high = most[i / kHeadDim];
     float value = 0.0f;
 #pragma unroll
-    for (int chunk = 0; chunk < kChunksAtOnce; chunk++) {
-      const float share = chunk < chunks ? exp2_approximate(largest[turn][chunk] - high) : 0.0f;
-      value = multiply_add(values[turn][chunk], share, value);
+    for (int run = 0; run < kRunsAtOnce; run++) {
+      const float share = run < runs ? exp2_approximate(largest[turn][run] - high) : 0.0f;
+      value = multiply_add(values[turn][run], share, value);
     }
 #pragma unroll 8
-    for (int chunk = kChunksAtOnce; chunk < chunks; chunk++) {
-      const float* partial = partial_of(turn, chunk);
+    for (int run = kRunsAtOnce; run < runs; run++) {
+      const float* partial = partial_of(turn, run);
       value = multiply_add(partial[thread % kHeadDim], exp2_approximate(partial[kPartialMax] - high), value);
     }
     output[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i] =
@@ -146,186 +160,220 @@ ROUTER_INLINE void merge_chunks(const float* partials, const u8* step, const flo
   }
 }
 
-extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
+// Two blocks of a multiprocessor: while one waits for its keys, the other computes.
+extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     attend(const u8* step, const float* rotated, const KvElement* cache, const float* sinks, float* partials,
-           u32* arrivals, float* output, u32 chunks, u32 layer, u32 isWindow) {
+           u32* arrivals, float* output, u32 blocks, u32 layer, u32 isWindow) {
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
   alignas(16) __shared__ float sums[kTeams][kGroup][kHeadDim];
+  // Of a run's chunks so far.
   __shared__ float largest[kGroup];
   __shared__ float totals[kGroup];
-  __shared__ i32 table[kTableEntries];
+  // What the values of a run's chunks so far, and of the one at hand, are multiplied with.
+  __shared__ float before[kGroup];
+  __shared__ float now[kGroup];
+  __shared__ float ownSinks[kGroup];
+  // Of the chunk at hand and the one after it, in turns.
+  __shared__ i32 tables[2][kTableEntries];
   __shared__ bool isLast;
-  const int kvHead = static_cast<int>(block_index() / chunks % MODEL_KV_HEADS);
-  const int row = static_cast<int>(block_index() / chunks / MODEL_KV_HEADS);
+  const int kvHead = static_cast<int>(block_index() / blocks % MODEL_KV_HEADS);
+  const int row = static_cast<int>(block_index() / blocks / MODEL_KV_HEADS);
   if (row >= step_word(step, STEP_ROWS)) return;
   const int position = step_word(step, STEP_POSITIONS + row);
-  const int settled = step_word(step, STEP_SETTLED + row);
+  const u32 settled = static_cast<u32>(step_word(step, STEP_SETTLED + row));
   const SeenKeys keys = seen_keys(position, isWindow);
   const i32 rowTable = table_of_row(step, isWindow, row);
   const int thread = static_cast<int>(thread_index());
-  const int firstChunk = static_cast<int>(block_index() % chunks);
-  float ownSinks[kOutputTurns];
-#pragma unroll
-  for (int turn = 0; turn < kOutputTurns; turn++) {
-    const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
-    ownSinks[turn] = rounded_product(sinks[kvHead * kGroup + i / kHeadDim], kLog2E);
-  }
-  for (int chunk = firstChunk; chunk < keys.chunks; chunk += static_cast<int>(chunks)) {
-    const ChunkPlace place = {cache,  table, layer, kvHead, keys.first + chunk * kChunk,
-                              smaller(kChunk, keys.count - chunk * kChunk)};
-    if (thread < kTableEntries) {
-      const int entry = place.first / kBlockPositions + thread;
-      table[thread] = step_word(step, rowTable + smaller(entry, position / kBlockPositions));
-    }
+  const int firstRun = static_cast<int>(block_index() % blocks);
+  if (thread < kGroup) ownSinks[thread] = rounded_product(sinks[kvHead * kGroup + thread], kLog2E);
+  const KvElement* ownKeys = cache + kv_row(0, layer, kKeys, kvHead, 0);
+  const auto place_of = [&](int chunk, const i32* table) {
+    return ChunkPlace{ownKeys, table, static_cast<u32>(keys.first + chunk * kChunk),
+                      static_cast<u32>(smaller(kChunk, keys.count - chunk * kChunk))};
+  };
+  const auto table_entry = [&](int chunk) {
+    const int entry = (keys.first + chunk * kChunk) / kBlockPositions + thread;
+    return step_word(step, rowTable + smaller(entry, position / kBlockPositions));
+  };
+  ChunkKeys chunkKeys;
+  ChunkValues chunkValues;
+  if (firstRun < keys.runs) {
+    const ChunkPlace place = place_of(firstRun * keys.chunksOfRun, tables[0]);
+    if (thread < kTableEntries) tables[0][thread] = table_entry(firstRun * keys.chunksOfRun);
     block_barrier();
     // Keys and values of the steps before are asked for while this step's are being computed.
-    ChunkElements elements;
-    elements.clear();
-    elements.load<true>(place, settled);
-    if (chunk == firstChunk) {
-      rotated = written_before(rotated);
-      let_kernel_after_begin();
-      if (place.first + place.count > settled) elements.load<false>(place, settled);
-      float loaded[kOutputTurns];
+    chunkKeys.load<kWrittenBefore>(place, settled);
+    chunkValues.load<kWrittenBefore>(place, settled);
+    rotated = written_before(rotated);
+    let_kernel_after_begin();
+    if (place.first + place.count > settled) {
+      chunkKeys.load<kWrittenNow>(place, settled);
+      chunkValues.load<kWrittenNow>(place, settled);
+    }
+    float loaded[kOutputTurns];
 #pragma unroll
-      for (int turn = 0; turn < kOutputTurns; turn++) {
-        const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
-        loaded[turn] = rotated[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i];
-      }
+    for (int turn = 0; turn < kOutputTurns; turn++) {
+      const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
+      loaded[turn] = rotated[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i];
+    }
 #pragma unroll
-      for (int turn = 0; turn < kOutputTurns; turn++) {
-        constexpr float kScale = kLog2E * 0.125f;
-        const int i = turn * kThreads + thread;
-        if (i < kGroup * kHeadDim) queries[i / kHeadDim][i % kHeadDim] = rounded_product(loaded[turn], kScale);
-      }
-    } else if (place.first + place.count > settled) {
-      elements.load<false>(place, settled);
+    for (int turn = 0; turn < kOutputTurns; turn++) {
+      constexpr float kScale = kLog2E * 0.125f;
+      const int i = turn * kThreads + thread;
+      if (i < kGroup * kHeadDim) queries[i / kHeadDim][i % kHeadDim] = rounded_product(loaded[turn], kScale);
     }
     block_barrier();
+  }
+  // The thread's elements of a run's values by their shares.
+  float runValues[kOutputTurns];
+  int turnOfTable = 0;
+  int runNumber = firstRun;
+  int ofRun = 0;
+  for (int at = firstRun * keys.chunksOfRun; at < keys.chunks;) {
+    const bool endsRun = at + 1 == keys.chunks || ofRun + 1 == keys.chunksOfRun;
+    const int next = endsRun ? (runNumber + static_cast<int>(blocks)) * keys.chunksOfRun : at + 1;
+    const bool hasNext = next < keys.chunks;
+    turnOfTable ^= 1;
+    const ChunkPlace nextPlace = place_of(next, tables[turnOfTable]);
+    if (hasNext && thread < kTableEntries) tables[turnOfTable][thread] = table_entry(next);
 
-    // Logits of the chunk's keys; none where there are fewer.
+    // Logits of the chunk's keys; none where there are fewer. Each of the lanes that share a key has one sum in the end, of
+    // two heads and two keys.
+    const int count = keys.count - at * kChunk;
     const int part = thread % kLanesPerKey;
+    const int ownKey = part / 2 * kKeysAtOnce + thread / kLanesPerKey;
 #pragma unroll
-    for (int head = 0; head < kGroup; head++) {
-      float logits[kKeyTurns];
-#pragma unroll
-      for (int turn = 0; turn < kKeyTurns; turn++) logits[turn] = 0.0f;
+    for (int head = 0; head < kGroup; head += 2) {
+      const int other = smaller(head + 1, kGroup - 1);
+      float logits[kKeyTurns][2] = {};
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        float query[8];
-        load_eight(&queries[head][half * 32 + part * 8], query);
 #pragma unroll
-        for (int turn = 0; turn < kKeyTurns; turn++) {
+        for (int second = 0; second < 2; second++) {
+          float query[8];
+          load_eight(&queries[second == 0 ? head : other][half * 32 + part * 8], query);
 #pragma unroll
-          for (int i = 0; i < 8; i++) {
-            logits[turn] = multiply_add(elements.keys[turn][half][i], query[i], logits[turn]);
-          }
-        }
-      }
+          for (int turn = 0; turn < kKeyTurns; turn++) {
 #pragma unroll
-      for (int turn = 0; turn < kKeyTurns; turn++) {
-        const int key = turn * kKeysAtOnce + thread / kLanesPerKey;
-        const float logit = token_sum<kLanesPerKey>(logits[turn]);
-        if (part == 0) shares[head][key] = key < place.count ? logit : -kInfinity;
-      }
-    }
-    block_barrier();
-
-    // A team a head: the largest logit, and shares under it.
-    for (int head = team_of_block(); head < kGroup; head += kTeams) {
-      float most = -kInfinity;
-      for (int key = lane_of_team(); key < kChunk; key += kTeam) most = larger(most, shares[head][key]);
-      most = team_max(most);
-      float total = 0.0f;
-      for (int key = lane_of_team(); key < kChunk; key += kTeam) {
-        const float share = exp2_approximate(shares[head][key] - most);
-        total += share;
-        shares[head][key] = share;
-      }
-      total = team_sum(total);
-      if (lane_of_team() == 0) {
-        largest[head] = most;
-        totals[head] = total;
-      }
-    }
-    block_barrier();
-
-    // Values by their shares, of each run of keys.
-    {
-      float values[kGroup][kValueElements] = {};
-#pragma unroll
-      for (int first = 0; first < kValueTurns; first += 4) {
-#pragma unroll
-        for (int head = 0; head < kGroup; head++) {
-          float four[4];
-          load_four(&shares[head][first_value_key() + first], four);
-#pragma unroll
-          for (int turn = 0; turn < 4; turn++) {
-#pragma unroll
-            for (int i = 0; i < kValueElements; i++) {
-              values[head][i] = multiply_add(four[turn], elements.values[first + turn][i], values[head][i]);
+            for (int i = 0; i < 8; i++) {
+              logits[turn][second] = multiply_add(chunkKeys.elements[turn][half][i], query[i], logits[turn][second]);
             }
           }
         }
       }
-      // A team's two runs meet: of two heads, each half of the team adds up one.
-      const int half = lane_of_team() / kLanesPerValues;
-#pragma unroll
-      for (int head = 0; head < kGroup; head += 2) {
-        constexpr int kLast = kGroup - 1;
-        const int next = head < kLast ? head + 1 : kLast;
-        float both[kValueElements];
-#pragma unroll
-        for (int i = 0; i < kValueElements; i++) {
-          const float other = from_other_half<16>(half == 0 ? values[next][i] : values[head][i]);
-          both[i] = rounded_sum(half == 0 ? values[head][i] : values[next][i], other);
-        }
-        if (head + half > kLast) continue;
-        store_four(&sums[team_of_block()][head + half][lane_of_team() % kLanesPerValues * kValueElements], both);
-      }
+      const float first = sum_of_halves<1>(part % 2 != 0, logits[0][0], logits[0][1]);
+      const float last = sum_of_halves<1>(part % 2 != 0, logits[1][0], logits[1][1]);
+      const float logit = sum_of_halves<2>(part / 2 != 0, first, last);
+      if (head + part % 2 < kGroup) shares[head + part % 2][ownKey] = ownKey < count ? logit : -kInfinity;
     }
     block_barrier();
+    if (hasNext) chunkKeys.load<kWrittenAll>(nextPlace, settled);
+
+    // A team a head: the largest logit, and shares under it.
+    for (int head = team_of_block(); head < kGroup; head += kTeams) {
+      float own[kChunk / kTeam];
+#pragma unroll
+      for (int i = 0; i < kChunk / kTeam; i++) own[i] = shares[head][i * kTeam + lane_of_team()];
+      float most = own[0];
+#pragma unroll
+      for (int i = 1; i < kChunk / kTeam; i++) most = larger(most, own[i]);
+      most = team_max(most);
+      float total = 0.0f;
+#pragma unroll
+      for (int i = 0; i < kChunk / kTeam; i++) {
+        const float share = exp2_approximate(own[i] - most);
+        total += share;
+        shares[head][i * kTeam + lane_of_team()] = share;
+      }
+      total = team_sum(total);
+      if (lane_of_team() != 0) continue;
+      if (ofRun > 0) {
+        // Under what is now the run's largest logit, as its values so far will be.
+        const float high = larger(largest[head], most);
+        before[head] = exp2_approximate(largest[head] - high);
+        now[head] = exp2_approximate(most - high);
+        total = multiply_add(total, now[head], rounded_product(totals[head], before[head]));
+        most = high;
+      }
+      largest[head] = most;
+      totals[head] = total;
+    }
+    block_barrier();
+
+    // Values by their shares. A team has two neighbouring parts of the keys, which meet here: of two heads, each half of the
+    // team adds up one.
+    const int half = lane_of_team() / kLanesPerValues;
+#pragma unroll
+    for (int head = 0; head < kGroup; head += 2) {
+      float values[2][kValueElements] = {};
+#pragma unroll
+      for (int first = 0; first < kValueTurns; first += 4) {
+#pragma unroll
+        for (int other = 0; other < 2; other++) {
+          float four[4];
+          load_four(&shares[smaller(head + other, kGroup - 1)][first_value_key() + first], four);
+#pragma unroll
+          for (int turn = 0; turn < 4; turn++) {
+#pragma unroll
+            for (int i = 0; i < kValueElements; i++) {
+              values[other][i] = multiply_add(four[turn], chunkValues.elements[first + turn][i], values[other][i]);
+            }
+          }
+        }
+      }
+      float both[kValueElements];
+#pragma unroll
+      for (int i = 0; i < kValueElements; i++) both[i] = sum_of_halves<16>(half != 0, values[0][i], values[1][i]);
+      if (head + half >= kGroup) continue;
+      store_four(&sums[team_of_block()][head + half][lane_of_team() % kLanesPerValues * kValueElements], both);
+    }
+    block_barrier();
+    if (hasNext) chunkValues.load<kWrittenAll>(nextPlace, settled);
 #pragma unroll
     for (int turn = 0; turn < kOutputTurns; turn++) {
-      const int i = turn * kThreads + thread;
-      if (i >= kGroup * kHeadDim) continue;
+      const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
       const int head = i / kHeadDim;
       const int element = i % kHeadDim;
       float value = 0.0f;
 #pragma unroll
       for (int team = 0; team < kTeams; team++) value += sums[team][head][element];
+      runValues[turn] =
+          ofRun == 0 ? value : multiply_add(value, now[head], rounded_product(runValues[turn], before[head]));
+      if (!endsRun || turn * kThreads + thread >= kGroup * kHeadDim) continue;
       const int modelHead = kvHead * kGroup + head;
       if (keys.chunks == 1) {
-        const float sink = ownSinks[turn];
+        const float sink = ownSinks[head];
         const float most = larger(sink, largest[head]);
         const float share = exp2_approximate(largest[head] - most);
         const float total = multiply_add(totals[head], share, exp2_approximate(sink - most));
         output[static_cast<u64>(row) * kWidth + modelHead * kHeadDim + element] =
-            rounded_product(rounded_product(value, share), reciprocal_approximate(total));
+            rounded_product(rounded_product(runValues[turn], share), reciprocal_approximate(total));
       } else {
-        float* partial = partials + partial_place(step, row, chunk, modelHead);
-        partial[element] = value;
+        float* partial = partials + partial_place(step, row, runNumber, modelHead);
+        partial[element] = runValues[turn];
         if (element == 0) {
           partial[kPartialMax] = largest[head];
           partial[kPartialSum] = totals[head];
         }
       }
     }
-    block_barrier();
+    at = next;
+    ofRun = endsRun ? 0 : ofRun + 1;
+    if (endsRun) runNumber += static_cast<int>(blocks);
   }
-  if (keys.chunks == 1 || firstChunk >= keys.chunks) return;
+  if (keys.chunks == 1 || firstRun >= keys.runs) return;
 
   publish_to_device();
   block_barrier();
   u32* arrived = arrivals + row * MODEL_KV_HEADS + kvHead;
-  const u32 blocks = static_cast<u32>(smaller(static_cast<int>(chunks), keys.chunks));
-  if (thread == 0) isLast = arrive(arrived) == blocks - 1;
+  const u32 arriving = static_cast<u32>(smaller(static_cast<int>(blocks), keys.runs));
+  if (thread == 0) isLast = arrive(arrived) == arriving - 1;
   block_barrier();
   if (!isLast) return;
   receive_from_device();
   if (thread == 0) *arrived = 0;
-  merge_chunks(partials, step, sinks, row, kvHead, keys.chunks, largest, totals, output);
+  merge_runs(partials, step, sinks, row, kvHead, keys.runs, largest, totals, output);
 }
 
 }  // namespace ROUTER_NAMESPACE

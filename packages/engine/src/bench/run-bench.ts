@@ -12,7 +12,7 @@ import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
 import { COMPILING_STEPS, decodeTimes, prefill, tokenAt } from '../verify/decode-speed.ts';
 import { type BenchRunner, measuredGpu, openBenchRunner } from './bench-runner.ts';
-import { BANDWIDTH, DECODE, DECODE_AT_DEPTH } from './series-names.ts';
+import { BANDWIDTH, DECODE, DECODE_AT_DEPTH, PREFILL } from './series-names.ts';
 import { leastStepBytes } from './step-bytes.ts';
 
 /** What is measured. */
@@ -101,7 +101,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
       runner.releaseSequence(sequence);
     }
     benchmark.record({
-      name: 'prefill',
+      name: PREFILL,
       contender: runner.name,
       unit: 'tokens/s',
       better: 'higher',

@@ -7,6 +7,8 @@ import { InvalidStepError } from './errors.ts';
 import type { LogitsRunner, LogitsStep } from './logits-runner.ts';
 import type { LayerRouting } from './runner.ts';
 
+const NO_LOGITS = new Float32Array(0);
+
 /**
  * Throws where a runner cannot compute a step.
  *
@@ -18,7 +20,7 @@ export function checkStep(
 ): void {
   const { vocabularySize, contextLength } = runner;
   const seen = new Set<number>();
-  for (const { sequence, tokens, logits, draw } of batch) {
+  for (const { sequence, tokens, logits, draw, piece = tokens.length } of batch) {
     const length = runner.length(sequence) + tokens.length;
     if (seen.has(sequence)) {
       throw new InvalidStepError(`sequence ${sequence} twice`, 'give each sequence at most once in a step');
@@ -28,6 +30,10 @@ export function checkStep(
       throw new InvalidStepError(`'drawn' for sequence ${sequence} without a draw`, 'say how it is drawn');
     }
     if (tokens.length === 0) throw new InvalidStepError(`no tokens for sequence ${sequence}`, 'give at least one');
+    if (!(piece >= tokens.length)) {
+      const found = `${tokens.length} tokens of a piece of ${piece} for sequence ${sequence}`;
+      throw new InvalidStepError(found, 'give a piece of as many at least');
+    }
     if (length > contextLength) throw new ContextLengthError(length, contextLength, 'context');
     const wrong = tokens.find((token) => token < 0 || token >= vocabularySize);
     if (wrong !== undefined) throw new InvalidStepError(`token ${wrong}`, `give ids from 0 to ${vocabularySize - 1}`);
@@ -44,7 +50,7 @@ export function checkCut(length: number, whole: number): void {
 export function emptyLogits(batch: readonly LogitsStep[], vocabularySize: number): Float32Array[] {
   return batch.map(({ tokens, logits = 'last' }) => {
     const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
-    return new Float32Array(rows * vocabularySize);
+    return rows === 0 ? NO_LOGITS : new Float32Array(rows * vocabularySize);
   });
 }
 

@@ -23,6 +23,8 @@ export interface LogitsStep {
   readonly logits?: LogitsWanted;
   /** With `'drawn'`: how. */
   readonly draw?: TokenDraw;
+  /** See SequenceStep. */
+  readonly piece?: number;
 }
 
 /** The token that the runner chose for a sequence in the step before, which may still be under way. */
@@ -66,6 +68,8 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly choosesTokens?: boolean | 'largest';
   /** See ModelRunner. */
   piecesTogether?(tokens: number): number;
+  /** See ModelRunner. */
+  partOfPiece?(tokens: number): number;
   /** Time of the forward steps. */
   readonly timings: Omit<RunnerTimings, 'sampling'>;
   /** Called with every layer's routing of each step while set. The arrays are the runner's: what is to stay is copied. */

@@ -43,6 +43,11 @@ export interface SequenceStep {
    */
   readonly tokens: Int32Array | 'sampled';
   readonly want: Wanted;
+  /**
+   * Tokens of the piece of a prompt that these are a part of: they are computed as they would be with the others of it, to the
+   * bit. At least as many as there are tokens. Defaults to that; see `ModelRunner.partOfPiece`.
+   */
+  readonly piece?: number;
   /** Made by `openSampler`. Needed for `'token'` and for `'sampled'`. */
   readonly sampler?: number;
   /** Which tokens may be chosen, at least one. Defaults to all. */
@@ -128,6 +133,11 @@ export interface ModelRunner extends AsyncDisposable {
    * Defaults to 1: sums round otherwise where a prompt is cut otherwise.
    */
   piecesTogether?(tokens: number): number;
+  /**
+   * The most tokens of a piece of so many that a step should take where others wait for their next token in it: see
+   * `SequenceStep.piece`. Defaults to any number.
+   */
+  partOfPiece?(tokens: number): number;
   readonly timings: RunnerTimings;
   readonly expertLoad: ExpertLoad;
   /** Called with every layer's routing of each step while set. On a device, routing leaves it only then. */

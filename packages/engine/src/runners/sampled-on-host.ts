@@ -134,6 +134,10 @@ class SampledOnHost implements ModelRunner {
     return this.#runner.piecesTogether?.(tokens) ?? 1;
   }
 
+  partOfPiece(tokens: number): number {
+    return this.#runner.partOfPiece?.(tokens) ?? Number.POSITIVE_INFINITY;
+  }
+
   get onRouting(): ((routing: LayerRouting) => void) | null {
     return this.#routing.listener;
   }
@@ -218,11 +222,13 @@ class SampledOnHost implements ModelRunner {
     assertNoFailure();
     try {
       const parts = batch.map((step): StartedPart => {
-        const { sequence } = step;
+        const { sequence, piece } = step;
         const choice = step.want === 'token' ? this.#choiceOfRunner(step) : null;
-        return { sequence, tokens: this.#tokensOf(step), ...(choice ?? { logits: logitsWanted(step) }) };
+        const tokens = this.#tokensOf(step);
+        const ofPiece = piece === undefined ? {} : { piece };
+        return { sequence, tokens, ...ofPiece, ...(choice ?? { logits: logitsWanted(step) }) };
       });
-      this.#routing.trace(batch.flatMap(({ sequence, traceRouting }) => (traceRouting === true ? [sequence] : [])));
+      this.#routing.trace(traces ? batch.filter(isTraced).map(({ sequence }) => sequence) : []);
       const { outputs } =
         this.#runner.start === undefined
           ? { outputs: Promise.resolve(await this.#runner.forward(parts.filter(isKnown))) }
@@ -300,6 +306,10 @@ class SampledOnHost implements ModelRunner {
 
   #outputOf(step: SequenceStep, computed: LogitsOutput | undefined): SequenceOutput {
     const logits = computed?.logits ?? NO_LOGITS;
+    // What most steps are: chosen by the runner, and nothing else asked for.
+    if (step.traceRouting !== true && computed?.token !== undefined && computed.token >= 0) {
+      return { token: this.#choose(step, logits, computed.token).token, logits: NO_LOGITS };
+    }
     const routing = step.traceRouting === true ? { routing: this.#routing.rowsOf(step.sequence) } : {};
     const rows =
       step.want === 'last' || step.want === 'all' ? wantedRows(logits, step.want, this.vocabularySize) : NO_LOGITS;
@@ -363,6 +373,10 @@ function logitsWanted({ want, targets }: SequenceStep): LogitsWanted {
 /** The rows that were asked for: with targets, more were computed. */
 function wantedRows(logits: Float32Array, want: 'last' | 'all', width: number): Float32Array {
   return want === 'all' || logits.length === width ? logits : logits.slice(-width);
+}
+
+function isTraced({ traceRouting }: SequenceStep): boolean {
+  return traceRouting === true;
 }
 
 function isKnown(part: StartedPart): part is LogitsStep {

@@ -52,7 +52,7 @@ export class StepsUnderWay {
     const ended = new Promise<void>((resolve) => {
       settle = resolve;
     });
-    this.#allEnded = Promise.all([before, ended]);
+    this.#allEnded = before.then(() => ended);
     const end = (): void => {
       this.#end(sequences);
       settle();

@@ -16,6 +16,8 @@ export interface PlanLimits {
   readonly prefillChunk: number;
   /** So many times as many where there are none: see ModelRunner. */
   readonly piecesTogether: number;
+  /** See ModelRunner. */
+  readonly partOfPiece: (tokens: number) => number;
   readonly vocabularySize: number;
   /** The longest sequence, in tokens. */
   readonly contextLength: number;
@@ -37,13 +39,18 @@ export interface PlannedStep {
 export function planCounts(active: readonly JobState[], limits: PlanLimits): ReadonlyMap<JobState, number> {
   const counts = new Map<JobState, number>();
   const prefilling: (PrefillTurn & { readonly state: JobState })[] = [];
-  const together = active.some(isAnswering) ? 1 : limits.piecesTogether;
+  const isBeside = active.some(isAnswering);
+  const together = isBeside ? 1 : limits.piecesTogether;
   for (const state of active) {
     const size = nextPiece(state, limits, together);
+    const since = state.turnSince;
     if (size === 1) counts.set(state, 1);
-    else if (size > 1) {
-      const piece = Math.min(size, limits.prefillChunk);
-      prefilling.push({ state, size, piece, since: state.turnSince });
+    else if (size > 1 && isBeside && isReading(state)) {
+      const part = limits.partOfPiece(pieceLength(state, limits));
+      // A part is all that the answers are to wait for.
+      prefilling.push({ state, size: Math.min(size, part), since, cost: Math.max(1, limits.prefillChunk / part) });
+    } else if (size > 1) {
+      prefilling.push({ state, size, piece: Math.min(size, limits.prefillChunk), since });
     }
   }
   for (const { index, size } of takeTurns(prefilling, limits.prefillChunk * together)) {
@@ -54,7 +61,7 @@ export function planCounts(active: readonly JobState[], limits: PlanLimits): Rea
 }
 
 /** A job's part of the next step: its next `count` tokens, and what is wanted of them. */
-export function planPart(state: JobState, sequence: number, count: number): PlannedStep {
+export function planPart(state: JobState, sequence: number, count: number, limits: PlanLimits): PlannedStep {
   const from = state.computed;
   const end = from + count;
   if (state instanceof ScoreState) {
@@ -64,6 +71,7 @@ export function planPart(state: JobState, sequence: number, count: number): Plan
   if (!(state instanceof GenerateState)) throw new TypeError('A job is neither a generation nor a score');
   const { sampler, job } = state;
   const tokens = from >= state.knownTokens ? 'sampled' : state.slice(from, end);
+  const piece = isReading(state) ? pieceLength(state, limits) : count;
   const mask = wantsToken(state, end) ? (state.constraint?.mask() ?? null) : null;
   const step: SequenceStep = {
     sequence,
@@ -71,6 +79,7 @@ export function planPart(state: JobState, sequence: number, count: number): Plan
     want: wantsToken(state, end) ? 'token' : 'none',
     sampler,
     traceRouting: job.traceRouting,
+    ...(piece > count ? { piece } : {}),
     ...(mask === null ? {} : { mask }),
     ...(job.logprobs === null ? {} : { logprobs: job.logprobs }),
   };
@@ -80,6 +89,19 @@ export function planPart(state: JobState, sequence: number, count: number): Plan
 /** Whether a step that computes up to `end` chooses the job's next token. */
 export function wantsToken(state: JobState, end: number): state is GenerateState {
   return state instanceof GenerateState && end === state.required && state.finish === null;
+}
+
+/** Whether a job's next token is one of its prompt. */
+function isReading(state: JobState): state is GenerateState {
+  return state instanceof GenerateState && state.computed < state.job.prompt.length;
+}
+
+/** Tokens of the piece that a job is in, its parts before and after the next step included. */
+function pieceLength(state: GenerateState, { prefillChunk }: PlanLimits): number {
+  const { computed, begunWith, required, job } = state;
+  const cut = computed - (computed % prefillChunk);
+  const end = Math.min(cut + prefillChunk, job.reproducible ? job.prompt.length : required);
+  return end - Math.max(cut, begunWith);
 }
 
 /** Whether somebody waits for the job's next token. */

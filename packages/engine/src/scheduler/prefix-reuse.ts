@@ -49,6 +49,7 @@ export class PrefixReuse {
     const found = reuses ? this.#find(state, running) : null;
     state.sequence = found?.sequence ?? this.#runner.createSequence();
     state.computed = found?.length ?? 0;
+    state.begunWith = state.computed;
     state.exactAtStart = this.#wholeChunks(Math.min(found?.exact ?? 0, state.computed));
     state.startedExact = state.exactAtStart === state.computed;
   }

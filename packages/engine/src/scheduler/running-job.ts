@@ -13,6 +13,8 @@ export abstract class JobState {
   sequence: number | null = null;
   /** Tokens in the sequence's KV cache when the steps under way are done. */
   computed = 0;
+  /** Of those, the ones that were there when it got its sequence. */
+  begunWith = 0;
   /** Steps under way that have its sequence: it must not be touched before they are done. */
   underWay = 0;
   /** The step of its last turn to compute a piece of its prompt, or the one in which it got its sequence. */

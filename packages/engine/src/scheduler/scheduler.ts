@@ -24,7 +24,7 @@ import type { FailureReport, Job, SchedulerStats, StepReport } from './job.ts';
 import { IntervalHistogram } from './interval-histogram.ts';
 import { KvBudget } from './kv-budget.ts';
 import type { SchedulerLimits } from './limits.ts';
-import { planCounts, type PlannedStep, planPart, wantsToken } from './plan-step.ts';
+import { planCounts, type PlanLimits, type PlannedStep, planPart, wantsToken } from './plan-step.ts';
 import { PrefixReuse } from './prefix-reuse.ts';
 import { GenerateState, type JobState, ScoreState } from './running-job.ts';
 import { isEmpty, noResults, type StepResults, takeOutput } from './take-results.ts';
@@ -54,7 +54,7 @@ export class Scheduler {
   readonly kv: KvBudget;
   readonly #runner: ModelRunner;
   readonly #limits: SchedulerLimits;
-  readonly #piecesTogether: number;
+  readonly #planLimits: PlanLimits;
   readonly #createConstraint: (spec: unknown) => TokenConstraint | null;
   readonly #now: () => number;
   readonly #waiting: JobState[] = [];
@@ -80,7 +80,14 @@ export class Scheduler {
     const { runner } = options;
     this.#runner = runner;
     this.#limits = options;
-    this.#piecesTogether = runner.piecesTogether?.(options.prefillChunk) ?? 1;
+    const { prefillChunk } = options;
+    this.#planLimits = {
+      prefillChunk,
+      piecesTogether: runner.piecesTogether?.(prefillChunk) ?? 1,
+      partOfPiece: (tokens) => runner.partOfPiece?.(tokens) ?? Number.POSITIVE_INFINITY,
+      vocabularySize: runner.vocabularySize,
+      contextLength: runner.contextLength,
+    };
     this.#createConstraint = options.createConstraint ?? (() => null);
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.kv = new KvBudget(runner.memory, options.kvCacheBytes, runner.contextLength);
@@ -273,10 +280,7 @@ export class Scheduler {
 
   #planBatch(results: StepResults): PlannedStep[] {
     const active = this.#running.filter(({ isActive }) => isActive);
-    const { vocabularySize, contextLength } = this.#runner;
-    const { prefillChunk } = this.#limits;
-    const limits = { prefillChunk, piecesTogether: this.#piecesTogether, vocabularySize, contextLength };
-    const counts = planCounts(active, limits);
+    const counts = planCounts(active, this.#planLimits);
     // Oldest first: when memory runs out, it is the newest job that gives way.
     const batch: PlannedStep[] = [];
     for (const state of active) {
@@ -297,7 +301,7 @@ export class Scheduler {
           continue;
         }
       }
-      batch.push(planPart(state, state.sequence, count));
+      batch.push(planPart(state, state.sequence, count, this.#planLimits));
     }
     return batch;
   }

@@ -66,9 +66,8 @@ export async function decodeTimes(
     const submit = (step: number): SubmittedStep =>
       runner.submit(
         sequences.map((sequence, index): SequenceStep => {
-          const first = Int32Array.of(tokenAt(index, context, runner.vocabularySize));
           const sampler = samplers[index];
-          const tokens = step === 0 ? first : 'sampled';
+          const tokens = step === 0 ? Int32Array.of(tokenAt(index, context, runner.vocabularySize)) : 'sampled';
           return { sequence, tokens, want: 'token', ...(sampler !== undefined && { sampler }) };
         }),
       );

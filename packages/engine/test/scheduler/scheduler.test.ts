@@ -202,6 +202,36 @@ describe('Scheduler', () => {
     assert.deepEqual(pieces(beside.runner.batches, 1), [32, 16, 16, 48, 5, 1]);
   });
 
+  it('takes parts of a piece beside answers, and says what they are parts of', async () => {
+    const { runner, scheduler } = create({ kvCacheBytes: 2 ** 20, maxCachedPrefixes: 0 }, { partOfPiece: 6 });
+    scheduler.add(job(0, range(5), { maxTokens: 6 }));
+    await scheduler.step();
+    scheduler.add(job(1, range(16 + 9, 30), { maxTokens: 2 }));
+    // Fits beside no part, and has its turn all the same.
+    scheduler.add(job(2, range(6, 70), { maxTokens: 2 }));
+    await finish(scheduler);
+    assert.deepEqual(runner.parts.get(0)?.[0], [5, undefined]);
+    const ofLong = runner.parts.get(1) ?? [];
+    assert.deepEqual(ofLong.slice(0, 3), [
+      [6, 16],
+      [6, 16],
+      [4, 16],
+    ]);
+    // The answer beside it has ended meanwhile: the rest of the prompt comes whole.
+    const rest = ofLong.slice(3).filter(([tokens]) => tokens > 1);
+    assert.equal(
+      rest.reduce((sum, [tokens]) => sum + tokens, 0),
+      9,
+    );
+    assert.ok(rest.every(([tokens, piece = tokens]) => piece === 9));
+    assert.deepEqual(runner.parts.get(2)?.[0], [6, undefined]);
+    for (const batch of runner.batches.slice(1)) {
+      const isBeside = batch.some(({ sequence, tokens }) => sequence === 0 && tokens.length === 1);
+      const ofPrompts = batch.filter(({ tokens }) => tokens.length > 1);
+      if (isBeside) assert.ok(ofPrompts.length <= 1);
+    }
+  });
+
   it('starts jobs in the order they came and refuses the one too many', async () => {
     const { scheduler } = create({ maxSequences: 1, maxQueue: 2 });
     for (let id = 0; id < 3; id++) scheduler.add(job(id, [id], { maxTokens: 2 }));
@@ -458,6 +488,21 @@ describe('takeTurns', () => {
         { index: 0, size: 16 },
       ],
     );
+    // Tokens that cost more leave less of the budget.
+    const dear = [
+      { size: 3, since: 0, cost: 4 },
+      { size: 3, since: 1 },
+      { size: 8, piece: 2, since: 2, cost: 1 },
+    ];
+    assert.deepEqual(takeTurns(dear, 16), [
+      { index: 0, size: 3 },
+      { index: 1, size: 3 },
+    ]);
+    assert.deepEqual(takeTurns(dear, 18), [
+      { index: 0, size: 3 },
+      { index: 1, size: 3 },
+      { index: 2, size: 2 },
+    ]);
     const sizes = fc.array(fc.integer({ min: 1, max: 16 }), { minLength: 1, maxLength: 10 });
     fc.assert(
       fc.property(sizes, (pieces) => {

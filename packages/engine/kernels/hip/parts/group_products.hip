@@ -3,7 +3,6 @@
 
 namespace ROUTER_NAMESPACE {
 
-static_assert(kTerms == 1, "rows come in one term");
 static_assert(kCopiesAhead, "operands are copied");
 static_assert(kRowTiles == kGroupRowTiles, "a group has all rows of a block");
 
@@ -53,8 +52,11 @@ struct TileProducts {
       begin_group_products();
 #pragma unroll
       for (int t = 0; t < TILES; t++) {
-        add_group_products(sums[t], tokenTiles + tokenBuffer * kTokenGranules + t * kGroupTokens / kTileSize * kTileGranules,
-                           weightTiles + weightBuffer * kWeightGranules);
+        const Words4* own = tokenTiles + tokenBuffer * kTokenGranules + t * kGroupTokens / kTileSize * kTileGranules;
+#pragma unroll
+        for (int term = 0; term < kTerms; term++) {
+          add_group_products(sums[t], own + term * kTermGranules, weightTiles + weightBuffer * kWeightGranules);
+        }
       }
       close_group_products();
       before_step(tokens, step + kStages - 1, steps);

@@ -18,6 +18,9 @@ const FIRST_PLACES: Readonly<Record<PassKind, number>> = {
   twoTermTiles: 3 * HEAD_ROWS,
 };
 
+/** Stands for a token that nobody knows. */
+const UNKNOWN = Int32Array.of(0);
+
 /** The tokens of one step at a time. */
 export class ChosenTokens {
   /** By sequence: the token, or where it is. */
@@ -30,7 +33,7 @@ export class ChosenTokens {
     return parts.map((part) => {
       const { tokens } = part;
       if (tokens instanceof Int32Array) return { ...part, tokens };
-      if (this.#tokens.has(tokens.chosenFor)) return { ...part, tokens: Int32Array.of(0) };
+      if (this.#tokens.has(tokens.chosenFor)) return { ...part, tokens: UNKNOWN };
       throw new InvalidStepError(
         `a token of sequence ${tokens.chosenFor}, for which the step before has chosen none`,
         'give the tokens',

@@ -4,7 +4,7 @@
 
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
-import { windowFitsChunk } from './attention-kernels.ts';
+import { attentionBlocks, windowFitsChunk } from './attention-kernels.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import { termBlocks, termTile } from './dense-terms.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
@@ -12,7 +12,7 @@ import { listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
+import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -46,12 +46,9 @@ export interface RoutingBefore {
 export interface PassSize {
   /** At least 1, at most MOST_VECTOR_ROWS. */
   readonly rows: number;
-  /** Chunks of keys of the row that sees most. */
-  readonly mostChunks: number;
+  /** Partial results of the row that sees most. */
+  readonly mostPartials: number;
 }
-
-/** Blocks that share a row's chunks: more would find nothing to do in short rows, fewer would make long ones wait. */
-const MOST_CHUNK_BLOCKS = 64;
 
 /** Embedding and all layers; the residual stream is left in the workspace, the routers' choices beside it. */
 export function enqueueLayers(parts: PassParts, stream: StreamLike, size: PassSize): void {
@@ -64,7 +61,7 @@ export function enqueueLayers(parts: PassParts, stream: StreamLike, size: PassSi
 
 /** The rows' tokens become the residual stream. */
 export function enqueueEmbedding({ kernels, weights, workspace }: PassParts, stream: StreamLike, rows: number): void {
-  const { step, residual, tokens: chosen } = workspace.at;
+  const { step, residual, chosen } = workspace.at;
   kernels.embed.launch(stream, rows, { step, embedding: weights.outer.embedding, chosen, residual });
 }
 
@@ -153,16 +150,16 @@ function enqueueQkv(
 
 /** Attention of rows whose queries are in f32, from which its output is too. */
 export function enqueueVectorAttention(
-  { context: { config }, kernels, workspace, cache }: PassParts,
+  { context: { config }, kernels, workspace, cache, multiprocessors }: PassParts,
   stream: StreamLike,
-  { rows, mostChunks }: PassSize,
+  { rows, mostPartials }: PassSize,
   { sinks }: LayerWeights,
   ofKind: OfKind,
 ): void {
   const { step, queries, partials, arrivals, attended: output } = workspace.at;
-  const hasOneChunk = mostChunks === 1 || (ofKind.isWindow === 1 && windowFitsChunk(config));
-  const chunks = hasOneChunk ? 1 : Math.min(mostChunks, MOST_CHUNK_BLOCKS);
-  kernels.attend.launch(stream, rows * config.keyValueHeads * chunks, {
+  const mostRuns = ofKind.isWindow === 1 && windowFitsChunk(config) ? 1 : mostPartials;
+  const blocks = attentionBlocks(rows * config.keyValueHeads, mostRuns, multiprocessors);
+  kernels.attend.launch(stream, rows * config.keyValueHeads * blocks, {
     step,
     queries,
     cache,
@@ -170,7 +167,7 @@ export function enqueueVectorAttention(
     partials,
     arrivals,
     output,
-    chunks,
+    blocks,
     ...ofKind,
   });
 }
@@ -301,7 +298,7 @@ export function enqueueHead(parts: PassParts, stream: StreamLike, rows: HeadRows
   const { first, count, draws, place = 0 } = rows;
   enqueueLogits(parts, stream, rows);
   const { step, logits, found, choiceArrivals: arrivals } = workspace.at;
-  const tokens = workspace.at.tokens + BigInt(4 * place);
+  const tokens = workspace.at.chosen + BigInt(4 * place);
   const choice = { step, logits, found, arrivals, tokens, candidates, first };
   kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
   if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
@@ -340,6 +337,6 @@ interface RoutingPlace {
 /** The place in a launch for `rows` rows. */
 export function routingPlace({ config }: KernelContext, { at }: Workspace, layer: number, rows: number): RoutingPlace {
   const stride = routingStride(config, rows);
-  const ids = at.routing + BigInt(layer * stride);
+  const ids = at.chosen + BigInt(CHOSEN_TOKEN_BYTES + layer * stride);
   return { ids, weights: ids + BigInt(config.layers * stride) };
 }

@@ -8,10 +8,16 @@ import { StepsUnderWay } from '../steps-under-way.ts';
 import { ChosenTokens } from './chosen-tokens.ts';
 import type { PassParts } from './forward-pass.ts';
 import { type EnqueuedPass, type PassResources, PassRunner, type StepOutput, type StepRun } from './pass-runner.ts';
-import { type Pass, type TileRule, planPasses } from './plan-passes.ts';
+import { type Pass, type PassKind, type TileRule, passKindOf, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { MOST_PASSES_UNDER_WAY } from './staging.ts';
+
+/**
+ * Tokens of a prompt beside answers in progress, by how they are computed: some two of a step's own times for 64 answers of
+ * the published shapes on an H200.
+ */
+const PART_TOKENS: Readonly<Record<PassKind, number>> = { vectors: 64, oneTermTiles: 512, twoTermTiles: 256 };
 
 /** What a runner works with, beside the parts of its passes. */
 export interface HipResources extends PassResources {
@@ -72,6 +78,10 @@ export class HipRunner implements LogitsRunner {
     // Longer pieces are in one term as well.
     const isInOneTerm = tiles !== null && tokens > tiles.mostInTwoTerms;
     return isInOneTerm ? Math.max(1, Math.floor(MOST_ROWS / tokens)) : 1;
+  }
+
+  partOfPiece(tokens: number): number {
+    return PART_TOKENS[passKindOf(tokens, this.#resources.tiles)];
   }
 
   createSequence(): number {

@@ -5,12 +5,12 @@
 
 import type { GpuDriver, GpuGraph, GpuStream } from '@switchyard/gpu';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
-import { HEAD_ROWS } from './sizes.ts';
+import { HEAD_ROWS, MOST_KEY_RUNS } from './sizes.ts';
 
 /** Rows that graphs have room for; a pass takes the smallest that holds it. */
 const ROWS = [1, 2, 4, 8, 16, 32, HEAD_ROWS] as const;
-/** Chunks of keys that graphs have room for. */
-const CHUNKS = [1, 4, 16, 64, 512] as const;
+/** Partial results of a row that graphs have room for. */
+const PARTIALS = [1, 4, 16, MOST_KEY_RUNS] as const;
 
 /** What decides which graph a pass takes. */
 export type GraphSize = PassSize & Pick<HeadRows, 'draws'>;
@@ -18,8 +18,8 @@ export type GraphSize = PassSize & Pick<HeadRows, 'draws'>;
 /** The smallest graph that holds a pass. */
 function roomFor(size: GraphSize): PassSize & { readonly key: string } {
   const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
-  const mostChunks = CHUNKS.find((most) => most >= size.mostChunks) ?? size.mostChunks;
-  return { rows, mostChunks, key: `${rows} ${mostChunks} ${size.draws}` };
+  const mostPartials = PARTIALS.find((most) => most >= size.mostPartials) ?? size.mostPartials;
+  return { rows, mostPartials, key: `${rows} ${mostPartials} ${size.draws}` };
 }
 
 /** The graphs that were needed so far. */
@@ -34,8 +34,8 @@ export class PassGraphs {
   }
 
   /** Whether there are graphs for passes of a size, all of whose rows want something. */
-  static takes({ rows, mostChunks }: PassSize): boolean {
-    return rows <= HEAD_ROWS && mostChunks <= (CHUNKS.at(-1) ?? 0);
+  static takes({ rows }: PassSize): boolean {
+    return rows <= HEAD_ROWS;
   }
 
   /** Whether there is a graph for passes of a size. */
@@ -45,10 +45,10 @@ export class PassGraphs {
 
   /** Makes the graph for passes of a size. */
   async prepare(stream: GpuStream, size: GraphSize): Promise<void> {
-    const { key, rows, mostChunks } = roomFor(size);
+    const { key, rows, mostPartials } = roomFor(size);
     await this.#parts.router.prepare({ tokens: rows, padding: true });
     const graph = this.#driver.capture(stream, () => {
-      enqueueLayers(this.#parts, stream, { rows, mostChunks });
+      enqueueLayers(this.#parts, stream, { rows, mostPartials });
       enqueueHead(this.#parts, stream, { first: 0, count: rows, draws: size.draws });
     });
     graph.upload(stream);

@@ -12,7 +12,7 @@ import { DeviceHungError } from './errors.ts';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
 import type { Pass, PassRow } from './plan-passes.ts';
-import { HEAD_ROWS, routingStride } from './sizes.ts';
+import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, routingStride } from './sizes.ts';
 import type { PassStaging, Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
 import { rowsOfRun } from './tile-kernels.ts';
@@ -63,6 +63,8 @@ export interface EnqueuedPass {
   /** Whether the head was enqueued with the layers. */
   readonly hasHead: boolean;
   readonly draws: boolean;
+  /** The place of its first token. */
+  readonly place: number;
 }
 
 /** The passes of one runner, one after the other. */
@@ -112,13 +114,12 @@ export class PassRunner {
    * @param place where its tokens go: 0 for a pass of vectors, whose graphs have no other.
    */
   async enqueueWhole(pass: Pass, run: StepRun, place: number): Promise<EnqueuedPass> {
-    const enqueued = await this.#enqueuePass(pass, run);
+    const enqueued = await this.#enqueuePass(pass, place);
     const { wanted, hasHead, draws, staging } = enqueued;
-    if (wanted.length > 0) {
-      const rows = { first: 0, count: wanted.length, draws, place };
-      if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, rows);
-      this.#bringTokens(staging, wanted.length, place);
+    if (wanted.length > 0 && !hasHead) {
+      enqueueHead(this.#parts, this.#resources.stream, { first: 0, count: wanted.length, draws, place });
     }
+    this.#bringChosen(enqueued, run);
     staging.done.record(this.#resources.stream);
     return enqueued;
   }
@@ -135,17 +136,16 @@ export class PassRunner {
     this.assertAlive();
     const started = performance.now();
     let since = started;
-    for (const { pass, staging, wanted, launchedRows } of enqueued) {
+    for (const { pass, staging, wanted, launchedRows, place } of enqueued) {
       const key = waitKey(pass);
       const expected = this.#expectedWaits.get(key) ?? 0;
       const hadPassed = await this.#inTime(staging.done.passed(expected));
       const now = performance.now();
       this.#expectedWaits.set(key, nextExpected(expected, hadPassed, now - since));
       since = now;
-      const chosen = new Int32Array(staging.tokens.memory, 0, wanted.length);
       for (const [index, { entry }] of wanted.entries()) {
         const output = run.outputs[entry];
-        if (output !== undefined) output.token = chosen[index] as number;
+        if (output !== undefined) output.token = staging.tokens[place + index] as number;
       }
       if (run.routings !== null) this.#collectRouting(run.routings, pass.rows, staging, launchedRows);
     }
@@ -159,21 +159,25 @@ export class PassRunner {
    */
   async run(pass: Pass, run: StepRun): Promise<void> {
     const started = performance.now();
-    const { wanted, hasHead, draws, staging, launchedRows } = await this.#enqueuePass(pass, run);
+    const enqueued = await this.#enqueuePass(pass, 0);
+    const { wanted, hasHead, draws, staging, launchedRows } = enqueued;
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
       if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, { first, count: rows.length, draws });
-      this.#bringTokens(staging, rows.length, 0);
+      this.#bringChosen(enqueued, run);
       this.#bringLogits(rows);
       await this.#finished();
       this.#takeResults(rows, staging, run);
     }
-    if (wanted.length === 0) await this.#finished();
+    if (wanted.length === 0) {
+      this.#bringChosen(enqueued, run);
+      await this.#finished();
+    }
     if (run.routings !== null) this.#collectRouting(run.routings, pass.rows, staging, launchedRows);
     this.#countTime(started);
   }
 
-  async #enqueuePass(pass: Pass, { routings }: StepRun): Promise<EnqueuedPass> {
+  async #enqueuePass(pass: Pass, place: number): Promise<EnqueuedPass> {
     const { driver, stream } = this.#resources;
     const { workspace, rotary } = this.#parts;
     const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
@@ -188,15 +192,15 @@ export class PassRunner {
     if (!this.#isPrepared(pass, graphs, draws)) await this.#prepare(pass, graphs, draws);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
     const launchedRows = this.#enqueue(pass, { runs, draws }, graphs);
-    if (routings !== null) this.#bringRouting(staging, launchedRows);
-    return { pass, staging, wanted, launchedRows, hasHead: graphs !== null, draws };
+    return { pass, staging, wanted, launchedRows, hasHead: graphs !== null, draws, place };
   }
 
-  /** Enqueues the copy of the tokens that the head chose, from a place on. */
-  #bringTokens(staging: PassStaging, count: number, place: number): void {
+  /** Enqueues the copy of the tokens that the head chose, and of what the routers chose where somebody listens. */
+  #bringChosen({ staging, launchedRows }: EnqueuedPass, { routings }: StepRun): void {
     const { driver, stream } = this.#resources;
-    const from = this.#parts.workspace.at.tokens + BigInt(4 * place);
-    driver.copyToHost(staging.tokens.pointer, from, 4 * count, stream);
+    const ofRouting = routings === null ? 0 : 2 * this.#config.layers * routingStride(this.#config, launchedRows);
+    const from = this.#parts.workspace.at.chosen;
+    driver.copyToHost(staging.chosen.pointer, from, CHOSEN_TOKEN_BYTES + ofRouting, stream);
   }
 
   /** Enqueues the copies of the logits that some rows want. */
@@ -214,12 +218,11 @@ export class PassRunner {
   #takeResults(rows: readonly PassRow[], staging: PassStaging, { batch, outputs }: StepRun): void {
     const { logits } = this.#resources.staging;
     const width = this.#width;
-    const chosen = new Int32Array(staging.tokens.memory, 0, rows.length);
     for (const [index, { entry, offset, wanted }] of rows.entries()) {
       const output = outputs[entry];
       if (output === undefined) continue;
       if (wanted === 'token') {
-        output.token = chosen[index] as number;
+        output.token = staging.tokens[index] as number;
       } else {
         const row = new Float32Array(logits.memory, 4 * index * width, width);
         output.logits.set(row, batch[entry]?.logits === 'all' ? offset * width : 0);
@@ -262,13 +265,6 @@ export class PassRunner {
     if (pass.kind === 'vectors' || tiles === null) enqueueLayers(this.#parts, stream, size);
     else enqueueTileLayers(this.#parts, tiles, stream, { ...size, kind: pass.kind, runs });
     return size.rows;
-  }
-
-  /** Enqueues the copy of what the routers chose in a launch for `rows` rows. */
-  #bringRouting({ routing }: PassStaging, rows: number): void {
-    const { driver, stream } = this.#resources;
-    const bytes = 2 * this.#config.layers * routingStride(this.#config, rows);
-    driver.copyToHost(routing.pointer, this.#parts.workspace.at.routing, bytes, stream);
   }
 
   /** Waits for all that was enqueued. */
@@ -334,5 +330,5 @@ function nextExpected(expected: number, hadPassed: boolean, waited: number): num
 }
 
 function sizeOf({ rows }: Pass): PassSize {
-  return { rows: rows.length, mostChunks: rows.reduce((most, { chunks }) => Math.max(most, chunks), 1) };
+  return { rows: rows.length, mostPartials: rows.reduce((most, { partials }) => Math.max(most, partials), 1) };
 }

@@ -1,10 +1,10 @@
 /**
- * Cuts a step into passes over the layers: each within the rows, chunks and tables that there is room for.
+ * Cuts a step into passes over the layers: each within the rows, partial results and tables that there is room for.
  */
 
 import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
-import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from './sizes.ts';
+import { MOST_PARTIALS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /**
@@ -37,8 +37,8 @@ export interface TileRule {
   readonly mostInTwoTerms: number;
 }
 
-/** The entry alone decides, so that a row's result does not depend on what else is in the step. */
-function kindOf(tokens: number, tiles: TileRule | null): PassKind {
+/** The entry's piece alone decides, so that a row's result does not depend on what else is in the step. */
+export function passKindOf(tokens: number, tiles: TileRule | null): PassKind {
   if (tiles === null || tokens < FEWEST_TILE_TOKENS) return 'vectors';
   return tokens > tiles.mostInTwoTerms ? 'oneTermTiles' : 'twoTermTiles';
 }
@@ -63,15 +63,15 @@ export function planPasses(
     vectors: new PassCutter('vectors'),
   };
   let place = 0;
-  for (const [entry, { sequence, tokens, logits = 'last', draw }] of batch.entries()) {
-    const cutter = cutters[kindOf(tokens.length, tiles)];
+  for (const [entry, { sequence, tokens, logits = 'last', draw, piece }] of batch.entries()) {
+    const cutter = cutters[passKindOf(piece ?? tokens.length, tiles)];
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     for (const [offset, token] of tokens.entries()) {
       const position = first + offset;
       const isLast = offset === tokens.length - 1;
       const drawn = isLast && logits === 'drawn' && draw !== undefined ? { draw } : {};
-      const of = { token, position, chunks: chunksAt(position), tables, entry, offset, place: place++, ...drawn };
+      const of = { token, position, partials: partialsAt(position), tables, entry, offset, place: place++, ...drawn };
       cutter.add({ ...of, wanted: wantedOf(logits, isLast) });
     }
   }
@@ -83,7 +83,7 @@ class PassCutter {
   readonly #kind: PassKind;
   readonly #passes: Pass[] = [];
   #rows: PassRow[] = [];
-  #chunks = 0;
+  #partials = 0;
   #words = 0;
 
   constructor(kind: PassKind) {
@@ -94,9 +94,9 @@ class PassCutter {
     // Rows of a sequence follow each other.
     const isListed = this.#rows.at(-1)?.tables === row.tables;
     const words = tableWords(row.tables);
-    if (this.#rows.length > 0 && !this.#hasRoom(row.chunks, isListed ? 0 : words)) this.#cut();
+    if (this.#rows.length > 0 && !this.#hasRoom(row.partials, isListed ? 0 : words)) this.#cut();
     if (this.#rows.at(-1)?.tables !== row.tables) this.#words += words;
-    this.#chunks += row.chunks;
+    this.#partials += row.partials;
     this.#rows.push(row);
   }
 
@@ -105,17 +105,17 @@ class PassCutter {
     return this.#passes;
   }
 
-  #hasRoom(chunks: number, words: number): boolean {
+  #hasRoom(partials: number, words: number): boolean {
     if (this.#words + words > MOST_TABLE_WORDS) return false;
     // Attention by matrix tiles leaves no partial results.
     if (this.#kind === 'oneTermTiles') return this.#rows.length < MOST_ROWS;
-    return this.#rows.length < MOST_VECTOR_ROWS && this.#chunks + chunks <= MOST_CHUNKS;
+    return this.#rows.length < MOST_VECTOR_ROWS && this.#partials + partials <= MOST_PARTIALS;
   }
 
   #cut(): void {
     this.#passes.push({ kind: this.#kind, rows: this.#rows });
     this.#rows = [];
-    this.#chunks = 0;
+    this.#partials = 0;
     this.#words = 0;
   }
 }

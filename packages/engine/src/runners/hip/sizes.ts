@@ -20,8 +20,10 @@ export const MOST_TWO_TERM_TOKENS = 512;
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
-/** The most chunks of keys that the rows of a pass have together in a layer without a window. */
-export const MOST_CHUNKS = 8192;
+/** Rows of more chunks than this have them in runs of neighbouring ones, which leave one partial result each. */
+export const MOST_KEY_RUNS = 64;
+/** The most partial results that the rows of a pass leave together in a layer without a window. */
+export const MOST_PARTIALS = 8192;
 /** The most rows whose logits are computed at once. */
 export const HEAD_ROWS = 64;
 /**
@@ -29,15 +31,17 @@ export const HEAD_ROWS = 64;
  * may write before its vectors have read what the step before it has chosen.
  */
 export const TOKEN_PLACES = 5 * HEAD_ROWS;
+/** Bytes of what a pass has chosen, up to what its routers have: i32 [TOKEN_PLACES]. */
+export const CHOSEN_TOKEN_BYTES = 4 * TOKEN_PLACES;
 /** Blocks that share the search for a row's largest logit. */
 export const LARGEST_BLOCKS = 32;
 
-/** Chunks of keys that a row at a position has in a layer without a window. */
-export function chunksAt(position: number): number {
-  return Math.ceil((position + 1) / ATTENTION_CHUNK);
+/** The most partial results of a row at a position: a layer with a window may have as many as one without. */
+export function partialsAt(position: number): number {
+  return Math.min(Math.ceil((position + 1) / ATTENTION_CHUNK), MOST_KEY_RUNS);
 }
 
-/** Floats of the partial result of one chunk: of each head, its values, the largest logit and the sum. */
+/** Floats of one partial result: of each head, its values, the largest logit and the sum. */
 function partialFloats({ attentionHeads, headDim }: GptOssConfig): number {
   return attentionHeads * (headDim + 2);
 }
@@ -80,6 +84,11 @@ export function routingStride({ expertsPerToken }: Pick<GptOssConfig, 'expertsPe
   return Math.ceil((4 * rows * expertsPerToken) / 16) * 16;
 }
 
+/** Bytes of all that passes choose, tokens and then experts: what leaves the device is copied at once. */
+export function chosenBytes(config: Pick<GptOssConfig, 'layers' | 'expertsPerToken'>): number {
+  return CHOSEN_TOKEN_BYTES + 2 * config.layers * routingStride(config, MOST_ROWS);
+}
+
 /** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
 export function vectorBytes(columns: number): number {
   return 512 * Math.ceil(columns / 128);
@@ -87,8 +96,7 @@ export function vectorBytes(columns: number): number {
 
 /** Bytes of each part of a pass's memory on the device. */
 export function workspaceSizes(config: GptOssConfig, activations: Activations, planBytes: number) {
-  const { hiddenSize, intermediateSize, layers, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } =
-    config;
+  const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = config;
   const slots = MOST_ROWS * expertsPerToken;
   const attendedWidth = attentionHeads * headDim;
   const items = Math.max(
@@ -100,7 +108,7 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     residual: 4 * MOST_ROWS * hiddenSize,
     queries: 4 * MOST_VECTOR_ROWS * attendedWidth,
     attended: 4 * MOST_VECTOR_ROWS * attendedWidth,
-    partials: 4 * MOST_CHUNKS * partialFloats(config),
+    partials: 4 * MOST_PARTIALS * partialFloats(config),
     arrivals: 4 * MOST_VECTOR_ROWS * keyValueHeads,
     choiceArrivals: 4 * HEAD_ROWS,
     found: 8 * HEAD_ROWS * LARGEST_BLOCKS,
@@ -108,7 +116,6 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     squares: 4 * MOST_VECTOR_ROWS,
     normed: MOST_VECTOR_ROWS * vectorBytes(hiddenSize),
     routerLogits: 4 * MOST_ROWS * experts,
-    routing: 2 * layers * routingStride(config, MOST_ROWS),
     expertOffsets: 4 * (experts + 1),
     sortedSlots: 4 * slots,
     planWorkspace: planBytes,
@@ -116,7 +123,7 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
     activated: MOST_VECTOR_ROWS * expertsPerToken * vectorBytes(intermediateSize),
     expertOutput: 4 * slots * hiddenSize,
     logits: 4 * HEAD_ROWS * config.vocabularySize,
-    tokens: 4 * TOKEN_PLACES,
+    chosen: chosenBytes(config),
     ...tileSizes(config, activations),
   };
 }

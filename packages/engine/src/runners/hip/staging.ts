@@ -5,8 +5,8 @@
 import type { GpuDriver, GpuEvent, PinnedBuffer } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import { MOST_STEPS_UNDER_WAY } from '../runner.ts';
-import { HEAD_ROWS, routingStride } from './sizes.ts';
-import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
+import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, TOKEN_PLACES, chosenBytes } from './sizes.ts';
+import { STEP_BYTES } from './step-block.ts';
 
 /** Passes of one step that are under way at once: one of each kind. */
 export const MOST_PASSES_UNDER_WAY = 3;
@@ -16,13 +16,13 @@ export interface PassStaging {
   readonly step: PinnedBuffer;
   /** The step block. */
   readonly stepWords: Int32Array;
-  /** What the routers chose: see routingStride. */
-  readonly routing: PinnedBuffer;
-  /** All of it, as ids and as weights. */
+  /** What the pass and those before it chose: see chosenBytes. */
+  readonly chosen: PinnedBuffer;
+  /** i32 [TOKEN_PLACES]. */
+  readonly tokens: Int32Array;
+  /** What the routers chose, as ids and as weights: see routingStride. */
   readonly routingIds: Int32Array;
   readonly routingWeights: Float32Array;
-  /** i32 [HEAD_ROWS]. */
-  readonly tokens: PinnedBuffer;
   /** Behind all that the pass enqueues. */
   readonly done: GpuEvent;
 }
@@ -47,14 +47,15 @@ export class Staging {
         const step = allocate(STEP_BYTES);
         const done = driver.createEvent({ timing: false });
         this.#releases.push(() => done.destroy());
-        const routing = allocate(2 * config.layers * routingStride(config, MOST_ROWS));
+        const chosen = allocate(chosenBytes(config));
+        const routingWords = (chosen.bytes - CHOSEN_TOKEN_BYTES) / 4;
         this.#passes.push({
           step,
           stepWords: new Int32Array(step.memory, 0, STEP_BYTES / 4),
-          routing,
-          routingIds: new Int32Array(routing.memory, 0, routing.bytes / 4),
-          routingWeights: new Float32Array(routing.memory, 0, routing.bytes / 4),
-          tokens: allocate(4 * HEAD_ROWS),
+          chosen,
+          tokens: new Int32Array(chosen.memory, 0, TOKEN_PLACES),
+          routingIds: new Int32Array(chosen.memory, CHOSEN_TOKEN_BYTES, routingWords),
+          routingWeights: new Float32Array(chosen.memory, CHOSEN_TOKEN_BYTES, routingWords),
           done,
         });
       }

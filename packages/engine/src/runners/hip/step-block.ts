@@ -45,8 +45,8 @@ export interface StepRow {
   readonly wanted: 'nothing' | 'logits' | 'token';
   /** How the token is drawn. Without it, the largest logit's is taken. */
   readonly draw?: TokenDraw;
-  /** Chunks of keys that attention cuts the row into in layers that see everything. */
-  readonly chunks: number;
+  /** The most partial results that attention leaves of the row in a layer: see partialsAt. */
+  readonly partials: number;
   readonly tables: SequenceTables;
 }
 
@@ -71,7 +71,7 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
   let end = FIRST_TABLE;
   let wanted = 0;
   let partials = 0;
-  for (const [row, { token, position, wanted: rowWants, chunks, tables }] of rows.entries()) {
+  for (const [row, { token, position, wanted: rowWants, partials: ofRow, tables }] of rows.entries()) {
     let place = places.get(tables);
     if (place === undefined) {
       place = { full: end, window: end + tables.full.length - tables.windowFirst, settled: position };
@@ -86,7 +86,7 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
     words[STEP_PLACES.STEP_WINDOW_TABLES + row] = place.window;
     words[STEP_PLACES.STEP_PARTIALS + row] = partials;
     words[STEP_PLACES.STEP_SETTLED + row] = place.settled;
-    partials += chunks;
+    partials += ofRow;
     if (rowWants !== 'nothing') {
       words[STEP_PLACES.STEP_WANTED_ROWS + wanted] = row;
       wanted++;

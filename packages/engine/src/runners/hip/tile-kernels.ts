@@ -20,8 +20,9 @@ const STEP_ROW_BYTES = 64;
 /** A block of two groups of four waves, and its rows. */
 const GROUP_THREADS = 256;
 const GROUP_TOKENS = 256;
-/** Of the gate, whose few blocks wait for what they copy rather than for products. */
+/** Of the gate, whose few blocks wait for what they copy, and for the product before, rather than for each other. */
 const GATE_STAGES = 8;
+const GATE_TOKENS = 32;
 /** Of a block that works on a whole row. */
 const ROW_THREADS = 256;
 
@@ -136,7 +137,7 @@ export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
     normInTwoTerms: normForm(context, NORMED_TERMS),
     gate: kernelForm(context, {
-      ...productForm(context, NORMED_TERMS, 'rows', isInGroups(context, 1) ? GATE_STAGES : undefined),
+      ...productForm(context, NORMED_TERMS, 'gate'),
       name: 'gate_tiles',
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
@@ -214,9 +215,10 @@ function tileProductForms(context: KernelContext, terms: Terms): TileProductForm
   };
 }
 
-function productForm(context: KernelContext, terms: Terms, items: TileItems, stages = tileStages(context, terms)) {
-  const inGroups = isInGroups(context, terms);
+function productForm(context: KernelContext, terms: Terms, items: TileItems) {
+  const inGroups = items !== 'gate' && isInGroups(context);
   const tokens = tileTokens(context, terms, items);
+  const stages = tileStages(context, terms, items);
   return {
     sharedParts: ['shared_copies', ...MATRIX_TILE_PARTS, 'matrix_groups'] as const,
     parts: ['dynamic_memory', 'tile_products', inGroups ? 'group_products' : 'wave_products'],
@@ -243,12 +245,14 @@ function normForm(context: KernelContext, terms: Terms): CommonTileForms['normIn
   });
 }
 
-/** What a block multiplies at once: rows, or slots of an expert. */
-export type TileItems = 'rows' | 'slots';
+/** What a block multiplies at once: rows, rows by the gate, which has few rows of its own, or slots of an expert. */
+export type TileItems = 'rows' | 'gate' | 'slots';
 
 /** How many of them, at the most. Where an expert has few, two smaller blocks hide what each other waits for. */
 export function tileTokens(context: KernelContext, terms: Terms, items: TileItems): number {
-  if (!isInGroups(context, terms)) return TILE_TOKENS[terms];
+  if (items === 'gate' && copiesAhead(context)) return GATE_TOKENS;
+  if (items === 'gate' || !isInGroups(context)) return TILE_TOKENS[terms];
+  if (terms === 2) return GROUP_TOKENS / 2;
   const { experts, expertsPerToken } = context.config;
   const slots = (MOST_ROWS * expertsPerToken) / experts;
   return items === 'rows' || slots >= GROUP_TOKENS ? GROUP_TOKENS : GROUP_TOKENS / 2;
@@ -258,8 +262,8 @@ export function tileTokens(context: KernelContext, terms: Terms, items: TileItem
  * Whether four waves multiply rows together (packages/gpu/kernels/matrix_groups.hip), which NVIDIA's GPUs of compute
  * capability 9.0 alone can.
  */
-function isInGroups({ target: { vendor, architecture } }: KernelContext, terms: Terms): boolean {
-  return terms === 1 && vendor === 'nvidia' && architecture === 'sm_90';
+function isInGroups({ target: { vendor, architecture } }: KernelContext): boolean {
+  return vendor === 'nvidia' && architecture === 'sm_90';
 }
 
 /** Whether copies to shared memory go on by themselves (packages/gpu/kernels/shared_copies.hip). */
@@ -268,8 +272,10 @@ function copiesAhead({ target }: KernelContext): boolean {
 }
 
 /** Steps of 32 columns that a block has in shared memory at once: more where copies to it go on by themselves. */
-function tileStages(context: KernelContext, terms: Terms): number {
-  if (isInGroups(context, terms)) return 5;
+function tileStages(context: KernelContext, terms: Terms, items: TileItems): number {
+  if (isInGroups(context) && items === 'gate') return GATE_STAGES;
+  // Two terms take as much room as two blocks of a multiprocessor leave each other.
+  if (isInGroups(context) && terms === 1) return 5;
   return copiesAhead(context) ? 4 : 2;
 }
 

@@ -14,7 +14,7 @@ import {
 } from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
 import type { PassKind } from './plan-passes.ts';
-import { mostItems } from './sizes.ts';
+import { NORMED_TERMS, mostItems } from './sizes.ts';
 import { tileBlocks, tileTokens } from './tile-kernels.ts';
 
 /** How large a launch has to be: exactly what the step block says. */
@@ -110,7 +110,7 @@ function enqueueExperts(
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
   common.normInTwoTerms.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, 2, 'rows'))), {
+  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate'))), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,

@@ -194,7 +194,7 @@ describe('the GPU runner on a small emulated model', function () {
     }
   });
 
-  it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone and in company', async () => {
+  it('computes a prompt by matrix tiles near what it is in f32, with the same bits alone, in company and in parts', async () => {
     const prompt = tokens(2 * FEWEST_TILE_TOKENS + 3, 5);
     const exact = await make(false, { activations: 'exact' });
     // Its own in one term, of the others some in two.
@@ -222,6 +222,21 @@ describe('the GPU runner on a small emulated model', function () {
       for (const { sequence } of [...others, { sequence: own }]) runner.releaseSequence(sequence);
       return outputs.at(-1)?.logits ?? new Float32Array(0);
     };
+    const inParts = async (runner: LogitsRunner): Promise<Float32Array> => {
+      const sequence = runner.createSequence();
+      const rows: number[] = [];
+      for (const [start, end] of [
+        [0, FEWEST_TILE_TOKENS + 9],
+        [FEWEST_TILE_TOKENS + 9, FEWEST_TILE_TOKENS + 10],
+        [FEWEST_TILE_TOKENS + 10, prompt.length],
+      ] as const) {
+        const part = { sequence, tokens: prompt.subarray(start, end), piece: prompt.length, logits: 'all' as const };
+        const [output] = await runner.forward([part]);
+        rows.push(...(output?.logits ?? []));
+      }
+      runner.releaseSequence(sequence);
+      return Float32Array.from(rows);
+    };
     try {
       const expected = await byVectors();
       const found = new Map<LogitsRunner, string>();
@@ -233,6 +248,7 @@ describe('the GPU runner on a small emulated model', function () {
         const alone = await logitsOf(runner, 0);
         found.set(runner, bits(alone));
         assert.equal(bits(await logitsOf(runner, 3)), bits(alone), 'in company');
+        assert.equal(bits(await inParts(runner)), bits(alone), 'in parts of the piece that it is');
         const { largest, scale } = errorOf(alone, expected);
         assert.ok(largest <= tolerance * scale, `off by ${largest} where logits are about ${scale}`);
       }

@@ -159,6 +159,21 @@ describe('the GPU runner around its device', () => {
     );
   });
 
+  it('says how much of a prompt answers wait for, by how it is computed', () => {
+    const tokens = [
+      1,
+      FEWEST_TILE_TOKENS - 1,
+      FEWEST_TILE_TOKENS,
+      MOST_TWO_TERM_TOKENS,
+      MOST_TWO_TERM_TOKENS + 1,
+      1024,
+    ];
+    assert.deepEqual(
+      tokens.map((count) => runner.partOfPiece?.(count)),
+      [64, 64, 256, 256, 512, 512],
+    );
+  });
+
   it('expects a step to take what the last one took: less where that was slept through, never much more', async () => {
     const sequence = runner.createSequence();
     const expectedOf = async (wasDone: boolean): Promise<number> => {

@@ -26,7 +26,7 @@ export function stepOf(
   const words = new Int32Array(STEP_BYTES / 4);
   const tables = { full: [], window: [], windowFirst: 0 };
   const list = Array.from({ length: rows }, (_, index): StepRow => {
-    const row: StepRow = { token: index, position: index, wanted: 'nothing', chunks: 1, tables };
+    const row: StepRow = { token: index, position: index, wanted: 'nothing', partials: 1, tables };
     return { ...row, ...change(row, index) };
   });
   writeStep(words, list);

@@ -14,7 +14,7 @@ import {
   gateForm,
 } from '../../../src/runners/hip/dense-kernels.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
-import { ATTENTION_CHUNK, chunksAt, isBySlot } from '../../../src/runners/hip/sizes.ts';
+import { ATTENTION_CHUNK, partialsAt, isBySlot } from '../../../src/runners/hip/sizes.ts';
 import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
@@ -214,7 +214,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
         const step = stepOf(COMPUTED_ROWS, (_, row) => ({
           position: first + row,
-          chunks: chunksAt(first + row),
+          partials: partialsAt(first + row),
           tables,
         }));
         const all = linear(normed(residual, gain), weight.values, new Float64Array(bias));
@@ -256,9 +256,9 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
             headDim,
             window,
           );
-          for (const chunks of [1, 2]) {
+          for (const shares of [1, 2]) {
             const output = outputOf(COMPUTED_ROWS * width);
-            runForm(emulator, attendForm, COMPUTED_ROWS * keyValueHeads * chunks, {
+            runForm(emulator, attendForm, COMPUTED_ROWS * keyValueHeads * shares, {
               ...common,
               queries,
               cache,
@@ -266,13 +266,13 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
               partials,
               arrivals,
               output,
-              chunks,
+              blocks: shares,
             });
             assert.ok(
               arrivals.every((count) => count === 0),
               'nothing is left of the count of arrived blocks',
             );
-            const what = `window ${window}, ${chunks} blocks a row`;
+            const what = `window ${window}, ${shares} blocks a row`;
             assertNear(guarded(output), right.subarray(first * width), ATTENTION_TOLERANCE[kv], what);
           }
         }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { MOST_CHUNKS, MOST_VECTOR_ROWS, chunksAt } from '../../../src/runners/hip/sizes.ts';
+import { MOST_PARTIALS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
 import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import type { SequenceTables } from '../../../src/runners/kv-sequences.ts';
@@ -38,7 +38,7 @@ describe('the step block of the GPU runner', () => {
     assert.deepEqual(column(STEP_PLACES.STEP_POSITIONS), [300, 301, 5, 6, 7]);
     assert.deepEqual(column(STEP_PLACES.STEP_SETTLED), [300, 300, 5, 5, 5]);
     assert.deepEqual([words[STEP_PLACES.STEP_WANTED], words[STEP_PLACES.STEP_WANTED_ROWS]], [1, 1]);
-    const own = chunksAt(300);
+    const own = partialsAt(300);
     assert.deepEqual(column(STEP_PLACES.STEP_PARTIALS), [0, own, 2 * own, 2 * own + 1, 2 * own + 2]);
     for (const row of [0, 1, 2, 3, 4]) {
       const sequence = row < 2 ? 1 : 2;
@@ -98,7 +98,7 @@ describe('the step block of the GPU runner', () => {
     for (const { kind, rows } of passes) {
       assert.equal(kind, 'vectors');
       assert.ok(rows.length <= MOST_VECTOR_ROWS);
-      assert.ok(rows.reduce((sum, { chunks }) => sum + chunks, 0) <= MOST_CHUNKS);
+      assert.ok(rows.reduce((sum, { partials }) => sum + partials, 0) <= MOST_PARTIALS);
       assert.ok(writeStep(new Int32Array(STEP_BYTES / 4), rows) <= STEP_BYTES);
     }
     const rows = passes.flatMap((pass) => pass.rows);
@@ -149,7 +149,7 @@ describe('the step block of the GPU runner', () => {
   it('lists runs: neighbouring rows of one sequence, up to so many', () => {
     const [one, two] = [tablesOf(1, 100, 0), tablesOf(2, 100, 0)];
     const row = (position: number, tables: SequenceTables) =>
-      ({ token: 0, position, wanted: 'nothing', chunks: 1, tables }) as const;
+      ({ token: 0, position, wanted: 'nothing', partials: 1, tables }) as const;
     const rows = [
       ...[5, 6, 7, 8, 9].map((position) => row(position, one)),
       ...[10, 11].map((position) => row(position, two)),

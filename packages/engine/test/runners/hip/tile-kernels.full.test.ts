@@ -60,7 +60,7 @@ function stepOf(rows: number, change: (index: number) => Partial<StepRow> = () =
   writeStep(
     words,
     Array.from({ length: rows }, (_, index): StepRow => {
-      return { token: index, position: index, wanted: 'nothing', chunks: 1, tables, ...change(index) };
+      return { token: index, position: index, wanted: 'nothing', partials: 1, tables, ...change(index) };
     }),
   );
   return words;
@@ -209,7 +209,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const exact = randomFloats(rows * hiddenSize, 11);
         const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
         const logits = outputOf(rows * experts);
-        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, 2, 'rows')) + 1), {
+        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate')) + 1), {
           step,
           weight: gate.bits,
           bias: gateBias,
@@ -299,7 +299,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
             for (const rows of pieces) {
               const words = new Int32Array(STEP_BYTES / 4);
               const list = Array.from({ length: rows }, (_, row): StepRow => {
-                return { token: 0, position: first + row, wanted: 'nothing', chunks: 1, tables };
+                return { token: 0, position: first + row, wanted: 'nothing', partials: 1, tables };
               });
               writeStep(words, list);
               const runs = writeRuns(words, list, rowsOfRun(kvContext));
