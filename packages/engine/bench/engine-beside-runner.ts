@@ -9,14 +9,15 @@
 
 import { parseArgs } from 'node:util';
 import { Benchmark } from '@switchyard/gpu/benchmark';
-import { type BenchRunner, measuredGpu, openBenchRunner } from '../src/bench/bench-runner.ts';
-import { Engine } from '../src/engine.ts';
-import type { GenerateResult } from '../src/events.ts';
-import type { EngineOptions } from '../src/options.ts';
-import type { ModelRunner } from '../src/runners/runner.ts';
-import { DEFAULT_SAMPLING } from '../src/sampling/parameters.ts';
-import { COMPILING_STEPS, decodeTimes, processorShare, tokenAt } from '../src/verify/decode-speed.ts';
+import { type BenchRunner, measuredGpu, openBenchRunner } from '../dist/bench/bench-runner.js';
+import { Engine } from '../dist/engine.js';
+import type { GenerateResult } from '../dist/events.js';
+import type { EngineOptions } from '../dist/options.js';
+import type { ModelRunner } from '../dist/runners/runner.js';
+import { DEFAULT_SAMPLING } from '../dist/sampling/parameters.js';
+import { COMPILING_STEPS, decodeTimes, processorShare, tokenAt } from '../dist/verify/decode-speed.js';
 import { runnerNamed, shapeNamed } from './named-options.ts';
+import { embeddedTextIds } from './text-ids.ts';
 import { writeReport } from './write-report.ts';
 
 const MS_PER_SECOND = 1000;
@@ -72,13 +73,14 @@ async function continuation(runner: ModelRunner, prompt: readonly number[], coun
 }
 
 const longest = Math.max(context + tokens, CHECKED_PROMPT + COMPILING_STEPS) + 1;
+const candidates = await embeddedTextIds();
 const engineOptions: EngineOptions = {
   maxSequences: 1,
   kvCacheBytes: KV_BYTES,
   maxCachedPrefixes: 0,
   ...(shape === undefined
     ? { runner: runnerName }
-    : { runnerModule: new URL('./synthetic-runner.ts', import.meta.url).href, runnerOptions: shape }),
+    : { runnerModule: new URL('./synthetic-runner.mjs', import.meta.url).href, runnerOptions: { shape, candidates } }),
 };
 await using engine = await Engine.load(values.model, engineOptions);
 await using opened: BenchRunner = await openBenchRunner({
@@ -86,8 +88,7 @@ await using opened: BenchRunner = await openBenchRunner({
   device: undefined,
   model: values.model,
   shape,
-  // The engine has the embedded model's tokens.
-  ...(shape !== undefined && { candidates: engine.tokenizer.vocabularySize }),
+  ...(shape !== undefined && { candidates }),
   rooms: [{ sequences: 1, tokens: longest }],
 });
 const { runner, driver } = opened;

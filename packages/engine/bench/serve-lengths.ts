@@ -9,10 +9,11 @@
 import { Agent } from 'node:http';
 import { Benchmark, type BenchmarkCheck, medianOf, quantile } from '@switchyard/gpu/benchmark';
 import { runBench } from '../src/bench/run-bench.ts';
-import { DECODE } from '../src/bench/series-names.ts';
+import { DECODE, PREFILL } from '../src/bench/series-names.ts';
 import type { EngineOptions } from '../src/options.ts';
 import { startLoadServer, stopLoadServer } from './load-server.ts';
 import { runnerNamed, shapeNamed } from './named-options.ts';
+import { embeddedTextIds } from './text-ids.ts';
 import { type StreamedAnswer, streamContinuation } from './streaming-client.ts';
 
 /** What is sent, and to what. */
@@ -84,13 +85,17 @@ export async function loadOfLengths(options: LengthsOptions): Promise<Benchmark>
       samples: SAMPLES,
     },
   });
+  const candidates = await embeddedTextIds();
   const engineOptions: EngineOptions = {
     maxSequences: clients + 1,
-    // Every prompt is computed, also those that are sent again.
+    // Every prompt is computed, also those that are sent again: requests with a seed share no part of a chunk.
     maxCachedPrefixes: 0,
     ...(shape === undefined
       ? { runner }
-      : { runnerModule: new URL('./synthetic-runner.ts', import.meta.url).href, runnerOptions: shape }),
+      : {
+          runnerModule: new URL('./synthetic-runner.mjs', import.meta.url).href,
+          runnerOptions: { shape, candidates },
+        }),
   };
   const server = await startLoadServer({ model: options.model, options: engineOptions });
   const agent = new Agent({ keepAlive: true, maxSockets: clients + 1 });
@@ -112,7 +117,11 @@ export async function loadOfLengths(options: LengthsOptions): Promise<Benchmark>
     ...(exitCode === 0 ? [] : [`the server ended with ${exitCode}`]),
   ]);
   if (check === null) return benchmark;
-  const byItself = alone.series.find(({ name }) => name === DECODE)?.median ?? Number.NaN;
+  const medianOfSeries = (wanted: string): number =>
+    alone.series.find(({ name }) => name === wanted)?.median ?? Number.NaN;
+  const [decoding, prefilling] = [medianOfSeries(DECODE), medianOfSeries(PREFILL)];
+  // Of as many answers and their prompts, one after the other.
+  const withPrompts = 1 / (1 / decoding + promptTokens / answerTokens / prefilling);
   const sizes = { clients, promptTokens, answerTokens };
   benchmark.record({
     name: 'decoding',
@@ -121,11 +130,21 @@ export async function loadOfLengths(options: LengthsOptions): Promise<Benchmark>
     better: 'higher',
     parameters: { clients, context },
     check,
-    samples: [byItself],
+    samples: [decoding],
+  });
+  benchmark.record({
+    name: 'answers with their prompts',
+    contender: 'the runner by itself',
+    unit: 'tokens/s',
+    better: 'higher',
+    parameters: { ...sizes, context },
+    check,
+    samples: [withPrompts],
+    facts: { prefillTokensPerSecond: prefilling },
   });
   for (const { load, interrupt } of loads) {
     const parameters = interrupt === 0 ? sizes : { ...sizes, interruptPromptTokens: interrupt };
-    record(benchmark, check, parameters, load, byItself);
+    record(benchmark, check, parameters, load, { decoding, withPrompts });
   }
   return benchmark;
 }
@@ -200,7 +219,7 @@ function record(
   check: BenchmarkCheck,
   parameters: Readonly<Record<string, number>>,
   { rate, answers, compared, gaps, firstText, interruptions }: Load,
-  byItself: number,
+  byItself: { readonly decoding: number; readonly withPrompts: number },
 ): void {
   const about = { contender: 'server', parameters, check } as const;
   benchmark.record({
@@ -211,13 +230,12 @@ function record(
     samples: [rate],
     facts: { answers, compared, interruptions },
   });
-  benchmark.record({
-    ...about,
-    name: 'share of the runner by itself',
-    unit: 'share',
-    better: 'higher',
-    samples: [rate / byItself],
-  });
+  for (const [name, alone] of [
+    ['share of the runner decoding by itself', byItself.decoding],
+    ['share of the runner by itself with the prompts', byItself.withPrompts],
+  ] as const) {
+    benchmark.record({ ...about, name, unit: 'share', better: 'higher', samples: [rate / alone] });
+  }
   benchmark.record({ ...about, name: 'time between arrivals of text', unit: 'ms', better: 'lower', samples: gaps });
   const sorted = gaps.toSorted((a, b) => a - b);
   const spread = quantile(sorted, 0.99) / medianOf(sorted);

@@ -1,9 +1,9 @@
 /** The server's side of serve-load: serves until told to stop, and measures its own event loop and memory. */
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { Engine } from '../src/engine.ts';
-import type { EngineOptions } from '../src/options.ts';
-import { startServer } from '../src/server/start-server.ts';
+import { Engine } from '../dist/engine.js';
+import type { EngineOptions } from '../dist/options.js';
+import { startServer } from '../dist/server/start-server.js';
 
 /**
  * Percentiles of the time between two ticks of a timer, in milliseconds, as `monitorEventLoopDelay` records them: the

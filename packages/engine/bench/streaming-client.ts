@@ -30,14 +30,18 @@ export function streamAnswer(url: string, agent: Agent, question: string): Promi
   return streamRequest(`${url}/v1/chat/completions`, agent, { messages: [{ role: 'user', content: question }] });
 }
 
-/** Continues token ids by exactly so many tokens, greedy. @throws what streamAnswer throws */
+/**
+ * Continues token ids by exactly so many tokens, greedy; with a seed, so that company changes no bit of the logits.
+ *
+ * @throws what streamAnswer throws
+ */
 export function streamContinuation(
   url: string,
   agent: Agent,
   prompt: readonly number[],
   tokens: number,
 ): Promise<StreamedAnswer> {
-  return streamRequest(`${url}/v1/completions`, agent, { prompt, max_tokens: tokens, ignore_eos: true });
+  return streamRequest(`${url}/v1/completions`, agent, { prompt, max_tokens: tokens, ignore_eos: true, seed: 0 });
 }
 
 function streamRequest(
