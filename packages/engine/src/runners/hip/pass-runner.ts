@@ -9,6 +9,7 @@ import type { LogitsOutput, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting } from '../runner.ts';
 import { slotRuns } from '../slot-runs.ts';
 import { DeviceHungError } from './errors.ts';
+import { ExpectedWaits } from './expected-waits.ts';
 import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
 import type { Pass, PassRow } from './plan-passes.ts';
@@ -17,16 +18,6 @@ import type { PassStaging, Staging } from './staging.ts';
 import { writeRuns, writeStep } from './step-block.ts';
 import { rowsOfRun } from './tile-kernels.ts';
 import { type TilePassSize, enqueueTileLayers } from './tile-pass.ts';
-
-/**
- * What is expected after a wait that the step was done before, and at the most after one that it was not: parts of what was
- * expected. So near 1, a thread wakes once for most steps, a little late; the device has the next step meanwhile. A machine
- * that wakes it much too late does not count as a longer step.
- */
-const SHORTER = 0.97;
-const LONGER = 1.1;
-/** Milliseconds that a long wait may be expected to become longer by: nothing may be under way behind it. */
-const MOST_LONGER_MS = 0.2;
 
 /** What passes run with, beside their parts. */
 export interface PassResources {
@@ -76,8 +67,7 @@ export class PassRunner {
   readonly #graphs: PassGraphs | null;
   readonly #prepared = new Set<number>();
   readonly #width: number;
-  /** Milliseconds that the next pass of a size is likely to be waited for. */
-  readonly #expectedWaits = new Map<string, number>();
+  readonly #expectedWaits = new ExpectedWaits();
   /** When the device was last seen to be done, and how long it worked. */
   #doneAt = 0;
   #compute = 0;
@@ -137,11 +127,9 @@ export class PassRunner {
     const started = performance.now();
     let since = started;
     for (const { pass, staging, wanted, launchedRows, place } of enqueued) {
-      const key = waitKey(pass);
-      const expected = this.#expectedWaits.get(key) ?? 0;
-      const hadPassed = await this.#inTime(staging.done.passed(expected));
+      const hadPassed = await this.#inTime(staging.done.passed(this.#expectedWaits.of(pass)));
       const now = performance.now();
-      this.#expectedWaits.set(key, nextExpected(expected, hadPassed, now - since));
+      this.#expectedWaits.took(pass, hadPassed, now - since);
       since = now;
       for (const [index, { entry }] of wanted.entries()) {
         const output = run.outputs[entry];
@@ -316,17 +304,6 @@ export class PassRunner {
       }
     }
   }
-}
-
-/** Passes that take about as long. */
-function waitKey({ kind, rows }: Pass): string {
-  return `${kind} ${Math.ceil(Math.log2(rows.length))}`;
-}
-
-/** Milliseconds to expect after a wait. */
-function nextExpected(expected: number, hadPassed: boolean, waited: number): number {
-  if (hadPassed) return SHORTER * expected;
-  return expected === 0 ? waited : Math.min(waited, LONGER * expected, expected + MOST_LONGER_MS);
 }
 
 function sizeOf({ rows }: Pass): PassSize {
