@@ -170,7 +170,7 @@ describe('the GPU runner around its device', () => {
     ];
     assert.deepEqual(
       tokens.map((count) => runner.partOfPiece?.(count)),
-      [64, 64, 256, 256, 512, 512],
+      [64, 64, 192, 192, 384, 384],
     );
   });
 
