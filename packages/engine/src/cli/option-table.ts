@@ -245,7 +245,7 @@ export const COMMANDS: readonly CommandRow[] = [
         name: 'shape',
         type: 'choice',
         choices: ['gpt-oss-20b', 'gpt-oss-120b'],
-        help: 'With --runner hip: also measure this shape, with weights made on the device',
+        help: 'With --runner hip: also compare rows alone and in company at this shape, with weights made on the device, and measure it',
       },
       {
         name: 'context',

@@ -36,8 +36,9 @@ export async function verifyCommand(values: OptionValues, terminal: Terminal): P
       ),
   });
   if (json) terminal.output.write(`${JSON.stringify(report)}\n`);
-  const cases = report.suite.cases + (report.rounded?.cases ?? 0);
-  const failures = [...report.suite.failures, ...(report.rounded?.failures ?? [])];
+  const suites = [report.suite, report.rounded, report.shape].filter((suite) => suite !== null);
+  const cases = suites.reduce((sum, suite) => sum + suite.cases, 0);
+  const failures = suites.flatMap((suite) => suite.failures);
   if (report.router !== null) sayRouter(report.router, say);
   if (report.soak !== null) saySoak(report.soak, say);
   const rest = report.soak?.passed === false ? ', and the soak failed' : '';

@@ -23,6 +23,7 @@ import {
   type RunnerFailure,
   type RunnerSuiteResult,
   type RunnerTolerances,
+  companyCases,
   goldenAnswerCases,
   runRunnerSuite,
 } from '../runners/suite/index.ts';
@@ -35,7 +36,10 @@ export interface VerifyOptions {
   readonly runner: RunnerName;
   /** `EngineOptions.device`. */
   readonly device: number | string | undefined;
-  /** Also measure decoding at a published shape, with weights made on the device. Only the GPU runner can. */
+  /**
+   * Also compare rows alone and in company, and measure decoding, at a published shape, with weights made on the device. Only the
+   * GPU runner can.
+   */
   readonly shape: PublishedModel | undefined;
   /** Sequences side by side for which decoding is measured. */
   readonly batches: readonly number[];
@@ -67,6 +71,8 @@ export interface VerifyReport {
   readonly rounded: RunnerSuiteResult | null;
   /** The router by itself; null for runners without a GPU. */
   readonly router: RouterReport | null;
+  /** Rows alone and in company at the shape that was asked for; null where none was, or what comes before it failed. */
+  readonly shape: RunnerSuiteResult | null;
   readonly decode: readonly (DecodeSpeed & { readonly model: string })[];
   /** Null where none was asked for. */
   readonly soak: SoakReport | null;
@@ -75,6 +81,8 @@ export interface VerifyReport {
 const MANIFEST = new URL('../../package.json', import.meta.url);
 const KV_BYTES = 256 * 2 ** 20;
 const SPEED = { steps: 128, warmUpSteps: 16 };
+/** More sequences, and of more tokens, than rows are compared beside. */
+const COMPANY = { sequences: 80, tokens: 512 };
 
 /**
  * Runs the runner suite on the embedded model, on a GPU the router's own as well, then measures; nothing is measured of what is
@@ -107,7 +115,7 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
   const runSuite = (
     open: () => Promise<ModelRunner>,
     tolerances: RunnerTolerances,
-    cases?: readonly RunnerCase[],
+    { cases, of = '' }: { readonly cases?: readonly RunnerCase[]; readonly of?: string } = {},
   ): Promise<RunnerSuiteResult> =>
     runRunnerSuite(
       async () => {
@@ -119,7 +127,8 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
         golden,
         tolerances,
         window: snapshot.config.slidingWindow,
-        onCase: ({ section, name: caseName, problem }) => options.onCase({ name: `${section}: ${caseName}`, problem }),
+        onCase: ({ section, name: caseName, problem }) =>
+          options.onCase({ name: `${of}${section}: ${caseName}`, problem }),
         ...(cases === undefined ? {} : { cases }),
       },
     );
@@ -129,7 +138,9 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
   const rounded =
     driver === null
       ? null
-      : await runSuite(() => roundingRunner(snapshot, driver), ROUNDED_TOLERANCES, goldenAnswerCases(golden));
+      : await runSuite(() => roundingRunner(snapshot, driver), ROUNDED_TOLERANCES, {
+          cases: goldenAnswerCases(golden),
+        });
   const router = driver === null ? null : await verifyRouter(driver);
   if (driver !== null && rounded !== null) {
     const { info } = driver;
@@ -161,13 +172,20 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
       soaked = await soak(embedded, { steps: soakSteps, golden, deviceFreeBytes });
     }
   }
+  let ofShape: RunnerSuiteResult | null = null;
   if (isRight && shape !== undefined) {
-    await using synthetic = await syntheticRunner(publishedConfig(shape), device, batches, context);
-    await measure(`${shape}, synthetic weights`, synthetic);
+    const config = publishedConfig(shape);
+    const cases = { cases: companyCases, of: `${shape}, ` };
+    ofShape = await runSuite(() => syntheticRunner(config, device, COMPANY), EXACT_TOLERANCES, cases);
+    if (ofShape.failures.length === 0) {
+      const tokens = context + SPEED.steps + SPEED.warmUpSteps;
+      await using synthetic = await syntheticRunner(config, device, { sequences: Math.max(...batches), tokens });
+      await measure(`${shape}, synthetic weights`, synthetic);
+    }
   }
   return {
     ...about,
-    passed: isRight && (soaked?.passed ?? true),
+    passed: isRight && (soaked?.passed ?? true) && (ofShape?.failures.length ?? 0) === 0,
     machine,
     versions: versionsOf(MANIFEST),
     gpu: driver?.info ?? null,
@@ -175,6 +193,7 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
     tolerances: EXACT_TOLERANCES,
     rounded,
     router,
+    shape: ofShape,
     decode,
     soak: soaked,
   };
@@ -203,17 +222,15 @@ function measuredGpu({ info: { name, architecture, driverVersion } }: GpuDriver)
 async function syntheticRunner(
   config: GptOssConfig,
   device: number | string | undefined,
-  batches: readonly number[],
-  context: number,
+  { sequences, tokens }: { readonly sequences: number; readonly tokens: number },
 ): Promise<ModelRunner> {
   const [{ createSyntheticHipRunner }, { HIP_ENTRY }] = await Promise.all([
     import('../runners/hip/index.ts'),
     import('../runners/hip/hip-entry.ts'),
   ]);
-  const tokens = context + SPEED.steps + SPEED.warmUpSteps;
   const runner = await createSyntheticHipRunner({
     config,
-    kvCacheBytes: Math.max(...batches) * HIP_ENTRY.kvBytes(config)(tokens),
+    kvCacheBytes: sequences * HIP_ENTRY.kvBytes(config)(tokens),
     ...(device === undefined ? {} : { device }),
   });
   return sampledOnHost(runner, { routing: routingShapeOf(config) });

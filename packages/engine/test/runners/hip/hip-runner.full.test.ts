@@ -77,7 +77,7 @@ describe('the GPU runner on a small emulated model', function () {
     const whole = eager.createSequence();
     assert.equal(await last(eager, whole, prompt), expected, 'in prefill');
     // Up to four rows the experts are computed slot by slot, with more by expert.
-    for (const others of [0, 2, 6]) {
+    for (const others of [0, 2, 6, 64]) {
       const own = graph.createSequence();
       await graph.forward([{ sequence: own, tokens: prompt.subarray(0, -1), logits: 'none' }]);
       const company = Array.from({ length: others }, (_, index) => ({
