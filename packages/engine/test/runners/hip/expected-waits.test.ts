@@ -2,7 +2,20 @@ import assert from 'node:assert/strict';
 import { ExpectedWaits } from '../../../src/runners/hip/expected-waits.ts';
 import type { Pass, PassRow } from '../../../src/runners/hip/plan-passes.ts';
 
-const passOf = (rows: number, kind: Pass['kind'] = 'vectors'): Pass => ({ kind, rows: new Array<PassRow>(rows) });
+const ROW: PassRow = {
+  token: 0,
+  position: 0,
+  wanted: 'nothing',
+  partials: 1,
+  tables: { full: [], window: [], windowFirst: 0 },
+  entry: 0,
+  offset: 0,
+  place: 0,
+};
+const passOf = (rows: number, kind: Pass['kind'] = 'vectors'): Pass => ({
+  kind,
+  rows: Array.from({ length: rows }, () => ROW),
+});
 
 describe('expected waits', () => {
   it('know nothing of the first pass of a kind and size, and tell kinds and sizes apart', () => {
