@@ -30,6 +30,8 @@ export interface RunnerEntry {
   assertUsable?(): Promise<void>;
   /** What loading will take, from the configuration alone. */
   planMemory(config: GptOssConfig, options: MemoryPlanOptions): LoadPlan;
+  /** Largest difference of a logit of the embedded model between kinds of step: a token computed in decode, in prefill, in pieces. */
+  readonly betweenKinds: number;
   /** Prompt tokens of a step where nobody says how many. */
   readonly prefillChunk: number;
   /** KV bytes of one sequence by its tokens. */

@@ -14,6 +14,7 @@ import { rememberVerified } from '../device-check/remember-verified.ts';
 import { type Logger, SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
+import { RUNNERS } from '../runners/runner-table.ts';
 import type { ModelRunner } from '../runners/runner.ts';
 import { routingShapeOf } from '../runners/routing-record.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
@@ -114,7 +115,7 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
   const golden = await embeddedGoldenPrompts();
   const runSuite = (
     open: () => Promise<ModelRunner>,
-    tolerances: RunnerTolerances,
+    kept: RunnerTolerances,
     { cases, of = '' }: { readonly cases?: readonly RunnerCase[]; readonly of?: string } = {},
   ): Promise<RunnerSuiteResult> =>
     runRunnerSuite(
@@ -125,14 +126,15 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
       },
       {
         golden,
-        tolerances,
+        tolerances: kept,
         window: snapshot.config.slidingWindow,
         onCase: ({ section, name: caseName, problem }) =>
           options.onCase({ name: `${of}${section}: ${caseName}`, problem }),
         ...(cases === undefined ? {} : { cases }),
       },
     );
-  const { cases, failures } = await runSuite(() => load('exact'), EXACT_TOLERANCES);
+  const tolerances = { ...EXACT_TOLERANCES, betweenKinds: RUNNERS[name].betweenKinds };
+  const { cases, failures } = await runSuite(() => load('exact'), tolerances);
   const suite = { cases, failures, seconds: (performance.now() - started) / 1000 };
   // Only the GPU runner rounds activations.
   const rounded =
@@ -190,7 +192,7 @@ export async function verifyRunner(options: VerifyOptions): Promise<VerifyReport
     versions: versionsOf(MANIFEST),
     gpu: driver?.info ?? null,
     suite,
-    tolerances: EXACT_TOLERANCES,
+    tolerances,
     rounded,
     router,
     shape: ofShape,

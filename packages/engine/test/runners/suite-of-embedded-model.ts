@@ -1,4 +1,5 @@
 import type { Snapshot } from '@switchyard/models';
+import { ORT_ENTRY } from '../../src/runners/ort/ort-entry.ts';
 import { createOrtRunner } from '../../src/runners/ort/index.ts';
 import type { LogitsRunner } from '../../src/runners/logits-runner.ts';
 import type { ModelRunner } from '../../src/runners/runner.ts';
@@ -10,7 +11,7 @@ import { goldenPrompts } from '../golden/golden-prompts.ts';
 export const F32_SUITE: RunnerSuiteOptions = {
   golden: goldenPrompts,
   window: 128,
-  tolerances: { betweenKinds: 2e-4, logit: 5e-3, nll: 1e-3, routerWeight: 1e-4 },
+  tolerances: { betweenKinds: ORT_ENTRY.betweenKinds, logit: 5e-3, nll: 1e-3, routerWeight: 1e-4 },
 };
 
 /** ONNX Runtime's runner of a checkpoint, perhaps changed on its way. */

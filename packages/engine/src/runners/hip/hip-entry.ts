@@ -13,6 +13,7 @@ export const HIP_ENTRY = {
   usesGpu: true,
   assertPresent: () => assertGpuPresent(),
   planMemory: (config, { activations }) => planHipMemory(config, { activations }),
+  betweenKinds: 2e-4,
   // What answers in progress wait for; a prompt that nobody waits beside goes by two such pieces at a time.
   prefillChunk: 1024,
   kvBytes: (config) => kvBytesOf(config, 'f32'),

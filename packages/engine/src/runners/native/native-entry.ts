@@ -15,6 +15,8 @@ export const NATIVE_ENTRY: RunnerEntry = {
     chooseLibrary(nativeLibraries());
   },
   planMemory: (config) => planNativeMemory(config),
+  // Decode computes experts' activations with 15 bits, prefill in f32.
+  betweenKinds: 5e-3,
   prefillChunk: 256,
   kvBytes: (config) => kvBytesOf(config, 'f32'),
   // It computes in the process's own memory.

@@ -11,6 +11,7 @@ import { planOrtMemory } from './plan-memory.ts';
 export const ORT_ENTRY: RunnerEntry = {
   precisions: ['exact', 'int4'],
   planMemory: planOrtMemory,
+  betweenKinds: 2e-4,
   prefillChunk: 256,
   kvBytes: ({ layerTypes, keyValueHeads, headDim, slidingWindow }) => {
     const cache = new KvCache({ layerTypes, keyValueHeads, headDim, window: slidingWindow });
