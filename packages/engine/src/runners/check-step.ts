@@ -40,11 +40,13 @@ export function checkCut(length: number, whole: number): void {
   throw new InvalidStepError(`a cut at ${length} of a sequence of ${whole} tokens`, `give a length from 0 to ${whole}`);
 }
 
+const NO_LOGITS = new Float32Array(0);
+
 /** Room for the logits that are wanted of each entry of a step: f32 [rows, vocabularySize]. */
 export function emptyLogits(batch: readonly LogitsStep[], vocabularySize: number): Float32Array[] {
   return batch.map(({ tokens, logits = 'last' }) => {
     const rows = logits === 'all' ? tokens.length : logits === 'last' ? 1 : 0;
-    return new Float32Array(rows * vocabularySize);
+    return rows === 0 ? NO_LOGITS : new Float32Array(rows * vocabularySize);
   });
 }
 

@@ -60,6 +60,7 @@ export class NativeRunner implements LogitsRunner {
   readonly #layerWork: number;
   readonly #headWork: number;
   readonly #fewestApart: number;
+  #routings: readonly LayerRouting[] = [];
   #computeMs = 0;
   #routerMs = 0;
 
@@ -146,7 +147,10 @@ export class NativeRunner implements LogitsRunner {
   async #run(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     const { sequences, config } = this.#resources;
     const outputs = emptyLogits(batch, this.vocabularySize).map((logits): StepOutput => ({ logits }));
-    const routings = this.onRouting === null ? null : emptyRoutings(batch, config.layers, config.expertsPerToken);
+    const routings =
+      this.onRouting === null ? null : emptyRoutings(batch, config.layers, config.expertsPerToken, this.#routings);
+    // They are this runner's, and nobody reads them any more when the next step begins.
+    this.#routings = routings ?? [];
     const passes = planPasses(
       batch,
       (sequence) => sequences.length(sequence),
@@ -163,11 +167,14 @@ export class NativeRunner implements LogitsRunner {
   async #runPass(pass: PlannedPass, routings: readonly LayerRouting[] | null): Promise<void> {
     const { config, library, model } = this.#resources;
     const { rows } = pass;
-    const positions = rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    let [positions, wanted] = [0, 0];
+    for (const row of rows) {
+      if (row.position >= positions) positions = row.position + 1;
+      if (row.wanted !== 'nothing') wanted++;
+    }
     this.#rotary.reserve(positions);
     if (!library.makeRoom(model, rows.length, positions)) throw new NativeMemoryError(`a pass of ${rows.length} rows`);
     this.#pass.write(pass, this.#rotary);
-    const wanted = rows.filter((row) => row.wanted !== 'nothing').length;
     const started = performance.now();
     let routerMs = 0;
     for (let layer = 0; layer < config.layers; layer++) {
@@ -206,12 +213,15 @@ export class NativeRunner implements LogitsRunner {
   }
 
   #takeResults({ rows }: PlannedPass, batch: readonly LogitsStep[], outputs: readonly StepOutput[]): void {
-    for (const [index, { entry, offset, wanted }] of rows.filter((row) => row.wanted !== 'nothing').entries()) {
+    let index = 0;
+    for (const { entry, offset, wanted } of rows) {
+      if (wanted === 'nothing') continue;
       const output = outputs[entry];
-      if (output === undefined) continue;
-      if (wanted === 'token') output.token = this.#pass.largest(index);
-      else
+      if (output !== undefined && wanted === 'token') output.token = this.#pass.largest(index);
+      if (output !== undefined && wanted === 'logits') {
         output.logits.set(this.#pass.logits(index), batch[entry]?.logits === 'all' ? offset * this.vocabularySize : 0);
+      }
+      index++;
     }
   }
 
