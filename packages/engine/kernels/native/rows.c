@@ -210,7 +210,9 @@ int largest_of(const float *values, int count) {
   }
   float largest = most_of(most);
   for (; i < count; i++) largest = values[i] > largest ? values[i] : largest;
-  for (i = 0; i < count; i++) {
+  i = 0;
+  while (i + LANES <= count && __builtin_reduce_or(LOAD(f32x16, values + i) == splat(largest)) == 0) i += LANES;
+  for (; i < count; i++) {
     if (values[i] == largest) return i;
   }
   return -1;
