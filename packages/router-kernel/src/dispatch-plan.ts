@@ -47,6 +47,8 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
   // Loops and no fill or copyWithin, here and below: those are calls out of compiled code, and a layer of a decode step has a
   // plan of a few slots.
   for (let expert = 0; expert <= experts; expert++) expertOffsets[expert] = 0;
+  // Two places past its expert: once they are summed up, an expert's start stands where its end is to be, to which placing
+  // moves it.
   for (let slot = 0; slot < slots; slot++) {
     const id = ids[slot] as number;
     if (id < -1 || id >= experts) {
@@ -56,23 +58,21 @@ export function buildDispatchPlanInto(ids: Int32Array, slots: number, plan: Disp
         `Ids are -1 or from 0 to ${experts - 1} · found ${id} in slot ${slot} · pass the ids of a router with ${experts} experts`,
       );
     }
-    if (id !== -1) (expertOffsets[id + 1] as number)++;
+    if (id !== -1 && id + 2 <= experts) (expertOffsets[id + 2] as number)++;
   }
-  for (let expert = 0; expert < experts; expert++) {
-    expertOffsets[expert + 1] = (expertOffsets[expert + 1] as number) + (expertOffsets[expert] as number);
+  let placed = 0;
+  for (let expert = 2; expert <= experts; expert++) {
+    placed += expertOffsets[expert] as number;
+    expertOffsets[expert] = placed;
   }
-  // Placing moves each expert's start to its end, which is the next expert's start: shifting by one restores it.
   for (let slot = 0; slot < slots; slot++) {
     const id = ids[slot] as number;
     if (id === -1) continue;
-    const position = expertOffsets[id] as number;
+    const position = expertOffsets[id + 1] as number;
     sortedSlots[position] = slot;
-    expertOffsets[id] = position + 1;
+    expertOffsets[id + 1] = position + 1;
   }
-  const placed = expertOffsets[experts] as number;
-  for (let expert = experts; expert > 0; expert--) expertOffsets[expert] = expertOffsets[expert - 1] as number;
-  expertOffsets[0] = 0;
-  for (let slot = placed; slot < slots; slot++) sortedSlots[slot] = -1;
+  for (let slot = expertOffsets[experts] as number; slot < slots; slot++) sortedSlots[slot] = -1;
 }
 
 function idsAsI32(ids: ExpertIds): Int32Array {

@@ -6,8 +6,8 @@
 #include "quants.h"
 #include "rows.h"
 
-/* Rows of an item, and the least outputs of one. */
-enum { ITEM_ROWS = 4, ITEM_UNIT = 32 };
+/* The least outputs of an item. */
+enum { ITEM_UNIT = 32 };
 
 /* bf16 matrices, one below the other, that are multiplied with the same rows: up to three. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
   const Pass *pass;
   const Layer *layer;
   int layer_index, rows;
-  /* Whether rows of decoding go through several operations in one job: see go_by_rows. */
+  /* Whether rows of decoding go through all of the layer in one job: see go_by_rows. */
   int by_rows;
   /* Of matrices times rows. */
   Matrix matrices[3];
@@ -45,7 +45,7 @@ static void decode_outputs(void *job, int item, int thread) {
   for (const Matrix *matrix = work->matrices; first < end; matrix++) {
     if (first < matrix->outputs) {
       multiply_rows(matrix->weight, bias, at->arranged, work->columns, first, at_most(end, matrix->outputs), output,
-                    (size_t)work->outputs, work->rows, wide);
+                    (size_t)work->outputs, work->rows, wide, NULL);
     }
     end -= matrix->outputs;
     first = at_least(0, first - matrix->outputs);
@@ -169,7 +169,7 @@ static void add_and_norm(void *job, int item, int thread) {
   if (!work->by_rows) return;
   const int experts = model->sizes.experts;
   multiply_rows(work->layer->gate, work->layer->gate_bias, model->at.arranged + (size_t)first * width, width, 0, experts,
-                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first, NULL);
+                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first, NULL, NULL);
 }
 
 static const int32_t *table_of(const Work *work, const Row *row) {
@@ -199,42 +199,119 @@ static void rotate_and_keep(void *job, int item, int thread) {
   }
 }
 
+static Seen seen_by(const Work *work, int i, int kv_head) {
+  const Sizes *sizes = &work->model->sizes;
+  const Row *row = &work->pass->row[i];
+  return (Seen){.table = table_of(work, row),
+                .kv = layer_blocks(work),
+                .block_floats = kv_block_floats(sizes),
+                .kv_head = kv_head,
+                .first = work->layer->has_window ? at_least(0, row->position - sizes->window + 1) : 0,
+                .position = row->position};
+}
+
+/* One key-value head of a row, before one of another. */
+static void attend_row(const Work *work, int i, int kv_head, const Seen *next, int thread) {
+  const Model *model = work->model;
+  const Sizes *sizes = &model->sizes;
+  const int heads = sizes->heads / sizes->kv_heads;
+  const size_t offset = (size_t)kv_head * heads * sizes->head_dim;
+  const Seen seen = seen_by(work, i, kv_head);
+  attend_head(model->at.qkv + (size_t)i * qkv_width(sizes) + offset, work->layer->sinks + kv_head * heads, sizes, &seen, next,
+              model->at.scores + (size_t)thread * heads * (size_t)model->positions,
+              model->at.attended + (size_t)i * attended_width(sizes) + offset);
+}
+
 /*
  * Some rows of one key-value head. Rows of prefill see the same keys: those of a head come one after the other. Of decoding
  * the heads of a row do: the thread that kept its key and value has them in its caches.
  */
 static void attend_rows(void *job, int item, int thread) {
   const Work *work = job;
-  const Model *model = work->model;
-  const Sizes *sizes = &model->sizes;
+  const int kv_heads = work->model->sizes.kv_heads;
   const int parts = parts_of(work->rows, ITEM_ROWS);
-  const int kv_head = work->pass->is_prefill ? item / parts : item % sizes->kv_heads;
-  const int heads = sizes->heads / sizes->kv_heads;
-  const int first_row = (work->pass->is_prefill ? item % parts : item / sizes->kv_heads) * ITEM_ROWS;
+  const int kv_head = work->pass->is_prefill ? item / parts : item % kv_heads;
+  const int first_row = (work->pass->is_prefill ? item % parts : item / kv_heads) * ITEM_ROWS;
   const int end = at_most(work->rows, first_row + ITEM_ROWS);
-  const size_t offset = (size_t)kv_head * heads * sizes->head_dim;
-  float *scores = model->at.scores + (size_t)thread * heads * (size_t)model->positions;
-  for (int i = first_row; i < end; i++) {
-    const Row *row = &work->pass->row[i];
-    const int first = work->layer->has_window ? at_least(0, row->position - sizes->window + 1) : 0;
-    attend_head(model->at.qkv + (size_t)i * qkv_width(sizes) + offset, work->layer->sinks + kv_head * heads, sizes, kv_head,
-                table_of(work, row), layer_blocks(work), kv_block_floats(sizes), first, row->position, scores,
-                model->at.attended + (size_t)i * attended_width(sizes) + offset);
+  for (int i = first_row; i < end; i++) attend_row(work, i, kv_head, NULL, thread);
+}
+
+/* Some rows of decoding: each one's heads, while those of the next one are fetched. No row sees another's key. */
+static void attend_heads(const Work *work, int first, int end, int thread) {
+  const int kv_heads = work->model->sizes.kv_heads;
+  for (int i = first; i < end; i++) {
+    for (int kv_head = 0; kv_head < kv_heads; kv_head++) {
+      const int is_last = kv_head + 1 == kv_heads;
+      const Seen next = seen_by(work, at_most(i + is_last, end - 1), is_last ? 0 : kv_head + 1);
+      attend_row(work, i, kv_head, is_last && i + 1 == end ? NULL : &next, thread);
+    }
   }
 }
 
-/* From query, key and value to what the output projection takes. In decoding no row sees another's key. */
-static void attend_whole_rows(void *job, int item, int thread) {
-  const Work *work = job;
-  const int kv_heads = work->model->sizes.kv_heads;
-  rotate_and_keep(job, item, thread);
-  for (int kv_head = 0; kv_head < kv_heads; kv_head++) attend_rows(job, item * kv_heads + kv_head, thread);
-  arrange_attended(job, item, thread);
+/* Bytes of keys and values that are fetched while rows are multiplied: a part of a processor's second cache. */
+enum { FETCHED_BYTES = 1 << 18, MOST_PIECES = 128 };
+
+/* The first keys and values that some rows see. */
+static int pieces_of_rows(const Work *work, int first, int end, const void **pieces) {
+  const Sizes *sizes = &work->model->sizes;
+  const int most = at_most(MOST_PIECES, FETCHED_BYTES / (int)piece_bytes(sizes));
+  int count = 0;
+  for (int i = first; i < end; i++) {
+    for (int kv_head = 0; kv_head < sizes->kv_heads; kv_head++) {
+      const Seen seen = seen_by(work, i, kv_head);
+      count += pieces_of(&seen, sizes, pieces + count, most - count);
+    }
+  }
+  return count;
 }
 
-/* Whether there are rows for every thread, and none so long that the others would wait for it. */
+/* All of a layer, up to its router, for some rows. */
+static void attend_whole_rows(void *job, int item, int thread) {
+  const Work *work = job;
+  const Model *model = work->model;
+  const Sizes *sizes = &model->sizes;
+  const Layer *layer = work->layer;
+  const int hidden = sizes->hidden, attended = attended_width(sizes), key_rows = sizes->kv_heads * sizes->head_dim;
+  const int first = item * ITEM_ROWS;
+  const int rows = at_most(work->rows - first, ITEM_ROWS);
+  begin_rows(job, item, thread);
+
+  const void *pieces[MOST_PIECES];
+  Fetch fetch = {.pieces = pieces, .piece_lines = (int)piece_bytes(sizes) / FETCHED_LINE};
+  fetch.count = pieces_of_rows(work, first, first + rows, pieces);
+  fetch.lines_at_once = parts_of(fetch.count * fetch.piece_lines, tiles_of(qkv_width(sizes)));
+  const Matrix matrices[] = {{layer->query, attended}, {layer->key, key_rows}, {layer->value, key_rows}};
+  float *wide = model->at.wide + (size_t)thread * wide_floats(widest_matrix(sizes));
+  const float *normed = model->at.arranged + (size_t)first * hidden;
+  float *qkv = model->at.qkv + (size_t)first * qkv_width(sizes);
+  for (int i = 0, before = 0; i < 3; before += matrices[i++].outputs) {
+    multiply_rows(matrices[i].weight, layer->qkv_bias + before, normed, hidden, 0, matrices[i].outputs, qkv + before,
+                  (size_t)qkv_width(sizes), rows, wide, &fetch);
+  }
+  rotate_and_keep(job, item, thread);
+  attend_heads(work, first, first + rows, thread);
+
+  float *own = model->at.arranged_attended + (size_t)thread * ITEM_ROWS * attended;
+  for (int row = 0; row < rows; row++) {
+    arrange_row(model->at.attended + (size_t)(first + row) * attended, own + (size_t)row * attended, attended);
+  }
+  multiply_rows(layer->output, layer->output_bias, own, attended, 0, hidden, model->at.normed + (size_t)first * hidden,
+                (size_t)hidden, rows, wide, NULL);
+  add_and_norm(job, item, thread);
+}
+
+/* Bytes of a layer's matrices that each item may read anew: a processor has them in its caches from the one before. */
+enum { MOST_READ_AGAIN = 1 << 20 };
+
+/*
+ * Whether rows go through all of a layer one after the other: with matrices that are small, rows for every thread, and none
+ * so long that the others would wait for it.
+ */
 static int go_by_rows(const Model *model, const Pass *pass) {
+  const Sizes *sizes = &model->sizes;
   const int threads = model->pool->threads;
+  const size_t outputs = (size_t)qkv_width(sizes) + attended_width(sizes) + sizes->experts;
+  if (sizeof(uint16_t) * sizes->hidden * outputs > MOST_READ_AGAIN) return 0;
   if (pass->is_prefill || parts_of((int)pass->rows, ITEM_ROWS) < 2 * threads) return 0;
   int64_t longest = 0, all = 0;
   for (uint64_t row = 0; row < pass->rows; row++) {
@@ -252,6 +329,10 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   const int row_items = parts_of(rows, ITEM_ROWS);
   Work work = {.model = model, .pass = pass, .layer = layer, .layer_index = index, .rows = rows};
   work.by_rows = go_by_rows(model, pass);
+  if (work.by_rows) {
+    share_items(model->pool, attend_whole_rows, &work, row_items);
+    return;
+  }
   share_items(model->pool, begin_rows, &work, row_items);
 
   const int key_rows = sizes->kv_heads * sizes->head_dim;
@@ -263,13 +344,9 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   work.input = model->at.normed;
   work.output = model->at.qkv;
   project(&work);
-  if (work.by_rows) {
-    share_items(model->pool, attend_whole_rows, &work, row_items);
-  } else {
-    share_items(model->pool, rotate_and_keep, &work, row_items);
-    share_items(model->pool, attend_rows, &work, sizes->kv_heads * row_items);
-    if (!pass->is_prefill) share_items(model->pool, arrange_attended, &work, row_items);
-  }
+  share_items(model->pool, rotate_and_keep, &work, row_items);
+  share_items(model->pool, attend_rows, &work, sizes->kv_heads * row_items);
+  if (!pass->is_prefill) share_items(model->pool, arrange_attended, &work, row_items);
 
   work.matrices[0] = (Matrix){layer->output, sizes->hidden};
   work.matrices[1] = work.matrices[2] = (Matrix){0};
@@ -279,7 +356,6 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   work.output = model->at.normed;
   project(&work);
   share_items(model->pool, add_and_norm, &work, row_items);
-  if (work.by_rows) return;
 
   work.matrices[0] = (Matrix){layer->gate, sizes->experts};
   work.bias = layer->gate_bias;

@@ -6,6 +6,9 @@
 
 #include "model.h"
 
+/* Rows of an item. */
+enum { ITEM_ROWS = 4 };
+
 void attend_layer(Model *model, const Pass *pass, int layer);
 /* What the last layer left, final norm and LM head of the wanted rows. */
 void compute_logits(Model *model, const Pass *pass);

@@ -21,10 +21,42 @@ enum { SCORE_HEADS = 8, SCORE_BLOCKS = 1 };
 #endif
 
 /*
+ * Keys or values of a block that are fetched ahead of those that are read, so that memory has the time to bring them: those of
+ * another block lie where no processor would look for them.
+ */
+enum { PIECES_AHEAD = 2 };
+
+INLINE int first_block_of(const Seen *seen) { return seen->first / BLOCK_POSITIONS; }
+INLINE int blocks_of(const Seen *seen) { return seen->position / BLOCK_POSITIONS - first_block_of(seen) + 1; }
+
+/* Of what is read one after the other: the keys of each block, then the values of each. */
+INLINE const float *piece_of(const Seen *seen, const Sizes *sizes, int piece) {
+  const int blocks = blocks_of(seen);
+  const int is_value = piece >= blocks;
+  const size_t head = (size_t)(is_value ? sizes->kv_heads + seen->kv_head : seen->kv_head);
+  const int32_t block = seen->table[first_block_of(seen) + piece - is_value * blocks];
+  return seen->kv + (size_t)block * seen->block_floats + head * BLOCK_POSITIONS * (size_t)sizes->head_dim;
+}
+
+/* What is to be fetched while `piece` is read. */
+INLINE const float *ahead_of(const Seen *seen, const Seen *next, const Sizes *sizes, int piece) {
+  const int own = 2 * blocks_of(seen), ahead = piece + PIECES_AHEAD;
+  if (ahead < own) return piece_of(seen, sizes, ahead);
+  if (next != NULL && ahead - own < 2 * blocks_of(next)) return piece_of(next, sizes, ahead - own);
+  return piece_of(seen, sizes, piece);
+}
+
+int pieces_of(const Seen *seen, const Sizes *sizes, const void **pieces, int most) {
+  const int count = at_most(most, 2 * blocks_of(seen));
+  for (int piece = 0; piece < count; piece++) pieces[piece] = piece_of(seen, sizes, piece);
+  return count;
+}
+
+/*
  * Scores of some blocks of positions: (query * key) * scale. Blocks lie apart: the keys of the next ones are fetched
  * meanwhile.
  */
-INLINE void score_blocks(const float *query, const float *const *keys, const float *const *next, int dim, float scale,
+INLINE void score_blocks(const float *query, const float *const *keys, const float *const *ahead, int dim, float scale,
                          float *scores, size_t stride, const int heads, const int blocks) {
   f32x16 sums[SCORE_BLOCKS][SCORE_HEADS];
   UNROLL for (int block = 0; block < blocks; block++) {
@@ -34,7 +66,7 @@ INLINE void score_blocks(const float *query, const float *const *keys, const flo
     f32x16 key[SCORE_BLOCKS];
     UNROLL for (int block = 0; block < blocks; block++) {
       key[block] = LOAD(f32x16, keys[block] + i * BLOCK_POSITIONS);
-      __builtin_prefetch(next[block] + i * BLOCK_POSITIONS);
+      __builtin_prefetch(ahead[block] + i * BLOCK_POSITIONS);
     }
     UNROLL for (int head = 0; head < heads; head++) {
       const f32x16 q = splat(query[head * dim + i]);
@@ -84,9 +116,9 @@ enum { VALUE_VECTORS = 4 };
 
 /* Adds the values of positions from..to of a block, up to 64 elements of each head. */
 INLINE void add_values(const float *weights, size_t stride, const float *values, int dim, int from, int to,
-                       const float *next, f32x16 sums[VALUE_HEADS][VALUE_VECTORS], const int heads, const int vectors) {
+                       const float *ahead, f32x16 sums[VALUE_HEADS][VALUE_VECTORS], const int heads, const int vectors) {
   for (int place = from; place <= to; place++) {
-    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(next + (size_t)place * dim + v * LANES);
+    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(ahead + (size_t)place * dim + v * LANES);
     f32x16 value[VALUE_VECTORS];
     UNROLL for (int v = 0; v < vectors; v++) value[v] = LOAD(f32x16, values + (size_t)place * dim + v * LANES);
     UNROLL for (int head = 0; head < heads; head++) {
@@ -96,29 +128,21 @@ INLINE void add_values(const float *weights, size_t stride, const float *values,
   }
 }
 
-/* A row's positions by blocks of its sequence. */
-typedef struct {
-  const int32_t *table;
-  /* The values of this layer and head in block 0. */
-  const float *values;
-  size_t block_floats;
-  int first_block, blocks, first, position;
-} Span;
-
-INLINE void sum_values(const Span *span, const float *weights, size_t stride, int dim, const float *totals, float *output,
-                       const int heads, const int vectors) {
+/* Up to 64 elements of each head, from `part` on. */
+INLINE void sum_values(const Seen *seen, const Seen *next, const Sizes *sizes, int part, const float *weights, size_t stride,
+                       const float *totals, float *output, const int heads, const int vectors) {
+  const int dim = sizes->head_dim, blocks = blocks_of(seen);
   f32x16 sums[VALUE_HEADS][VALUE_VECTORS];
   UNROLL for (int head = 0; head < heads; head++) {
     UNROLL for (int v = 0; v < vectors; v++) sums[head][v] = splat(0);
   }
-  for (int block = 0; block < span->blocks; block++) {
-    const int32_t *at = span->table + span->first_block + block;
-    const float *values = span->values + at[0] * span->block_floats;
-    const float *next = span->values + at[block + 1 < span->blocks] * span->block_floats;
-    const int start = block * BLOCK_POSITIONS;
-    const int from = at_least(0, span->first - start);
-    const int to = at_most(BLOCK_POSITIONS - 1, span->position - start);
-    add_values(weights + start, stride, values, dim, from, to, next, sums, heads, vectors);
+  for (int block = 0; block < blocks; block++) {
+    const float *values = piece_of(seen, sizes, blocks + block) + part;
+    const float *ahead = ahead_of(seen, next, sizes, blocks + block) + part;
+    const int start = (first_block_of(seen) + block) * BLOCK_POSITIONS;
+    const int from = at_least(0, seen->first - start);
+    const int to = at_most(BLOCK_POSITIONS - 1, seen->position - start);
+    add_values(weights + block * BLOCK_POSITIONS, stride, values, dim, from, to, ahead, sums, heads, vectors);
   }
   UNROLL for (int head = 0; head < heads; head++) {
     UNROLL for (int v = 0; v < vectors; v++) {
@@ -127,35 +151,23 @@ INLINE void sum_values(const Span *span, const float *weights, size_t stride, in
   }
 }
 
-void attend_head(const float *query, const float *sinks, const Sizes *sizes, int kv_head, const int32_t *table,
-                 const float *kv, size_t block_floats, int first, int position, float *scores, float *output) {
+void attend_head(const float *query, const float *sinks, const Sizes *sizes, const Seen *seen, const Seen *next,
+                 float *scores, float *output) {
   const int dim = sizes->head_dim;
   const int heads = sizes->heads / sizes->kv_heads;
-  const int first_block = first / BLOCK_POSITIONS;
-  const int blocks = position / BLOCK_POSITIONS - first_block + 1;
+  const int blocks = blocks_of(seen);
   const size_t stride = (size_t)blocks * BLOCK_POSITIONS;
   const float scale = 1.0f / __builtin_sqrtf((float)dim);
-  const size_t head_floats = (size_t)BLOCK_POSITIONS * dim;
-  const Span span = {.table = table,
-                     .values = kv + (sizes->kv_heads + kv_head) * head_floats,
-                     .block_floats = block_floats,
-                     .first_block = first_block,
-                     .blocks = blocks,
-                     .first = first - first_block * BLOCK_POSITIONS,
-                     .position = position - first_block * BLOCK_POSITIONS};
   for (int block = 0; block < blocks;) {
     const int some = at_most(SCORE_BLOCKS, blocks - block);
-    const float *keys[SCORE_BLOCKS], *next[SCORE_BLOCKS];
+    const float *keys[SCORE_BLOCKS], *ahead[SCORE_BLOCKS];
     for (int i = 0; i < some; i++) {
-      const int32_t *at = table + first_block + block + i;
-      keys[i] = kv + at[0] * block_floats + kv_head * head_floats;
-      /* After the keys come the first values. */
-      next[i] = block + i + some < blocks ? kv + at[some] * block_floats + kv_head * head_floats
-                                          : span.values + table[first_block + i] * block_floats;
+      keys[i] = piece_of(seen, sizes, block + i);
+      ahead[i] = ahead_of(seen, next, sizes, block + i);
     }
     for (int head = 0; head < heads;) {
       float *to = scores + head * stride + block * BLOCK_POSITIONS;
-#define SCORES(heads, blocks) score_blocks(query + head * dim, keys, next, dim, scale, to, stride, heads, blocks)
+#define SCORES(heads, blocks) score_blocks(query + head * dim, keys, ahead, dim, scale, to, stride, heads, blocks)
       if (heads - head >= SCORE_HEADS) {
         if (some == 1) SCORES(SCORE_HEADS, 1);
         else SCORES(SCORE_HEADS, SCORE_BLOCKS);
@@ -173,18 +185,17 @@ void attend_head(const float *query, const float *sinks, const Sizes *sizes, int
     }
     block += some;
   }
+  const int start = first_block_of(seen) * BLOCK_POSITIONS;
   float totals[VALUE_HEADS];
   for (int head = 0; head < heads;) {
     const int some = heads - head >= VALUE_HEADS ? VALUE_HEADS : 1;
     float *weights = scores + head * stride;
     for (int i = 0; i < some; i++) {
-      totals[i] = weigh(weights + i * stride, blocks, span.first, span.position, sinks[head + i]);
+      totals[i] = weigh(weights + i * stride, blocks, seen->first - start, seen->position - start, sinks[head + i]);
     }
     for (int part = 0; part < dim;) {
-      Span own = span;
-      own.values += part;
       float *to = output + (size_t)head * dim + part;
-#define VALUES(count, vectors) sum_values(&own, weights, stride, dim, totals, to, count, vectors)
+#define VALUES(count, vectors) sum_values(seen, next, sizes, part, weights, stride, totals, to, count, vectors)
       if (dim - part >= VALUE_VECTORS * LANES) {
         if (some == 1) VALUES(1, VALUE_VECTORS);
         else VALUES(VALUE_HEADS, VALUE_VECTORS);

@@ -85,6 +85,8 @@ typedef struct {
   float *qkv, *attended;
   /* Rows as matrices take them: see rows.h and panels.h. */
   float *arranged;
+  /* Of each thread: some rows of what attention leaves, arranged. */
+  float *arranged_attended;
   /* [slots][2 * intermediate], [slots][intermediate] and [slots][hidden]. */
   float *gate_up, *activated, *expert_output;
   /* Of each thread: scores of attention, panels and rows of weights, and gate and up of some slots: see experts.c. */

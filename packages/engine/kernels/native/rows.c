@@ -84,14 +84,33 @@ INLINE void multiply_tile(const uint16_t *weight, const float *wide, const float
   }
 }
 
+INLINE void fetch_some(Fetch *fetch) {
+  for (int left = fetch->lines_at_once; left > 0 && fetch->piece < fetch->count;) {
+    const char *from = (const char *)fetch->pieces[fetch->piece] + (size_t)fetch->line * FETCHED_LINE;
+    const int some = at_most(left, fetch->piece_lines - fetch->line);
+    /* Not into the first cache, which has no room for so much. */
+    for (int i = 0; i < some; i++) __builtin_prefetch(from + (size_t)i * FETCHED_LINE, 0, 2);
+    left -= some;
+    fetch->line += some;
+    if (fetch->line < fetch->piece_lines) continue;
+    fetch->line = 0;
+    fetch->piece++;
+  }
+}
+
+int tiles_of(int outputs) { return outputs / SHARED_OUTPUTS; }
+
 INLINE void multiply_outputs(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end,
-                             float *output, size_t stride, const int rows) {
+                             float *output, size_t stride, const int rows, Fetch *fetch) {
   int out = first;
 #define TILE(outputs)                                                                                             \
   multiply_tile(weight + (size_t)out * columns, NULL, bias == NULL ? NULL : bias + out, x, columns, output + out, stride, \
                 outputs, rows, 0)
   if (rows > 1) {
-    for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) TILE(SHARED_OUTPUTS);
+    for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) {
+      if (fetch != NULL) fetch_some(fetch);
+      TILE(SHARED_OUTPUTS);
+    }
   } else if (columns < WIDE) {
     for (; out + OUTPUTS <= end; out += OUTPUTS) TILE(OUTPUTS);
   }
@@ -103,9 +122,10 @@ size_t wide_floats(int columns) { return (size_t)SHARED_OUTPUTS * columns; }
 
 /* `rows` is a multiple of ROWS. */
 static void multiply_many(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end,
-                          float *output, size_t stride, int rows, float *wide) {
+                          float *output, size_t stride, int rows, float *wide, Fetch *fetch) {
   int out = first;
   for (; out + SHARED_OUTPUTS <= end; out += SHARED_OUTPUTS) {
+    if (fetch != NULL) fetch_some(fetch);
     const uint16_t *from = weight + (size_t)out * columns;
     for (int i = 0; i < SHARED_OUTPUTS * columns; i += 2 * LANES) {
       const u32x16 pairs = LOAD(u32x16, from + i);
@@ -120,24 +140,25 @@ static void multiply_many(const uint16_t *weight, const float *bias, const float
   }
   if (out == end) return;
   for (int row = 0; row < rows; row += ROWS) {
-    multiply_outputs(weight, bias, x + (size_t)row * columns, columns, out, end, output + row * stride, stride, ROWS);
+    multiply_outputs(weight, bias, x + (size_t)row * columns, columns, out, end, output + row * stride, stride, ROWS,
+                     NULL);
   }
 }
 
 void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
-                   size_t stride, int rows, float *wide) {
+                   size_t stride, int rows, float *wide, Fetch *fetch) {
   const int many = wide == NULL || rows < MANY ? 0 : rows / ROWS * ROWS;
-  if (many > 0) multiply_many(weight, bias, x, columns, first, end, output, stride, many, wide);
+  if (many > 0) multiply_many(weight, bias, x, columns, first, end, output, stride, many, wide, fetch);
   for (int row = many; row < rows; row += ROWS) {
     const float *some = x + (size_t)row * columns;
     float *to = output + row * stride;
     switch (at_most(ROWS, rows - row)) {
-      case 1: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 1); break;
+      case 1: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 1, fetch); break;
 #if defined(__AVX512F__)
-      case 2: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 2); break;
-      case 3: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 3); break;
+      case 2: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 2, fetch); break;
+      case 3: multiply_outputs(weight, bias, some, columns, first, end, to, stride, 3, fetch); break;
 #endif
-      default: multiply_outputs(weight, bias, some, columns, first, end, to, stride, ROWS); break;
+      default: multiply_outputs(weight, bias, some, columns, first, end, to, stride, ROWS, fetch); break;
     }
   }
 }
@@ -189,7 +210,9 @@ int largest_of(const float *values, int count) {
   }
   float largest = most_of(most);
   for (; i < count; i++) largest = values[i] > largest ? values[i] : largest;
-  for (i = 0; i < count; i++) {
+  i = 0;
+  while (i + LANES <= count && __builtin_reduce_or(LOAD(f32x16, values + i) == splat(largest)) == 0) i += LANES;
+  for (; i < count; i++) {
     if (values[i] == largest) return i;
   }
   return -1;

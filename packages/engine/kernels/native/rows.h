@@ -12,15 +12,32 @@ void rms_norm(const float *x, const float *gain, float epsilon, float *output, i
  */
 void arrange_row(const float *x, float *output, int width);
 
+/* Bytes that a processor's caches fetch at once. */
+enum { FETCHED_LINE = 64 };
+
+/*
+ * What is read later, elsewhere, and fetched while a matrix is multiplied: pieces of memory one after the other, some lines
+ * at each tile of outputs. Multiplying leaves memory idle, and what comes after it may do little but wait for it.
+ */
+typedef struct {
+  const void *const *pieces;
+  int count, piece_lines, lines_at_once;
+  /* How far it is. */
+  int piece, line;
+} Fetch;
+
 /*
  * output[row][out] = sum over columns of weight[out][column] * x[row][column] + bias[out], for out from `first` to `end`.
  * A row's sums run over columns in an order that does not depend on other rows.
  *
  * x: arranged rows, `columns` apart; bias NULL for none; output rows `stride` apart; wide: room for wide_floats(columns),
- * NULL where there are few rows.
+ * NULL where there are few rows; fetch: NULL for nothing.
  */
 void multiply_rows(const uint16_t *weight, const float *bias, const float *x, int columns, int first, int end, float *output,
-                   size_t stride, int rows, float *wide);
+                   size_t stride, int rows, float *wide, Fetch *fetch);
+
+/* Tiles that so many outputs are multiplied in, of several rows at once: how often something is fetched. */
+int tiles_of(int outputs);
 
 /* Floats of `wide`. */
 size_t wide_floats(int columns);

@@ -77,6 +77,7 @@ static size_t lay_out(const Model *model, int rows, int positions, char *memory,
   at->qkv = FLOATS((size_t)rows * qkv_width(s));
   at->attended = FLOATS((size_t)rows * attended_width(s));
   at->arranged = FLOATS(tiles * TILE_ROWS * (size_t)widest + LANES);
+  at->arranged_attended = FLOATS(threads * ITEM_ROWS * (size_t)attended_width(s));
   at->gate_up = FLOATS(slots * 2 * s->intermediate);
   at->activated = FLOATS(slots * s->intermediate);
   at->expert_output = FLOATS(slots * s->hidden);

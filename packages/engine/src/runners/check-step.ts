@@ -46,6 +46,8 @@ export function checkCut(length: number, whole: number): void {
   throw new InvalidStepError(`a cut at ${length} of a sequence of ${whole} tokens`, `give a length from 0 to ${whole}`);
 }
 
+const NO_LOGITS = new Float32Array(0);
+
 /** Room for the logits that are wanted of each entry of a step: f32 [rows, vocabularySize]. */
 export function emptyLogits(batch: readonly LogitsStep[], vocabularySize: number): Float32Array[] {
   return batch.map(({ tokens, logits = 'last' }) => {

@@ -2,6 +2,7 @@
 
 import { type RowsOfCall, checkRowArguments, resolveRouterConfig, rowsOfRouter } from '../resolve-config.ts';
 import type {
+  DispatchPlan,
   ExpertIds,
   Logits,
   ResolvedRouterConfig,
@@ -16,14 +17,18 @@ import { buildDispatchPlanInto } from '../dispatch-plan.ts';
 import { createExpertTiles, expertTileCapacity, tileShapeOf, writeExpertTiles } from '../expert-tiles.ts';
 import { DisposedError, InvalidArgumentError } from '../errors.ts';
 import { bf16ToF32, f16ToF32 } from '../number-formats.ts';
-import { isTypedArray } from '../typed-arrays.ts';
+import { isTypedArray, lengthOf } from '../typed-arrays.ts';
 import { ChoiceScorer } from './choice-scores.ts';
+import { FOUR, routeFour } from './softmax-of-four.ts';
 import { BF16_INFINITY_BITS, F16_INFINITY_BITS } from './sort-keys.ts';
 import { selectFromBits, selectFromValues } from './top-k-selection.ts';
 import { WeightWriter } from './weights.ts';
 
 /** The array that ids of a dtype are written to. */
 const ID_ARRAYS = { i32: 'Int32Array', u32: 'Uint32Array', i64: 'BigInt64Array' } as const;
+
+/** Slots of more than that are for the checks to look at. */
+const MAX_COMMON_SLOTS = 2 ** 24;
 
 /** Arrays that `CpuRouter.routeInto` writes: those of a RouterOutput, of T rows or more. */
 export type RouterOutputArrays = Omit<RouterOutput, 'tokens'>;
@@ -40,6 +45,11 @@ export class CpuRouter implements Router {
   readonly #rows: RowsOfCall;
   readonly #infinityBits: number;
   readonly #choiceScorer: ChoiceScorer | null;
+  /** Whether rows are those of `routeFour`, and the scale of their weights. */
+  readonly #areFour: boolean;
+  readonly #scale: number;
+  /** Whether that, a dispatch plan and i32 ids are all that calls have to do with. */
+  readonly #isCommon: boolean;
   readonly #weightWriter: WeightWriter;
   /** The row as f32, for 16-bit logits where more than the winners' logits are needed; else empty. */
   readonly #row: Float32Array;
@@ -59,6 +69,15 @@ export class CpuRouter implements Router {
     this.#rows = rowsOfRouter(resolved);
     this.#infinityBits = logitsDtype === 'bf16' ? BF16_INFINITY_BITS : F16_INFINITY_BITS;
     this.#choiceScorer = isChoice ? new ChoiceScorer(resolved) : null;
+    this.#areFour = topK === FOUR && logitsDtype === 'f32' && scoring === 'softmax' && renormalize && !isChoice;
+    this.#scale = Math.fround(resolved.routedScalingFactor);
+    this.#isCommon =
+      this.#areFour &&
+      resolved.idsDtype === 'i32' &&
+      resolved.dispatchPlan &&
+      resolved.expertTiles === null &&
+      !resolved.tokenExpertIndices &&
+      !hasRange(resolved);
     this.#weightWriter = new WeightWriter(resolved);
     this.#row = new Float32Array(readsWholeRow && logitsDtype !== 'f32' ? experts : 0);
     this.#selectionKeys = new Int32Array(topK);
@@ -90,6 +109,11 @@ export class CpuRouter implements Router {
    */
   routeInto(logits: Logits, outputs: RouterOutputArrays, options?: RouteOptions): void {
     this.#checkAlive();
+    const common = options === undefined && this.#isCommon ? this.#commonTokens(logits, outputs) : 0;
+    if (common > 0 && outputs.dispatchPlan !== undefined) {
+      this.#runCommon(logits as Float32Array, common, outputs.ids as Int32Array, outputs.weights, outputs.dispatchPlan);
+      return;
+    }
     const call = checkRowArguments(this.#rows, logits, options);
     this.#checkOutputs(outputs, call.tokens);
     this.#run(logits, call, outputs);
@@ -123,6 +147,34 @@ export class CpuRouter implements Router {
     return this.dispose();
   }
 
+  /**
+   * The rows of a call of the commonest kind that is right, by as few checks as tell that; 0 for every other call, of which
+   * `checkRowArguments` and `#checkOutputs` say what it is.
+   */
+  #commonTokens(logits: Logits, outputs: RouterOutputArrays): number {
+    const { experts } = this.config;
+    const { ids, weights, dispatchPlan } = outputs;
+    if (!isTypedArray(logits, 'Float32Array') || !isTypedArray(ids, 'Int32Array')) return 0;
+    const tokens = lengthOf(logits, 4) / experts;
+    const slots = tokens * FOUR;
+    if (!Number.isInteger(tokens) || slots > MAX_COMMON_SLOTS || dispatchPlan === undefined) return 0;
+    if (ids.length < slots || weights.length < slots || dispatchPlan.sortedSlots.length < slots) return 0;
+    if (dispatchPlan.expertOffsets.length !== experts + 1) return 0;
+    return outputs.tokenExpertIndices === undefined && dispatchPlan.expertTiles === undefined ? tokens : 0;
+  }
+
+  #runCommon(logits: Float32Array, tokens: number, ids: Int32Array, weights: Float32Array, plan: DispatchPlan): void {
+    const { experts } = this.config;
+    const scale = this.#scale;
+    for (let token = 0; token < tokens; token++) {
+      const start = token * experts;
+      const outStart = token * FOUR;
+      if (routeFour(logits, start, experts, scale, ids, weights, outStart)) continue;
+      this.#routeValues(logits, start, ids, weights, outStart);
+    }
+    buildDispatchPlanInto(ids, tokens * FOUR, plan);
+  }
+
   #run(logits: Logits, call: ResolvedRouteArguments, outputs: RouterOutputArrays): void {
     const { tokens } = call;
     const slots = tokens * this.config.topK;
@@ -143,9 +195,10 @@ export class CpuRouter implements Router {
   }
 
   #routeRows(logits: Logits, call: ResolvedRouteArguments, ids: Int32Array, weights: Float32Array): void {
-    const { topK, logitsDtype } = this.config;
+    const { experts, topK, logitsDtype } = this.config;
     const { tokens, rowStride, paddingMask, rowCount } = call;
     const isWholeRange = !hasRange(this.config);
+    const [areFour, scale] = [this.#areFour, this.#scale];
     for (let token = 0; token < tokens; token++) {
       const outStart = token * topK;
       if (token >= rowCount || (paddingMask !== null && paddingMask[token] !== 0)) {
@@ -154,8 +207,10 @@ export class CpuRouter implements Router {
         continue;
       }
       const start = token * rowStride;
-      if (logitsDtype === 'f32') this.#routeValues(logits as Float32Array, start, ids, weights, outStart);
-      else this.#routeBits(logits as Uint16Array, start, ids, weights, outStart);
+      if (logitsDtype !== 'f32') this.#routeBits(logits as Uint16Array, start, ids, weights, outStart);
+      else if (!areFour || !routeFour(logits as Float32Array, start, experts, scale, ids, weights, outStart)) {
+        this.#routeValues(logits as Float32Array, start, ids, weights, outStart);
+      }
       if (!isWholeRange) this.#dropUnowned(ids, weights, outStart);
     }
   }

@@ -1,3 +1,5 @@
+// The global of this name is looked up by a function each time, and a router of one row takes few times as long.
+import { performance } from 'node:perf_hooks';
 import type { GptOssConfig } from '@switchyard/models';
 import { CpuRouter } from '@switchyard/router-kernel';
 import type { Router } from '@switchyard/router-kernel';
@@ -58,6 +60,7 @@ export class NativeRunner implements LogitsRunner {
   readonly #layerWork: number;
   readonly #headWork: number;
   readonly #fewestApart: number;
+  #routings: readonly LayerRouting[] = [];
   #computeMs = 0;
   #routerMs = 0;
 
@@ -144,7 +147,10 @@ export class NativeRunner implements LogitsRunner {
   async #run(batch: readonly LogitsStep[]): Promise<readonly LogitsOutput[]> {
     const { sequences, config } = this.#resources;
     const outputs = emptyLogits(batch, this.vocabularySize).map((logits): StepOutput => ({ logits }));
-    const routings = this.onRouting === null ? null : emptyRoutings(batch, config.layers, config.expertsPerToken);
+    const routings =
+      this.onRouting === null ? null : emptyRoutings(batch, config.layers, config.expertsPerToken, this.#routings);
+    // They are this runner's, and nobody reads them any more when the next step begins.
+    this.#routings = routings ?? [];
     const passes = planPasses(
       batch,
       (sequence) => sequences.length(sequence),
@@ -161,52 +167,61 @@ export class NativeRunner implements LogitsRunner {
   async #runPass(pass: PlannedPass, routings: readonly LayerRouting[] | null): Promise<void> {
     const { config, library, model } = this.#resources;
     const { rows } = pass;
-    const positions = rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
+    let [positions, wanted] = [0, 0];
+    for (const row of rows) {
+      if (row.position >= positions) positions = row.position + 1;
+      if (row.wanted !== 'nothing') wanted++;
+    }
     this.#rotary.reserve(positions);
     if (!library.makeRoom(model, rows.length, positions)) throw new NativeMemoryError(`a pass of ${rows.length} rows`);
     this.#pass.write(pass, this.#rotary);
-    const wanted = rows.filter((row) => row.wanted !== 'nothing').length;
+    const started = performance.now();
+    let routerMs = 0;
     for (let layer = 0; layer < config.layers; layer++) {
-      await this.#step(layer, rows.length * this.#layerWork);
+      const computing = this.#step(layer, rows.length * this.#layerWork);
+      if (computing !== null) await computing;
+      const computed = performance.now();
       const routing = this.#route();
       if (routing !== null) await routing;
+      routerMs += performance.now() - computed;
       if (routings !== null) this.#collectRouting(routings[layer], pass);
     }
-    await this.#step(config.layers, rows.length * this.#layerWork + wanted * this.#headWork);
+    const computing = this.#step(config.layers, rows.length * this.#layerWork + wanted * this.#headWork);
+    if (computing !== null) await computing;
+    this.#routerMs += routerMs;
+    this.#computeMs += performance.now() - started - routerMs;
   }
 
-  /** Calls the library for a layer; see native_step. */
-  async #step(layer: number, work: number): Promise<void> {
+  /** Calls the library for a layer (see native_step); gives a promise only where the call is made on another thread. */
+  #step(layer: number, work: number): Promise<void> | null {
     const { library, model } = this.#resources;
-    const started = performance.now();
-    if (work < this.#fewestApart) library.step(model, this.#pass.address, layer);
-    else await library.stepApart(model, this.#pass.address, layer);
-    this.#computeMs += performance.now() - started;
+    if (work >= this.#fewestApart) return library.stepApart(model, this.#pass.address, layer);
+    library.step(model, this.#pass.address, layer);
+    return null;
   }
 
   /** Routes a layer's rows; gives a promise only where the router is not the CPU's. */
   #route(): Promise<void> | null {
     const { router } = this.#resources;
     if (!(router instanceof CpuRouter)) return this.#routeApart(router);
-    const started = performance.now();
     router.routeInto(this.#pass.routerLogits, this.#pass.routing);
-    this.#routerMs += performance.now() - started;
     return null;
   }
 
   async #routeApart(router: Router): Promise<void> {
-    const started = performance.now();
     this.#pass.setRouting(await router.route(this.#pass.routerLogits));
-    this.#routerMs += performance.now() - started;
   }
 
   #takeResults({ rows }: PlannedPass, batch: readonly LogitsStep[], outputs: readonly StepOutput[]): void {
-    for (const [index, { entry, offset, wanted }] of rows.filter((row) => row.wanted !== 'nothing').entries()) {
+    let index = 0;
+    for (const { entry, offset, wanted } of rows) {
+      if (wanted === 'nothing') continue;
       const output = outputs[entry];
-      if (output === undefined) continue;
-      if (wanted === 'token') output.token = this.#pass.largest(index);
-      else
+      if (output !== undefined && wanted === 'token') output.token = this.#pass.largest(index);
+      if (output !== undefined && wanted === 'logits') {
         output.logits.set(this.#pass.logits(index), batch[entry]?.logits === 'all' ? offset * this.vocabularySize : 0);
+      }
+      index++;
     }
   }
 

@@ -27,6 +27,11 @@ export class PassMemory {
   readonly #logits = new SharedArray(Float32Array, 0);
   readonly #largest = new SharedArray(Int32Array, 0);
 
+  /** Whose addresses `cosine` and `sine` are: a table that grows is another one. */
+  #rotaryOf: Float32Array | null = null;
+  #cosine = 0n;
+  #sine = 0n;
+
   /** What each layer's router reads and writes: made once for a pass, since a router takes less time than they do. */
   #ofRouter;
 
@@ -79,27 +84,39 @@ export class PassMemory {
     for (const array of [this.#ids, this.#weights, this.#sortedSlots]) array.reserve(slots);
     this.#ofRouter = this.#viewsForRouter(rows.length);
     this.#writeRows(rows);
-    const wanted = rows.flatMap((row, index) => (row.wanted === 'nothing' ? [] : [index]));
-    this.#wantedRows.reserve(wanted.length);
-    this.#wantedRows.values.set(wanted);
-    this.#logits.reserve(wanted.length * vocabularySize);
-    this.#largest.reserve(wanted.length);
-    this.#pass.values.set([
-      BigInt(rows.length),
-      isPrefill ? 1n : 0n,
-      this.#rows.address,
-      this.#tables.address,
-      addressOf(rotary.cosine),
-      addressOf(rotary.sine),
-      this.#routerLogits.address,
-      this.#weights.address,
-      this.#expertOffsets.address,
-      this.#sortedSlots.address,
-      BigInt(wanted.length),
-      this.#wantedRows.address,
-      this.#logits.address,
-      this.#largest.address,
-    ]);
+    const wanted = this.#writeWanted(rows);
+    this.#logits.reserve(wanted * vocabularySize);
+    this.#largest.reserve(wanted);
+    if (this.#rotaryOf !== rotary.cosine) {
+      this.#rotaryOf = rotary.cosine;
+      this.#cosine = addressOf(rotary.cosine);
+      this.#sine = addressOf(rotary.sine);
+    }
+    // Word by word: a typed array takes microseconds to be set from a list.
+    const words = this.#pass.values;
+    words[0] = BigInt(rows.length);
+    words[1] = isPrefill ? 1n : 0n;
+    words[2] = this.#rows.address;
+    words[3] = this.#tables.address;
+    words[4] = this.#cosine;
+    words[5] = this.#sine;
+    words[6] = this.#routerLogits.address;
+    words[7] = this.#weights.address;
+    words[8] = this.#expertOffsets.address;
+    words[9] = this.#sortedSlots.address;
+    words[10] = BigInt(wanted);
+    words[11] = this.#wantedRows.address;
+    words[12] = this.#logits.address;
+    words[13] = this.#largest.address;
+  }
+
+  /** Writes which rows' logits are wanted. Returns how many. */
+  #writeWanted(rows: PlannedPass['rows']): number {
+    this.#wantedRows.reserve(rows.length);
+    const values = this.#wantedRows.values;
+    let wanted = 0;
+    for (let index = 0; index < rows.length; index++) if (rows[index]?.wanted !== 'nothing') values[wanted++] = index;
+    return wanted;
   }
 
   #viewsForRouter(rows: number) {

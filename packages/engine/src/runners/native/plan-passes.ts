@@ -47,7 +47,8 @@ export function planPasses(
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     const rows = tokens.length === 1 ? decode : prefill;
-    for (const [offset, token] of tokens.entries()) {
+    for (let offset = 0; offset < tokens.length; offset++) {
+      const token = tokens[offset] as number;
       const wanted = wantedOf(logits, offset === tokens.length - 1);
       rows.push({ token, position: first + offset, wanted, tables, entry, offset, batchRow });
       batchRow++;
@@ -57,11 +58,12 @@ export function planPasses(
 }
 
 function passesOf(rows: readonly PassRow[], isPrefill: boolean): PlannedPass[] {
-  const count = Math.ceil(rows.length / MOST_ROWS);
-  return Array.from({ length: count }, (_, index) => ({
-    isPrefill,
-    rows: rows.slice(index * MOST_ROWS, (index + 1) * MOST_ROWS),
-  }));
+  const passes: PlannedPass[] = [];
+  for (let first = 0; first < rows.length; first += MOST_ROWS) {
+    const some = rows.length <= MOST_ROWS ? rows : rows.slice(first, first + MOST_ROWS);
+    passes.push({ isPrefill, rows: some });
+  }
+  return passes;
 }
 
 function wantedOf(logits: LogitsWanted, isLast: boolean): PassRow['wanted'] {
