@@ -7,8 +7,6 @@ import { InvalidStepError } from './errors.ts';
 import type { LogitsRunner, LogitsStep } from './logits-runner.ts';
 import type { LayerRouting } from './runner.ts';
 
-const NO_LOGITS = new Float32Array(0);
-
 /**
  * Throws where a runner cannot compute a step.
  *
