@@ -279,6 +279,7 @@ export const ROOMS = {
         'runners/suite',
         'runners/hip/**',
         'runners/create-runner.ts',
+        'runners/runner-table.ts',
         'device-check',
       ],
     ],
