@@ -25,6 +25,7 @@ import type { Job, JobListener } from '../scheduler/job.ts';
 import type { FromWorker, JobFailure, ModelInfo, StepMessage, ToWorker, WorkerData, WorkerReport } from './protocol.ts';
 import { deserializeError } from '../serialized-error.ts';
 import { guardExit, LONGEST_STEP_MS, ThreadGate } from './thread-gate.ts';
+import { eachToken } from './token-list.ts';
 
 /** How to start a worker. */
 export interface StartOptions {
@@ -238,7 +239,7 @@ export class WorkerClient {
   #deliver(step: StepMessage): void {
     const open = (id: number): JobListener | undefined => this.#listeners.get(id);
     for (const report of step.routing) this.#tell(report.id, open(report.id), (listener) => listener.routing(report));
-    for (const report of step.tokens) this.#tell(report.id, open(report.id), (listener) => listener.token(report));
+    eachToken(step.tokens, (report) => this.#tell(report.id, open(report.id), (listener) => listener.token(report)));
     for (const report of step.finished) {
       this.#tell(report.id, this.#takeListener(report.id), (listener) => listener.finished(report));
     }

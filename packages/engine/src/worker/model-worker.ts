@@ -19,6 +19,7 @@ import type { FromWorker, JobFailure, ToWorker, WorkerData } from './protocol.ts
 import { releaseFreeMemory } from './release-free-memory.ts';
 import { serializeError } from '../serialized-error.ts';
 import { ThreadGate } from './thread-gate.ts';
+import { listOfTokens } from './token-list.ts';
 
 /** Milliseconds between two messages about one part of a load. */
 const PROGRESS_MS = 100;
@@ -183,7 +184,7 @@ class ModelWorker {
 
   #refuse(job: Job, error: unknown): void {
     const failed = [{ id: job.id, failure: failureOf(error) }];
-    this.#post({ type: 'step', tokens: [], finished: [], scored: [], routing: [], failed });
+    this.#post({ type: 'step', tokens: listOfTokens([]), finished: [], scored: [], routing: [], failed });
   }
 
   /** Steps while there is work, letting messages in between. A failure here ends the thread: the engine sees it. */
@@ -200,7 +201,7 @@ class ModelWorker {
       if (layers.length > 0) this.#post({ type: 'routed', layers });
       if (!isEmpty(report)) {
         const failed = report.failed.map(({ id, error }) => ({ id, failure: failureOf(error) }));
-        this.#post({ type: 'step', ...report, failed });
+        this.#post({ type: 'step', ...report, tokens: listOfTokens(report.tokens), failed });
       }
       await nextTurn();
     }

@@ -7,10 +7,11 @@ import type { ExpertLoad, LayerRouting, RunnerTimings } from '../runners/runner.
 import type { Activations, ExpertPrecision, RouterChoice } from '../runners/runner-module.ts';
 import type { RunnerSource } from '../runners/create-runner.ts';
 import type { LoadingStep } from '../runners/load-plan.ts';
-import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport, TokenReport } from '../scheduler/job.ts';
+import type { FinishReport, Job, RoutingReport, SchedulerStats, ScoreReport } from '../scheduler/job.ts';
 import type { KvPlan } from '../scheduler/kv-budget.ts';
 import type { SchedulerLimits } from '../scheduler/limits.ts';
 import type { SerializedError } from '../serialized-error.ts';
+import type { TokenList } from './token-list.ts';
 
 /** What the worker starts with. */
 export interface WorkerData {
@@ -70,7 +71,7 @@ export type JobFailure =
 /** What one step brought. */
 export interface StepMessage {
   readonly type: 'step';
-  readonly tokens: readonly TokenReport[];
+  readonly tokens: TokenList;
   readonly finished: readonly FinishReport[];
   readonly scored: readonly ScoreReport[];
   readonly routing: readonly RoutingReport[];
