@@ -27,9 +27,11 @@ export function takeTurns(turns: readonly PrefillTurn[], budget: number): { inde
   const taken: { index: number; size: number }[] = [];
   let left = budget;
   for (const { size: most, piece = most, cost = 1, index } of order) {
-    const size = most * cost <= left ? most : piece * Math.floor(left / (piece * cost));
+    // Whole tokens: a product that rounds up must not be past a budget that it fills.
+    const costOf = (tokens: number): number => Math.floor(tokens * cost);
+    const size = costOf(most) <= left ? most : piece * Math.floor(left / costOf(piece));
     if (size === 0) continue;
-    left -= size * cost;
+    left -= costOf(size);
     taken.push({ index, size });
   }
   return taken;

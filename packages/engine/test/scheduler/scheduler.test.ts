@@ -503,6 +503,15 @@ describe('takeTurns', () => {
       { index: 1, size: 3 },
       { index: 2, size: 2 },
     ]);
+    // What fills the budget has its turn, however its cost is rounded.
+    for (let budget = 2; budget <= 4096; budget++) {
+      for (const size of [3, 7, 49, 192, 384]) {
+        const part = Math.min(size, budget);
+        assert.deepEqual(takeTurns([{ size: part, since: 0, cost: budget / part }], budget), [
+          { index: 0, size: part },
+        ]);
+      }
+    }
     const sizes = fc.array(fc.integer({ min: 1, max: 16 }), { minLength: 1, maxLength: 10 });
     fc.assert(
       fc.property(sizes, (pieces) => {
