@@ -21,8 +21,6 @@ typedef struct {
   const Pass *pass;
   const Layer *layer;
   int layer_index, rows;
-  /* Whether rows of decoding go through all of the layer in one job: see go_by_rows. */
-  int by_rows;
   /* Of matrices times rows. */
   Matrix matrices[3];
   const float *bias;
@@ -166,10 +164,6 @@ static void add_and_norm(void *job, int item, int thread) {
       quantize_columns(normed, model->at.quants + (size_t)row * quant_groups(&model->sizes), width, 0, width);
     }
   }
-  if (!work->by_rows) return;
-  const int experts = model->sizes.experts;
-  multiply_rows(work->layer->gate, work->layer->gate_bias, model->at.arranged + (size_t)first * width, width, 0, experts,
-                work->pass->router_logits + (size_t)first * experts, (size_t)experts, end - first, NULL, NULL);
 }
 
 static const int32_t *table_of(const Work *work, const Row *row) {
@@ -298,6 +292,8 @@ static void attend_whole_rows(void *job, int item, int thread) {
   multiply_rows(layer->output, layer->output_bias, own, attended, 0, hidden, model->at.normed + (size_t)first * hidden,
                 (size_t)hidden, rows, wide, NULL);
   add_and_norm(job, item, thread);
+  multiply_rows(layer->gate, layer->gate_bias, normed, hidden, 0, sizes->experts,
+                work->pass->router_logits + (size_t)first * sizes->experts, (size_t)sizes->experts, rows, NULL, NULL);
 }
 
 /* Bytes of a layer's matrices that each item may read anew: a processor has them in its caches from the one before. */
@@ -328,8 +324,7 @@ void attend_layer(Model *model, const Pass *pass, int index) {
   const int rows = (int)pass->rows;
   const int row_items = parts_of(rows, ITEM_ROWS);
   Work work = {.model = model, .pass = pass, .layer = layer, .layer_index = index, .rows = rows};
-  work.by_rows = go_by_rows(model, pass);
-  if (work.by_rows) {
+  if (go_by_rows(model, pass)) {
     share_items(model->pool, attend_whole_rows, &work, row_items);
     return;
   }
