@@ -17,7 +17,7 @@ import type { ModelRunner } from '../dist/runners/runner.js';
 import { DEFAULT_SAMPLING } from '../dist/sampling/parameters.js';
 import { COMPILING_STEPS, decodeTimes, processorShare, tokenAt } from '../dist/verify/decode-speed.js';
 import { runnerNamed, shapeNamed } from './named-options.ts';
-import { embeddedTextIds } from './text-ids.ts';
+import { embeddedTextIds, engineRunner } from './engine-runner.ts';
 import { writeReport } from './write-report.ts';
 
 const MS_PER_SECOND = 1000;
@@ -73,14 +73,11 @@ async function continuation(runner: ModelRunner, prompt: readonly number[], coun
 }
 
 const longest = Math.max(context + tokens, CHECKED_PROMPT + COMPILING_STEPS) + 1;
-const candidates = await embeddedTextIds();
 const engineOptions: EngineOptions = {
   maxSequences: 1,
   kvCacheBytes: KV_BYTES,
   maxCachedPrefixes: 0,
-  ...(shape === undefined
-    ? { runner: runnerName }
-    : { runnerModule: new URL('./synthetic-runner.mjs', import.meta.url).href, runnerOptions: { shape, candidates } }),
+  ...(await engineRunner(runnerName, shape)),
 };
 await using engine = await Engine.load(values.model, engineOptions);
 await using opened: BenchRunner = await openBenchRunner({
@@ -88,7 +85,8 @@ await using opened: BenchRunner = await openBenchRunner({
   device: undefined,
   model: values.model,
   shape,
-  ...(shape !== undefined && { candidates }),
+  // As the engine's has.
+  ...(shape !== undefined && { candidates: await embeddedTextIds() }),
   rooms: [{ sequences: 1, tokens: longest }],
 });
 const { runner, driver } = opened;

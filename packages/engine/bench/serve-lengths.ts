@@ -13,7 +13,7 @@ import { DECODE, PREFILL } from '../src/bench/series-names.ts';
 import type { EngineOptions } from '../src/options.ts';
 import { startLoadServer, stopLoadServer } from './load-server.ts';
 import { runnerNamed, shapeNamed } from './named-options.ts';
-import { embeddedTextIds } from './text-ids.ts';
+import { engineRunner } from './engine-runner.ts';
 import { type StreamedAnswer, streamContinuation } from './streaming-client.ts';
 
 /** What is sent, and to what. */
@@ -85,17 +85,11 @@ export async function loadOfLengths(options: LengthsOptions): Promise<Benchmark>
       samples: SAMPLES,
     },
   });
-  const candidates = await embeddedTextIds();
   const engineOptions: EngineOptions = {
     maxSequences: clients + 1,
     // Every prompt is computed, also those that are sent again: requests with a seed share no part of a chunk.
     maxCachedPrefixes: 0,
-    ...(shape === undefined
-      ? { runner }
-      : {
-          runnerModule: new URL('./synthetic-runner.mjs', import.meta.url).href,
-          runnerOptions: { shape, candidates },
-        }),
+    ...(await engineRunner(runner, shape)),
   };
   const server = await startLoadServer({ model: options.model, options: engineOptions });
   const agent = new Agent({ keepAlive: true, maxSockets: clients + 1 });

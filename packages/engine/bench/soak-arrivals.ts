@@ -10,7 +10,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { Benchmark } from '@switchyard/gpu/benchmark';
+import { Benchmark, medianOf } from '@switchyard/gpu/benchmark';
 import { openSnapshot } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
 import { Engine } from '../dist/engine.js';
@@ -18,9 +18,10 @@ import { AbortedError } from '../dist/errors.js';
 import type { EngineOptions } from '../dist/options.js';
 import type { GenerateRequest } from '../dist/request.js';
 import { RUNNERS } from '../dist/runners/runner-table.js';
+import { seededRandom } from '../../router-kernel/src/suite/seeded-random.ts';
+import { engineRunner } from './engine-runner.ts';
 import { runnerNamed, shapeNamed } from './named-options.ts';
-import { randomNumbers, soakRequests } from './soak-requests.ts';
-import { embeddedTextIds } from './text-ids.ts';
+import { soakRequests } from './soak-requests.ts';
 import { writeReport } from './write-report.ts';
 
 const LONGEST = { mostPrompt: 1500, mostAnswer: 200 } as const;
@@ -78,14 +79,11 @@ async function answerOf(request: GenerateRequest): Promise<string> {
 
 const kvCacheBytes =
   values['kv-cache-mib'] === undefined ? await scarceKvBytes() : Number(values['kv-cache-mib']) * MEBIBYTE;
-const candidates = await embeddedTextIds();
 const options: EngineOptions = {
   maxSequences: sequences,
   maxQueue: 100 * sequences,
   kvCacheBytes,
-  ...(shape === undefined
-    ? { runner }
-    : { runnerModule: new URL('./synthetic-runner.mjs', import.meta.url).href, runnerOptions: { shape, candidates } }),
+  ...(await engineRunner(runner, shape)),
 };
 await using engine = await Engine.load(values.model, options);
 const requests = soakRequests(requestCount, { ...LONGEST, vocabularySize: engine.tokenizer.vocabularySize });
@@ -107,7 +105,7 @@ for (const request of requests) alone.push(await answerOf(request));
 
 const counts = { answers: 0, givenUp: 0 };
 const problems = new Set<string>();
-const random = randomNumbers(requestCount);
+const random = seededRandom('arrivals');
 async function oneRequest(): Promise<void> {
   const index = Math.floor(random() * requests.length);
   const request = requests[index];
@@ -140,8 +138,7 @@ while (performance.now() < end) {
 await Promise.all(open);
 clearInterval(sampling);
 
-const median = (samples: readonly number[]): number =>
-  samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? Number.NaN;
+const median = (samples: readonly number[]): number => medianOf(samples.toSorted((a, b) => a - b));
 const quarter = resident.length >> 2;
 const growth = median(resident.slice(-quarter)) - median(resident.slice(quarter, 2 * quarter));
 if (!(growth <= MOST_GROWTH_BYTES)) problems.add(`resident memory grew by ${growth} bytes`);

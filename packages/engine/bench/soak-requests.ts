@@ -1,17 +1,7 @@
 /** The requests of a soak: of all kinds and lengths, the same for the same seed. */
 
+import { seededRandom } from '../../router-kernel/src/suite/seeded-random.ts';
 import type { GenerateRequest } from '../dist/request.js';
-
-/** Numbers from 0 up to 1 without an end, the same for the same seed. */
-export function randomNumbers(seed: number): () => number {
-  let state = Math.imul(seed + 1, 0x9e3779b1) ^ 0x5bd1e995;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
 
 const WORDS = 'lighthouse river book harbour ship mountain tower light sea bridge garden horse king window bread'.split(
   ' ',
@@ -34,7 +24,7 @@ export function soakRequests(
   count: number,
   { mostPrompt, mostAnswer, vocabularySize }: Record<'mostPrompt' | 'mostAnswer' | 'vocabularySize', number>,
 ): readonly GenerateRequest[] {
-  const random = randomNumbers(count);
+  const random = seededRandom('requests');
   const below = (most: number): number => Math.floor(random() * most);
   return Array.from({ length: count }, (_, index): GenerateRequest => {
     const common = { seed: index, maxTokens: 1 + below(mostAnswer), temperature: index % 2 === 0 ? 0 : 0.5 + random() };

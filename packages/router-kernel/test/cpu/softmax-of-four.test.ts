@@ -3,6 +3,7 @@ import { routeFour } from '../../src/cpu/softmax-of-four.ts';
 import { selectFromValues } from '../../src/cpu/top-k-selection.ts';
 import { WeightWriter } from '../../src/cpu/weights.ts';
 import { resolveRouterConfig } from '../../src/resolve-config.ts';
+import { seededRandom } from '../../src/suite/seeded-random.ts';
 
 const EXPERTS = 33;
 const START = 3;
@@ -11,14 +12,8 @@ const OUT_START = 5;
 const VALUES = [-2, -1, -0.5, -0, 0, 0.25, 1, 1.5, 3, 90, 1e38, -1e38, 1e-45];
 const UNUSUAL = [NaN, Infinity, -Infinity];
 
-/** Random numbers from 0 to 1 that are the same in every run (Park and Miller). */
-function randomNumbers(): () => number {
-  let state = 17;
-  return () => (state = (state * 48271) % 0x7fffffff) / 0x7fffffff;
-}
-
 describe('the four largest of a row at once', () => {
-  const random = randomNumbers();
+  const random = seededRandom('the four largest');
   const pick = (values: readonly number[]) => values[Math.floor(random() * values.length)] as number;
   const KINDS: Readonly<Record<string, () => number>> = {
     logits: () => 4 * random() - 2,
