@@ -2,6 +2,7 @@
 
 import { type RowsOfCall, checkRowArguments, resolveRouterConfig, rowsOfRouter } from '../resolve-config.ts';
 import type {
+  DispatchPlan,
   ExpertIds,
   Logits,
   ResolvedRouterConfig,
@@ -108,10 +109,9 @@ export class CpuRouter implements Router {
    */
   routeInto(logits: Logits, outputs: RouterOutputArrays, options?: RouteOptions): void {
     this.#checkAlive();
-    const tokens = options === undefined && this.#isCommon ? this.#commonTokens(logits, outputs) : 0;
-    if (tokens > 0) {
-      const { experts: rowStride } = this.config;
-      this.#run(logits, { tokens, rowStride, paddingMask: null, rowCount: tokens }, outputs);
+    const common = options === undefined && this.#isCommon ? this.#commonTokens(logits, outputs) : 0;
+    if (common > 0 && outputs.dispatchPlan !== undefined) {
+      this.#runCommon(logits as Float32Array, common, outputs.ids as Int32Array, outputs.weights, outputs.dispatchPlan);
       return;
     }
     const call = checkRowArguments(this.#rows, logits, options);
@@ -161,6 +161,18 @@ export class CpuRouter implements Router {
     if (ids.length < slots || weights.length < slots || dispatchPlan.sortedSlots.length < slots) return 0;
     if (dispatchPlan.expertOffsets.length !== experts + 1) return 0;
     return outputs.tokenExpertIndices === undefined && dispatchPlan.expertTiles === undefined ? tokens : 0;
+  }
+
+  #runCommon(logits: Float32Array, tokens: number, ids: Int32Array, weights: Float32Array, plan: DispatchPlan): void {
+    const { experts } = this.config;
+    const scale = this.#scale;
+    for (let token = 0; token < tokens; token++) {
+      const start = token * experts;
+      const outStart = token * FOUR;
+      if (routeFour(logits, start, experts, scale, ids, weights, outStart)) continue;
+      this.#routeValues(logits, start, ids, weights, outStart);
+    }
+    buildDispatchPlanInto(ids, tokens * FOUR, plan);
   }
 
   #run(logits: Logits, call: ResolvedRouteArguments, outputs: RouterOutputArrays): void {
