@@ -163,7 +163,7 @@ export class CpuRouter implements Router {
     return outputs.tokenExpertIndices === undefined && dispatchPlan.expertTiles === undefined ? tokens : 0;
   }
 
-  /** As `#run`, in a way of its own: one row takes half a microsecond, a tenth of which the common way would add. */
+  /** As `#run`, in a way of its own: the common one makes a call for one row 6 to 9 % longer. */
   #runCommon(logits: Float32Array, tokens: number, ids: Int32Array, weights: Float32Array, plan: DispatchPlan): void {
     const { experts } = this.config;
     const scale = this.#scale;
