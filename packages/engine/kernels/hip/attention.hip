@@ -9,8 +9,8 @@
 namespace ROUTER_NAMESPACE {
 
 constexpr int kWidth = MODEL_HEADS * MODEL_HEAD_DIM;
-// Four lanes share a key, 16 elements each.
-constexpr int kLanesPerKey = 4;
+// A key is shared by as many lanes as it has scales, with the elements of one each.
+constexpr int kLanesPerKey = kScales;
 constexpr int kKeysAtOnce = kThreads / kLanesPerKey;
 constexpr int kKeyTurns = kChunk / kKeysAtOnce;
 // Sixteen lanes share a key's values, four elements each. They take neighbouring keys.
@@ -18,15 +18,16 @@ constexpr int kValueElements = 4;
 constexpr int kLanesPerValues = kHeadDim / kValueElements;
 constexpr int kValueTurns = kChunk / (kThreads / kLanesPerValues);
 constexpr int kTableEntries = kChunk / kBlockPositions + 1;
-static_assert(kHeadDim == 64, "lanes share keys of 64 elements");
+static_assert(kHeadDim == 64 && kScaledPairs == 8, "lanes share keys of 64 elements by 16");
 static_assert(kChunk == 2 * kKeysAtOnce && kChunk % kTeam == 0, "two turns of keys");
 static_assert(kTeam == 2 * kLanesPerValues && kValueTurns % 4 == 0, "a team has the values of two runs of keys");
 
-constexpr u32 kValuesBehindKeys = MODEL_KV_HEADS * kBlockPositions * kHeadDim;
+// Each thread brings two scales of values for all.
+static_assert(kChunk * kScales == 2 * kThreads && kScales % 2 == 0, "threads have the scales of a chunk's values");
 
 // Where the keys and values of a chunk are.
 struct ChunkPlace {
-  // Of the layer and KV head, in the KV block that has number 0; values lie behind the keys of all heads.
+  // Of the layer and KV head, in the KV block that has number 0.
   const KvElement* keys;
   // Numbers of the KV blocks from that of the chunk's first key on, in shared memory.
   const i32* table;
@@ -36,9 +37,9 @@ struct ChunkPlace {
   // Of a key counted from the chunk's first. Where the chunk has fewer it is the last one, whose share counts once.
   ENGINE_METHOD u32 position(u32 key) const { return first + smaller(key, count - 1); }
 
-  ENGINE_METHOD u64 row(u32 at) const {
+  ENGINE_METHOD const KvElement* head(u32 at) const {
     const i32 block = table[at / kBlockPositions - first / kBlockPositions];
-    return static_cast<u64>(block) * kKvBlockElements + at % kBlockPositions * kHeadDim;
+    return keys + static_cast<u64>(block) * kKvBlockElements;
   }
 };
 
@@ -50,9 +51,10 @@ ROUTER_INLINE bool is_asked_for(u32 at, u32 settled) {
   return WRITTEN == kWrittenAll || (at < settled) == (WRITTEN == kWrittenBefore);
 }
 
-// A thread's 16 elements of some of a chunk's keys, in registers.
+// A thread's 16 elements of some of a chunk's keys, in registers: all that share a scale.
 struct ChunkKeys {
-  float elements[kKeyTurns][2][8];
+  Words4 codes[kKeyTurns][2];
+  u32 scales[kKeyTurns];
 
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
@@ -61,9 +63,14 @@ struct ChunkKeys {
     for (int turn = 0; turn < kKeyTurns; turn++) {
       const u32 at = place.position(turn * kKeysAtOnce + thread / kLanesPerKey);
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
-      const KvElement* key = place.keys + place.row(at) + thread % kLanesPerKey * 8;
+      const u32 part = thread % kLanesPerKey;
+      const KvElement* head = place.head(at);
+      const KvElement* key = head + codes_of(at) + part * kScaledPairs;
 #pragma unroll
-      for (int half = 0; half < 2; half++) load_kv_eight(key + half * 32, elements[turn][half]);
+      for (int half = 0; half < 2; half++) {
+        codes[turn][half] = *reinterpret_cast<const Words4*>(key + half * (kHeadDim / 2));
+      }
+      scales[turn] = head[scales_of(at) + part];
     }
   }
 };
@@ -71,9 +78,13 @@ struct ChunkKeys {
 // The first key of the run whose values a thread has, counted from the chunk's first.
 ROUTER_INLINE int first_value_key() { return static_cast<int>(thread_index()) / kLanesPerValues * kValueTurns; }
 
-// A thread's four elements of the values of some of a chunk's keys, in registers.
+// A thread's four elements of the values of some of a chunk's keys, and two scales of another key's, in registers.
 struct ChunkValues {
-  float elements[kValueTurns][kValueElements];
+  u64 codes[kValueTurns];
+  u32 scales;
+
+  ROUTER_INLINE u32 scaled_key() { return thread_index() / (kScales / 2); }
+  ROUTER_INLINE u32 first_scale() { return thread_index() % (kScales / 2) * 2; }
 
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
@@ -82,7 +93,39 @@ struct ChunkValues {
     for (int turn = 0; turn < kValueTurns; turn++) {
       const u32 at = place.position(first_value_key() + turn);
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
-      load_kv_four(place.keys + kValuesBehindKeys + place.row(at) + element, elements[turn]);
+      const KvElement* value = place.head(at) + kValuesBehindKeys + codes_of(at) + element;
+      codes[turn] = *reinterpret_cast<const u64*>(value);
+    }
+    const u32 at = place.position(scaled_key());
+    if (!is_asked_for<WRITTEN>(at, settled)) return;
+    const KvElement* first = place.head(at) + kValuesBehindKeys + scales_of(at) + first_scale();
+    scales = *reinterpret_cast<const u32*>(first);
+  }
+
+  // Leaves its scales for those that have the values.
+  ENGINE_METHOD void share_scales(float (*shared)[kChunk]) const {
+    shared[first_scale()][scaled_key()] = low_bf16(scales);
+    shared[first_scale() + 1][scaled_key()] = high_bf16(scales);
+  }
+
+  ENGINE_METHOD void widen(const float (*shared)[kChunk], float (*elements)[kValueElements]) const {
+    const float* own = shared[scale_of_element(thread_index() % kLanesPerValues * kValueElements)] + first_value_key();
+#pragma unroll
+    for (int first = 0; first < kValueTurns; first += 4) {
+      float scalesOfFour[4];
+      load_four(own + first, scalesOfFour);
+#pragma unroll
+      for (int turn = 0; turn < 4; turn++) {
+        const float scale = scalesOfFour[turn];
+        const float offset = code_offset(scale);
+        const u32 low = static_cast<u32>(codes[first + turn]);
+        const u32 high = static_cast<u32>(codes[first + turn] >> 32);
+        float* four = elements[first + turn];
+        four[0] = multiply_add(low_code(low), scale, offset);
+        four[1] = multiply_add(high_code(low), scale, offset);
+        four[2] = multiply_add(low_code(high), scale, offset);
+        four[3] = multiply_add(high_code(high), scale, offset);
+      }
     }
   }
 };
@@ -100,26 +143,23 @@ static_assert(kGroup * kHeadDim % kThreads == 0 || kGroup * kHeadDim < kThreads,
 // Runs whose partial results are all asked for before the first of them is used.
 constexpr int kRunsAtOnce = 16;
 
-// Writes a row's heads from their partial results. `most` and `factors` are shared memory, a number for each head.
-ROUTER_INLINE void merge_runs(const float* partials, const u8* step, const float* sinks, int row, int kvHead,
-                                int runs, float* most, float* factors, float* output) {
+// Writes a row's heads from their partial results. `shares` and `factors` are shared memory: of each run of a head, and of
+// each head.
+ROUTER_INLINE void merge_runs(const float* partials, const u8* step, const float* sinks, int row, int kvHead, int runs,
+                              float (*shares)[kChunk], float* factors, float* output) {
+  static_assert(kMostRuns <= kChunk, "a run has the place of a key");
   const int thread = static_cast<int>(thread_index());
-  const auto partial_of = [&](int turn, int run) {
+  const auto value_of = [&](int turn, int run) {
     const int i = smaller(turn * kThreads + thread, kGroup * kHeadDim - 1);
-    return partials + partial_place(step, row, run, kvHead * kGroup + i / kHeadDim);
+    return partials[partial_place(step, row, run, kvHead * kGroup + i / kHeadDim) + i % kHeadDim];
   };
   float values[kOutputTurns][kRunsAtOnce];
-  float largest[kOutputTurns][kRunsAtOnce];
 #pragma unroll
   for (int turn = 0; turn < kOutputTurns; turn++) {
 #pragma unroll
-    for (int run = 0; run < kRunsAtOnce; run++) {
-      const float* partial = partial_of(turn, smaller(run, runs - 1));
-      values[turn][run] = partial[thread % kHeadDim];
-      largest[turn][run] = partial[kPartialMax];
-    }
+    for (int run = 0; run < kRunsAtOnce; run++) values[turn][run] = value_of(turn, smaller(run, runs - 1));
   }
-  // A team a head: what the runs' sums come to under their common largest logit, the sink's share included.
+  // A team a head: the runs' shares under their common largest logit, and what they come to with the sink's.
   for (int head = team_of_block(); head < kGroup; head += kTeams) {
     const float sink = rounded_product(sinks[kvHead * kGroup + head], kLog2E);
     float high = sink;
@@ -130,31 +170,26 @@ ROUTER_INLINE void merge_runs(const float* partials, const u8* step, const float
     float total = 0.0f;
     for (int run = lane_of_team(); run < runs; run += kTeam) {
       const float* partial = partials + partial_place(step, row, run, kvHead * kGroup + head);
-      total = multiply_add(partial[kPartialSum], exp2_approximate(partial[kPartialMax] - high), total);
+      const float share = exp2_approximate(partial[kPartialMax] - high);
+      shares[head][run] = share;
+      total = multiply_add(partial[kPartialSum], share, total);
     }
     total = team_sum(total) + exp2_approximate(sink - high);
-    if (lane_of_team() == 0) {
-      most[head] = high;
-      factors[head] = reciprocal_approximate(total);
-    }
+    if (lane_of_team() == 0) factors[head] = reciprocal_approximate(total);
   }
   block_barrier();
 #pragma unroll
   for (int turn = 0; turn < kOutputTurns; turn++) {
     const int i = turn * kThreads + thread;
     if (i >= kGroup * kHeadDim) continue;
-    const float high = most[i / kHeadDim];
+    const float* ofHead = shares[i / kHeadDim];
     float value = 0.0f;
 #pragma unroll
     for (int run = 0; run < kRunsAtOnce; run++) {
-      const float share = run < runs ? exp2_approximate(largest[turn][run] - high) : 0.0f;
-      value = multiply_add(values[turn][run], share, value);
+      value = multiply_add(values[turn][run], run < runs ? ofHead[run] : 0.0f, value);
     }
 #pragma unroll 8
-    for (int run = kRunsAtOnce; run < runs; run++) {
-      const float* partial = partial_of(turn, run);
-      value = multiply_add(partial[thread % kHeadDim], exp2_approximate(partial[kPartialMax] - high), value);
-    }
+    for (int run = kRunsAtOnce; run < runs; run++) value = multiply_add(value_of(turn, run), ofHead[run], value);
     output[static_cast<u64>(row) * kWidth + kvHead * kGroup * kHeadDim + i] =
         rounded_product(value, factors[i / kHeadDim]);
   }
@@ -167,6 +202,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
   alignas(16) __shared__ float sums[kTeams][kGroup][kHeadDim];
+  alignas(16) __shared__ float valueScales[kScales][kChunk];
   // Of a run's chunks so far.
   __shared__ float largest[kGroup];
   __shared__ float totals[kGroup];
@@ -187,7 +223,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
   const int thread = static_cast<int>(thread_index());
   const int firstRun = static_cast<int>(block_index() % blocks);
   if (thread < kGroup) ownSinks[thread] = rounded_product(sinks[kvHead * kGroup + thread], kLog2E);
-  const KvElement* ownKeys = cache + kv_row(0, layer, kKeys, kvHead, 0);
+  const KvElement* ownKeys = cache + kv_head(0, layer, kKeys, kvHead);
   const auto place_of = [&](int chunk, const i32* table) {
     return ChunkPlace{ownKeys, table, static_cast<u32>(keys.first + chunk * kChunk),
                       static_cast<u32>(smaller(kChunk, keys.count - chunk * kChunk))};
@@ -243,6 +279,18 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     const int count = keys.count - at * kChunk;
     const int part = thread % kLanesPerKey;
     const int ownKey = part / 2 * kKeysAtOnce + thread / kLanesPerKey;
+    float keyElements[kKeyTurns][2][kScaledPairs];
+    float keyScales[kKeyTurns];
+#pragma unroll
+    for (int turn = 0; turn < kKeyTurns; turn++) {
+      keyScales[turn] = low_bf16(chunkKeys.scales[turn]);
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        widen_codes(chunkKeys.codes[turn][half], keyElements[turn][half]);
+#pragma unroll
+        for (int i = 0; i < kScaledPairs; i++) keyElements[turn][half][i] -= kCodeMiddle;
+      }
+    }
 #pragma unroll
     for (int head = 0; head < kGroup; head += 2) {
       const int other = smaller(head + 1, kGroup - 1);
@@ -257,9 +305,16 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
           for (int turn = 0; turn < kKeyTurns; turn++) {
 #pragma unroll
             for (int i = 0; i < 8; i++) {
-              logits[turn][second] = multiply_add(chunkKeys.elements[turn][half][i], query[i], logits[turn][second]);
+              logits[turn][second] = multiply_add(keyElements[turn][half][i], query[i], logits[turn][second]);
             }
           }
+        }
+      }
+#pragma unroll
+      for (int turn = 0; turn < kKeyTurns; turn++) {
+#pragma unroll
+        for (int second = 0; second < 2; second++) {
+          logits[turn][second] = rounded_product(logits[turn][second], keyScales[turn]);
         }
       }
       const float first = sum_of_halves<1>(part % 2 != 0, logits[0][0], logits[0][1]);
@@ -267,6 +322,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
       const float logit = sum_of_halves<2>(part / 2 != 0, first, last);
       if (head + part % 2 < kGroup) shares[head + part % 2][ownKey] = ownKey < count ? logit : -kInfinity;
     }
+    chunkValues.share_scales(valueScales);
     block_barrier();
     if (hasNext) chunkKeys.load<kWrittenAll>(nextPlace, settled);
 
@@ -304,6 +360,8 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     // Values by their shares. A team has two neighbouring parts of the keys, which meet here: of two heads, each half of the
     // team adds up one.
     const int half = lane_of_team() / kLanesPerValues;
+    float valueElements[kValueTurns][kValueElements];
+    chunkValues.widen(valueScales, valueElements);
 #pragma unroll
     for (int head = 0; head < kGroup; head += 2) {
       float values[2][kValueElements] = {};
@@ -317,7 +375,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
           for (int turn = 0; turn < 4; turn++) {
 #pragma unroll
             for (int i = 0; i < kValueElements; i++) {
-              values[other][i] = multiply_add(four[turn], chunkValues.elements[first + turn][i], values[other][i]);
+              values[other][i] = multiply_add(four[turn], valueElements[first + turn][i], values[other][i]);
             }
           }
         }
@@ -373,7 +431,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
   if (!isLast) return;
   receive_from_device();
   if (thread == 0) *arrived = 0;
-  merge_runs(partials, step, sinks, row, kvHead, keys.runs, largest, totals, output);
+  merge_runs(partials, step, sinks, row, kvHead, keys.runs, shares, totals, output);
 }
 
 }  // namespace ROUTER_NAMESPACE

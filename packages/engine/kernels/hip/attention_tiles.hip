@@ -34,22 +34,31 @@ ROUTER_INLINE Words4 as_bf16(const float* values) {
   return words;
 }
 
+// Eight neighbouring elements of a key or a value, which share a scale; zeros where that is 0.
+struct Eight {
+  Words4 codes;
+  u32 scale;
+
+  ENGINE_METHOD void widen(float* elements) const { scale_codes(codes, low_bf16(scale), elements); }
+};
+
 // Keys first .. last of a row's sequence, as the weights of both products; zeros where there are others.
 struct KeyLoader {
   const u8* step;
-  const KvElement* cache;
+  // Of the layer and KV head, in the KV block that has number 0.
+  const KvElement* ofHead;
   i32 table;
-  u32 layer;
-  int kvHead;
   int first;
   int last;
 
-  ENGINE_METHOD void load(int part, int key, int piece, float* values) const {
-#pragma unroll
-    for (int i = 0; i < 8; i++) values[i] = 0.0f;
-    if (key < first || key > last) return;
+  ENGINE_METHOD Eight load(u32 behindKeys, int key, int piece) const {
+    Eight eight = {};
+    if (key < first || key > last) return eight;
     const i32 block = step_word(step, table + key / kBlockPositions);
-    load_kv_eight(cache + kv_row(block, layer, part, kvHead, key) + piece * 8, values);
+    const KvElement* head = ofHead + static_cast<u64>(block) * kKvBlockElements + behindKeys;
+    eight.codes = *reinterpret_cast<const Words4*>(head + codes_of(key) + piece * 8);
+    eight.scale = head[scales_of(key) + scale_of_element(piece * 8)];
+    return eight;
   }
 
   // Keys as rows of kKeyTiles x kHeadSteps tiles, and values as kHeadTiles x kKeySteps, whose rows are a head's elements
@@ -59,19 +68,19 @@ struct KeyLoader {
     constexpr int kOwnPairs = kOwnKeys / 2;
     static_assert(kOwnPairs * 2 * kThreads == kKeyGranules, "threads have whole pairs of keys");
     const int thread = static_cast<int>(thread_index());
-    float keys[kOwnKeys][8];
-    float values[kOwnPairs][2][8];
+    Eight keys[kOwnKeys];
+    Eight values[kOwnPairs][2];
 #pragma unroll
     for (int own = 0; own < kOwnKeys; own++) {
       const int item = own * kThreads + thread;
-      load(kKeys, turnKey + item / 8, item % 8, keys[own]);
+      keys[own] = load(0, turnKey + item / 8, item % 8);
     }
 #pragma unroll
     for (int own = 0; own < kOwnPairs; own++) {
       const int item = own * kThreads + thread;
 #pragma unroll
       for (int i = 0; i < 2; i++) {
-        load(kValues, turnKey + pair_key(item) + i, item / (kTurnKeys / 2), values[own][i]);
+        values[own][i] = load(kValuesBehindKeys, turnKey + pair_key(item) + i, item / (kTurnKeys / 2));
       }
     }
 #pragma unroll
@@ -80,19 +89,24 @@ struct KeyLoader {
       const int key = item / 8;
       const int piece = item % 8;
       Words4* tile = keyTiles + (key / kTileSize * kHeadSteps + piece / kTilePieces) * kTileGranules;
-      tile[tile_granule(key % kTileSize, piece % kTilePieces)] = as_bf16(keys[own]);
+      float elements[8];
+      keys[own].widen(elements);
+      tile[tile_granule(key % kTileSize, piece % kTilePieces)] = as_bf16(elements);
     }
 #pragma unroll
     for (int own = 0; own < kOwnPairs; own++) {
       const int item = own * kThreads + thread;
       const int key = pair_key(item);
       const int column = column_of_summed_row(key % kTileColumns);
+      float elements[2][8];
+#pragma unroll
+      for (int i = 0; i < 2; i++) values[own][i].widen(elements[i]);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
         const int element = item / (kTurnKeys / 2) * 8 + i;
         Words4* tile = valueTiles + (element / kTileSize * kKeySteps + key / kTileColumns) * kTileGranules;
         u32* granule = reinterpret_cast<u32*>(tile + tile_granule(element % kTileSize, column / 8));
-        granule[column % 8 / 2] = bf16_pair(values[own][0][i], values[own][1][i]);
+        granule[column % 8 / 2] = bf16_pair(elements[0][i], elements[1][i]);
       }
     }
   }
@@ -116,10 +130,8 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   const int position = step_word(step, STEP_POSITIONS + firstRow);
   KeyLoader keys;
   keys.step = step;
-  keys.cache = cache;
+  keys.ofHead = cache + kv_head(0, layer, kKeys, kvHead);
   keys.table = table_of_row(step, isWindow, firstRow);
-  keys.layer = layer;
-  keys.kvHead = kvHead;
   keys.first = isWindow != 0 ? larger(0, position - MODEL_WINDOW + 1) : 0;
   keys.last = position + count - 1;
 

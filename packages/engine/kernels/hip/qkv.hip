@@ -11,11 +11,14 @@ namespace ROUTER_NAMESPACE {
 
 constexpr int kPairs = MODEL_HEAD_DIM / 2;
 static_assert(KERNEL_ROWS == 2, "a team has the two rows of a pair");
+static_assert(kTeams == kScaledPairs, "a block has the elements that share a scale");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_qkv(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
                 const float* cosines, const float* sines, float* queries, KvElement* cache, u32 tiles, u32 layer,
                 u32 isWindow) {
+  // Of a vector's elements, the largest of each team's pair.
+  __shared__ u32 magnitudes[KERNEL_VECTORS][kTeams];
   const DensePlace place = dense_place(tiles);
   // The team's pair, counted over all heads; its first row is in the first half of the head.
   const int head = place.row / 2 / kPairs;
@@ -40,8 +43,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   KvElement* kept = cache;
   if (head >= MODEL_HEADS) {
     const i32 block = step_word(step, table_of_row(step, isWindow, ownVector) + position / kBlockPositions);
-    const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
-    kept += kv_row(block, layer, isTurned ? kKeys : kValues, kvHead, position) + element;
+    kept += kv_head(block, layer, isTurned ? kKeys : kValues, (head - MODEL_HEADS) % MODEL_KV_HEADS);
   }
   residual = written_before(residual);
   let_kernel_after_begin();
@@ -53,14 +55,23 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   dot.multiply<true>(rows, vectors, gain);
   const float value = multiply_add(dot.ownSum, norm_scale<MODEL_HIDDEN>(dot.ownSquares), ownBias);
   const float partner = from_other_half<1>(value);
-  if (!own.isOwned) return;
   const float turned =
       isTurned ? multiply_add(value, cosine, rounded_product(partner, half == 0 ? -sine : sine)) : value;
   if (head < MODEL_HEADS) {
-    queries[static_cast<u64>(own.vector) * MODEL_HEADS * MODEL_HEAD_DIM + at] = turned;
-  } else {
-    store_kv(kept, turned);
+    if (own.isOwned) queries[static_cast<u64>(own.vector) * MODEL_HEADS * MODEL_HEAD_DIM + at] = turned;
+    return;
   }
+  const u32 ofPair = larger(magnitude_bits(turned), magnitude_bits(from_other_half<1>(turned)));
+  u32* largest = &magnitudes[own.vector - place.vector][0];
+  if (own.isOwned && half == 0) largest[team_of_block()] = ofPair;
+  block_barrier();
+  if (!own.isOwned) return;
+  u32 most = largest[0];
+#pragma unroll
+  for (int team = 1; team < kTeams; team++) most = larger(most, largest[team]);
+  const u16 scale = kv_scale(most);
+  kept[codes_of(position) + element] = kv_code(turned, reciprocal_of_scale(scale));
+  if (pair % kScaledPairs == 0 && half == 0) kept[scales_of(position) + scale_of_element(element)] = scale;
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -7,6 +7,17 @@ constexpr int kPairs = MODEL_HEAD_DIM / 2;
 constexpr int kGroupPairs = kDenseGroupRows / 2;
 constexpr int kBlockPairs = KERNEL_GROUPS * kGroupPairs;
 static_assert(kPairs % kBlockPairs == 0, "a block's rows are of one head");
+static_assert(kTeam % kBlockPairs == 0 && kGroupPairs == kScaledPairs, "lanes of a team share a vector's pairs, and scales");
+// Vectors that a team finishes at once.
+constexpr int kTeamVectors = kTeam / kBlockPairs;
+
+// The largest of a scale's elements, of which each of kScaledPairs neighbouring lanes has two.
+ROUTER_INLINE u32 largest_of_scale(const float (&two)[2]) {
+  u32 most = larger(magnitude_bits(two[0]), magnitude_bits(two[1]));
+  most = larger(most, static_cast<u32>(from_other_half<1>(static_cast<i32>(most))));
+  most = larger(most, static_cast<u32>(from_other_half<2>(static_cast<i32>(most))));
+  return larger(most, static_cast<u32>(from_other_half<4>(static_cast<i32>(most))));
+}
 
 extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_RESIDENT)
     project_qkv(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
@@ -41,20 +52,22 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
   block_barrier();
   const bool isTurned = head < MODEL_HEADS + MODEL_KV_HEADS;
   const int row = thread % kBlockPairs / kGroupPairs * kDenseGroupRows + thread % kGroupPairs;
-  for (int own = thread / kBlockPairs; own < KERNEL_VECTORS; own += kThreads / kBlockPairs) {
+  // Lanes of a team go on together, since they exchange magnitudes: past the last vector they repeat it.
+  const int vectors = smaller(KERNEL_VECTORS, count - place.vector);
+  for (int first = team_of_block() * kTeamVectors; first < vectors; first += kTeams * kTeamVectors) {
+    const int own = smaller(first + lane_of_team() / kBlockPairs, vectors - 1);
     const int vector = place.vector + own;
-    if (vector >= count) break;
     const float scale = norm_scale<MODEL_HIDDEN>(shared.squares_of(own));
-    const float first = multiply_add(shared.sum_of(own, row), scale, firstBias);
-    const float second = multiply_add(shared.sum_of(own, row + kGroupPairs), scale, secondBias);
+    const float low = multiply_add(shared.sum_of(own, row), scale, firstBias);
+    const float high = multiply_add(shared.sum_of(own, row + kGroupPairs), scale, secondBias);
     const int position = step_word(step, STEP_POSITIONS + vector);
-    float turned[2] = {first, second};
+    float turned[2] = {low, high};
     if (isTurned) {
       const u64 angle = static_cast<u64>(position) * kPairs + pair;
       const float cosine = cosines[angle];
       const float sine = sines[angle];
-      turned[0] = multiply_add(first, cosine, rounded_product(second, -sine));
-      turned[1] = multiply_add(second, cosine, rounded_product(first, sine));
+      turned[0] = multiply_add(low, cosine, rounded_product(high, -sine));
+      turned[1] = multiply_add(high, cosine, rounded_product(low, sine));
     }
     if (head < MODEL_HEADS) {
       float* to = queries + (static_cast<u64>(vector) * MODEL_HEADS + head) * MODEL_HEAD_DIM + pair;
@@ -63,9 +76,12 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
     } else {
       const i32 block = step_word(step, table_of_row(step, isWindow, vector) + position / kBlockPositions);
       const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
-      KvElement* to = cache + kv_row(block, layer, isTurned ? kKeys : kValues, kvHead, position) + pair;
-      store_kv(to, turned[0]);
-      store_kv(to + kPairs, turned[1]);
+      KvElement* to = cache + kv_head(block, layer, isTurned ? kKeys : kValues, kvHead);
+      const u16 scaleOfCodes = kv_scale(largest_of_scale(turned));
+      const float reciprocal = reciprocal_of_scale(scaleOfCodes);
+      to[codes_of(position) + pair] = kv_code(turned[0], reciprocal);
+      to[codes_of(position) + pair + kPairs] = kv_code(turned[1], reciprocal);
+      if (pair % kScaledPairs == 0) to[scales_of(position) + pair / kScaledPairs] = scaleOfCodes;
     }
   }
 }

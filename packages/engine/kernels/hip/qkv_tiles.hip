@@ -7,6 +7,9 @@ namespace ROUTER_NAMESPACE {
 constexpr int kPairs = MODEL_HEAD_DIM / 2;
 constexpr int kOutputs = (MODEL_HEADS + 2 * MODEL_KV_HEADS) * MODEL_HEAD_DIM;
 static_assert(MODEL_HEAD_DIM == kSpanRows && kWaveRows % kSpanRows == 0, "a wave has whole heads");
+// A lane's elements: kHalf of the head's first half, and those that turn with them.
+constexpr int kHalf = kSpanLaneRows / 2;
+static_assert(kHalf % kScaledPairs == 0, "a lane has all elements of a scale");
 
 // Where a block's heads go.
 struct HeadOutputs {
@@ -20,6 +23,31 @@ struct HeadOutputs {
   u32 isWindow;
 };
 
+// Stores a lane's elements of a key or a value, kHalf of them from `first` on.
+ROUTER_INLINE void keep_head(KvElement* to, int position, int first, const float* values) {
+#pragma unroll
+  for (int i = 0; i < kHalf; i += kScaledPairs) {
+    u32 most = 0;
+#pragma unroll
+    for (int j = 0; j < kScaledPairs; j++) {
+      most = larger(most, larger(magnitude_bits(values[i + j]), magnitude_bits(values[kHalf + i + j])));
+    }
+    const u16 scale = kv_scale(most);
+    const float reciprocal = reciprocal_of_scale(scale);
+    to[scales_of(position) + scale_of_element(first + i)] = scale;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      Words4 codes;
+      const float* eight = values + half * kHalf + i;
+      codes.x = kv_code_pair(eight[0], eight[1], reciprocal);
+      codes.y = kv_code_pair(eight[2], eight[3], reciprocal);
+      codes.z = kv_code_pair(eight[4], eight[5], reciprocal);
+      codes.w = kv_code_pair(eight[6], eight[7], reciprocal);
+      *reinterpret_cast<Words4*>(to + codes_of(position) + half * kPairs + first + i) = codes;
+    }
+  }
+}
+
 // Bias, rotary embedding and stores of the wave's head `own`.
 template <class Products>
 ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& products, const BlockPlace& place, int count,
@@ -27,8 +55,6 @@ ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& produ
   const int head = (place.row + first_row_of_wave()) / MODEL_HEAD_DIM + own;
   if (head >= MODEL_HEADS + 2 * MODEL_KV_HEADS) return;
   const bool isRotated = head < MODEL_HEADS + MODEL_KV_HEADS;
-  // A lane's elements: kHalf of the head's first half from `first` on, and those that turn with them.
-  constexpr int kHalf = kSpanLaneRows / 2;
   const int first = wave_row<RowOrder::halves>(part_of_lane(), 0);
   float biases[kSpanLaneRows];
 #pragma unroll
@@ -77,12 +103,8 @@ ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& produ
       const i32 block =
           step_word(outputs.step, table_of_row(outputs.step, outputs.isWindow, row) + position / kBlockPositions);
       const int part = isRotated ? kKeys : kValues;
-      KvElement* to =
-          outputs.cache + kv_row(block, outputs.layer, part, (head - MODEL_HEADS) % MODEL_KV_HEADS, position);
-#pragma unroll
-      for (int i = 0; i < kSpanLaneRows; i++) {
-        store_kv(to + wave_row<RowOrder::halves>(part_of_lane(), i), values[i]);
-      }
+      keep_head(outputs.cache + kv_head(block, outputs.layer, part, (head - MODEL_HEADS) % MODEL_KV_HEADS), position,
+                first, values);
     }
   }
 }

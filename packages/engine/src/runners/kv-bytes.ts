@@ -5,8 +5,14 @@
 import type { GptOssConfig } from '@switchyard/models';
 import { BLOCK_POSITIONS, blocksOfSequence, type KvKinds } from './kv-sequences.ts';
 
-/** How keys and values are kept. */
-export type KvType = 'f32' | 'bf16';
+/**
+ * How keys and values are kept: as they are, or as integers of 16 bits, of which every KV_SCALED_ELEMENTS of a head share a
+ * bf16 scale.
+ */
+export type KvType = 'f32' | 'int16';
+
+/** Elements of a head that share a scale, where keys and values are kept as integers. */
+export const KV_SCALED_ELEMENTS = 16;
 
 /** What decides which KV blocks a sequence of a model needs. */
 export function kvKinds({ layerTypes, slidingWindow }: GptOssConfig): KvKinds {
@@ -22,7 +28,8 @@ export function kvLayers(config: GptOssConfig): number {
 
 /** Bytes of a KV block. */
 export function kvBlockBytes(config: GptOssConfig, kv: KvType): number {
-  return kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim * (kv === 'f32' ? 4 : 2);
+  const elements = kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim;
+  return kv === 'f32' ? 4 * elements : 2 * elements + 2 * (elements / KV_SCALED_ELEMENTS);
 }
 
 /** KV bytes of one sequence by its tokens. */

@@ -8,7 +8,7 @@ import type { GptOssConfig, Snapshot } from '@switchyard/models';
 import { createHipRouter } from '@switchyard/router-kernel/hip';
 import type { Logger } from '../../logger.ts';
 import type { LoadingStep } from '../load-plan.ts';
-import { type KvType, kvBlockBytes, kvKinds } from '../kv-bytes.ts';
+import { kvBlockBytes, kvKinds } from '../kv-bytes.ts';
 import { KvSequences } from '../kv-sequences.ts';
 import type { LogitsRunner } from '../logits-runner.ts';
 import type { Activations } from '../runner-module.ts';
@@ -20,7 +20,7 @@ import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { type HipKernels, loadKernels } from './kernels.ts';
 import type { TileRule } from './plan-passes.ts';
-import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
+import { HIP_KV, RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import { openRunnerLibrary } from './runner-library.ts';
 import { MOST_TWO_TERM_TOKENS, workspaceSizes } from './sizes.ts';
@@ -39,8 +39,6 @@ const LONGEST_PASS_MS = 60_000;
 interface CommonOptions {
   /** KV memory to hand out, in bytes; rounded down to blocks of 16 positions. */
   readonly kvCacheBytes: number;
-  /** How keys and values are kept. Defaults to `'f32'`. */
-  readonly kv?: KvType;
   /**
    * What products read of an activation where a step has more than `mostInTwoTerms` tokens of a sequence: with `'bf16'` 8 bits
    * of its significand, with `'exact'` 16, as in all other steps (on AMD, steps of fewer than FEWEST_TILE_TOKENS read all of
@@ -142,10 +140,10 @@ async function startRunner(
   };
   if (options.driver === undefined) own(driver, () => driver.dispose());
   try {
-    const context: KernelContext = { config, target: targetOf(driver), kv: options.kv ?? 'f32' };
+    const context: KernelContext = { config, target: targetOf(driver) };
     const activations = hasMatrixUnits(context.target) ? (options.activations ?? 'bf16') : 'exact';
-    const plan = planHipMemory(config, { kv: context.kv, activations });
-    const blockBytes = kvBlockBytes(config, context.kv);
+    const plan = planHipMemory(config, { activations });
+    const blockBytes = kvBlockBytes(config, HIP_KV);
     const blocks = Math.floor(options.kvCacheBytes / blockBytes) + RESERVED_BLOCKS;
     const neededBytes = (isLoaded ? 0 : plan.weightBytes) + plan.workspaceBytes + options.kvCacheBytes;
     const { free } = driver.memory();

@@ -5,6 +5,7 @@
 import type { KernelArgument } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { mxfp4Product, multipliesBf16Tiles } from './mxfp4-product.ts';
+import { KV_SCALED_ELEMENTS } from '../kv-bytes.ts';
 import { isBySlot } from './sizes.ts';
 
 /** Rows (tokens) that a block works on at once. All have the same bits in each. */
@@ -121,16 +122,16 @@ export function matrixRows({ config }: KernelContext): Readonly<Record<DenseName
   };
 }
 
-/** The most that divides evenly: two rows a team and four teams; others for the head, and for one row's output projection. */
+/** The most that divides evenly: two rows a team and four teams; others for QKV, the head, and one row's output projection. */
 function division(context: KernelContext, name: DenseName, tile: DenseTile): DenseDivision {
   const rows = matrixRows(context)[name];
+  // Teams of a block have the pairs that the rotary embedding turns, one each, whose elements share a scale.
+  if (name === 'qkv') return { rowsPerTeam: 2, teams: KV_SCALED_ELEMENTS / 2 };
   const isSingleOutput = name === 'attentionOutput' && tile === 1;
   const [mostRows, mostTeams] = name === 'head' ? [4, 8] : isSingleOutput ? [1, 8] : [2, 4];
   const fewestTeams = context.target.waveSize / TEAM;
   for (const teams of [mostTeams, 4, 2, 1].filter((count) => count >= fewestTeams && count <= mostTeams)) {
-    // A team has the two rows of a pair that the rotary embedding turns.
-    const rowCounts = name === 'qkv' ? [2] : [mostRows, 2, 1].filter((count) => count <= mostRows);
-    for (const rowsPerTeam of rowCounts) {
+    for (const rowsPerTeam of [mostRows, 2, 1].filter((count) => count <= mostRows)) {
       if (rows % (teams * rowsPerTeam) === 0) return { rowsPerTeam, teams };
     }
   }

@@ -5,14 +5,13 @@
 import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget, KernelUnit, SharedPart } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { type KvType, kvLayers } from '../kv-bytes.ts';
+import { kvLayers } from '../kv-bytes.ts';
 import { STEP_PLACES } from './step-block.ts';
 
 /** Whom kernels are made for. */
 export interface KernelContext {
   readonly config: GptOssConfig;
   readonly target: KernelTarget;
-  readonly kv: KvType;
 }
 
 /** A kernel ready to be compiled. */
@@ -90,7 +89,7 @@ export function kernelForm<const List extends readonly KernelArgument[]>(
   return { unit, symbol, arguments: list, threadsPerBlock, sharedBytes };
 }
 
-function modelDefines({ config, target, kv }: KernelContext): Readonly<Record<string, string | number>> {
+function modelDefines({ config, target }: KernelContext): Readonly<Record<string, string | number>> {
   return {
     ROUTER_NAMESPACE: 'engine',
     ROUTER_WAVE_SIZE: target.waveSize,
@@ -107,7 +106,6 @@ function modelDefines({ config, target, kv }: KernelContext): Readonly<Record<st
     MODEL_NORM_EPSILON: floatLiteral(config.rmsNormEpsilon),
     MODEL_SWIGLU_LIMIT: floatLiteral(config.swigluLimit),
     KV_LAYERS: kvLayers(config),
-    KV_ELEMENT_BYTES: kv === 'f32' ? 4 : 2,
   };
 }
 

@@ -52,7 +52,7 @@ export async function prebuiltRequests(): Promise<readonly ArchiveRequest[]> {
     PREBUILT_TARGETS.map(async ({ architecture, gpu }) => {
       const objects = new Map<string, ObjectRequest>();
       for (const [model, config] of models) {
-        for (const { unit, symbol } of await runnerKernels({ config, target: gpu, kv: 'f32' })) {
+        for (const { unit, symbol } of await runnerKernels({ config, target: gpu })) {
           const { defines } = unit;
           const key = kernelKey(unit, symbol);
           objects.set(key, { name: `${symbol} of ${model}`, source: unit.source(), defines, keys: [key] });

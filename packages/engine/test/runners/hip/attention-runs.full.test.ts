@@ -3,10 +3,10 @@ import { KernelEmulator } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { attentionBlocks, attentionForm } from '../../../src/runners/hip/attention-kernels.ts';
 import { ATTENTION_CHUNK, MOST_KEY_RUNS, partialsAt } from '../../../src/runners/hip/sizes.ts';
-import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
 import { assertNear, guarded, outputOf, stepOf } from './kernel-cases.ts';
+import { KvCache } from './kv-cache.ts';
 import { SMALL_CONFIG, contextFor, randomFloats, runForm } from './small-model.ts';
 
 const { attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
@@ -39,11 +39,21 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     it('gives the reference, and the same bits however many blocks share the keys', () => {
       const tokens = Math.max(...POSITIONS) + 1;
       const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-      const rowFloats = keyValueHeads * BLOCK_POSITIONS * headDim;
-      const cache = randomFloats(blocks * kvLayers(SMALL_CONFIG) * 2 * rowFloats, 1);
+      const cache = new KvCache(blocks);
       // Scattered: no block stands where its number would suggest.
       const full = Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks);
       assert.equal(new Set(full).size, blocks);
+      const written = randomFloats(2 * tokens * keyValueHeads * headDim, 1);
+      const vectors = [0, 1].map((part) => {
+        for (let position = 0; position < tokens; position++) {
+          for (let head = 0; head < keyValueHeads; head++) {
+            const from = ((part * tokens + position) * keyValueHeads + head) * headDim;
+            const block = full[Math.floor(position / BLOCK_POSITIONS)] ?? 0;
+            cache.write(part, block, position, head, written.subarray(from, from + headDim));
+          }
+        }
+        return cache.readAll(part, full, tokens);
+      });
       const queries = randomFloats(POSITIONS.length * WIDTH, 2, 2);
       const sinks = randomFloats(attentionHeads, 3);
       const step = stepOf(POSITIONS.length, (_, row) => {
@@ -59,7 +69,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         runForm(emulator, form, POSITIONS.length * keyValueHeads * shares, {
           step,
           queries,
-          cache,
+          cache: cache.elements,
           sinks,
           partials: outputOf(partialsOfAll * attentionHeads * (headDim + 2)),
           arrivals,
@@ -71,10 +81,9 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         assert.ok(arrivals.every((count) => count === 0));
         return guarded(output);
       });
-      const vectorOf = (part: number, position: number, head: number): Float32Array => {
-        const block = full[Math.floor(position / BLOCK_POSITIONS)] as number;
-        const first = ((block * kvLayers(SMALL_CONFIG) * 2 + part) * keyValueHeads + head) * BLOCK_POSITIONS;
-        return cache.subarray((first + (position % BLOCK_POSITIONS)) * headDim).subarray(0, headDim);
+      const vectorOf = (part: number, position: number, head: number): Float64Array => {
+        const from = (position * keyValueHeads + head) * headDim;
+        return vectors[part]?.subarray(from, from + headDim) ?? new Float64Array();
       };
       const right = POSITIONS.flatMap((position, row) => [...attendRow(position, row, { queries, sinks, vectorOf })]);
       for (const output of outputs) {
@@ -89,7 +98,7 @@ interface RowInputs {
   readonly queries: Float32Array;
   readonly sinks: Float32Array;
   /** Of a key (0) or value (1). */
-  readonly vectorOf: (part: number, position: number, head: number) => Float32Array;
+  readonly vectorOf: (part: number, position: number, head: number) => Float64Array;
 }
 
 /** All heads of one row in f64. */

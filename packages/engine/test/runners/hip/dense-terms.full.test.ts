@@ -3,10 +3,10 @@ import { KernelEmulator, poison } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { denseBlocks, denseForms } from '../../../src/runners/hip/dense-kernels.ts';
 import { splitForms, termBlocks, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
-import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { NVIDIA_TARGET } from './emulated-runner.ts';
 import { guarded, outputOf, stepOf } from './kernel-cases.ts';
+import { KvCache } from './kv-cache.ts';
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, attentionHeads, keyValueHeads, headDim, vocabularySize } = SMALL_CONFIG;
@@ -14,7 +14,8 @@ const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
 /** Tiles whose results those of terms are held against. */
 const OTHER_TILE = 16;
 
-const bitsOf = (values: Float32Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+const bitsOf = (values: Float32Array | Uint16Array): Buffer =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
 describe('dense products of rows in two terms, emulated', function () {
   this.timeout(600_000);
@@ -76,7 +77,6 @@ describe('dense products of rows in two terms, emulated', function () {
       const step = stepOf(rows, () => ({ tables: { full: table, window: table, windowFirst: 0 } }));
       const residual = randomFloats(rows * hiddenSize, 30, 2);
       const gain = randomFloats(hiddenSize, 31);
-      const elements = blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim;
       const common = {
         step,
         weight: asBf16(randomFloats(QKV * hiddenSize, 32)).bits,
@@ -88,7 +88,7 @@ describe('dense products of rows in two terms, emulated', function () {
       };
       const outputs = () => ({
         queries: outputOf(rows * attentionHeads * headDim),
-        cache: new Float32Array(elements),
+        cache: new KvCache(blocks).elements,
       });
       const expected = outputs();
       const tiles = Math.ceil(rows / OTHER_TILE);

@@ -10,6 +10,7 @@ import { KvCacheFullError } from '../../../src/runners/errors.ts';
 import { DeviceHungError } from '../../../src/runners/hip/errors.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
+import { HIP_KV } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
@@ -78,7 +79,7 @@ describe('the GPU runner around its device', () => {
     device = idleDevice();
     runner = await createSyntheticHipRunner({
       config: SMALL_CONFIG,
-      kvCacheBytes: 4 * kvBlockBytes(SMALL_CONFIG, 'f32'),
+      kvCacheBytes: 4 * kvBlockBytes(SMALL_CONFIG, HIP_KV),
       driver: device.driver,
       compiler: device.gpu.compiler,
       cacheFolder,

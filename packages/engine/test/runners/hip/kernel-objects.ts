@@ -20,7 +20,7 @@ export function describeKernelObjects(architectures: readonly string[]): void {
       it(`${architecture}: no scratch memory, no spilled register, at gpt-oss-20b's shapes`, () => {
         const target = parseKernelTarget(architecture);
         assert.ok(target !== null);
-        const forms = allForms({ config: publishedConfig('gpt-oss-20b'), target, kv: 'f32' });
+        const forms = allForms({ config: publishedConfig('gpt-oss-20b'), target });
         assert.ok(forms.size >= (hasMatrixUnits(target) ? 41 : 27), `${forms.size} kernels`);
         for (const [name, { unit, symbol }] of forms) {
           const object = compileOffline({ source: unit.source(), defines: unit.defines, architecture });

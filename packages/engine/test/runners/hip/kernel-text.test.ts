@@ -8,7 +8,7 @@ const target = { vendor: 'amd', architecture: 'gfx1100', waveSize: 32 } as const
 
 describe("the text of the GPU runner's kernels", function () {
   this.timeout(120_000);
-  const forms = allForms({ config: SMALL_CONFIG, target, kv: 'f32' });
+  const forms = allForms({ config: SMALL_CONFIG, target });
 
   it('includes nothing, is made of the same parts whoever asks, and asks for no macro that is not given', () => {
     for (const [name, { unit, arguments: list, symbol }] of forms) {

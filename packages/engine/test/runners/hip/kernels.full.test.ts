@@ -15,7 +15,6 @@ import {
 } from '../../../src/runners/hip/dense-kernels.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
 import { ATTENTION_CHUNK, partialsAt, isBySlot } from '../../../src/runners/hip/sizes.ts';
-import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { multipliesBf16Tiles } from '../../../src/runners/hip/mxfp4-product.ts';
@@ -31,6 +30,7 @@ import {
   stepOf,
   vectorWords,
 } from './kernel-cases.ts';
+import { KvCache, assertKept } from './kv-cache.ts';
 import { SMALL_CONFIG, asBf16, contextFor, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, experts, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
@@ -39,11 +39,8 @@ const QKV = (attentionHeads + 2 * keyValueHeads) * headDim;
 /** Rows of a sequence that the attention test computes: the last ones, past a chunk's end. */
 const COMPUTED_ROWS = 11;
 
-/**
- * Angles are formed in f32, as transformers does: off by 2^-25 of some hundred radians. A value at the edge may round to the
- * other bf16, 2^-8 of it away, and count with up to half of a short row's sum.
- */
-const ATTENTION_TOLERANCE = { f32: 2e-5, bf16: 2e-3 };
+/** Angles are formed in f32, as transformers does: off by 2^-25 of some hundred radians. */
+const ATTENTION_TOLERANCE = 2e-5;
 
 for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
   describe(`the GPU runner's kernels, emulated as ${target.architecture}`, function () {
@@ -186,13 +183,11 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       for (const result of results) assert.ok(result.equals(results[0] as Buffer));
     });
 
-    for (const kv of ['f32', 'bf16'] as const) {
-      it(`norm, QKV, rotary embedding and KV write, then attention with sinks, KV in ${kv}`, () => {
-        const kvContext = contextFor(target, kv);
-        const attendForm = attentionForm(kvContext);
-        const [small, large] = multipliesBf16Tiles(target) ? ([8, 16] as const) : ([4, 8] as const);
-        const tile = kv === 'f32' ? large : small;
-        const { qkv } = denseForms(kvContext, tile);
+    const [smallTile, largeTile] = multipliesBf16Tiles(target) ? ([8, 16] as const) : ([4, 8] as const);
+    for (const tile of [1, smallTile, largeTile] as const) {
+      it(`norm, QKV, rotary embedding and KV write in tiles of ${tile}, then attention with sinks`, () => {
+        const attendForm = attentionForm(context);
+        const { qkv } = denseForms(context, tile);
         const tokens = ATTENTION_CHUNK + 37;
         const first = tokens - COMPUTED_ROWS;
         const residual = randomFloats(tokens * hiddenSize, 30, 2);
@@ -201,8 +196,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         const bias = randomFloats(QKV, 33, 0.3);
         const sinks = randomFloats(attentionHeads, 34);
         const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-        const elements = 2 * blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim;
-        const cache = kv === 'f32' ? new Float32Array(elements) : new Uint16Array(elements);
+        const cache = new KvCache(2 * blocks);
         // Scattered: no block stands where its number would suggest.
         const tables = {
           full: Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks),
@@ -218,21 +212,19 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
           tables,
         }));
         const all = linear(normed(residual, gain), weight.values, new Float64Array(bias));
-        const expected = referenceHeads(all, tokens, kv);
+        const expected = referenceHeads(all, tokens);
         const width = attentionHeads * headDim;
         const rows = residual.slice(first * hiddenSize);
         for (const isWindow of [0, 1]) {
           const common = { step, layer: 0, isWindow };
+          const held = isWindow === 1 ? tables.window : tables.full;
           // The rows before are in the cache already.
           for (let position = 0; position < first; position++) {
-            const block = (isWindow === 1 ? tables.window : tables.full)[
-              Math.floor(position / BLOCK_POSITIONS)
-            ] as number;
-            writeKv(cache, block, position, expected);
+            writeKv(cache, held[Math.floor(position / BLOCK_POSITIONS)] as number, position, expected);
           }
           const queries = outputOf(COMPUTED_ROWS * width);
           const tiles = Math.ceil(COMPUTED_ROWS / tile);
-          runForm(emulator, qkv, denseBlocks(kvContext, 'qkv', tile, tiles), {
+          runForm(emulator, qkv, denseBlocks(context, 'qkv', tile, tiles), {
             ...common,
             weight: weight.bits,
             bias,
@@ -241,27 +233,25 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
             cosines,
             sines,
             queries,
-            cache,
+            cache: cache.elements,
             tiles,
           });
-          assertNear(guarded(queries), expected.queries.subarray(first * width), ATTENTION_TOLERANCE.f32, 'queries');
+          assertNear(guarded(queries), expected.queries.subarray(first * width), ATTENTION_TOLERANCE, 'queries');
           const arrivals = new Uint32Array(COMPUTED_ROWS * keyValueHeads);
           const partials = new Float32Array(2 * COMPUTED_ROWS * attentionHeads * (headDim + 2));
           const window = isWindow === 1 ? slidingWindow : Infinity;
-          const right = attend(
-            expected.queries,
-            expected.keys,
-            expected.values,
-            new Float64Array(sinks),
-            headDim,
-            window,
-          );
+          const [keys, values] = [expected.keys, expected.values].map((right, part) => {
+            const kept = cache.readAll(part, held, tokens);
+            assertKept(kept, right, ATTENTION_TOLERANCE, `part ${part} of the cache`);
+            return kept;
+          }) as [Float64Array, Float64Array];
+          const right = attend(expected.queries, keys, values, new Float64Array(sinks), headDim, window);
           for (const shares of [1, 2]) {
             const output = outputOf(COMPUTED_ROWS * width);
             runForm(emulator, attendForm, COMPUTED_ROWS * keyValueHeads * shares, {
               ...common,
               queries,
-              cache,
+              cache: cache.elements,
               sinks,
               partials,
               arrivals,
@@ -273,7 +263,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
               'nothing is left of the count of arrived blocks',
             );
             const what = `window ${window}, ${shares} blocks a row`;
-            assertNear(guarded(output), right.subarray(first * width), ATTENTION_TOLERANCE[kv], what);
+            assertNear(guarded(output), right.subarray(first * width), ATTENTION_TOLERANCE, what);
           }
         }
       });
@@ -281,8 +271,8 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
   });
 }
 
-/** Queries, keys and values as attention sees them, in f64: rotated, and rounded as the cache rounds. */
-function referenceHeads(all: Float64Array, tokens: number, kv: 'f32' | 'bf16') {
+/** Queries, keys and values as attention sees them, in f64: rotated. */
+function referenceHeads(all: Float64Array, tokens: number) {
   const part = (begin: number, heads: number): Float64Array =>
     Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
       const row = Math.floor(index / (heads * headDim));
@@ -293,13 +283,12 @@ function referenceHeads(all: Float64Array, tokens: number, kv: 'f32' | 'bf16') {
   const values = part(attentionHeads + keyValueHeads, keyValueHeads);
   rotate(queries, attentionHeads, SMALL_CONFIG);
   rotate(keys, keyValueHeads, SMALL_CONFIG);
-  const stored = kv === 'f32' ? (rows: Float64Array) => rows : roundedToBf16;
-  return { queries, keys: stored(keys), values: stored(values) };
+  return { queries, keys, values };
 }
 
-/** Puts a position's keys and values where the kernels would: the first layer of its kind. */
+/** Puts a position's keys and values where the kernels would. */
 function writeKv(
-  cache: Float32Array | Uint16Array,
+  cache: KvCache,
   block: number,
   position: number,
   { keys, values }: { readonly keys: Float64Array; readonly values: Float64Array },
@@ -307,17 +296,7 @@ function writeKv(
   for (const [part, rows] of [keys, values].entries()) {
     for (let head = 0; head < keyValueHeads; head++) {
       const from = (position * keyValueHeads + head) * headDim;
-      const row = Float32Array.from(rows.subarray(from, from + headDim));
-      const place = ((block * kvLayers(SMALL_CONFIG) * 2 + part) * keyValueHeads + head) * BLOCK_POSITIONS;
-      const to = (place + (position % BLOCK_POSITIONS)) * headDim;
-      cache.set(cache instanceof Float32Array ? row : asBf16(row).bits, to);
+      cache.write(part, block, position, head, rows.subarray(from, from + headDim));
     }
   }
-}
-
-/** To the nearest bf16, the even one of two. */
-function roundedToBf16(rows: Float64Array): Float64Array {
-  const words = new Uint32Array(new Float32Array(rows).buffer);
-  const rounded = words.map((bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000);
-  return new Float64Array(new Float32Array(rounded.buffer));
 }

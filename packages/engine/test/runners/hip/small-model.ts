@@ -33,11 +33,7 @@ export const SMALL_CONFIG: GptOssConfig = parseGptOssConfig(
   'config.json',
 ).config;
 
-export const contextFor = (target: KernelTarget, kv: 'f32' | 'bf16' = 'f32'): KernelContext => ({
-  config: SMALL_CONFIG,
-  target,
-  kv,
-});
+export const contextFor = (target: KernelTarget): KernelContext => ({ config: SMALL_CONFIG, target });
 
 /** Runs a form with its arguments by name. */
 export function runForm<List extends readonly KernelArgument[]>(

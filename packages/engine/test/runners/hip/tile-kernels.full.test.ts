@@ -8,7 +8,6 @@ import { rotate } from '../../../src/reference/rotary.ts';
 import { arrangeBlocks, arrangeCodesForm } from '../../../src/runners/hip/expert-kernels.ts';
 import type { KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
-import { kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { NORMED_TERMS, type Terms, mostItems } from '../../../src/runners/hip/sizes.ts';
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import {
@@ -21,6 +20,7 @@ import {
 } from '../../../src/runners/hip/tile-kernels.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { mxfp4 } from './kernel-cases.ts';
+import { KvCache, assertKept } from './kv-cache.ts';
 import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
 
 const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
@@ -251,107 +251,98 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       }
     });
 
-    for (const kv of ['f32', 'bf16'] as const) {
-      it(`QKV, rotary embedding and KV write, then attention with sinks, KV in ${kv}`, () => {
-        const kvContext = contextFor(target, kv);
-        const { qkv, attend: attendForm } = oneTermForms(kvContext);
-        // More than a block of any target has.
-        const tokens = 281;
-        const input = asBf16(randomFloats(tokens * hiddenSize, 30));
-        const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
-        const bias = randomFloats(QKV, 33, 0.3);
-        const sinks = randomFloats(attentionHeads, 34);
-        sinks[1] = Number.NEGATIVE_INFINITY;
-        sinks[2] = 20;
-        const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-        const elements = 2 * blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim;
-        const rotary = new RotaryTables(SMALL_CONFIG);
-        rotary.reserve(tokens);
-        const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
-        const tables = {
-          full: Array.from({ length: blocks }, (_, index) => (index + 3) % blocks),
-          window: Array.from({ length: blocks }, (_, index) => 2 * blocks - 1 - index),
-          windowFirst: 0,
-        };
-        const all = linear(input.values, weight.values, new Float64Array(bias));
-        const part = (begin: number, heads: number): Float64Array =>
-          Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
-            const row = Math.floor(index / (heads * headDim));
-            return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
-          });
-        const queries = part(0, attentionHeads);
-        const keys = part(attentionHeads, keyValueHeads);
-        rotate(queries, attentionHeads, SMALL_CONFIG);
-        rotate(keys, keyValueHeads, SMALL_CONFIG);
-        const values = part(attentionHeads + keyValueHeads, keyValueHeads);
+    it('QKV, rotary embedding and KV write, then attention with sinks', () => {
+      const { qkv, attend: attendForm } = oneTermForms(context);
+      // More than a block of any target has.
+      const tokens = 281;
+      const input = asBf16(randomFloats(tokens * hiddenSize, 30));
+      const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
+      const bias = randomFloats(QKV, 33, 0.3);
+      const sinks = randomFloats(attentionHeads, 34);
+      sinks[1] = Number.NEGATIVE_INFINITY;
+      sinks[2] = 20;
+      const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+      const rotary = new RotaryTables(SMALL_CONFIG);
+      rotary.reserve(tokens);
+      const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
+      const tables = {
+        full: Array.from({ length: blocks }, (_, index) => (index + 3) % blocks),
+        window: Array.from({ length: blocks }, (_, index) => 2 * blocks - 1 - index),
+        windowFirst: 0,
+      };
+      const all = linear(input.values, weight.values, new Float64Array(bias));
+      const part = (begin: number, heads: number): Float64Array =>
+        Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
+          const row = Math.floor(index / (heads * headDim));
+          return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
+        });
+      const queries = part(0, attentionHeads);
+      const keys = part(attentionHeads, keyValueHeads);
+      rotate(queries, attentionHeads, SMALL_CONFIG);
+      rotate(keys, keyValueHeads, SMALL_CONFIG);
+      const values = part(attentionHeads + keyValueHeads, keyValueHeads);
 
-        for (const isWindow of [0, 1]) {
-          const window = isWindow === 1 ? slidingWindow : Infinity;
-          const held = isWindow === 1 ? tables.window : tables.full;
-          // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
-          const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
-            // NaN: what was not written is not read, or it shows.
-            const cache =
-              kv === 'f32' ? new Float32Array(elements).fill(Number.NaN) : new Uint16Array(elements).fill(0x7fc0);
-            const rotated = new Uint16Array(tokens * WIDTH);
-            const output = new Uint16Array(tokens * WIDTH);
-            let first = 0;
-            for (const rows of pieces) {
-              const words = new Int32Array(STEP_BYTES / 4);
-              const list = Array.from({ length: rows }, (_, row): StepRow => {
-                return { token: 0, position: first + row, wanted: 'nothing', partials: 1, tables };
-              });
-              writeStep(words, list);
-              const runs = writeRuns(words, list, rowsOfRun(kvContext));
-              const common = { step: words, cache, layer: 0, isWindow };
-              const own = halvesOf(rows * WIDTH);
-              run(qkv, tileBlocks(kvContext, 'qkv', Math.ceil(rows / mostRows)), {
-                ...common,
-                weight: weight.bits,
-                bias,
-                normed: input.bits.slice(first * hiddenSize, (first + rows) * hiddenSize),
-                cosines,
-                sines,
-                queries: own,
-              });
-              rotated.set(guarded(own), first * WIDTH);
-              const attended = halvesOf(rows * WIDTH);
-              run(attendForm, runs * keyValueHeads, { ...common, queries: own, sinks, output: attended, runs });
-              output.set(guarded(attended), first * WIDTH);
-              first += rows;
-            }
-            return { rotated, output, cache };
-          });
-          const [whole, cut] = results;
-          assert.ok(whole !== undefined && cut !== undefined);
-          assert.deepEqual(cut.output, whole.output, 'a row does not know where its prompt was cut');
+      for (const isWindow of [0, 1]) {
+        const window = isWindow === 1 ? slidingWindow : Infinity;
+        const held = isWindow === 1 ? tables.window : tables.full;
+        // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
+        const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
+          // NaN: what was not written is not read, or it shows.
+          const cache = new KvCache(2 * blocks);
+          const rotated = new Uint16Array(tokens * WIDTH);
+          const output = new Uint16Array(tokens * WIDTH);
+          let first = 0;
+          for (const rows of pieces) {
+            const words = new Int32Array(STEP_BYTES / 4);
+            const list = Array.from({ length: rows }, (_, row): StepRow => {
+              return { token: 0, position: first + row, wanted: 'nothing', partials: 1, tables };
+            });
+            writeStep(words, list);
+            const runs = writeRuns(words, list, rowsOfRun(context));
+            const common = { step: words, cache: cache.elements, layer: 0, isWindow };
+            const own = halvesOf(rows * WIDTH);
+            run(qkv, tileBlocks(context, 'qkv', Math.ceil(rows / mostRows)), {
+              ...common,
+              weight: weight.bits,
+              bias,
+              normed: input.bits.slice(first * hiddenSize, (first + rows) * hiddenSize),
+              cosines,
+              sines,
+              queries: own,
+            });
+            rotated.set(guarded(own), first * WIDTH);
+            const attended = halvesOf(rows * WIDTH);
+            run(attendForm, runs * keyValueHeads, { ...common, queries: own, sinks, output: attended, runs });
+            output.set(guarded(attended), first * WIDTH);
+            first += rows;
+          }
+          return { rotated, output, cache };
+        });
+        const [whole, cut] = results;
+        assert.ok(whole !== undefined && cut !== undefined);
+        assert.deepEqual(cut.output, whole.output, 'a row does not know where its prompt was cut');
 
-          assertRounded(whole.rotated, queries, 'queries');
-          const stored = [keys, values].map((expected, which) => {
-            const found = cached(whole.cache, held, tokens, which);
-            if (found instanceof Uint16Array) {
-              assertRounded(found, expected, `part ${which} of the cache`);
-              return widened(found);
-            }
-            assertNear(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
-            return widened(rounded(found));
-          });
-          const [storedKeys, storedValues] = stored as [Float64Array, Float64Array];
-          const attendTo = (to: Float64Array): Float64Array =>
-            attend(widened(whole.rotated), storedKeys, to, new Float64Array(sinks), headDim, window);
-          const right = attendTo(storedValues);
-          const magnitudes = attendTo(storedValues.map(Math.abs));
-          widened(whole.output).forEach((value, index) => {
-            const difference = Math.abs(value - (right[index] as number));
-            const most = ATTENTION_ROUNDING * (magnitudes[index] as number) + 1e-6;
-            assert.ok(
-              difference <= most,
-              `window ${window}: off by ${difference} at ${index}, where ${right[index]} is right`,
-            );
-          });
-        }
-      });
-    }
+        assertRounded(whole.rotated, queries, 'queries');
+        const stored = [keys, values].map((expected, which) => {
+          const found = whole.cache.readAll(which, held, tokens);
+          assertKept(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
+          return widened(rounded(new Float32Array(found)));
+        });
+        const [storedKeys, storedValues] = stored as [Float64Array, Float64Array];
+        const attendTo = (to: Float64Array): Float64Array =>
+          attend(widened(whole.rotated), storedKeys, to, new Float64Array(sinks), headDim, window);
+        const right = attendTo(storedValues);
+        const magnitudes = attendTo(storedValues.map(Math.abs));
+        widened(whole.output).forEach((value, index) => {
+          const difference = Math.abs(value - (right[index] as number));
+          const most = ATTENTION_ROUNDING * (magnitudes[index] as number) + 1e-6;
+          assert.ok(
+            difference <= most,
+            `window ${window}: off by ${difference} at ${index}, where ${right[index]} is right`,
+          );
+        });
+      }
+    });
 
     it('QKV of rows in two terms: queries in f32', () => {
       const tokens = mostRows + 9;
@@ -359,9 +350,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       const [weight, bias] = [matrix(QKV, hiddenSize, 61), randomFloats(QKV, 62, 0.3)];
       const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
       const tables = { full: Array.from({ length: blocks }, (_, index) => index), window: [], windowFirst: 0 };
-      const cache = new Float32Array(
-        blocks * kvLayers(SMALL_CONFIG) * 2 * keyValueHeads * BLOCK_POSITIONS * headDim,
-      ).fill(Number.NaN);
+      const cache = new KvCache(blocks);
       const rotary = new RotaryTables(SMALL_CONFIG);
       rotary.reserve(tokens);
       const queries = outputOf(tokens * WIDTH);
@@ -373,7 +362,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         cosines: rotary.cosine.slice(),
         sines: rotary.sine.slice(),
         queries,
-        cache,
+        cache: cache.elements,
         layer: 0,
         isWindow: 0,
       });
@@ -387,9 +376,9 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       rotate(rightQueries, attentionHeads, SMALL_CONFIG);
       rotate(keys, keyValueHeads, SMALL_CONFIG);
       assertNear(guarded(queries), rightQueries, CACHE_TOLERANCE, 'queries');
-      assertNear(cached(cache, tables.full, tokens, 0), keys, CACHE_TOLERANCE, 'keys');
+      assertKept(cache.readAll(0, tables.full, tokens), keys, CACHE_TOLERANCE, 'keys');
       const values = part(attentionHeads + keyValueHeads, keyValueHeads);
-      assertNear(cached(cache, tables.full, tokens, 1), values, CACHE_TOLERANCE, 'values');
+      assertKept(cache.readAll(1, tables.full, tokens), values, CACHE_TOLERANCE, 'values');
     });
 
     // With so many experts that blocks of groups take half of their slots.
@@ -561,23 +550,4 @@ function termsRead(terms: Terms, bits: Uint16Array, width: number): Float64Array
     const place = Math.floor(index / width) * 2 * width + (index % width);
     return (values[place] as number) + (values[place + width] as number);
   });
-}
-
-/** Keys (0) or values (1) of all positions as the kernels left them: [position, KV head, head size]. */
-function cached(
-  cache: Float32Array | Uint16Array,
-  blocks: readonly number[],
-  tokens: number,
-  which: number,
-): Float32Array | Uint16Array {
-  const rows = cache.slice(0, tokens * keyValueHeads * headDim);
-  for (let position = 0; position < tokens; position++) {
-    const block = blocks[Math.floor(position / BLOCK_POSITIONS)] as number;
-    for (let head = 0; head < keyValueHeads; head++) {
-      const place = (block * kvLayers(SMALL_CONFIG) * 2 + which) * keyValueHeads + head;
-      const from = (place * BLOCK_POSITIONS + (position % BLOCK_POSITIONS)) * headDim;
-      rows.set(cache.subarray(from, from + headDim), (position * keyValueHeads + head) * headDim);
-    }
-  }
-  return rows;
 }
