@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { KernelEmulator } from '@switchyard/gpu/testing';
+import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
+import { denseBlocks, denseForms, denseTiles } from '../../../src/runners/hip/dense-kernels.ts';
+import { termBlocks, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
+import type { KernelContext } from '../../../src/runners/hip/kernel-form.ts';
+import { hasMatrixUnits, oneTermForms, tileBlocks, twoTermForms } from '../../../src/runners/hip/tile-kernels.ts';
+import { KV_SCALED_ELEMENTS } from '../../../src/runners/kv-bytes.ts';
+import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
+import { guarded, outputOf, stepOf } from './kernel-cases.ts';
+import { KvCache } from './kv-cache.ts';
+import { SMALL_CONFIG, contextFor, randomFloats, runForm } from './small-model.ts';
+
+const { attentionHeads, headDim, hiddenSize, keyValueHeads } = SMALL_CONFIG;
+const HEADS = attentionHeads + 2 * keyValueHeads;
+const ROWS = 3;
+/** Of each head, in the order of its scales. */
+const SCALES = headDim / KV_SCALED_ELEMENTS;
+
+type Fill = (index: number, random: number) => number;
+/** What the elements of a scale may be, finite. */
+const FINITE: Readonly<Record<string, Fill>> = {
+  'near 1': (_, random) => random,
+  'all 0': () => 0,
+  '0 of both signs': (index) => (index % 2 === 0 ? 0 : -0),
+  'one far larger than the others': (index, random) => (index === 5 ? -300 : random),
+  subnormal: (index) => index * 1e-42,
+  'about the smallest scale': (index) => index * 1e-30,
+  'largest of f32': (index) => (index === 3 ? -3.4028234e38 : index * 1e37),
+  'halves between codes': (index) => (index === 0 ? 32767 : index + 0.5),
+};
+/** And others, which leave no number behind. */
+const NOT_FINITE: Readonly<Record<string, Fill>> = {
+  'an infinity': (index, random) => (index === 7 ? Number.NEGATIVE_INFINITY : random),
+  'no number': (index, random) => (index === 15 ? Number.NaN : random),
+};
+
+/** A row of all heads whose scales' elements are each something else. */
+function craftedRow(): Float32Array {
+  const row = randomFloats(HEADS * headDim, 9);
+  const finite = Object.values(FINITE);
+  const all = [...finite, ...Object.values(NOT_FINITE)];
+  for (let head = attentionHeads; head < HEADS; head++) {
+    // What is turned is added to its partner times 0.
+    const fills = head < attentionHeads + keyValueHeads ? finite : all;
+    for (let scale = 0; scale < SCALES; scale++) {
+      const fill = fills[((head - attentionHeads) * SCALES + scale) % fills.length] ?? ((_, random) => random);
+      for (let index = 0; index < KV_SCALED_ELEMENTS; index++) {
+        const half = Math.floor(index / (KV_SCALED_ELEMENTS / 2));
+        const element = half * (headDim / 2) + scale * (KV_SCALED_ELEMENTS / 2) + (index % (KV_SCALED_ELEMENTS / 2));
+        const at = head * headDim + element;
+        row[at] = fill(index, row[at] ?? 0);
+      }
+    }
+  }
+  return row;
+}
+
+/** Every kernel that writes to the cache, with its blocks and the arguments that others have not. */
+function writersOf(context: KernelContext) {
+  const residual = randomFloats(ROWS * hiddenSize, 3);
+  const gain = randomFloats(hiddenSize, 4);
+  const dense = denseTiles(context).map((tile) => {
+    const tiles = Math.ceil(ROWS / tile);
+    const form = denseForms(context, tile).qkv;
+    return {
+      name: `tiles of ${tile}`,
+      form,
+      blocks: denseBlocks(context, 'qkv', tile, tiles),
+      own: { gain, residual, tiles },
+    };
+  });
+  const squares = new Float32Array(64).fill(1);
+  const terms = termTiles(context).map((tile) => ({
+    name: `rows in terms, tiles of ${tile}`,
+    form: termForms(context, tile).qkv,
+    blocks: termBlocks(context, 'qkv', tile, 1),
+    own: { squares, terms: new Uint16Array(2 * tile * hiddenSize), tiles: 1 },
+  }));
+  const matrix = hasMatrixUnits(context.target)
+    ? ([oneTermForms(context).qkv, twoTermForms(context).qkv] as const).map((form, index) => ({
+        name: `matrix tiles, terms: ${index + 1}`,
+        form,
+        blocks: tileBlocks(context, 'qkv', 1),
+        own: { normed: new Uint16Array(ROWS * 2 * hiddenSize) },
+      }))
+    : [];
+  return [...dense, ...terms, ...matrix];
+}
+
+for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
+  describe(`keys and values as they are kept, emulated as ${target.architecture}`, function () {
+    this.timeout(600_000);
+    let emulator: KernelEmulator;
+    before(function () {
+      skipWithoutHostCompiler.call(this);
+      emulator = new KernelEmulator(target);
+    });
+    after(() => emulator?.dispose());
+
+    // Products of zeros leave the bias, and angles of 0 turn nothing: what is kept is known to the bit.
+    it('are the codes and scales of the reference, by every kernel that writes them', () => {
+      const row = craftedRow();
+      const tables = { full: [1], window: [0], windowFirst: 0 };
+      const expected = new KvCache(2);
+      for (let position = 0; position < ROWS; position++) {
+        for (let head = 0; head < 2 * keyValueHeads; head++) {
+          const from = (attentionHeads + head) * headDim;
+          const part = Math.floor(head / keyValueHeads);
+          expected.write(part, 1, position, head % keyValueHeads, row.subarray(from, from + headDim));
+        }
+      }
+      const notNumbers = [0, 1].map((head) => expected.read(1, 1, 0, head).filter(Number.isNaN).length);
+      assert.ok(notNumbers.some((count) => count > 0 && count % KV_SCALED_ELEMENTS === 0));
+      for (const { name, form, blocks, own } of writersOf(contextFor(target))) {
+        const cache = new KvCache(2);
+        const queries = outputOf(ROWS * attentionHeads * headDim);
+        runForm(emulator, form, blocks, {
+          ...own,
+          step: stepOf(ROWS, () => ({ tables })),
+          weight: new Uint16Array(HEADS * headDim * hiddenSize),
+          bias: row,
+          cosines: new Float32Array((ROWS * headDim) / 2).fill(1),
+          sines: new Float32Array((ROWS * headDim) / 2),
+          queries,
+          cache: cache.elements,
+          layer: 0,
+          isWindow: 0,
+        } as Parameters<typeof runForm>[3]);
+        guarded(queries);
+        for (let position = 0; position < ROWS; position++) {
+          for (const part of [0, 1]) {
+            for (let head = 0; head < keyValueHeads; head++) {
+              const found = cache.read(part, 1, position, head);
+              assert.deepEqual(found, expected.read(part, 1, position, head), `${name}, part ${part}, head ${head}`);
+            }
+          }
+        }
+      }
+    });
+  });
+}
