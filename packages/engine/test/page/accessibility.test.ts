@@ -5,7 +5,7 @@ import type { AxeResults } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { startScriptedServer } from '../server/test-server.ts';
-import { answerWith, ask, finishedTurn, launchOrSkip, openPage } from './browser.ts';
+import { answerWith, ask, eventually, finishedTurn, framesDrawn, launchOrSkip, openPage } from './browser.ts';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const MARKDOWN = [
@@ -75,6 +75,7 @@ describe('the page, for everybody', function () {
   });
 
   async function check(page: Page, state: string): Promise<void> {
+    await framesDrawn(page);
     assert.deepEqual(await violations(page), [], state);
     assert.deepEqual(await unnamed(page), [], state);
   }
@@ -114,6 +115,7 @@ describe('the page, for everybody', function () {
         await ask(page, 'call');
         await (await finishedTurn(page, 2)).locator('summary').click();
         await page.getByRole('button', { name: 'Edit your message' }).first().click();
+        await page.locator('#token-strip span').first().waitFor({ state: 'attached' });
         await check(page, 'answers of every kind');
 
         for (const name of ['Chats', 'Experts', 'Settings']) {
@@ -121,6 +123,7 @@ describe('the page, for everybody', function () {
           if ((await opener.getAttribute('aria-expanded')) !== 'true') await opener.click();
           if (name === 'Experts') {
             await page.getByText('As a table').click();
+            await page.locator('#load-rows table').waitFor();
             await page.locator('#token-strip span').first().click();
           }
           await check(page, name);
@@ -138,7 +141,7 @@ describe('the page, for everybody', function () {
         const label = activeElement?.getAttribute('aria-label') ?? activeElement?.textContent;
         return activeElement?.id || label || '';
       });
-    assert.equal(await focused(), 'question');
+    await eventually(focused, 'question');
     await answerWith(page, '```js\nconst one = 1;\n```');
     await page.keyboard.type('a first line');
     await page.keyboard.press('Shift+Enter');
@@ -168,12 +171,16 @@ describe('the page, for everybody', function () {
 
     // A panel over the conversation holds the focus, Escape closes it and gives the focus back.
     await page.locator('#open-experts').press('Enter');
+    await eventually(focused, 'close the expert load');
+    const held = new Set<string>();
     for (let step = 0; step < 12; step += 1) {
       assert.equal(await page.locator('main :focus').count(), 0);
+      held.add(await focused());
       await page.keyboard.press('Tab');
     }
+    assert.ok(held.has('heat'), [...held].join(' | '));
     await page.keyboard.press('Escape');
-    assert.equal(await focused(), 'open-experts');
+    await eventually(focused, 'open-experts');
     assert.equal(await page.locator('#experts').isVisible(), false);
   });
 

@@ -5,17 +5,33 @@ import { scripted, startScriptedServer } from '../server/test-server.ts';
 import {
   answerWith,
   ask,
+  eventually,
   finishedTurn,
   launchOrSkip,
   openNewPage,
   openPage,
   recordMessages,
   recordProblems,
+  reloadPage,
+  storedTexts,
 } from './browser.ts';
 
 const FINAL = '<|channel|>final<|message|>';
 const say = (text: string): string => scripted(FINAL + text);
 const LONG = `SLOW ${say('word '.repeat(2000))}`;
+
+/** How far the conversation is scrolled once it has come to rest: what a wheel scrolls goes on for some frames. */
+function scrolledTo(page: Page): Promise<number> {
+  return page.evaluate<number>(`new Promise((resolve) => {
+    const log = document.getElementById('log');
+    const look = (last, still) => {
+      const now = log.scrollTop;
+      if (now === last && still === 10) resolve(now);
+      else requestAnimationFrame(() => look(now, now === last ? still + 1 : 0));
+    };
+    look(log.scrollTop, 0);
+  })`);
+}
 
 describe('conversations of the page', function () {
   let server: RunningServer;
@@ -54,21 +70,25 @@ describe('conversations of the page', function () {
   it('are kept, listed with the latest first, and gone on with after the page was left', async () => {
     const first = await said('one');
     await page.getByRole('button', { name: 'New chat', exact: true }).click();
-    assert.equal(await page.locator('#empty').isVisible(), true);
+    await page.locator('#empty').waitFor();
     const second = await said('two', `other ${say('two')}`);
     assert.deepEqual(
       (await titles()).map((title) => title.slice(0, 5)),
       ['other', 'pleas'],
     );
 
-    await page.reload();
-    await page.getByText('ready', { exact: true }).waitFor();
+    // A page that is left takes with it what it has not yet written.
+    await eventually(
+      async () => new Set((await storedTexts(page)).map(([, answer]) => answer)),
+      new Set(['one', 'two']),
+    );
+    await reloadPage(page);
     assert.deepEqual(
       (await titles()).map((title) => title.slice(0, 5)),
       ['other', 'pleas'],
     );
     await page.locator('.conversation').nth(1).click();
-    assert.deepEqual(await texts(), [first, 'one']);
+    await eventually(texts, [first, 'one']);
     const sent = recordMessages(page);
     const third = await said('three');
     assert.deepEqual(sent, [
@@ -83,20 +103,20 @@ describe('conversations of the page', function () {
       ['pleas', 'other'],
     );
     await page.locator('.conversation').nth(1).click();
-    assert.deepEqual(await texts(), [second, 'two']);
+    await eventually(texts, [second, 'two']);
   });
 
   it('are deleted when a person says so, and only then', async () => {
     await said('one');
     page.once('dialog', (dialog) => void dialog.dismiss());
     await page.getByRole('button', { name: /^Delete please/ }).click();
+    assert.equal((await storedTexts(page)).length, 1);
     assert.equal((await titles()).length, 1);
     page.once('dialog', (dialog) => void dialog.accept());
     await page.getByRole('button', { name: /^Delete please/ }).click();
     await page.locator('#empty').waitFor();
     await page.locator('.conversation').waitFor({ state: 'detached' });
-    await page.reload();
-    await page.getByText('ready', { exact: true }).waitFor();
+    await reloadPage(page);
     assert.deepEqual(await titles(), []);
   });
 
@@ -105,7 +125,7 @@ describe('conversations of the page', function () {
     await page.getByText('word word').waitFor();
     await page.getByRole('button', { name: 'New chat', exact: true }).click();
     await page.locator('#empty').waitFor();
-    assert.equal(await page.getByRole('button', { name: 'Send', exact: true }).isVisible(), true);
+    await page.getByRole('button', { name: 'Send', exact: true }).waitFor();
     await page.locator('.conversation').first().click();
     const turn = await finishedTurn(page, 0);
     assert.match(await turn.locator('.body').innerText(), /^word word/);
@@ -115,10 +135,8 @@ describe('conversations of the page', function () {
   it('keep the beginning of an answer that the page was left in', async () => {
     await ask(page, LONG);
     await page.getByText('word word').waitFor();
-    // Stored every two seconds.
-    await page.waitForTimeout(2500);
-    await page.reload();
-    await page.getByText('ready', { exact: true }).waitFor();
+    await eventually(async () => (await storedTexts(page))[0]?.[1] ?? '', /^word word/);
+    await reloadPage(page);
     await page.locator('.conversation').first().click();
     const turn = await finishedTurn(page, 0);
     assert.match(await turn.locator('.body').innerText(), /^word word/);
@@ -167,7 +185,7 @@ describe('conversations of the page', function () {
     assert.deepEqual(await texts(), [first, 'one again']);
     assert.equal((await titles()).length, 2);
     await page.locator('.conversation').nth(1).click();
-    assert.deepEqual(await texts(), [first, 'one', second, 'two']);
+    await eventually(texts, [first, 'one', second, 'two']);
 
     await page.getByRole('button', { name: 'Edit your message' }).first().click();
     const changed = `begins anew ${say('zero')}`;
@@ -209,8 +227,9 @@ describe('conversations of the page', function () {
         [page.getByRole('button', { name: 'Copy your message' }), question],
       ] as const) {
         await button.focus();
-        await button.press('Enter');
-        await page.getByText('Copied', { exact: true }).waitFor();
+        // It says so for a moment only.
+        const says = page.getByText('Copied', { exact: true }).waitFor();
+        await Promise.all([says, button.press('Enter')]);
         assert.equal(await copied(), text);
         assert.equal(await button.evaluate((element) => element.ownerDocument.activeElement === element), true);
         await page.getByText('Copied', { exact: true }).waitFor({ state: 'hidden' });
@@ -219,26 +238,29 @@ describe('conversations of the page', function () {
   }
 
   it('are left where a person reads while an answer comes, and followed again at their end', async () => {
-    const lines = Array.from({ length: 300 }, (_, line) => `line ${line}\n\n`).join('');
+    // More than come before it is stopped, on a busy machine too.
+    const lines = Array.from({ length: 600 }, (_, line) => `line ${line}\n\n`).join('');
     await ask(page, `SLOW ${say(lines)}`);
     const log = page.locator('#log');
     const top = (): Promise<number> => log.evaluate((element) => element.scrollTop);
-    const distance = (): Promise<number> =>
-      log.evaluate(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight);
+    const place = async (): Promise<string> => {
+      const distance = await log.evaluate((element) => element.scrollHeight - element.scrollTop - element.clientHeight);
+      return distance < 2 ? 'at the end' : `${distance} pixels before the end`;
+    };
     await page.getByText('line 40', { exact: true }).waitFor();
-    assert.ok((await distance()) < 2);
+    await eventually(place, 'at the end');
     assert.equal(await page.locator('#latest').isVisible(), false);
     await log.hover();
     await page.mouse.wheel(0, -300);
     await page.locator('#latest').waitFor();
-    const place = await top();
+    const rest = await scrolledTo(page);
     const height = await log.evaluate((element) => element.scrollHeight);
     await page.getByText('line 90').waitFor({ state: 'attached' });
     assert.ok((await log.evaluate((element) => element.scrollHeight)) > height);
-    assert.equal(await top(), place);
+    assert.equal(await top(), rest);
     await page.locator('#latest').click();
     await page.getByText('line 130').waitFor();
-    assert.ok((await distance()) < 2);
+    await eventually(place, 'at the end');
     await page.getByRole('button', { name: 'Stop' }).click();
     await finishedTurn(page, 0);
   });

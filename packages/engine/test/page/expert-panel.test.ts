@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { startModelServer } from '../server/test-server.ts';
-import { ask, finishedTurn, launchOrSkip, openNewPage, recordProblems } from './browser.ts';
+import { ask, eventually, finishedTurn, launchOrSkip, openNewPage, recordProblems } from './browser.ts';
 
 interface Load {
   readonly layers: readonly { readonly layer: number; readonly tokens: readonly number[] }[];
@@ -50,13 +50,8 @@ describe('the expert load of the page', function () {
   const readout = (): Promise<string> => page.locator('#readout').innerText();
   /** Asks, and waits until the counters of the answer are shown. */
   const answered = async (): Promise<void> => {
-    const counted = page.waitForResponse(
-      async (response) =>
-        response.url().endsWith('/expert-load') && (await page.locator('article[data-done]').count()) > 0,
-    );
     await ask(page, QUESTION);
     await finishedTurn(page, 0);
-    await counted;
     await page.locator('#heat:not([aria-label*="no tokens"])').waitFor();
   };
   /** The number of tokens that every cell of the map says, a row a layer, told by the keyboard. */
@@ -100,18 +95,15 @@ describe('the expert load of the page', function () {
     assert.deepEqual(await cells(1, 32), total);
 
     await page.getByText('As a table').click();
-    const row = await page.locator('#load-rows tbody tr').first().locator('th, td').allInnerTexts();
+    const row = page.locator('#load-rows tbody tr').first().locator('th, td');
     const first = now.layers[0]?.tokens ?? [];
     const most = Math.max(...first);
     const sum = first.reduce((a, b) => a + b, 0);
     const unused = first.filter((count) => count === 0).length;
-    assert.deepEqual(row, [
-      '0',
-      String(first.indexOf(most)),
-      String(most),
-      `${((most / sum) * 100).toFixed(1)} %`,
-      `${unused} of 32`,
-    ]);
+    await eventually(
+      () => row.allInnerTexts(),
+      ['0', String(first.indexOf(most)), String(most), `${((most / sum) * 100).toFixed(1)} %`, `${unused} of 32`],
+    );
   });
 
   it('tells of a cell where a person points at it, and nothing beside the cells', async () => {
@@ -121,12 +113,9 @@ describe('the expert load of the page', function () {
     assert.ok(box !== null);
     const cell = (box.width - 24) / 32;
     await map.hover({ position: { x: 24 + cell * 5.5, y: 3 } });
-    assert.match(
-      await readout(),
-      /^Layer 0, expert 5: \d+ tokens, [\d.]+ % of the layer's \(an even share is 3\.1 %\)$/,
-    );
+    await eventually(readout, /^Layer 0, expert 5: \d+ tokens, [\d.]+ % of the layer's \(an even share is 3\.1 %\)$/);
     await map.hover({ position: { x: 5, y: 3 } });
-    assert.equal(await readout(), '');
+    await eventually(readout, '');
   });
 
   it('shows the experts of the token that a person points at, as the server traced them', async () => {
@@ -155,7 +144,7 @@ describe('the expert load of the page', function () {
     const routed = run?.layers[0];
     const row = index - (run?.position ?? 0);
     await strip.nth(index).hover();
-    assert.equal(await page.getByLabel('Show').inputValue(), 'token');
+    await eventually(() => page.getByLabel('Show').inputValue(), 'token');
     for (const [place, expert] of (routed?.experts[row] ?? []).entries()) {
       assert.ok((await readout()).includes(`${expert} (${routed?.weights[row]?.[place]})`), await readout());
     }
@@ -170,6 +159,6 @@ describe('the expert load of the page', function () {
     }
     await page.locator('#token-strip').focus();
     await page.keyboard.press('ArrowLeft');
-    assert.equal(await strip.nth(index - 1).getAttribute('aria-selected'), 'true');
+    await eventually(() => strip.nth(index - 1).getAttribute('aria-selected'), 'true');
   });
 });

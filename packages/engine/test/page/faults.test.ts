@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
-import { ask, finishedTurn, launchOrSkip, openPage, recordMessages } from './browser.ts';
+import { ask, eventually, finishedTurn, launchOrSkip, openPage, recordMessages } from './browser.ts';
 import { SCRIPTED, serve } from '../server/serve-process.ts';
 import { scripted, startScriptedServer, untilMetric } from '../server/test-server.ts';
 
@@ -277,10 +277,14 @@ describe('the page when a request fails', function () {
     await page.getByText('word word').waitFor();
     await field().fill('the next question');
     await field().press('Enter');
+    // The button of an answer that is stopped says so by and by, but no further words come.
+    const body = page.locator('article[data-role=model] .body');
+    const { length } = await body.innerText();
+    await eventually(async () => (await body.innerText()).length > length + 20 * 'word '.length, true);
     assert.equal(await page.getByRole('button', { name: 'Stop' }).isVisible(), true);
     assert.equal(await page.locator('article[data-role=you]').count(), 1);
     await field().press('Tab');
-    assert.equal(await page.getByLabel('reasoning effort').evaluate((element) => element.matches(':focus')), true);
+    await eventually(() => page.getByLabel('reasoning effort').evaluate((element) => element.matches(':focus')), true);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await finishedTurn(page, 0);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { scripted, startScriptedServer } from '../server/test-server.ts';
-import { ask, finishedTurn, launchOrSkip, openPage } from './browser.ts';
+import { ask, finishedTurn, framesDrawn, launchOrSkip, openPage } from './browser.ts';
 
 /** Of the quick level, those of the smallest and of the largest layout. */
 const WIDTHS = process.env['SWITCHYARD_TEST_LEVEL'] === 'full' ? [320, 375, 768, 1280] : [320, 1280];
@@ -24,8 +24,9 @@ const CALL = {
 };
 
 /** Elements that reach over an edge of the screen, and boxes whose content is wider than they are. */
-function tooWide(page: Page): Promise<string[]> {
-  return page.locator('*').evaluateAll((elements) =>
+async function tooWide(page: Page): Promise<string[]> {
+  await framesDrawn(page);
+  return await page.locator('*').evaluateAll((elements) =>
     elements
       .filter((element) => {
         // These scroll what is wide by themselves, or cut it off.
@@ -74,8 +75,8 @@ describe('the layout of the page', function () {
       await ask(page, `${WIDE} ${scripted(answer)}`);
       const turn = await finishedTurn(page, 0);
       await turn.locator('summary').click();
-      assert.equal(await turn.locator('.thoughts table').isVisible(), true);
-      assert.equal(await turn.locator('.body .code').isVisible(), true);
+      await turn.locator('.thoughts table').waitFor();
+      await turn.locator('.body .code').waitFor();
       assert.deepEqual(await tooWide(page), []);
 
       const chunk = JSON.stringify({ choices: [{ delta: { tool_calls: [CALL] }, finish_reason: 'tool_calls' }] });
@@ -90,10 +91,8 @@ describe('the layout of the page', function () {
       for (experts of [128, 1024]) {
         const error = { message: WIDE, code: 'bad' };
         await page.route('**/v1/chat/completions', (route) => route.fulfill({ status: 400, json: { error } }));
-        const drawn = page.waitForResponse('**/expert-load');
         await ask(page, WIDE);
         await finishedTurn(page, experts === 128 ? 2 : 3);
-        await drawn;
         await page.locator(`#heat[aria-label*="by ${experts} experts"]`).waitFor({ state: 'attached' });
         assert.deepEqual(await tooWide(page), []);
       }
@@ -101,7 +100,10 @@ describe('the layout of the page', function () {
       for (const name of ['Chats', 'Experts', 'Settings']) {
         const opener = page.getByRole('button', { name, exact: true });
         if ((await opener.getAttribute('aria-expanded')) !== 'true') await opener.click();
-        if (name === 'Experts') await page.getByText('As a table').click();
+        if (name === 'Experts') {
+          await page.getByText('As a table').click();
+          await page.locator('#load-rows table').waitFor();
+        }
         assert.deepEqual(await tooWide(page), [], name);
         await page.keyboard.press('Escape');
       }
@@ -109,6 +111,7 @@ describe('the layout of the page', function () {
       await page.route('**/health', (route) => route.fulfill({ status: 503, json: { error: { message: WIDE } } }));
       await page.reload();
       await page.locator('#state', { hasText: 'supercali' }).waitFor();
+      await page.locator(`#heat[aria-label*="by ${experts} experts"]`).waitFor({ state: 'attached' });
       assert.deepEqual(await tooWide(page), []);
       // What a person types with must be in view, whatever else there is.
       for (const name of ['Send', 'reasoning effort', 'your message']) {

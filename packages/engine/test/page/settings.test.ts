@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { scripted, startScriptedServer } from '../server/test-server.ts';
-import { ask, finishedTurn, launchOrSkip, openNewPage, recordProblems, recordRequests } from './browser.ts';
+import {
+  ask,
+  eventually,
+  finishedTurn,
+  framesDrawn,
+  launchOrSkip,
+  openNewPage,
+  recordProblems,
+  recordRequests,
+  reloadPage,
+} from './browser.ts';
 
 const FINAL = '<|channel|>final<|message|>';
 const TOOLS = [
@@ -59,8 +69,7 @@ describe('settings of the page', function () {
     await page.getByLabel(/^Tools/).fill(JSON.stringify(TOOLS));
     await save();
     await page.getByLabel('reasoning effort').selectOption('high');
-    await page.reload();
-    await page.getByText('ready', { exact: true }).waitFor();
+    await reloadPage(page);
     await ask(page, question);
     await finishedTurn(page, 0);
     assert.deepEqual(sent[1], {
@@ -82,7 +91,7 @@ describe('settings of the page', function () {
     await page.getByLabel(/^Temperature/).fill('1.5');
     await page.getByRole('button', { name: 'Cancel' }).click();
     await open();
-    assert.equal(await page.getByLabel(/^Temperature/).inputValue(), '0');
+    await eventually(() => page.getByLabel(/^Temperature/).inputValue(), '0');
     for (const [tools, says] of [
       ['[{', /^The tools are no JSON/],
       ['{"type":"function"}', /^The tools are no list of functions/],
@@ -90,12 +99,13 @@ describe('settings of the page', function () {
     ] as const) {
       await page.getByLabel(/^Tools/).fill(tools);
       await save();
-      assert.match(await page.locator('#tools-error').innerText(), says);
+      await eventually(() => page.locator('#tools-error').innerText(), says);
       assert.equal(await page.locator('#settings').isVisible(), true);
     }
     await page.getByLabel(/^Tools/).fill('');
     await page.getByLabel(/^Temperature/).fill('3');
     await save();
+    await framesDrawn(page);
     assert.equal(await page.locator('#settings').isVisible(), true);
     await page.keyboard.press('Escape');
   });
@@ -103,8 +113,7 @@ describe('settings of the page', function () {
   it('outlive what another version of the page stored', async () => {
     const stored = '{"temperature":"hot","effort":"maximal","tools":"x","theme":1}';
     await page.evaluate(`localStorage.setItem('settings', ${JSON.stringify(stored)})`);
-    await page.reload();
-    await page.getByText('ready', { exact: true }).waitFor();
+    await reloadPage(page);
     const sent = recordRequests(page);
     await ask(page, scripted(`${FINAL}yes`));
     await finishedTurn(page, 0);
@@ -131,7 +140,7 @@ describe('settings of the page', function () {
       await open();
       await page.getByLabel('Colours').selectOption(theme);
       await save();
-      assert.equal(await ground(), expected, theme);
+      await eventually(async () => [theme, await ground()], [theme, expected]);
     }
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Browser, Page } from 'playwright-core';
 import type { RunningServer } from '../../src/server/start-server.ts';
 import { startScriptedServer } from '../server/test-server.ts';
-import { answerWith, ask, finishedTurn, launchOrSkip, openPage, recordProblems } from './browser.ts';
+import { answerWith, ask, finishedTurn, framesDrawn, launchOrSkip, openPage, recordProblems } from './browser.ts';
 
 const HOST = 'https://elsewhere.example';
 
@@ -70,6 +70,17 @@ function dangers(page: Page): Promise<string[]> {
   });
 }
 
+/** Loads an image of the page's own: what answers asked for before it, and what came of that, has been seen then. */
+async function loadImage(page: Page): Promise<void> {
+  await framesDrawn(page);
+  await page.evaluate(`new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve();
+    image.onerror = () => reject(new Error('the image did not come'));
+    image.src = 'page/icon.svg?' + Math.random();
+  })`);
+}
+
 describe('what a model writes', function () {
   let server: RunningServer;
   let browser: Browser;
@@ -99,6 +110,7 @@ describe('what a model writes', function () {
   });
   beforeEach(async () => {
     await page.getByRole('button', { name: 'New chat' }).first().click();
+    await page.locator('#empty').waitFor();
   });
 
   for (const [name, attack] of Object.entries(ATTACKS)) {
@@ -113,6 +125,7 @@ describe('what a model writes', function () {
       assert.match(await turn.innerText(), /and after it/);
       assert.deepEqual(await dangers(page), []);
       for (const target of await turn.locator('.body > :not(:has(a))').all()) await target.hover({ force: true });
+      await loadImage(page);
       assert.deepEqual({ dialogs, elsewhere, problems }, { dialogs: [], elsewhere: [], problems: [] });
     });
   }
@@ -153,6 +166,7 @@ describe('what a model writes', function () {
       });
     }, HOST);
     assert.deepEqual(refused, ['TypeError', 'no image']);
+    await loadImage(page);
     assert.deepEqual(dialogs, []);
     const csp = (await fetch(server.url)).headers.get('content-security-policy') ?? '';
     assert.doesNotMatch(csp, /unsafe|\*|https?:|data:|blob:/);
