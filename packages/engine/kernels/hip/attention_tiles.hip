@@ -1,5 +1,8 @@
-// attention.hip for many rows of a sequence, by matrix tiles: queries bf16 [rows, heads * head size], rotated; output
-// bf16 [rows, heads * head size].
+// attention.hip for many rows of a sequence, by matrix tiles: queries bf16 [rows, KERNEL_TERMS * heads * head size],
+// rotated; output bf16 [rows, KERNEL_TERMS * heads * head size].
+//
+// With two terms, queries, keys, shares and values are each multiplied in two terms of bf16, which have 16 bits of them; what
+// the second terms of both operands have in common is left out, as those bits are.
 //
 // A block takes a run of neighbouring rows of one sequence and a KV head with the query heads that share it. Keys come in
 // turns of kTurnKeys that begin at multiples of it; a query's sum starts at its sink, and a key that it does not see
@@ -7,7 +10,9 @@
 
 namespace ROUTER_NAMESPACE {
 
+constexpr int kTerms = KERNEL_TERMS;
 constexpr int kGroup = MODEL_HEADS / MODEL_KV_HEADS;
+constexpr int kWidth = MODEL_HEADS * kHeadDim;
 constexpr int kWaves = kThreads / kWaveSize;
 constexpr int kTurnKeys = 64;
 constexpr int kKeyTiles = kTurnKeys / kTileSize;
@@ -17,21 +22,55 @@ constexpr int kHeadSteps = kHeadDim / kTileColumns;
 // Tiles of 16 queries of one head.
 constexpr int kQueryTiles = kGroup * KERNEL_QUERIES / kTileSize;
 constexpr int kOwnTiles = (kQueryTiles + kWaves - 1) / kWaves;
+// Of one term.
 constexpr int kKeyGranules = kTurnKeys * kHeadDim / 8;
 constexpr int kQueryGranules = kQueryTiles * kTileSize * kHeadDim / 8;
-constexpr int kSharedGranules = kQueryGranules > 2 * kKeyGranules ? kQueryGranules : 2 * kKeyGranules;
+constexpr int kSharedGranules = kTerms * (kQueryGranules > 2 * kKeyGranules ? kQueryGranules : 2 * kKeyGranules);
 constexpr float kLog2E = 1.44269504088896340736f;
 // Logits begin at the sink or here: a sink may be -Inf, and so may be all logits of a turn.
 constexpr float kLeastLogit = -3e38f;
 static_assert(kHeadDim == 64, "a piece of a head's eight is told by three bits");
 
-ROUTER_INLINE Words4 as_bf16(const float* values) {
+// The nearest bf16 of two numbers, and of eight; what they leave is left.
+ROUTER_INLINE u32 take_pair(float* left) {
+  const u32 pair = bf16_pair(left[0], left[1]);
+  left[0] = rounded_sum(left[0], -low_bf16(pair));
+  left[1] = rounded_sum(left[1], -high_bf16(pair));
+  return pair;
+}
+ROUTER_INLINE Words4 take_eight(float* left) {
   Words4 words;
-  words.x = bf16_pair(values[0], values[1]);
-  words.y = bf16_pair(values[2], values[3]);
-  words.z = bf16_pair(values[4], values[5]);
-  words.w = bf16_pair(values[6], values[7]);
+  words.x = take_pair(left);
+  words.y = take_pair(left + 2);
+  words.z = take_pair(left + 4);
+  words.w = take_pair(left + 6);
   return words;
+}
+
+// What the nearest bf16 leave of a lane's sums.
+ROUTER_INLINE TileSum left_of(const TileSum& sum) {
+  TileSum left = sum;
+#pragma unroll
+  for (int i = 0; i < kSumsPerLane; i += 2) take_pair(left.values + i);
+  return left;
+}
+
+// A tile of weights that lies there in kTerms terms, TERM_GRANULES apart, times tokens in kTerms terms.
+template <int TERM_GRANULES, int COUNT>
+ROUTER_INLINE void multiply_terms(TileSum (&sums)[COUNT], const Words4* weights,
+                                  const TokenTile (&tokens)[kTerms][COUNT]) {
+#pragma unroll
+  for (int ofWeights = 0; ofWeights < kTerms; ofWeights++) {
+    const WeightTile tile = load_weights(weights + ofWeights * TERM_GRANULES);
+#pragma unroll
+    for (int ofTokens = 0; ofTokens + ofWeights < kTerms; ofTokens++) {
+#pragma unroll
+      for (int step = 0; step < kTileSteps; step++) {
+#pragma unroll
+        for (int t = 0; t < COUNT; t++) multiply_step(sums[t], tile, tokens[ofTokens][t], step);
+      }
+    }
+  }
 }
 
 // Eight neighbouring elements of a key or a value, which share a scale; zeros where that is 0.
@@ -62,7 +101,8 @@ struct KeyLoader {
   }
 
   // Keys as rows of kKeyTiles x kHeadSteps tiles, and values as kHeadTiles x kKeySteps, whose rows are a head's elements
-  // and whose columns keys in the order in which sums become tokens. All is asked for before any of it is stored.
+  // and whose columns keys in the order in which sums become tokens, term by term. All is asked for before any of it is
+  // stored.
   ENGINE_METHOD void bring(int turnKey, Words4* keyTiles, Words4* valueTiles) const {
     constexpr int kOwnKeys = kKeyGranules / kThreads;
     constexpr int kOwnPairs = kOwnKeys / 2;
@@ -91,7 +131,9 @@ struct KeyLoader {
       Words4* tile = keyTiles + (key / kTileSize * kHeadSteps + piece / kTilePieces) * kTileGranules;
       float elements[8];
       keys[own].widen(elements);
-      tile[tile_granule(key % kTileSize, piece % kTilePieces)] = as_bf16(elements);
+      tile += tile_granule(key % kTileSize, piece % kTilePieces);
+#pragma unroll
+      for (int term = 0; term < kTerms; term++) tile[term * kKeyGranules] = take_eight(elements);
     }
 #pragma unroll
     for (int own = 0; own < kOwnPairs; own++) {
@@ -105,8 +147,12 @@ struct KeyLoader {
       for (int i = 0; i < 8; i++) {
         const int element = item / (kTurnKeys / 2) * 8 + i;
         Words4* tile = valueTiles + (element / kTileSize * kKeySteps + key / kTileColumns) * kTileGranules;
-        u32* granule = reinterpret_cast<u32*>(tile + tile_granule(element % kTileSize, column / 8));
-        granule[column % 8 / 2] = bf16_pair(elements[0][i], elements[1][i]);
+        tile += tile_granule(element % kTileSize, column / 8);
+        float two[2] = {elements[0][i], elements[1][i]};
+#pragma unroll
+        for (int term = 0; term < kTerms; term++) {
+          reinterpret_cast<u32*>(tile + term * kKeyGranules)[column % 8 / 2] = take_pair(two);
+        }
       }
     }
   }
@@ -136,20 +182,22 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   keys.last = position + count - 1;
 
   // Queries: tile by tile, 16 of a head. Past the last they repeat it.
-  for (int item = static_cast<int>(thread_index()); item < kQueryGranules; item += kThreads) {
+  for (int item = static_cast<int>(thread_index()); item < kTerms * kQueryGranules; item += kThreads) {
     const int piece = item % 8;
     const int token = item / 8 % kTileSize;
-    const int tile = item / 8 / kTileSize;
+    const int tile = item / 8 / kTileSize % kQueryTiles;
+    const int term = item / kQueryGranules;
     const int row = firstRow + smaller(tile / kGroup * kTileSize + token, count - 1);
     const int head = kvHead * kGroup + tile % kGroup;
-    const u8* from = queries + ((static_cast<u64>(row) * MODEL_HEADS + head) * kHeadDim + piece * 8) * 2;
-    shared[(tile * kHeadSteps + piece / kTilePieces) * kTileGranules + tile_granule(token, piece % kTilePieces)] =
+    const u8* from = queries + ((static_cast<u64>(row) * kTerms + term) * kWidth + head * kHeadDim + piece * 8) * 2;
+    const int ofTile = (tile * kHeadSteps + piece / kTilePieces) * kTileGranules;
+    shared[term * kQueryGranules + ofTile + tile_granule(token, piece % kTilePieces)] =
         *reinterpret_cast<const Words4*>(from);
   }
   block_barrier();
   const int wave = static_cast<int>(thread_index() / kWaveSize);
-  TokenTile own[kOwnTiles][kHeadSteps];
-  TileSum values[kOwnTiles][kHeadTiles];
+  TokenTile own[kHeadSteps][kTerms][kOwnTiles];
+  TileSum values[kHeadTiles][kOwnTiles];
   float most[kOwnTiles][kTokensPerLane];
   // Of the keys of this lane's part; the sink counts with the first.
   float totals[kOwnTiles][kTokensPerLane];
@@ -158,9 +206,14 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     const int tile = smaller(wave + t * kWaves, kQueryTiles - 1);
     const float sink = rounded_product(sinks[kvHead * kGroup + tile % kGroup], kLog2E);
 #pragma unroll
-    for (int s = 0; s < kHeadSteps; s++) own[t][s] = load_tokens(shared + (tile * kHeadSteps + s) * kTileGranules);
+    for (int s = 0; s < kHeadSteps; s++) {
 #pragma unroll
-    for (int d = 0; d < kHeadTiles; d++) values[t][d] = zero_sum();
+      for (int term = 0; term < kTerms; term++) {
+        own[s][term][t] = load_tokens(shared + term * kQueryGranules + (tile * kHeadSteps + s) * kTileGranules);
+      }
+    }
+#pragma unroll
+    for (int d = 0; d < kHeadTiles; d++) values[d][t] = zero_sum();
 #pragma unroll
     for (int i = 0; i < kTokensPerLane; i++) {
       most[t][i] = larger(sink, kLeastLogit);
@@ -169,46 +222,54 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
   }
 
   Words4* keyTiles = shared;
-  Words4* valueTiles = shared + kKeyGranules;
+  Words4* valueTiles = keyTiles + kTerms * kKeyGranules;
 #pragma unroll 1
   for (int turnKey = keys.first / kTurnKeys * kTurnKeys; turnKey <= keys.last; turnKey += kTurnKeys) {
     block_barrier();
     keys.bring(turnKey, keyTiles, valueTiles);
     block_barrier();
-    TileSum logits[kOwnTiles][kKeyTiles];
+    TileSum logits[kKeyTiles][kOwnTiles];
 #pragma unroll
     for (int k = 0; k < kKeyTiles; k++) {
 #pragma unroll
-      for (int t = 0; t < kOwnTiles; t++) logits[t][k] = zero_sum();
+      for (int t = 0; t < kOwnTiles; t++) logits[k][t] = zero_sum();
 #pragma unroll
       for (int s = 0; s < kHeadSteps; s++) {
-        const WeightTile tile = load_weights(keyTiles + (k * kHeadSteps + s) * kTileGranules);
+        multiply_terms<kKeyGranules>(logits[k], keyTiles + (k * kHeadSteps + s) * kTileGranules, own[s]);
+      }
+    }
+    // All keys of most turns are seen. One branch for all logits: compilers would make one for each.
+    if (isWindow != 0 || turnKey + kTurnKeys > position + 1) {
 #pragma unroll
-        for (int step = 0; step < kTileSteps; step++) {
+      for (int t = 0; t < kOwnTiles; t++) {
+        const int tile = smaller(wave + t * kWaves, kQueryTiles - 1);
 #pragma unroll
-          for (int t = 0; t < kOwnTiles; t++) multiply_step(logits[t][k], tile, own[t][s], step);
+        for (int i = 0; i < kTokensPerLane; i++) {
+          const int query = position + tile / kGroup * kTileSize + token_of_lane(i);
+#pragma unroll
+          for (int k = 0; k < kKeyTiles; k++) {
+#pragma unroll
+            for (int r = 0; r < kRowsPerPart; r++) {
+              const int key = turnKey + k * kTileSize + row_of_part(part_of_lane(), r);
+              const bool isSeen = key <= query && (isWindow == 0 || key > query - MODEL_WINDOW);
+              float& logit = logits[k][t].values[sum_index(i, r)];
+              logit = isSeen ? logit : -kInfinity;
+            }
+          }
         }
       }
     }
-    const bool seesAll = isWindow == 0 && turnKey + kTurnKeys <= position + 1;
 #pragma unroll
     for (int t = 0; t < kOwnTiles; t++) {
-      const int tile = smaller(wave + t * kWaves, kQueryTiles - 1);
 #pragma unroll
       for (int i = 0; i < kTokensPerLane; i++) {
-        const int query = position + tile / kGroup * kTileSize + token_of_lane(i);
         float larger_of_turn = -kInfinity;
 #pragma unroll
         for (int k = 0; k < kKeyTiles; k++) {
 #pragma unroll
           for (int r = 0; r < kRowsPerPart; r++) {
-            float& logit = logits[t][k].values[sum_index(i, r)];
+            float& logit = logits[k][t].values[sum_index(i, r)];
             logit = rounded_product(logit, kLog2E * 0.125f);
-            if (!seesAll) {
-              const int key = turnKey + k * kTileSize + row_of_part(part_of_lane(), r);
-              const bool isSeen = key <= query && (isWindow == 0 || key > query - MODEL_WINDOW);
-              logit = isSeen ? logit : -kInfinity;
-            }
             larger_of_turn = larger(larger_of_turn, logit);
           }
         }
@@ -220,7 +281,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
         for (int k = 0; k < kKeyTiles; k++) {
 #pragma unroll
           for (int r = 0; r < kRowsPerPart; r++) {
-            float& logit = logits[t][k].values[sum_index(i, r)];
+            float& logit = logits[k][t].values[sum_index(i, r)];
             logit = exp2_approximate(logit - most[t][i]);
             total += logit;
           }
@@ -230,7 +291,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
         for (int d = 0; d < kHeadTiles; d++) {
 #pragma unroll
           for (int r = 0; r < kRowsPerPart; r++) {
-            float& value = values[t][d].values[sum_index(i, r)];
+            float& value = values[d][t].values[sum_index(i, r)];
             value = rounded_product(value, factor);
           }
         }
@@ -238,17 +299,17 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     }
 #pragma unroll
     for (int s = 0; s < kKeySteps; s++) {
-      TokenTile shares[kOwnTiles];
+      TokenTile shares[kTerms][kOwnTiles];
 #pragma unroll
-      for (int t = 0; t < kOwnTiles; t++) shares[t] = as_tokens(logits[t][2 * s], logits[t][2 * s + 1]);
+      for (int t = 0; t < kOwnTiles; t++) {
+        const TileSum& first = logits[2 * s][t];
+        const TileSum& second = logits[2 * s + 1][t];
+        shares[0][t] = as_tokens(first, second);
+        if constexpr (kTerms == 2) shares[1][t] = as_tokens(left_of(first), left_of(second));
+      }
 #pragma unroll
       for (int d = 0; d < kHeadTiles; d++) {
-        const WeightTile tile = load_weights(valueTiles + (d * kKeySteps + s) * kTileGranules);
-#pragma unroll
-        for (int step = 0; step < kTileSteps; step++) {
-#pragma unroll
-          for (int t = 0; t < kOwnTiles; t++) multiply_step(values[t][d], tile, shares[t], step);
-        }
+        multiply_terms<kKeyGranules>(values[d], valueTiles + (d * kKeySteps + s) * kTileGranules, shares);
       }
     }
   }
@@ -262,14 +323,15 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
       const int query = tile / kGroup * kTileSize + token_of_lane(i);
       if (tile >= kQueryTiles || query >= count) continue;
       const int head = kvHead * kGroup + tile % kGroup;
-      u32* to = output + (static_cast<u64>(firstRow + query) * MODEL_HEADS + head) * (kHeadDim / 2);
+      u32* to = output + static_cast<u64>(firstRow + query) * kTerms * (kWidth / 2);
 #pragma unroll
       for (int d = 0; d < kHeadTiles; d++) {
 #pragma unroll
         for (int r = 0; r < kRowsPerPart; r += 2) {
-          const float low = rounded_product(values[t][d].values[sum_index(i, r)], share);
-          const float high = rounded_product(values[t][d].values[sum_index(i, r + 1)], share);
-          to[(d * kTileSize + row_of_part(part_of_lane(), r)) / 2] = bf16_pair(low, high);
+          const float low = rounded_product(values[d][t].values[sum_index(i, r)], share);
+          const float high = rounded_product(values[d][t].values[sum_index(i, r + 1)], share);
+          const int element = d * kTileSize + row_of_part(part_of_lane(), r);
+          store_terms<kTerms, kWidth>(to, head * kHeadDim + element, low, high);
         }
       }
     }

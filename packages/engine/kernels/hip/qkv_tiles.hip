@@ -1,10 +1,11 @@
 // qkv.hip for many rows, by matrix tiles: query, key and value projections of normed rows, bf16 [rows, KERNEL_TERMS *
-// hidden], with rotary embedding; keys and values go to the KV cache, queries are written as [rows, heads * head size]:
-// of rows in one term as bf16, of those in two as f32.
+// hidden], with rotary embedding; keys and values go to the KV cache, queries are written as bf16 [rows, KERNEL_TERMS *
+// heads * head size].
 
 namespace ROUTER_NAMESPACE {
 
 constexpr int kPairs = MODEL_HEAD_DIM / 2;
+constexpr int kQueryWidth = MODEL_HEADS * MODEL_HEAD_DIM;
 constexpr int kOutputs = (MODEL_HEADS + 2 * MODEL_KV_HEADS) * MODEL_HEAD_DIM;
 static_assert(MODEL_HEAD_DIM == kSpanRows && kWaveRows % kSpanRows == 0, "a wave has whole heads");
 // A lane's elements: kHalf of the head's first half, and those that turn with them.
@@ -17,7 +18,7 @@ struct HeadOutputs {
   const float* bias;
   const float* cosines;
   const float* sines;
-  u8* queries;
+  u32* queries;
   KvElement* cache;
   u32 layer;
   u32 isWindow;
@@ -86,17 +87,11 @@ ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& produ
         }
       }
       if (head < MODEL_HEADS) {
-        const u64 query = (static_cast<u64>(row) * MODEL_HEADS + head) * MODEL_HEAD_DIM;
+        u32* to = outputs.queries + static_cast<u64>(row) * kTerms * (kQueryWidth / 2);
 #pragma unroll
         for (int i = 0; i < kSpanLaneRows; i += 2) {
-          const u64 element = query + wave_row<RowOrder::halves>(part_of_lane(), i);
-          if constexpr (kTerms == 1) {
-            reinterpret_cast<u32*>(outputs.queries)[element / 2] = bf16_pair(values[i], values[i + 1]);
-          } else {
-            float* to = reinterpret_cast<float*>(outputs.queries) + element;
-            to[0] = values[i];
-            to[1] = values[i + 1];
-          }
+          const int element = wave_row<RowOrder::halves>(part_of_lane(), i);
+          store_terms<kTerms, kQueryWidth>(to, head * MODEL_HEAD_DIM + element, values[i], values[i + 1]);
         }
         continue;
       }
@@ -111,7 +106,7 @@ ROUTER_INLINE void finish_head(const HeadOutputs& outputs, const Products& produ
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_qkv_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, const float* cosines,
-                      const float* sines, u8* queries, KvElement* cache, u32 layer, u32 isWindow) {
+                      const float* sines, u32* queries, KvElement* cache, u32 layer, u32 isWindow) {
   Words4* const tokenTiles = reinterpret_cast<Words4*>(dynamic_memory());
   Words4* const weightTiles = tokenTiles + kStages * kTokenGranules;
   step = once_kernel_before_is_done(step);

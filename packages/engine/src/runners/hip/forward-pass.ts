@@ -149,7 +149,7 @@ function enqueueQkv(
 }
 
 /** Attention of rows whose queries are in f32, from which its output is too. */
-export function enqueueVectorAttention(
+function enqueueVectorAttention(
   { context: { config }, kernels, workspace, cache, multiprocessors }: PassParts,
   stream: StreamLike,
   { rows, mostPartials }: PassSize,

@@ -29,12 +29,10 @@ import {
 import type { KernelContext, KernelForm } from './kernel-form.ts';
 import {
   type CommonTileForms,
-  type OneTermForms,
-  type TwoTermForms,
+  type TermTileForms,
   commonTileForms,
   hasMatrixUnits,
-  oneTermForms,
-  twoTermForms,
+  termTileForms,
 } from './tile-kernels.ts';
 
 type LaunchOf<Form> =
@@ -44,9 +42,9 @@ type LaunchesOf<Forms> = { readonly [Name in keyof Forms]: LaunchOf<Forms[Name]>
 /** Launches of passes by matrix tiles. */
 export interface TileLaunches {
   readonly common: LaunchesOf<CommonTileForms>;
-  readonly twoTerms: LaunchesOf<TwoTermForms>;
+  readonly twoTerms: LaunchesOf<TermTileForms>;
   /** Null where activations are exact. */
-  readonly oneTerm: LaunchesOf<OneTermForms> | null;
+  readonly oneTerm: LaunchesOf<TermTileForms> | null;
 }
 
 /** Launches of dense products whose rows come in two terms. */
@@ -123,8 +121,8 @@ export async function loadKernels(
     tiles: hasMatrixUnits(context.target)
       ? {
           common: await loadEach(commonTileForms(context)),
-          twoTerms: await loadEach(twoTermForms(context)),
-          oneTerm: activations === 'exact' ? null : await loadEach(oneTermForms(context)),
+          twoTerms: await loadEach(termTileForms(context, 2)),
+          oneTerm: activations === 'exact' ? null : await loadEach(termTileForms(context, 1)),
         }
       : null,
   };

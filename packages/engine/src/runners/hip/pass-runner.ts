@@ -174,7 +174,7 @@ export class PassRunner {
     const staging = this.#resources.staging.next();
     const bytes = writeStep(staging.stepWords, pass.rows);
     const runs =
-      pass.kind === 'oneTermTiles' ? writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context)) : 0;
+      pass.kind === 'vectors' ? 0 : writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context));
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
     if (!this.#isPrepared(pass, graphs, draws)) await this.#prepare(pass, graphs, draws);

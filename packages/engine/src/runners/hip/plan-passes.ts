@@ -78,6 +78,13 @@ export function planPasses(
   return Object.values(cutters).flatMap((cutter) => cutter.end());
 }
 
+/** The most rows of a pass. */
+const MOST_ROWS_OF: Readonly<Record<PassKind, number>> = {
+  vectors: MOST_VECTOR_ROWS,
+  oneTermTiles: MOST_ROWS,
+  twoTermTiles: MOST_VECTOR_ROWS,
+};
+
 /** Passes of one kind. */
 class PassCutter {
   readonly #kind: PassKind;
@@ -106,10 +113,9 @@ class PassCutter {
   }
 
   #hasRoom(partials: number, words: number): boolean {
-    if (this.#words + words > MOST_TABLE_WORDS) return false;
+    if (this.#words + words > MOST_TABLE_WORDS || this.#rows.length === MOST_ROWS_OF[this.#kind]) return false;
     // Attention by matrix tiles leaves no partial results.
-    if (this.#kind === 'oneTermTiles') return this.#rows.length < MOST_ROWS;
-    return this.#rows.length < MOST_VECTOR_ROWS && this.#partials + partials <= MOST_PARTIALS;
+    return this.#kind !== 'vectors' || this.#partials + partials <= MOST_PARTIALS;
   }
 
   #cut(): void {

@@ -138,7 +138,7 @@ function tileSizes(
   const terms = Math.max(inOneTerm, 2 * MOST_VECTOR_ROWS);
   return {
     normedBf16: 2 * Math.max(inOneTerm, MOST_VECTOR_ROWS) * NORMED_TERMS * hiddenSize,
-    queriesBf16: 2 * inOneTerm * attentionHeads * headDim,
+    queriesBf16: 2 * terms * attentionHeads * headDim,
     attendedBf16: 2 * terms * attentionHeads * headDim,
     activatedBf16: 2 * terms * expertsPerToken * intermediateSize,
   };

@@ -40,7 +40,7 @@ const QKV_ARGUMENTS = [
   pointer('normed', 'bf16 [rows, terms * hidden]'),
   pointer('cosines', 'f32 [positions, head size / 2]'),
   pointer('sines', 'f32 [positions, head size / 2]'),
-  pointer('queries', '[rows, heads * head size], rotated, written: bf16, or f32 where rows come in two terms'),
+  pointer('queries', 'bf16 [rows, terms * heads * head size], rotated, written'),
   pointer('cache', 'the KV blocks, written'),
   u32('layer', 'the layer among those of its kind'),
   u32('isWindow', '1 where the layer has a window'),
@@ -48,19 +48,13 @@ const QKV_ARGUMENTS = [
 
 const ATTEND_ARGUMENTS = [
   STEP,
-  pointer('queries', 'bf16 [rows, heads * head size], rotated'),
+  pointer('queries', 'bf16 [rows, terms * heads * head size], rotated'),
   pointer('cache', 'the KV blocks'),
   pointer('sinks', 'f32 [heads]'),
-  pointer('output', 'bf16 [rows, heads * head size], written'),
+  pointer('output', 'bf16 [rows, terms * heads * head size], written'),
   u32('runs', 'runs of the step block'),
   u32('layer', 'the layer among those of its kind'),
   u32('isWindow', '1 where the layer has a window'),
-] as const;
-
-const SPLIT_ARGUMENTS = [
-  STEP,
-  pointer('input', 'f32 [rows, heads * head size]'),
-  pointer('output', 'bf16 [rows, 2 * heads * head size], written'),
 ] as const;
 
 const ATTENTION_OUTPUT_ARGUMENTS = [
@@ -91,28 +85,20 @@ const EXPERT_ARGUMENTS = [
 
 /** What every pass by matrix tiles needs. */
 export interface CommonTileForms {
-  readonly normInTwoTerms: KernelForm<typeof NORM_ARGUMENTS>;
+  /** Of what the gate and the experts read. */
+  readonly expertNorm: KernelForm<typeof NORM_ARGUMENTS>;
   readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
 }
 
-/** Products of rows, whatever their terms. */
-export interface TileProductForms {
+/** What passes need whose rows come in as many terms. */
+export interface TermTileForms {
+  readonly norm: KernelForm<typeof NORM_ARGUMENTS>;
   readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
   readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
+  readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
   readonly listExperts: ReturnType<typeof expertListForm>;
   readonly gateUp: KernelForm<typeof EXPERT_ARGUMENTS>;
   readonly down: KernelForm<typeof EXPERT_ARGUMENTS>;
-}
-
-/** Beside them, where rows come in one term. */
-export interface OneTermForms extends TileProductForms {
-  readonly normInOneTerm: KernelForm<typeof NORM_ARGUMENTS>;
-  readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
-}
-
-/** Beside them, where rows come in two terms: attention is that of vectors, whose output is split. */
-export interface TwoTermForms extends TileProductForms {
-  readonly splitAttended: KernelForm<typeof SPLIT_ARGUMENTS>;
 }
 
 /** Kernels that are products of rows with a matrix, block by block. */
@@ -135,7 +121,7 @@ export function rowsOfRun({ config }: KernelContext): number {
 
 export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
-    normInTwoTerms: normForm(context, NORMED_TERMS),
+    expertNorm: normForm(context, NORMED_TERMS),
     gate: kernelForm(context, {
       ...productForm(context, NORMED_TERMS, 'gate'),
       name: 'gate_tiles',
@@ -145,38 +131,8 @@ export function commonTileForms(context: KernelContext): CommonTileForms {
   };
 }
 
-export function oneTermForms(context: KernelContext): OneTermForms {
-  return {
-    ...tileProductForms(context, 1),
-    normInOneTerm: normForm(context, 1),
-    attend: kernelForm(context, {
-      name: 'attention_tiles',
-      sharedParts: MATRIX_TILE_PARTS,
-      parts: ['kv_blocks'],
-      symbol: 'attend_tiles',
-      arguments: ATTEND_ARGUMENTS,
-      threadsPerBlock: blockThreads(context),
-      defines: { KERNEL_QUERIES: rowsOfRun(context) },
-    }),
-  };
-}
-
-export function twoTermForms(context: KernelContext): TwoTermForms {
-  return {
-    ...tileProductForms(context, 2),
-    splitAttended: kernelForm(context, {
-      name: 'split_attended',
-      sharedParts: MATRIX_TILE_PARTS,
-      parts: ['store_terms'],
-      symbol: 'split_attended',
-      arguments: SPLIT_ARGUMENTS,
-      threadsPerBlock: ROW_THREADS,
-      defines: { KERNEL_COLUMNS: context.config.attentionHeads * context.config.headDim },
-    }),
-  };
-}
-
-function tileProductForms(context: KernelContext, terms: Terms): TileProductForms {
+/** The forms of rows in as many terms. */
+export function termTileForms(context: KernelContext, terms: Terms): TermTileForms {
   const product = productForm(context, terms, 'rows');
   const ofExperts = productForm(context, terms, 'slots');
   const experts = {
@@ -185,10 +141,11 @@ function tileProductForms(context: KernelContext, terms: Terms): TileProductForm
     defines: { ...ofExperts.defines, KERNEL_RESIDENT: tileTokens(context, terms, 'slots') === GROUP_TOKENS ? 1 : 2 },
   };
   return {
+    norm: normForm(context, terms),
     qkv: kernelForm(context, {
       ...product,
       name: 'qkv_tiles',
-      parts: ['kv_blocks', ...product.parts],
+      parts: ['kv_blocks', ...product.parts, 'store_terms'],
       symbol: 'project_qkv_tiles',
       arguments: QKV_ARGUMENTS,
     }),
@@ -197,6 +154,15 @@ function tileProductForms(context: KernelContext, terms: Terms): TileProductForm
       name: 'attention_output_tiles',
       symbol: 'project_attention_tiles',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,
+    }),
+    attend: kernelForm(context, {
+      name: 'attention_tiles',
+      sharedParts: MATRIX_TILE_PARTS,
+      parts: ['kv_blocks', 'store_terms'],
+      symbol: 'attend_tiles',
+      arguments: ATTEND_ARGUMENTS,
+      threadsPerBlock: attentionThreads(context, terms),
+      defines: { KERNEL_QUERIES: rowsOfRun(context), KERNEL_TERMS: terms },
     }),
     listExperts: expertListForm(context, tileTokens(context, terms, 'slots')),
     gateUp: kernelForm(context, {
@@ -233,7 +199,7 @@ function productForm(context: KernelContext, terms: Terms, items: TileItems) {
   };
 }
 
-function normForm(context: KernelContext, terms: Terms): CommonTileForms['normInTwoTerms'] {
+function normForm(context: KernelContext, terms: Terms): CommonTileForms['expertNorm'] {
   return kernelForm(context, {
     name: 'norm_rows',
     sharedParts: MATRIX_TILE_PARTS,
@@ -282,6 +248,11 @@ function tileStages(context: KernelContext, terms: Terms, items: TileItems): num
 /** Four waves; eight on RDNA, where half as many lanes would not have the registers for as many sums. */
 function blockThreads({ target: { vendor, waveSize } }: KernelContext): number {
   return waveSize * (vendor === 'amd' && waveSize === 32 ? 8 : 4);
+}
+
+/** With two terms a wave has half as many tiles of queries, for want of registers; AMD's matrix units have some of their own. */
+function attentionThreads(context: KernelContext, terms: Terms): number {
+  return blockThreads(context) * (terms === 2 && context.target.vendor === 'nvidia' ? 2 : 1);
 }
 
 /** Blocks of a launch over `tiles` tiles of rows, or over as many items of experts. */

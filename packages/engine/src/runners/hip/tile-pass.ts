@@ -8,7 +8,6 @@ import {
   type PassParts,
   type PassSize,
   enqueueEmbedding,
-  enqueueVectorAttention,
   layersByKind,
   routingPlace,
 } from './forward-pass.ts';
@@ -20,7 +19,7 @@ import { tileBlocks, tileTokens } from './tile-kernels.ts';
 /** How large a launch has to be: exactly what the step block says. */
 export interface TilePassSize extends PassSize {
   readonly kind: Exclude<PassKind, 'vectors'>;
-  /** Runs of the step block, for rows in one term. */
+  /** Runs of the step block. */
   readonly runs: number;
 }
 
@@ -43,65 +42,58 @@ export function enqueueTileLayers(
 
 type Layer = ReturnType<typeof layersByKind>[number];
 
+/** The kernels of a kind: activations that are exact have none for rows in one term. */
+function ofTerms({ oneTerm, twoTerms }: TileLaunches, kind: TilePassSize['kind']): TileLaunches['twoTerms'] {
+  return kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
+}
+
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
 function enqueueAttention(
   parts: PassParts,
-  { common, oneTerm, twoTerms }: TileLaunches,
+  kernels: TileLaunches,
   stream: StreamLike,
-  { kind, runs, ...size }: TilePassSize,
+  { kind, runs, rows }: TilePassSize,
   { weights, kind: layerKind, place }: Layer,
 ): void {
   const { context, workspace, rotary, cache } = parts;
-  const { step, residual, normedBf16, queriesBf16, queries, attendedBf16, attended } = workspace.at;
-  const { rows } = size;
+  const { step, residual, normedBf16, queriesBf16, attendedBf16 } = workspace.at;
+  const { norm, qkv, attend, attentionOutput } = ofTerms(kernels, kind);
   const tiles = Math.ceil(rows / tileTokens(context, TERMS[kind], 'rows'));
   const ofKind = { layer: place, isWindow: layerKind === 'sliding' ? 1 : 0 } as const;
-  const norm = { step, gain: weights.inputNorm, residual, output: normedBf16 };
-  const qkv = {
+  norm.launch(stream, rows, { step, gain: weights.inputNorm, residual, output: normedBf16 });
+  qkv.launch(stream, tileBlocks(context, 'qkv', tiles), {
     step,
     weight: weights.qkv,
     bias: weights.qkvBias,
     normed: normedBf16,
     cosines: rotary.cosines,
     sines: rotary.sines,
+    queries: queriesBf16,
     cache,
     ...ofKind,
-  };
-  const output = {
+  });
+  attend.launch(stream, runs * context.config.keyValueHeads, {
+    step,
+    queries: queriesBf16,
+    cache,
+    sinks: weights.sinks,
+    output: attendedBf16,
+    runs,
+    ...ofKind,
+  });
+  attentionOutput.launch(stream, tileBlocks(context, 'attentionOutput', tiles), {
     step,
     weight: weights.attentionOutput,
     bias: weights.attentionOutputBias,
     attended: attendedBf16,
     residual,
-  };
-  const qkvBlocks = tileBlocks(context, 'qkv', tiles);
-  const outputBlocks = tileBlocks(context, 'attentionOutput', tiles);
-  if (kind === 'oneTermTiles' && oneTerm !== null) {
-    oneTerm.normInOneTerm.launch(stream, rows, norm);
-    oneTerm.qkv.launch(stream, qkvBlocks, { ...qkv, queries: queriesBf16 });
-    oneTerm.attend.launch(stream, runs * context.config.keyValueHeads, {
-      step,
-      queries: queriesBf16,
-      cache,
-      sinks: weights.sinks,
-      output: attendedBf16,
-      runs,
-      ...ofKind,
-    });
-    oneTerm.attentionOutput.launch(stream, outputBlocks, output);
-  } else {
-    common.normInTwoTerms.launch(stream, rows, norm);
-    twoTerms.qkv.launch(stream, qkvBlocks, { ...qkv, queries });
-    enqueueVectorAttention(parts, stream, size, weights, ofKind);
-    twoTerms.splitAttended.launch(stream, rows, { step, input: attended, output: attendedBf16 });
-    twoTerms.attentionOutput.launch(stream, outputBlocks, output);
-  }
+  });
 }
 
 /** Norm, gate projection, router, dispatch plan, experts, combine. */
 function enqueueExperts(
   parts: PassParts,
-  { common, oneTerm, twoTerms }: TileLaunches,
+  kernels: TileLaunches,
   stream: StreamLike,
   { rows, kind }: TilePassSize,
   { weights: layer, index }: Layer,
@@ -109,8 +101,9 @@ function enqueueExperts(
   const { context, router, workspace } = parts;
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
-  common.normInTwoTerms.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  common.gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate'))), {
+  const { expertNorm, gate } = kernels.common;
+  expertNorm.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
+  gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate'))), {
     step,
     weight: layer.gate,
     bias: layer.gateBias,
@@ -126,10 +119,10 @@ function enqueueExperts(
     rowCount: step,
     dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
   });
-  const products = kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
-  products.listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
+  const { listExperts, gateUp, down } = ofTerms(kernels, kind);
+  listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
   const items = mostItems(context.config, rows, tileTokens(context, TERMS[kind], 'slots'));
-  products.gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
+  gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
     bias: layer.gateUpBias,
@@ -138,7 +131,7 @@ function enqueueExperts(
     sortedSlots,
     output: activatedBf16,
   });
-  products.down.launch(stream, tileBlocks(context, 'down', items), {
+  down.launch(stream, tileBlocks(context, 'down', items), {
     codes: layer.downCodes,
     scales: layer.downScales,
     bias: layer.downBias,

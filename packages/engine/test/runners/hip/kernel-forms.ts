@@ -14,7 +14,7 @@ import {
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
-import { commonTileForms, hasMatrixUnits, oneTermForms, twoTermForms } from '../../../src/runners/hip/tile-kernels.ts';
+import { commonTileForms, hasMatrixUnits, termTileForms } from '../../../src/runners/hip/tile-kernels.ts';
 
 /** All forms for a model and a target, by what they are called in messages. */
 export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm<readonly KernelArgument[]>> {
@@ -39,9 +39,9 @@ export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
   if (hasMatrixUnits(context.target)) {
-    addInTerms({ ...oneTermForms(context) }, 1);
+    addInTerms({ ...termTileForms(context, 1) }, 1);
     addInTerms({ ...commonTileForms(context) }, 2);
-    addInTerms({ ...twoTermForms(context) }, 2);
+    addInTerms({ ...termTileForms(context, 2) }, 2);
   }
   for (const form of [
     combineForm(context),

@@ -4,7 +4,7 @@ import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-witho
 import { denseBlocks, denseForms, denseTiles } from '../../../src/runners/hip/dense-kernels.ts';
 import { termBlocks, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
 import type { KernelContext } from '../../../src/runners/hip/kernel-form.ts';
-import { hasMatrixUnits, oneTermForms, tileBlocks, twoTermForms } from '../../../src/runners/hip/tile-kernels.ts';
+import { hasMatrixUnits, termTileForms, tileBlocks } from '../../../src/runners/hip/tile-kernels.ts';
 import { KV_SCALED_ELEMENTS } from '../../../src/runners/kv-bytes.ts';
 import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
 import { guarded, outputOf, stepOf } from './kernel-cases.ts';
@@ -56,36 +56,63 @@ function craftedRow(): Float32Array {
   return row;
 }
 
-/** Every kernel that writes to the cache, with its blocks and the arguments that others have not. */
-function writersOf(context: KernelContext) {
+/** What all of them take. */
+interface WriterArguments {
+  readonly step: Int32Array;
+  readonly weight: Uint16Array;
+  readonly bias: Float32Array;
+  readonly cosines: Float32Array;
+  readonly sines: Float32Array;
+  readonly cache: Uint16Array;
+  readonly layer: number;
+  readonly isWindow: number;
+}
+type Writer = readonly [name: string, write: (emulator: KernelEmulator, values: WriterArguments) => void];
+
+/** Every kernel that writes to the cache. */
+function writersOf(context: KernelContext): readonly Writer[] {
   const residual = randomFloats(ROWS * hiddenSize, 3);
   const gain = randomFloats(hiddenSize, 4);
-  const dense = denseTiles(context).map((tile) => {
+  const dense = denseTiles(context).map((tile): Writer => {
     const tiles = Math.ceil(ROWS / tile);
-    const form = denseForms(context, tile).qkv;
-    return {
-      name: `tiles of ${tile}`,
-      form,
-      blocks: denseBlocks(context, 'qkv', tile, tiles),
-      own: { gain, residual, tiles },
-    };
+    return [
+      `tiles of ${tile}`,
+      (emulator, values) => {
+        const queries = outputOf(ROWS * attentionHeads * headDim);
+        const own = { gain, residual, queries, tiles };
+        runForm(emulator, denseForms(context, tile).qkv, denseBlocks(context, 'qkv', tile, tiles), {
+          ...values,
+          ...own,
+        });
+        guarded(queries);
+      },
+    ];
   });
-  const squares = new Float32Array(64).fill(1);
-  const terms = termTiles(context).map((tile) => ({
-    name: `rows in terms, tiles of ${tile}`,
-    form: termForms(context, tile).qkv,
-    blocks: termBlocks(context, 'qkv', tile, 1),
-    own: { squares, terms: new Uint16Array(2 * tile * hiddenSize), tiles: 1 },
-  }));
-  const matrix = hasMatrixUnits(context.target)
-    ? ([oneTermForms(context).qkv, twoTermForms(context).qkv] as const).map((form, index) => ({
-        name: `matrix tiles, terms: ${index + 1}`,
-        form,
-        blocks: tileBlocks(context, 'qkv', 1),
-        own: { normed: new Uint16Array(ROWS * 2 * hiddenSize) },
-      }))
-    : [];
-  return [...dense, ...terms, ...matrix];
+  const inTerms = termTiles(context).map(
+    (tile): Writer => [
+      `rows in terms, tiles of ${tile}`,
+      (emulator, values) => {
+        const queries = outputOf(ROWS * attentionHeads * headDim);
+        const terms = new Uint16Array(2 * tile * hiddenSize);
+        const own = { squares: new Float32Array(tile).fill(1), terms, queries, tiles: 1 };
+        runForm(emulator, termForms(context, tile).qkv, termBlocks(context, 'qkv', tile, 1), { ...values, ...own });
+        guarded(queries);
+      },
+    ],
+  );
+  const byMatrixTiles = hasMatrixUnits(context.target) ? ([1, 2] as const) : [];
+  const matrix = byMatrixTiles.map(
+    (terms): Writer => [
+      `matrix tiles, terms: ${terms}`,
+      (emulator, values) => {
+        const queries = outputOf((ROWS * terms * attentionHeads * headDim) / 2);
+        const own = { normed: new Uint16Array(ROWS * terms * hiddenSize), queries };
+        runForm(emulator, termTileForms(context, terms).qkv, tileBlocks(context, 'qkv', 1), { ...values, ...own });
+        guarded(queries);
+      },
+    ],
+  );
+  return [...dense, ...inTerms, ...matrix];
 }
 
 for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
@@ -112,22 +139,18 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
       }
       const notNumbers = [0, 1].map((head) => expected.read(1, 1, 0, head).filter(Number.isNaN).length);
       assert.ok(notNumbers.some((count) => count > 0 && count % KV_SCALED_ELEMENTS === 0));
-      for (const { name, form, blocks, own } of writersOf(contextFor(target))) {
+      for (const [name, write] of writersOf(contextFor(target))) {
         const cache = new KvCache(2);
-        const queries = outputOf(ROWS * attentionHeads * headDim);
-        runForm(emulator, form, blocks, {
-          ...own,
+        write(emulator, {
           step: stepOf(ROWS, () => ({ tables })),
           weight: new Uint16Array(HEADS * headDim * hiddenSize),
           bias: row,
           cosines: new Float32Array((ROWS * headDim) / 2).fill(1),
           sines: new Float32Array((ROWS * headDim) / 2),
-          queries,
           cache: cache.elements,
           layer: 0,
           isWindow: 0,
-        } as Parameters<typeof runForm>[3]);
-        guarded(queries);
+        });
         for (let position = 0; position < ROWS; position++) {
           for (const part of [0, 1]) {
             for (let head = 0; head < keyValueHeads; head++) {

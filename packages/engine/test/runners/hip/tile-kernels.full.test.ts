@@ -12,11 +12,10 @@ import { NORMED_TERMS, type Terms, mostItems } from '../../../src/runners/hip/si
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import {
   commonTileForms,
-  oneTermForms,
   rowsOfRun,
   tileBlocks,
   tileTokens,
-  twoTermForms,
+  termTileForms,
 } from '../../../src/runners/hip/tile-kernels.ts';
 import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { mxfp4 } from './kernel-cases.ts';
@@ -51,8 +50,11 @@ const BF16_ROUNDING = 2 ** -8;
 const TWO_TERM_ROUNDING = 2 ** -16;
 /** As of the other kernels: angles are formed in f32, off by 2^-25 of some hundred radians. */
 const CACHE_TOLERANCE = 3e-5;
-/** Shares, and what comes out, are each rounded to bf16: of the sum of the values' magnitudes by their shares. */
-const ATTENTION_ROUNDING = 2 ** -7;
+/**
+ * Shares, and what comes out, are each rounded to bf16, or to two terms of it, as keys and values are: of the sum of the values'
+ * magnitudes by their shares.
+ */
+const ATTENTION_ROUNDING: Readonly<Record<Terms, number>> = { 1: 2 ** -7, 2: 2 ** -14 };
 
 function stepOf(rows: number, change: (index: number) => Partial<StepRow> = () => ({})): Int32Array {
   const words = new Int32Array(STEP_BYTES / 4);
@@ -102,15 +104,21 @@ function assertRounded(bits: Uint16Array, expected: ArrayLike<number>, what: str
   assertRoundedBy(BF16_ROUNDING, widened(bits), expected, what);
 }
 
-/** What was computed as f32 and then rounded, off by a part of each value. */
-function assertRoundedBy(rounding: number, found: Float64Array, expected: ArrayLike<number>, what: string): void {
+/** What was computed as f32, off by `computed`, and then rounded, off by a part of each value. */
+function assertRoundedBy(
+  rounding: number,
+  found: Float64Array,
+  expected: ArrayLike<number>,
+  what: string,
+  computed = TOLERANCE,
+): void {
   assert.equal(found.length, expected.length, what);
   const { scale } = errorOf(found, expected);
   found.forEach((value, index) => {
     const right = expected[index] as number;
     const difference = Math.abs(value - right);
     assert.ok(
-      difference <= rounding * Math.abs(right) + TOLERANCE * scale,
+      difference <= rounding * Math.abs(right) + computed * scale,
       `${what}: ${value} at ${index} where ${right} is right`,
     );
   });
@@ -128,9 +136,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     /** The most rows of a block. */
     const mostRows = tileTokens(context, 1, 'rows');
     const common = commonTileForms(context);
-    const oneTerm = oneTermForms(context);
-    const twoTerms = twoTermForms(context);
-    const products = { 1: oneTerm, 2: twoTerms } as const;
+    const products = { 1: termTileForms(context, 1), 2: termTileForms(context, 2) } as const;
     let emulator: KernelEmulator;
     before(function () {
       skipWithoutHostCompiler.call(this);
@@ -154,10 +160,10 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       const expected = normed(residual, gain);
       const step = stepOf(rows);
       const single = halvesOf(rows * hiddenSize);
-      run(oneTerm.normInOneTerm, rows + 1, { step, gain, residual, output: single });
+      run(products[1].norm, rows + 1, { step, gain, residual, output: single });
       assertRounded(guarded(single), expected, 'one term');
       const double = halvesOf(rows * NORMED_TERMS * hiddenSize);
-      run(common.normInTwoTerms, rows + 1, { step, gain, residual, output: double });
+      run(common.expertNorm, rows + 1, { step, gain, residual, output: double });
       const terms = widened(guarded(double));
       const place = (index: number): number =>
         Math.floor(index / hiddenSize) * NORMED_TERMS * hiddenSize + (index % hiddenSize);
@@ -173,14 +179,6 @@ for (const { architecture, waveSize, defines } of TARGETS) {
           `${sum} where ${right} is right`,
         );
       });
-    });
-
-    it('rows of f32 in two terms', () => {
-      const rows = 3;
-      const exact = randomFloats(rows * WIDTH, 4);
-      const output = halvesOf(rows * 2 * WIDTH);
-      run(twoTerms.splitAttended, rows + 1, { step: stepOf(rows), input: exact, output });
-      assert.deepEqual(guarded(output), twoTermsOf(exact, WIDTH).bits);
     });
 
     // One row, one more than a tile of 16 has, one more than a block has.
@@ -251,135 +249,102 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       }
     });
 
-    it('QKV, rotary embedding and KV write, then attention with sinks', () => {
-      const { qkv, attend: attendForm } = oneTermForms(context);
-      // More than a block of any target has.
-      const tokens = 281;
-      const input = asBf16(randomFloats(tokens * hiddenSize, 30));
-      const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
-      const bias = randomFloats(QKV, 33, 0.3);
-      const sinks = randomFloats(attentionHeads, 34);
-      sinks[1] = Number.NEGATIVE_INFINITY;
-      sinks[2] = 20;
-      const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-      const rotary = new RotaryTables(SMALL_CONFIG);
-      rotary.reserve(tokens);
-      const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
-      const tables = {
-        full: Array.from({ length: blocks }, (_, index) => (index + 3) % blocks),
-        window: Array.from({ length: blocks }, (_, index) => 2 * blocks - 1 - index),
-        windowFirst: 0,
-      };
-      const all = linear(input.values, weight.values, new Float64Array(bias));
-      const part = (begin: number, heads: number): Float64Array =>
-        Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
-          const row = Math.floor(index / (heads * headDim));
-          return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
-        });
-      const queries = part(0, attentionHeads);
-      const keys = part(attentionHeads, keyValueHeads);
-      rotate(queries, attentionHeads, SMALL_CONFIG);
-      rotate(keys, keyValueHeads, SMALL_CONFIG);
-      const values = part(attentionHeads + keyValueHeads, keyValueHeads);
+    for (const terms of [1, 2] as const)
+      it(`QKV, rotary embedding and KV write, then attention with sinks, terms: ${terms}`, () => {
+        const { qkv, attend: attendForm } = products[terms];
+        const width = terms * WIDTH;
+        // More than a block of any target has.
+        const tokens = 281;
+        const input = inTerms(terms, randomFloats(tokens * hiddenSize, 30), hiddenSize);
+        const weight = asBf16(randomFloats(QKV * hiddenSize, 32, 1 / Math.sqrt(hiddenSize)));
+        const bias = randomFloats(QKV, 33, 0.3);
+        const sinks = randomFloats(attentionHeads, 34);
+        sinks[1] = Number.NEGATIVE_INFINITY;
+        sinks[2] = 20;
+        const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+        const rotary = new RotaryTables(SMALL_CONFIG);
+        rotary.reserve(tokens);
+        const [cosines, sines] = [rotary.cosine.slice(), rotary.sine.slice()];
+        const tables = {
+          full: Array.from({ length: blocks }, (_, index) => (index + 3) % blocks),
+          window: Array.from({ length: blocks }, (_, index) => 2 * blocks - 1 - index),
+          windowFirst: 0,
+        };
+        const all = linear(input.values, weight.values, new Float64Array(bias));
+        const part = (begin: number, heads: number): Float64Array =>
+          Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
+            const row = Math.floor(index / (heads * headDim));
+            return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
+          });
+        const queries = part(0, attentionHeads);
+        const keys = part(attentionHeads, keyValueHeads);
+        rotate(queries, attentionHeads, SMALL_CONFIG);
+        rotate(keys, keyValueHeads, SMALL_CONFIG);
+        const values = part(attentionHeads + keyValueHeads, keyValueHeads);
 
-      for (const isWindow of [0, 1]) {
-        const window = isWindow === 1 ? slidingWindow : Infinity;
-        const held = isWindow === 1 ? tables.window : tables.full;
-        // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
-        const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
-          // NaN: what was not written is not read, or it shows.
-          const cache = new KvCache(2 * blocks);
-          const rotated = new Uint16Array(tokens * WIDTH);
-          const output = new Uint16Array(tokens * WIDTH);
-          let first = 0;
-          for (const rows of pieces) {
-            const words = new Int32Array(STEP_BYTES / 4);
-            const list = Array.from({ length: rows }, (_, row): StepRow => {
-              return { token: 0, position: first + row, wanted: 'nothing', partials: 1, tables };
-            });
-            writeStep(words, list);
-            const runs = writeRuns(words, list, rowsOfRun(context));
-            const common = { step: words, cache: cache.elements, layer: 0, isWindow };
-            const own = halvesOf(rows * WIDTH);
-            run(qkv, tileBlocks(context, 'qkv', Math.ceil(rows / mostRows)), {
-              ...common,
-              weight: weight.bits,
-              bias,
-              normed: input.bits.slice(first * hiddenSize, (first + rows) * hiddenSize),
-              cosines,
-              sines,
-              queries: own,
-            });
-            rotated.set(guarded(own), first * WIDTH);
-            const attended = halvesOf(rows * WIDTH);
-            run(attendForm, runs * keyValueHeads, { ...common, queries: own, sinks, output: attended, runs });
-            output.set(guarded(attended), first * WIDTH);
-            first += rows;
-          }
-          return { rotated, output, cache };
-        });
-        const [whole, cut] = results;
-        assert.ok(whole !== undefined && cut !== undefined);
-        assert.deepEqual(cut.output, whole.output, 'a row does not know where its prompt was cut');
+        for (const isWindow of [0, 1]) {
+          const window = isWindow === 1 ? slidingWindow : Infinity;
+          const held = isWindow === 1 ? tables.window : tables.full;
+          // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
+          const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
+            // NaN: what was not written is not read, or it shows.
+            const cache = new KvCache(2 * blocks);
+            const rotated = new Uint16Array(tokens * width);
+            const output = new Uint16Array(tokens * width);
+            let first = 0;
+            for (const rows of pieces) {
+              const words = new Int32Array(STEP_BYTES / 4);
+              const list = Array.from({ length: rows }, (_, row): StepRow => {
+                return { token: 0, position: first + row, wanted: 'nothing', partials: 1, tables };
+              });
+              writeStep(words, list);
+              const runs = writeRuns(words, list, rowsOfRun(context));
+              const common = { step: words, cache: cache.elements, layer: 0, isWindow };
+              const own = halvesOf(rows * width);
+              run(qkv, tileBlocks(context, 'qkv', Math.ceil(rows / tileTokens(context, terms, 'rows'))), {
+                ...common,
+                weight: weight.bits,
+                bias,
+                normed: input.bits.slice(first * terms * hiddenSize, (first + rows) * terms * hiddenSize),
+                cosines,
+                sines,
+                queries: own,
+              });
+              rotated.set(guarded(own), first * width);
+              const attended = halvesOf(rows * width);
+              run(attendForm, runs * keyValueHeads, { ...common, queries: own, sinks, output: attended, runs });
+              output.set(guarded(attended), first * width);
+              first += rows;
+            }
+            return { rotated, output, cache };
+          });
+          const [whole, cut] = results;
+          assert.ok(whole !== undefined && cut !== undefined);
+          assert.deepEqual(cut.output, whole.output, 'a row does not know where its prompt was cut');
 
-        assertRounded(whole.rotated, queries, 'queries');
-        const stored = [keys, values].map((expected, which) => {
-          const found = whole.cache.readAll(which, held, tokens);
-          assertKept(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
-          return widened(rounded(new Float32Array(found)));
-        });
-        const [storedKeys, storedValues] = stored as [Float64Array, Float64Array];
-        const attendTo = (to: Float64Array): Float64Array =>
-          attend(widened(whole.rotated), storedKeys, to, new Float64Array(sinks), headDim, window);
-        const right = attendTo(storedValues);
-        const magnitudes = attendTo(storedValues.map(Math.abs));
-        widened(whole.output).forEach((value, index) => {
-          const difference = Math.abs(value - (right[index] as number));
-          const most = ATTENTION_ROUNDING * (magnitudes[index] as number) + 1e-6;
-          assert.ok(
-            difference <= most,
-            `window ${window}: off by ${difference} at ${index}, where ${right[index]} is right`,
-          );
-        });
-      }
-    });
-
-    it('QKV of rows in two terms: queries in f32', () => {
-      const tokens = mostRows + 9;
-      const exact = randomFloats(tokens * hiddenSize, 60);
-      const [weight, bias] = [matrix(QKV, hiddenSize, 61), randomFloats(QKV, 62, 0.3)];
-      const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-      const tables = { full: Array.from({ length: blocks }, (_, index) => index), window: [], windowFirst: 0 };
-      const cache = new KvCache(blocks);
-      const rotary = new RotaryTables(SMALL_CONFIG);
-      rotary.reserve(tokens);
-      const queries = outputOf(tokens * WIDTH);
-      run(twoTerms.qkv, tileBlocks(context, 'qkv', Math.ceil(tokens / tileTokens(context, 2, 'rows'))), {
-        step: stepOf(tokens, () => ({ tables })),
-        weight: weight.bits,
-        bias,
-        normed: twoTermsOf(exact, hiddenSize).bits,
-        cosines: rotary.cosine.slice(),
-        sines: rotary.sine.slice(),
-        queries,
-        cache: cache.elements,
-        layer: 0,
-        isWindow: 0,
+          const rotated = termsRead(terms, whole.rotated, WIDTH);
+          if (terms === 1) assertRounded(whole.rotated, queries, 'queries');
+          else assertRoundedBy(TWO_TERM_ROUNDING, rotated, queries, 'queries', CACHE_TOLERANCE);
+          const stored = [keys, values].map((expected, which) => {
+            const found = whole.cache.readAll(which, held, tokens);
+            assertKept(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
+            return terms === 1 ? widened(rounded(new Float32Array(found))) : found;
+          });
+          const [storedKeys, storedValues] = stored as [Float64Array, Float64Array];
+          const attendTo = (to: Float64Array): Float64Array =>
+            attend(rotated, storedKeys, to, new Float64Array(sinks), headDim, window);
+          const right = attendTo(storedValues);
+          const magnitudes = attendTo(storedValues.map(Math.abs));
+          termsRead(terms, whole.output, WIDTH).forEach((value, index) => {
+            const difference = Math.abs(value - (right[index] as number));
+            const most = ATTENTION_ROUNDING[terms] * (magnitudes[index] as number) + 1e-6;
+            assert.ok(
+              difference <= most,
+              `window ${window}: off by ${difference} at ${index}, where ${right[index]} is right`,
+            );
+          });
+        }
       });
-      const all = linear(new Float64Array(exact), weight.values, new Float64Array(bias));
-      const part = (begin: number, heads: number): Float64Array =>
-        Float64Array.from({ length: tokens * heads * headDim }, (_, index) => {
-          const row = Math.floor(index / (heads * headDim));
-          return all[row * QKV + begin * headDim + (index % (heads * headDim))] as number;
-        });
-      const [rightQueries, keys] = [part(0, attentionHeads), part(attentionHeads, keyValueHeads)];
-      rotate(rightQueries, attentionHeads, SMALL_CONFIG);
-      rotate(keys, keyValueHeads, SMALL_CONFIG);
-      assertNear(guarded(queries), rightQueries, CACHE_TOLERANCE, 'queries');
-      assertKept(cache.readAll(0, tables.full, tokens), keys, CACHE_TOLERANCE, 'keys');
-      const values = part(attentionHeads + keyValueHeads, keyValueHeads);
-      assertKept(cache.readAll(1, tables.full, tokens), values, CACHE_TOLERANCE, 'values');
-    });
 
     // With so many experts that blocks of groups take half of their slots.
     const manyExperts = { ...SMALL_CONFIG, experts: 32 };
@@ -390,11 +355,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     ] as const)
       it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}, of ${config.experts}`, () => {
         const ofModel = { ...context, config };
-        const {
-          listExperts,
-          gateUp: gateUpForm,
-          down: downForm,
-        } = terms === 1 ? oneTermForms(ofModel) : twoTermForms(ofModel);
+        const { listExperts, gateUp: gateUpForm, down: downForm } = termTileForms(ofModel, terms);
         const rows = mostRows + 7;
         const exact = randomFloats(rows * hiddenSize, 40);
         // Some experts get nothing, one gets a slot of every row: more than a block has.
@@ -478,7 +439,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         ...Array.from({ length: slots }, (_, slot) => [slot, slot, 1, 0]).flat(),
       ]);
       const output = outputOf(slots * hiddenSize);
-      run(oneTerm.down, tileBlocks(context, 'down', slots), {
+      run(products[1].down, tileBlocks(context, 'down', slots), {
         ...weights.onDevice,
         input: input.bits,
         list,
