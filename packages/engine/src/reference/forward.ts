@@ -43,18 +43,20 @@ export interface ReferenceOutput {
  *
  * @param ids at least one, each below the vocabulary's size.
  * @param observe hears the values on the way; default nobody.
+ * @param keep how keys and values are kept, f64 [T, KV heads * head size]: kept-heads.ts has a way. Default as they are.
  */
 export function forward(
   { config, weights }: { readonly config: GptOssConfig; readonly weights: GptOssWeights },
   ids: readonly number[],
   observe: StageObserver = () => {},
+  keep: (rows: Float64Array) => Float64Array = (rows) => rows,
 ): ReferenceOutput {
   const routing: ReferenceRouting[] = [];
   let residual = embed(weights.embedding, ids, config.hiddenSize);
   observe('embedding', -1, residual);
   weights.layers.forEach((layer, index) => {
     const see = (stage: ReferenceStage, values: Float64Array): void => observe(stage, index, values);
-    residual = add(residual, attention(config, layer, index, residual, see));
+    residual = add(residual, attention(config, layer, index, residual, see, keep));
     see('attentionResidual', residual);
     residual = add(residual, experts(config, layer, residual, see, routing));
     see('residual', residual);
@@ -82,6 +84,7 @@ function attention(
   index: number,
   residual: Float64Array,
   see: (stage: ReferenceStage, values: Float64Array) => void,
+  keep: (rows: Float64Array) => Float64Array,
 ): Float64Array {
   const { attentionHeads, keyValueHeads, headDim, slidingWindow } = config;
   const normed = rmsNorm(residual, readValues(layer.inputNorm), config.rmsNormEpsilon);
@@ -94,7 +97,7 @@ function attention(
   see('key', keys);
   see('value', values);
   const window = config.layerTypes[index] === 'sliding' ? slidingWindow : Infinity;
-  const attended = attend(queries, keys, values, readValues(layer.sinks), headDim, window);
+  const attended = attend(queries, keep(keys), keep(values), readValues(layer.sinks), headDim, window);
   see('attended', attended);
   return project(attended, layer.output);
 }

@@ -75,7 +75,11 @@ struct RoutedRow {
   ENGINE_METHOD i32 expert(int k) const {
     i32 own = experts[0];
 #pragma unroll
-    for (int i = 1; i < MODEL_TOP_K; i++) own = k == i ? experts[i] : own;
+    for (int i = 1; i < MODEL_TOP_K; i++) {
+      // A number of its own: of two places compilers would choose the place, which registers have none of.
+      const i32 other = experts[i];
+      own = k == i ? other : own;
+    }
     return own;
   }
 };

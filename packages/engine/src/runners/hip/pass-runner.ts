@@ -173,8 +173,7 @@ export class PassRunner {
     if (!rotary.covers(longest)) await rotary.reserve(longest, stream, () => this.#finished());
     const staging = this.#resources.staging.next();
     const bytes = writeStep(staging.stepWords, pass.rows);
-    const runs =
-      pass.kind === 'vectors' ? 0 : writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context));
+    const runs = pass.kind === 'vectors' ? 0 : writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context));
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
     if (!this.#isPrepared(pass, graphs, draws)) await this.#prepare(pass, graphs, draws);

@@ -4,13 +4,7 @@
  */
 
 import type { StreamLike } from '@switchyard/gpu';
-import {
-  type PassParts,
-  type PassSize,
-  enqueueEmbedding,
-  layersByKind,
-  routingPlace,
-} from './forward-pass.ts';
+import { type PassParts, type PassSize, enqueueEmbedding, layersByKind, routingPlace } from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
 import type { PassKind } from './plan-passes.ts';
 import { NORMED_TERMS, mostItems } from './sizes.ts';
