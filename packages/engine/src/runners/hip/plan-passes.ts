@@ -4,7 +4,7 @@
 
 import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
-import { MOST_PARTIALS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
+import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /**
@@ -82,7 +82,7 @@ export function planPasses(
 const MOST_ROWS_OF: Readonly<Record<PassKind, number>> = {
   vectors: MOST_VECTOR_ROWS,
   oneTermTiles: MOST_ROWS,
-  twoTermTiles: MOST_VECTOR_ROWS,
+  twoTermTiles: MOST_TWO_TERM_ROWS,
 };
 
 /** Passes of one kind. */

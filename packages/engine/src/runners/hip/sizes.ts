@@ -8,6 +8,8 @@ import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
 /** The most rows of a pass whose rows are computed as vectors. */
 export const MOST_VECTOR_ROWS = 512;
+/** The most rows of a pass by matrix tiles in two terms: these take the room of MOST_ROWS in one. */
+export const MOST_TWO_TERM_ROWS = MOST_ROWS / 2;
 /** Of bf16 that a number of a row is read as by matrix tiles: together they have 8 bits of it, or 16. */
 export type Terms = 1 | 2;
 /** Rows, and slots of an expert, that a block takes at once by matrix tiles: in two terms there are fewer of each expert. */
@@ -101,7 +103,7 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
   const attendedWidth = attentionHeads * headDim;
   const items = Math.max(
     mostItems(config, MOST_ROWS, TILE_TOKENS[1]),
-    mostItems(config, MOST_VECTOR_ROWS, TILE_TOKENS[2]),
+    mostItems(config, MOST_TWO_TERM_ROWS, TILE_TOKENS[2]),
   );
   return {
     step: STEP_BYTES,
@@ -134,10 +136,9 @@ function tileSizes(
   activations: Activations,
 ) {
   const inOneTerm = activations === 'exact' ? 0 : MOST_ROWS;
-  // Rows of one term, or those in two, which are as many as of vectors.
-  const terms = Math.max(inOneTerm, 2 * MOST_VECTOR_ROWS);
+  const terms = Math.max(inOneTerm, 2 * MOST_TWO_TERM_ROWS);
   return {
-    normedBf16: 2 * Math.max(inOneTerm, MOST_VECTOR_ROWS) * NORMED_TERMS * hiddenSize,
+    normedBf16: 2 * Math.max(inOneTerm, MOST_TWO_TERM_ROWS) * NORMED_TERMS * hiddenSize,
     queriesBf16: 2 * terms * attentionHeads * headDim,
     attendedBf16: 2 * terms * attentionHeads * headDim,
     activatedBf16: 2 * terms * expertsPerToken * intermediateSize,

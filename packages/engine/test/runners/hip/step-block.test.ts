@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { MOST_PARTIALS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
+import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
 import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import type { SequenceTables } from '../../../src/runners/kv-sequences.ts';
@@ -143,7 +143,29 @@ describe('the step block of the GPU runner', () => {
       { mostInTwoTerms: Number.POSITIVE_INFINITY },
     );
     assert.deepEqual(new Set(exact.map(({ kind }) => kind)), new Set(['twoTermTiles', 'vectors']));
-    assert.ok(exact.every(({ rows }) => rows.length <= MOST_VECTOR_ROWS));
+    assert.deepEqual(
+      exact.filter(({ kind }) => kind === 'twoTermTiles').map(({ rows }) => rows.length),
+      [MOST_TWO_TERM_ROWS, MOST_TWO_TERM_ROWS, 2 * FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1],
+    );
+  });
+
+  it('computes prompts of different sequences in one pass by matrix tiles, however deep they are', () => {
+    const batch = [1, 2, 3].map((sequence) => {
+      return { sequence, tokens: new Int32Array(MOST_TWO_TERM_ROWS / 2).fill(1), logits: 'largest' as const };
+    });
+    const passes = planPasses(
+      batch,
+      () => 100_000,
+      (sequence) => tablesOf(sequence, 101_000, 0),
+      { mostInTwoTerms: MOST_TWO_TERM_ROWS },
+    );
+    assert.deepEqual(
+      passes.map(({ kind, rows }) => [kind, rows.length]),
+      [
+        ['twoTermTiles', MOST_TWO_TERM_ROWS],
+        ['twoTermTiles', MOST_TWO_TERM_ROWS / 2],
+      ],
+    );
   });
 
   it('lists runs: neighbouring rows of one sequence, up to so many', () => {
