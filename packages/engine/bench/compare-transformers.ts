@@ -111,7 +111,7 @@ async function main(): Promise<number> {
         threads: undefined,
         router: name === 'hip' ? 'hip' : 'cpu',
         device: undefined,
-        kvCacheBytes: 2 * RUNNERS[name].kvBytes(config)(tokens),
+        kvCacheBytes: 2 * RUNNERS[name].kvBytes(config, activations)(tokens),
         logger: SILENT_LOGGER,
         onProgress: () => {},
         runnerOptions: undefined,

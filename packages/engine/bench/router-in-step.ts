@@ -192,7 +192,7 @@ async function main(): Promise<number> {
       await createSyntheticHipRunner({
         config,
         weights,
-        kvCacheBytes: count * HIP_ENTRY.kvBytes(config)(most),
+        kvCacheBytes: count * HIP_ENTRY.kvBytes(config, 'bf16')(most),
         driver: own.driver,
         ...(routing === undefined ? {} : { routing }),
       }),

@@ -64,7 +64,7 @@ const [seconds, sequences, requestCount] = [values.seconds, values.sequences, va
 async function scarceKvBytes(): Promise<number> {
   using snapshot = await openSnapshot(values.model);
   const config = shape === undefined ? snapshot.config : publishedConfig(shape);
-  return Math.ceil((sequences / 4) * RUNNERS[runner].kvBytes(config)(LONGEST.mostPrompt + LONGEST.mostAnswer));
+  return Math.ceil((sequences / 4) * RUNNERS[runner].kvBytes(config, 'bf16')(LONGEST.mostPrompt + LONGEST.mostAnswer));
 }
 
 /** What an answer is told by. */

@@ -34,7 +34,10 @@ export interface LoadProgress {
 export interface EngineOptions {
   /** How MXFP4 experts are computed with. Defaults to `'exact'`. */
   readonly expertPrecision?: ExpertPrecision;
-  /** What the GPU runner rounds activations to in steps of more than 512 tokens of a prompt: see Activations. Defaults to `'bf16'`. */
+  /**
+   * What the GPU runner rounds activations to in steps of more than 512 tokens of a prompt, and keeps keys and values in: see
+   * Activations. Defaults to `'bf16'`.
+   */
   readonly activations?: Activations;
   /**
    * Threads to compute with, 1 to 1024. Defaults to the runner's choice. On the CPU that is one a core, of those that the

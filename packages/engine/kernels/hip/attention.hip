@@ -22,9 +22,6 @@ static_assert(kHeadDim == 64 && kScaledPairs == 8, "lanes share keys of 64 eleme
 static_assert(kChunk == 2 * kKeysAtOnce && kChunk % kTeam == 0, "two turns of keys");
 static_assert(kTeam == 2 * kLanesPerValues && kValueTurns % 4 == 0, "a team has the values of two runs of keys");
 
-// Each thread brings two scales of values for all.
-static_assert(kChunk * kScales == 2 * kThreads && kScales % 2 == 0, "threads have the scales of a chunk's values");
-
 // Where the keys and values of a chunk are.
 struct ChunkPlace {
   // Of the layer and KV head, in the KV block that has number 0.
@@ -51,10 +48,9 @@ ROUTER_INLINE bool is_asked_for(u32 at, u32 settled) {
   return WRITTEN == kWrittenAll || (at < settled) == (WRITTEN == kWrittenBefore);
 }
 
-// A thread's 16 elements of some of a chunk's keys, in registers: all that share a scale.
+// A thread's 16 elements of some of a chunk's keys, in registers: those of one scale.
 struct ChunkKeys {
-  Words4 codes[kKeyTurns][2];
-  u32 scales[kKeyTurns];
+  KvEight eights[kKeyTurns][2];
 
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
@@ -63,14 +59,10 @@ struct ChunkKeys {
     for (int turn = 0; turn < kKeyTurns; turn++) {
       const u32 at = place.position(turn * kKeysAtOnce + thread / kLanesPerKey);
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
-      const u32 part = thread % kLanesPerKey;
       const KvElement* head = place.head(at);
-      const KvElement* key = head + codes_of(at) + part * kScaledPairs;
+      const u32 element = thread % kLanesPerKey * kScaledPairs;
 #pragma unroll
-      for (int half = 0; half < 2; half++) {
-        codes[turn][half] = *reinterpret_cast<const Words4*>(key + half * (kHeadDim / 2));
-      }
-      scales[turn] = head[scales_of(at) + part];
+      for (int half = 0; half < 2; half++) eights[turn][half].load(head, at, half * (kHeadDim / 2) + element);
     }
   }
 };
@@ -78,13 +70,9 @@ struct ChunkKeys {
 // The first key of the run whose values a thread has, counted from the chunk's first.
 ROUTER_INLINE int first_value_key() { return static_cast<int>(thread_index()) / kLanesPerValues * kValueTurns; }
 
-// A thread's four elements of the values of some of a chunk's keys, and two scales of another key's, in registers.
+// A thread's four elements of the values of some of a chunk's keys, in registers.
 struct ChunkValues {
-  u64 codes[kValueTurns];
-  u32 scales;
-
-  ROUTER_INLINE u32 scaled_key() { return thread_index() / (kScales / 2); }
-  ROUTER_INLINE u32 first_scale() { return thread_index() % (kScales / 2) * 2; }
+  KvFour fours[kValueTurns];
 
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
@@ -93,39 +81,7 @@ struct ChunkValues {
     for (int turn = 0; turn < kValueTurns; turn++) {
       const u32 at = place.position(first_value_key() + turn);
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
-      const KvElement* value = place.head(at) + kValuesBehindKeys + codes_of(at) + element;
-      codes[turn] = *reinterpret_cast<const u64*>(value);
-    }
-    const u32 at = place.position(scaled_key());
-    if (!is_asked_for<WRITTEN>(at, settled)) return;
-    const KvElement* first = place.head(at) + kValuesBehindKeys + scales_of(at) + first_scale();
-    scales = *reinterpret_cast<const u32*>(first);
-  }
-
-  // Leaves its scales for those that have the values.
-  ENGINE_METHOD void share_scales(float (*shared)[kChunk]) const {
-    shared[first_scale()][scaled_key()] = low_bf16(scales);
-    shared[first_scale() + 1][scaled_key()] = high_bf16(scales);
-  }
-
-  ENGINE_METHOD void widen(const float (*shared)[kChunk], float (*elements)[kValueElements]) const {
-    const float* own = shared[scale_of_element(thread_index() % kLanesPerValues * kValueElements)] + first_value_key();
-#pragma unroll
-    for (int first = 0; first < kValueTurns; first += 4) {
-      float scalesOfFour[4];
-      load_four(own + first, scalesOfFour);
-#pragma unroll
-      for (int turn = 0; turn < 4; turn++) {
-        const float scale = scalesOfFour[turn];
-        const float offset = code_offset(scale);
-        const u32 low = static_cast<u32>(codes[first + turn]);
-        const u32 high = static_cast<u32>(codes[first + turn] >> 32);
-        float* four = elements[first + turn];
-        four[0] = multiply_add(low_code(low), scale, offset);
-        four[1] = multiply_add(high_code(low), scale, offset);
-        four[2] = multiply_add(low_code(high), scale, offset);
-        four[3] = multiply_add(high_code(high), scale, offset);
-      }
+      fours[turn].load(place.head(at) + kValuesBehindKeys, at, element);
     }
   }
 };
@@ -202,7 +158,6 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
   alignas(16) __shared__ float queries[kGroup][kHeadDim];
   alignas(16) __shared__ float shares[kGroup][kChunk];
   alignas(16) __shared__ float sums[kTeams][kGroup][kHeadDim];
-  alignas(16) __shared__ float valueScales[kScales][kChunk];
   // Of a run's chunks so far.
   __shared__ float largest[kGroup];
   __shared__ float totals[kGroup];
@@ -280,16 +235,10 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     const int part = thread % kLanesPerKey;
     const int ownKey = part / 2 * kKeysAtOnce + thread / kLanesPerKey;
     float keyElements[kKeyTurns][2][kScaledPairs];
-    float keyScales[kKeyTurns];
 #pragma unroll
     for (int turn = 0; turn < kKeyTurns; turn++) {
-      keyScales[turn] = low_bf16(chunkKeys.scales[turn]);
 #pragma unroll
-      for (int half = 0; half < 2; half++) {
-        widen_codes(chunkKeys.codes[turn][half], keyElements[turn][half]);
-#pragma unroll
-        for (int i = 0; i < kScaledPairs; i++) keyElements[turn][half][i] -= kCodeMiddle;
-      }
+      for (int half = 0; half < 2; half++) chunkKeys.eights[turn][half].widen(keyElements[turn][half]);
     }
 #pragma unroll
     for (int head = 0; head < kGroup; head += 2) {
@@ -310,19 +259,11 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
           }
         }
       }
-#pragma unroll
-      for (int turn = 0; turn < kKeyTurns; turn++) {
-#pragma unroll
-        for (int second = 0; second < 2; second++) {
-          logits[turn][second] = rounded_product(logits[turn][second], keyScales[turn]);
-        }
-      }
       const float first = sum_of_halves<1>(part % 2 != 0, logits[0][0], logits[0][1]);
       const float last = sum_of_halves<1>(part % 2 != 0, logits[1][0], logits[1][1]);
       const float logit = sum_of_halves<2>(part / 2 != 0, first, last);
       if (head + part % 2 < kGroup) shares[head + part % 2][ownKey] = ownKey < count ? logit : -kInfinity;
     }
-    chunkValues.share_scales(valueScales);
     block_barrier();
     if (hasNext) chunkKeys.load<kWrittenAll>(nextPlace, settled);
 
@@ -361,7 +302,8 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     // team adds up one.
     const int half = lane_of_team() / kLanesPerValues;
     float valueElements[kValueTurns][kValueElements];
-    chunkValues.widen(valueScales, valueElements);
+#pragma unroll
+    for (int turn = 0; turn < kValueTurns; turn++) chunkValues.fours[turn].widen(valueElements[turn]);
 #pragma unroll
     for (int head = 0; head < kGroup; head += 2) {
       float values[2][kValueElements] = {};

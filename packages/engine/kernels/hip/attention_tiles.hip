@@ -73,14 +73,6 @@ ROUTER_INLINE void multiply_terms(TileSum (&sums)[COUNT], const Words4* weights,
   }
 }
 
-// Eight neighbouring elements of a key or a value, which share a scale; zeros where that is 0.
-struct Eight {
-  Words4 codes;
-  u32 scale;
-
-  ENGINE_METHOD void widen(float* elements) const { scale_codes(codes, low_bf16(scale), elements); }
-};
-
 // Keys first .. last of a row's sequence, as the weights of both products; zeros where there are others.
 struct KeyLoader {
   const u8* step;
@@ -90,13 +82,11 @@ struct KeyLoader {
   int first;
   int last;
 
-  ENGINE_METHOD Eight load(u32 behindKeys, int key, int piece) const {
-    Eight eight = {};
+  ENGINE_METHOD KvEight load(u32 behindKeys, int key, int piece) const {
+    KvEight eight = {};
     if (key < first || key > last) return eight;
     const i32 block = step_word(step, table + key / kBlockPositions);
-    const KvElement* head = ofHead + static_cast<u64>(block) * kKvBlockElements + behindKeys;
-    eight.codes = *reinterpret_cast<const Words4*>(head + codes_of(key) + piece * 8);
-    eight.scale = head[scales_of(key) + scale_of_element(piece * 8)];
+    eight.load(ofHead + static_cast<u64>(block) * kKvBlockElements + behindKeys, key, piece * 8);
     return eight;
   }
 
@@ -108,8 +98,8 @@ struct KeyLoader {
     constexpr int kOwnPairs = kOwnKeys / 2;
     static_assert(kOwnPairs * 2 * kThreads == kKeyGranules, "threads have whole pairs of keys");
     const int thread = static_cast<int>(thread_index());
-    Eight keys[kOwnKeys];
-    Eight values[kOwnPairs][2];
+    KvEight keys[kOwnKeys];
+    KvEight values[kOwnPairs][2];
 #pragma unroll
     for (int own = 0; own < kOwnKeys; own++) {
       const int item = own * kThreads + thread;

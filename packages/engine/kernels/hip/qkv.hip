@@ -17,8 +17,6 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_qkv(const u8* step, const u8* weight, const float* bias, const float* gain, const float* residual,
                 const float* cosines, const float* sines, float* queries, KvElement* cache, u32 tiles, u32 layer,
                 u32 isWindow) {
-  // Of a vector's elements, the largest of each team's pair.
-  __shared__ u32 magnitudes[KERNEL_VECTORS][kTeams];
   const DensePlace place = dense_place(tiles);
   // The team's pair, counted over all heads; its first row is in the first half of the head.
   const int head = place.row / 2 / kPairs;
@@ -61,17 +59,22 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     if (own.isOwned) queries[static_cast<u64>(own.vector) * MODEL_HEADS * MODEL_HEAD_DIM + at] = turned;
     return;
   }
-  const u32 ofPair = larger(magnitude_bits(turned), magnitude_bits(from_other_half<1>(turned)));
-  u32* largest = &magnitudes[own.vector - place.vector][0];
-  if (own.isOwned && half == 0) largest[team_of_block()] = ofPair;
-  block_barrier();
-  if (!own.isOwned) return;
-  u32 most = largest[0];
+  u32 most = 0;
+  if constexpr (kHasScales) {
+    // Of a vector's elements, the largest of each team's pair.
+    __shared__ u32 magnitudes[KERNEL_VECTORS][kTeams];
+    const u32 ofPair = larger(magnitude_bits(turned), magnitude_bits(from_other_half<1>(turned)));
+    const u32* ofVector = magnitudes[ownVector - place.vector];
+    if (own.isOwned && half == 0) magnitudes[ownVector - place.vector][team_of_block()] = ofPair;
+    block_barrier();
 #pragma unroll
-  for (int team = 1; team < kTeams; team++) most = larger(most, largest[team]);
-  const u16 scale = kv_scale(most);
-  kept[codes_of(position) + element] = kv_code(turned, reciprocal_of_scale(scale));
-  if (pair % kScaledPairs == 0 && half == 0) kept[scales_of(position) + scale_of_element(element)] = scale;
+    for (int team = 0; team < kTeams; team++) most = larger(most, ofVector[team]);
+  }
+  if (!own.isOwned) return;
+  KvScale scale;
+  scale.take(most);
+  scale.keep(kept, position, element, turned);
+  if (pair % kScaledPairs == 0 && half == 0) scale.keep_itself(kept, position, element);
 }
 
 }  // namespace ROUTER_NAMESPACE

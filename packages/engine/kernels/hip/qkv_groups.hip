@@ -77,11 +77,11 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, KERNEL_
       const i32 block = step_word(step, table_of_row(step, isWindow, vector) + position / kBlockPositions);
       const int kvHead = (head - MODEL_HEADS) % MODEL_KV_HEADS;
       KvElement* to = cache + kv_head(block, layer, isTurned ? kKeys : kValues, kvHead);
-      const u16 scaleOfCodes = kv_scale(largest_of_scale(turned));
-      const float reciprocal = reciprocal_of_scale(scaleOfCodes);
-      to[codes_of(position) + pair] = kv_code(turned[0], reciprocal);
-      to[codes_of(position) + pair + kPairs] = kv_code(turned[1], reciprocal);
-      if (pair % kScaledPairs == 0) to[scales_of(position) + pair / kScaledPairs] = scaleOfCodes;
+      KvScale kept;
+      kept.take(largest_of_scale(turned));
+      kept.keep(to, position, pair, turned[0]);
+      kept.keep(to, position, pair + kPairs, turned[1]);
+      if (pair % kScaledPairs == 0) kept.keep_itself(to, position, pair);
     }
   }
 }

@@ -33,19 +33,11 @@ ROUTER_INLINE void keep_head(KvElement* to, int position, int first, const float
     for (int j = 0; j < kScaledPairs; j++) {
       most = larger(most, larger(magnitude_bits(values[i + j]), magnitude_bits(values[kHalf + i + j])));
     }
-    const u16 scale = kv_scale(most);
-    const float reciprocal = reciprocal_of_scale(scale);
-    to[scales_of(position) + scale_of_element(first + i)] = scale;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      Words4 codes;
-      const float* eight = values + half * kHalf + i;
-      codes.x = kv_code_pair(eight[0], eight[1], reciprocal);
-      codes.y = kv_code_pair(eight[2], eight[3], reciprocal);
-      codes.z = kv_code_pair(eight[4], eight[5], reciprocal);
-      codes.w = kv_code_pair(eight[6], eight[7], reciprocal);
-      *reinterpret_cast<Words4*>(to + codes_of(position) + half * kPairs + first + i) = codes;
-    }
+    KvScale scale;
+    scale.take(most);
+    scale.keep_eight(to, position, first + i, values + i);
+    scale.keep_eight(to, position, kPairs + first + i, values + kHalf + i);
+    scale.keep_itself(to, position, first + i);
   }
 }
 

@@ -66,7 +66,7 @@ export async function openBenchRunner(options: BenchRunnerOptions): Promise<Benc
         threads: undefined,
         router: 'cpu',
         device,
-        kvCacheBytes: bytesOfRooms(rooms, RUNNERS[name].kvBytes(config)),
+        kvCacheBytes: bytesOfRooms(rooms, RUNNERS[name].kvBytes(config, 'exact')),
         logger: SILENT_LOGGER,
         onProgress: () => {},
         runnerOptions: undefined,
@@ -95,7 +95,7 @@ async function openOnGpu({ device, model, shape, candidates, rooms }: BenchRunne
     import('../runners/hip/hip-entry.ts'),
   ]);
   const driver = openGpuDriver(device === undefined ? {} : { device });
-  const bytesOf = (config: GptOssConfig): number => bytesOfRooms(rooms, HIP_ENTRY.kvBytes(config));
+  const bytesOf = (config: GptOssConfig): number => bytesOfRooms(rooms, HIP_ENTRY.kvBytes(config, 'bf16'));
   const opened = (runner: ModelRunner, config: GptOssConfig, weights: string): BenchRunner => ({
     runner,
     config,

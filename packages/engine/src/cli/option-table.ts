@@ -58,7 +58,7 @@ const MODEL_OPTIONS: readonly OptionRow[] = [
     name: 'activations',
     type: 'choice',
     choices: ['bf16', 'exact'],
-    help: 'What --runner hip rounds activations to in steps of more than 512 tokens of a prompt; exact: to no less than elsewhere',
+    help: 'What --runner hip rounds activations to in steps of more than 512 tokens of a prompt, keys and values kept in 16 bits; exact: to no less than elsewhere, and f32',
     default: 'bf16',
   },
   {

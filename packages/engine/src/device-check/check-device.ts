@@ -50,7 +50,7 @@ async function load(
 ): Promise<LogitsRunner> {
   return createHipRunner({
     snapshot,
-    kvCacheBytes: HIP_ENTRY.kvBytes(snapshot.config)(KV_TOKENS[check]),
+    kvCacheBytes: HIP_ENTRY.kvBytes(snapshot.config, activations)(KV_TOKENS[check]),
     activations,
     mostInTwoTerms: MOST_IN_TWO_TERMS[check],
     driver,
@@ -71,6 +71,7 @@ async function checkGolden(task: CheckTask, device: CheckedDevice): Promise<Chec
     golden,
     window: snapshot.config.slidingWindow,
     roundedFrom: FEWEST_TILE_TOKENS,
+    activations: task.activations,
   });
   // At once: giving back what a device holds that hangs may take forever.
   await device.tell({ type: 'checked', check: 'golden', result });

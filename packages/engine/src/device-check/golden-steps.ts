@@ -3,6 +3,7 @@
  */
 
 import { HIP_ENTRY } from '../runners/hip/hip-entry.ts';
+import type { Activations } from '../runners/runner-module.ts';
 import type { ModelRunner } from '../runners/runner.ts';
 import {
   type GoldenPrompt,
@@ -22,8 +23,8 @@ export const EXACT_TOLERANCES: RunnerTolerances = {
   nll: 1e-4,
   routerWeight: 1e-4,
 };
-/** What activations in bf16 have to keep of it: of the likelihood of a prompt, this part. */
-export const ROUNDED_TOLERANCES: RunnerTolerances = { ...EXACT_TOLERANCES, nll: 1e-3 };
+/** What activations in bf16 have to keep of it, and keys and values in 16 bits. */
+export const ROUNDED_TOLERANCES: RunnerTolerances = { ...EXACT_TOLERANCES, nll: 1e-3, nearTies: true };
 
 /** No case begins later than this after the first, in milliseconds. */
 const BUDGET_MS = 2000;
@@ -37,6 +38,8 @@ export interface GoldenStepsOptions {
   readonly window: number;
   /** Shorter steps of a sequence round no activation. */
   readonly roundedFrom: number;
+  /** What the runner was made with: it keeps keys and values in 16 bits, unless they are exact. */
+  readonly activations: Activations;
 }
 
 /**
@@ -46,7 +49,7 @@ export interface GoldenStepsOptions {
  */
 export async function runGoldenSteps(
   runner: ModelRunner,
-  { golden, window, roundedFrom }: GoldenStepsOptions,
+  { golden, window, roundedFrom, activations }: GoldenStepsOptions,
 ): Promise<CheckResult> {
   const caseOf = ({ section, name, run }: RunnerCase, tolerances: RunnerTolerances) => ({
     name: `${section}, ${name}`,
@@ -59,10 +62,11 @@ export async function runGoldenSteps(
       }
     },
   });
+  const ofPieces = activations === 'exact' ? EXACT_TOLERANCES : ROUNDED_TOLERANCES;
   const cases = [
     caseOf(sideBySideCase(golden), ROUNDED_TOLERANCES),
     ...samplerCases.filter(({ name }) => name.startsWith(DRAWN_BY)).map((drawn) => caseOf(drawn, EXACT_TOLERANCES)),
-    ...pieceCases(golden, roundedFrom - 1).map((each) => caseOf(each, EXACT_TOLERANCES)),
+    ...pieceCases(golden, roundedFrom - 1).map((each) => caseOf(each, ofPieces)),
   ];
   return runCases(cases, { budgetMs: BUDGET_MS });
 }

@@ -34,7 +34,7 @@ export interface MemoryReport extends KvPlan {
 export function inspectMemory(config: GptOssConfig, allowance: MemoryAllowance, options: PlanOptions): MemoryReport {
   const plans = plansOf(config, options);
   const demand = kvDemandOf(config, options);
-  const kvBytes = options.runner.kvBytes(config);
+  const kvBytes = options.runner.kvBytes(config, options.activations);
   const kvPlan = ({ weightBytes, kvBytesPerToken }: LoadPlan, budgetBytes: number): KvPlan =>
     new KvBudget({ weightBytes, kvBytesPerToken, kvBytes }, budgetBytes, config.contextLength).plan;
   const report = (plan: LoadPlan): PrecisionReport => {

@@ -33,9 +33,9 @@ export function plansOf(
 }
 
 /** The KV memory that is wanted, and the most that is of use. */
-export function kvDemandOf(config: GptOssConfig, { runner, limits, kvCacheBytes }: PlanOptions): KvDemand {
+export function kvDemandOf(config: GptOssConfig, { runner, activations, limits, kvCacheBytes }: PlanOptions): KvDemand {
   const sequences = limits.maxSequences + limits.maxCachedPrefixes;
-  return { kvCacheBytes, mostUsefulBytes: sequences * runner.kvBytes(config)(config.contextLength) };
+  return { kvCacheBytes, mostUsefulBytes: sequences * runner.kvBytes(config, activations)(config.contextLength) };
 }
 
 /**

@@ -35,7 +35,7 @@ export interface RunnerEntry {
   /** Prompt tokens of a step where nobody says how many. */
   readonly prefillChunk: number;
   /** KV bytes of one sequence by its tokens. */
-  kvBytes(config: GptOssConfig): (tokens: number) => number;
+  kvBytes(config: GptOssConfig, activations: Activations): (tokens: number) => number;
   /**
    * The memory of the device that it would use; null where that is not known. Throws where there is no such device.
    *

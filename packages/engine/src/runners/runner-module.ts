@@ -13,8 +13,8 @@ export type ExpertPrecision = 'exact' | 'int4';
 
 /**
  * What activations are rounded to by a runner with matrix units in steps of many tokens of a sequence, such as long prompts:
- * to bf16, as the published matrices are, or to no less than in other steps, 16 bits of significand or more. Other runners
- * compute in f32 with both.
+ * to bf16, as the published matrices are, or to no less than in other steps, 16 bits of significand or more. Keys and values
+ * are kept in 16 bits with the first, in f32 with the second. Other runners compute in f32 with both.
  */
 export type Activations = 'bf16' | 'exact';
 

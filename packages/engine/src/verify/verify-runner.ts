@@ -232,7 +232,7 @@ async function syntheticRunner(
   ]);
   const runner = await createSyntheticHipRunner({
     config,
-    kvCacheBytes: sequences * HIP_ENTRY.kvBytes(config)(tokens),
+    kvCacheBytes: sequences * HIP_ENTRY.kvBytes(config, 'bf16')(tokens),
     ...(device === undefined ? {} : { device }),
   });
   return sampledOnHost(runner, { routing: routingShapeOf(config) });

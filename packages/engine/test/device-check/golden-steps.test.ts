@@ -6,6 +6,7 @@ import { runGoldenSteps } from '../../src/device-check/golden-steps.ts';
 import { cutModel, runShapeSteps, shapeReference } from '../../src/device-check/shape-steps.ts';
 import { DeviceHungError } from '../../src/runners/hip/errors.ts';
 import type { LogitsOutput, LogitsRunner } from '../../src/runners/logits-runner.ts';
+import type { LayerRouting } from '../../src/runners/runner.ts';
 import { createOrtRunner } from '../../src/runners/ort/index.ts';
 import { goldenPrompts } from '../golden/golden-prompts.ts';
 import { ortRunner } from '../runners/suite-of-embedded-model.ts';
@@ -20,7 +21,7 @@ describe('the steps that check a device', function () {
 
   /** Two short prompts with the beginnings of their answers: the rest is for devices. */
   const golden = goldenPrompts.slice(1, 3).map((prompt) => ({ ...prompt, greedy: prompt.greedy.slice(0, 4) }));
-  const options = { golden, window: 128, roundedFrom: 32 };
+  const options = { golden, window: 128, roundedFrom: 32, activations: 'exact' as const };
 
   /** A runner of logits whose answers are changed on their way. */
   function changing(runner: LogitsRunner, change: (output: LogitsOutput) => void): LogitsRunner {
@@ -54,6 +55,49 @@ describe('the steps that check a device', function () {
     const { failure } = await runGoldenSteps(runner, options);
     assert.equal(failure?.kind, 'wrong');
     assert.match(failure?.found ?? '', /all prompts whole.*likelihood/);
+  });
+
+  describe('where an expert is another one', () => {
+    const LAYER = 3;
+    /** A runner that tells of another expert, which no other choice of the token has, at the last choice of token 5 of a layer. */
+    async function telling(byWeight: number) {
+      return ortRunner(snapshot, (own) => {
+        const changed = changing(own, () => undefined);
+        return new Proxy(changed, {
+          set: (target, name, value) => {
+            if (name !== 'onRouting' || typeof value !== 'function') return Reflect.set(target, name, value, target);
+            return Reflect.set(
+              target,
+              name,
+              (routing: LayerRouting, ...others: unknown[]) => {
+                const slot = 6 * snapshot.config.expertsPerToken - 1;
+                if (routing.layer === LAYER && routing.ids.length > slot) {
+                  const own = routing.ids.subarray(slot - snapshot.config.expertsPerToken + 1, slot + 1);
+                  routing.ids[slot] = [...Array(snapshot.config.experts).keys()].find((id) => !own.includes(id)) ?? -1;
+                  routing.weights[slot] = (routing.weights[slot] ?? 0) + byWeight;
+                }
+                value(routing, ...others);
+              },
+              target,
+            );
+          },
+        });
+      });
+    }
+    const failureOf = async (byWeight: number, activations: 'exact' | 'bf16'): Promise<string | null> => {
+      await using runner = await telling(byWeight);
+      const { failure } = await runGoldenSteps(runner, { ...options, activations });
+      return failure?.found ?? null;
+    };
+
+    it('fail with exact activations, and with others unless both weigh the same', async () => {
+      assert.match((await failureOf(0, 'exact')) ?? '', /expert \d+ where \d+ is right, layer 3, token 5, choice 3/);
+      assert.equal(await failureOf(5e-5, 'bf16'), null);
+      assert.match(
+        (await failureOf(2e-4, 'bf16')) ?? '',
+        /the router weight differs by .*, layer 3, token 5, choice 3/,
+      );
+    });
   });
 
   it('begin no case once their time is up, and tell a device that hangs from one that is wrong', async () => {

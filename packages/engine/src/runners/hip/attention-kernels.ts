@@ -2,7 +2,7 @@
  * Attention over the KV cache.
  */
 
-import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
 import { ATTENTION_CHUNK, MOST_KEY_RUNS } from './sizes.ts';
 
 const THREADS = 256;
@@ -24,7 +24,7 @@ const ATTEND_ARGUMENTS = [
 export function attentionForm(context: KernelContext): KernelForm<typeof ATTEND_ARGUMENTS> {
   return kernelForm(context, {
     name: 'attention',
-    parts: ['kv_blocks', 'attention_row'],
+    parts: [...kvParts(context), 'attention_row'],
     symbol: 'attend',
     arguments: ATTEND_ARGUMENTS,
     threadsPerBlock: THREADS,

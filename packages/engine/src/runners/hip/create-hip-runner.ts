@@ -20,7 +20,7 @@ import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { type HipKernels, loadKernels } from './kernels.ts';
 import type { TileRule } from './plan-passes.ts';
-import { HIP_KV, RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
+import { RESERVED_BLOCKS, kvTypeOf, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import { openRunnerLibrary } from './runner-library.ts';
 import { MOST_TWO_TERM_TOKENS, workspaceSizes } from './sizes.ts';
@@ -42,7 +42,8 @@ interface CommonOptions {
   /**
    * What products read of an activation where a step has more than `mostInTwoTerms` tokens of a sequence: with `'bf16'` 8 bits
    * of its significand, with `'exact'` 16, as in all other steps (on AMD, steps of fewer than FEWEST_TILE_TOKENS read all of
-   * it). Router logits and sums are in f32 with both. Defaults to `'bf16'`; GPUs without matrix units read all of it always.
+   * it). Router logits and sums are in f32 with both. Keys and values are kept as integers of 16 bits with `'bf16'`, in f32 with
+   * `'exact'`. Defaults to `'bf16'`; GPUs without matrix units read all of an activation always.
    */
   readonly activations?: Activations;
   /** See `activations`; at least 0. Defaults to MOST_TWO_TERM_TOKENS. */
@@ -140,10 +141,11 @@ async function startRunner(
   };
   if (options.driver === undefined) own(driver, () => driver.dispose());
   try {
-    const context: KernelContext = { config, target: targetOf(driver) };
-    const activations = hasMatrixUnits(context.target) ? (options.activations ?? 'bf16') : 'exact';
-    const plan = planHipMemory(config, { activations });
-    const blockBytes = kvBlockBytes(config, HIP_KV);
+    const asked = options.activations ?? 'bf16';
+    const context: KernelContext = { config, target: targetOf(driver), kv: kvTypeOf(asked) };
+    const activations = hasMatrixUnits(context.target) ? asked : 'exact';
+    const plan = planHipMemory(config, { activations: asked });
+    const blockBytes = kvBlockBytes(config, context.kv);
     const blocks = Math.floor(options.kvCacheBytes / blockBytes) + RESERVED_BLOCKS;
     const neededBytes = (isLoaded ? 0 : plan.weightBytes) + plan.workspaceBytes + options.kvCacheBytes;
     const { free } = driver.memory();

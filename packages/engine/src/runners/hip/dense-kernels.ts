@@ -3,7 +3,7 @@
  */
 
 import type { KernelArgument } from '@switchyard/gpu';
-import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, TEAM, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
 import { mxfp4Product, multipliesBf16Tiles } from './mxfp4-product.ts';
 import { KV_SCALED_ELEMENTS } from '../kv-bytes.ts';
 import { isBySlot } from './sizes.ts';
@@ -235,7 +235,7 @@ export function denseForms(context: KernelContext, tile: DenseTile): DenseForms 
     });
   };
   return {
-    qkv: form('qkv', 'qkv', { symbol: 'project_qkv', arguments: QKV_ARGUMENTS, parts: ['kv_blocks'] }),
+    qkv: form('qkv', 'qkv', { symbol: 'project_qkv', arguments: QKV_ARGUMENTS, parts: kvParts(context) }),
     attentionOutput: form('attentionOutput', 'attention_output', {
       symbol: 'project_attention',
       arguments: ATTENTION_OUTPUT_ARGUMENTS,

@@ -4,7 +4,7 @@
  */
 
 import { type DenseTile, GROUP_ROWS, HEAD_ARGUMENTS, QKV_ARGUMENTS, matrixRows } from './dense-kernels.ts';
-import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
 import { copiesInBulk } from './mxfp4-product.ts';
 
 /** Rows that a block works on at once. */
@@ -108,7 +108,7 @@ export function termForms(context: KernelContext, tile: TermTile): TermForms {
     qkv: kernelForm(context, {
       ...qkv,
       name: 'qkv_groups',
-      parts: [...qkv.parts, 'kv_blocks'],
+      parts: [...qkv.parts, ...kvParts(context)],
       symbol: 'project_qkv',
       arguments: TERM_QKV_ARGUMENTS,
     }),

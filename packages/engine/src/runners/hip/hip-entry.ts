@@ -6,7 +6,7 @@ import type { ProcessMemory } from '../../memory/process-memory.ts';
 import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
 import { assertGpuPresent } from './gpu-presence.ts';
-import { HIP_KV, planHipMemory } from './plan-memory.ts';
+import { kvTypeOf, planHipMemory } from './plan-memory.ts';
 
 export const HIP_ENTRY = {
   precisions: ['exact'],
@@ -16,7 +16,7 @@ export const HIP_ENTRY = {
   betweenKinds: 2e-4,
   // What answers in progress wait for; a prompt that nobody waits beside goes by two such pieces at a time.
   prefillChunk: 1024,
-  kvBytes: (config) => kvBytesOf(config, HIP_KV),
+  kvBytes: (config, activations) => kvBytesOf(config, kvTypeOf(activations)),
   deviceMemory: async (device): Promise<ProcessMemory | null> => {
     const { deviceMemory } = await import('./device-memory.ts');
     return deviceMemory(device);

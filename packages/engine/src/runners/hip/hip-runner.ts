@@ -8,7 +8,6 @@ import { StepsUnderWay } from '../steps-under-way.ts';
 import { ChosenTokens } from './chosen-tokens.ts';
 import type { PassParts } from './forward-pass.ts';
 import { type EnqueuedPass, type PassResources, PassRunner, type StepOutput, type StepRun } from './pass-runner.ts';
-import { HIP_KV } from './plan-memory.ts';
 import { type Pass, type PassKind, type TileRule, passKindOf, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
@@ -53,14 +52,14 @@ export class HipRunner implements LogitsRunner {
   #turn: Promise<void> = Promise.resolve();
 
   constructor(parts: PassParts, resources: HipResources) {
-    const { config } = parts.context;
+    const { config, kv } = parts.context;
     this.name = resources.driver.platform === 'amd' ? 'hip' : 'hip (nvidia)';
     this.vocabularySize = config.vocabularySize;
     this.contextLength = config.contextLength;
     this.memory = {
       weightBytes: resources.weightBytes,
-      kvBytesPerToken: kvBytesPerToken(config, HIP_KV),
-      kvBytes: kvBytesOf(config, HIP_KV),
+      kvBytesPerToken: kvBytesPerToken(config, kv),
+      kvBytes: kvBytesOf(config, kv),
     };
     this.router = { backend: parts.router.backend, device: parts.router.device };
     this.#config = config;
@@ -228,7 +227,7 @@ export class HipRunner implements LogitsRunner {
   #copyBlock(from: number, to: number): void {
     const { driver, stream } = this.#resources;
     const { context, cache } = this.#parts;
-    const bytes = kvBlockBytes(context.config, HIP_KV);
+    const bytes = kvBlockBytes(context.config, context.kv);
     const at = (block: number): bigint => cache + BigInt(block) * BigInt(bytes);
     driver.copyOnDevice(at(to), at(from), bytes, stream);
   }

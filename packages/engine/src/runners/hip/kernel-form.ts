@@ -5,13 +5,14 @@
 import { joinParts, sharedPart } from '@switchyard/gpu';
 import type { KernelArgument, KernelTarget, KernelUnit, SharedPart } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
-import { kvLayers } from '../kv-bytes.ts';
+import { type KvType, kvLayers } from '../kv-bytes.ts';
 import { STEP_PLACES } from './step-block.ts';
 
 /** Whom kernels are made for. */
 export interface KernelContext {
   readonly config: GptOssConfig;
   readonly target: KernelTarget;
+  readonly kv: KvType;
 }
 
 /** A kernel ready to be compiled. */
@@ -33,6 +34,14 @@ const COMMON = [
   ...(['platform', 'wave', 'lane_exchange', 'streamed_loads'] as const).map(sharedPart),
   ...['parts/teams', 'parts/values', 'parts/step'].map(ownPart),
 ];
+
+/** The first part of kernels that read or write the KV cache. */
+const KV_PLACES = 'kv_places';
+
+/** All of their parts, in order. */
+export function kvParts({ kv }: KernelContext): readonly string[] {
+  return [KV_PLACES, kv === 'f32' ? 'kv_f32' : 'kv_int16', 'kv_blocks'];
+}
 
 /** A file under this package's kernels/hip. */
 function ownPart(name: string): URL {
@@ -80,11 +89,12 @@ export function kernelForm<const List extends readonly KernelArgument[]>(
     defines = {},
   }: FormDescription<List>,
 ): KernelForm<List> {
+  const ofKv = parts?.includes(KV_PLACES) === true ? { KV_HAS_SCALES: context.kv === 'int16' ? 1 : 0 } : {};
   const ofShared = sharedBytes === 0 ? {} : { KERNEL_SHARED_BYTES: sharedBytes };
   const unit: KernelUnit = {
     name,
     source: () => kernelText(name, parts, sharedParts),
-    defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...ofShared, ...defines },
+    defines: { ...modelDefines(context), KERNEL_THREADS: threadsPerBlock, ...ofKv, ...ofShared, ...defines },
   };
   return { unit, symbol, arguments: list, threadsPerBlock, sharedBytes };
 }

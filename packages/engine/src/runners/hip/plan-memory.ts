@@ -11,8 +11,11 @@ import { MOST_ROWS } from './step-block.ts';
 import { weightBytesOf } from './weight-layout.ts';
 import { workspaceBytes } from './workspace.ts';
 
-/** How the kernels keep keys and values: kernels/hip/parts/kv_blocks.hip. */
-export const HIP_KV: KvType = 'int16';
+/** How keys and values are kept: in 16 bits a router's choice between experts that are as good may come out otherwise. */
+export function kvTypeOf(activations: Activations): KvType {
+  return activations === 'exact' ? 'f32' : 'int16';
+}
+
 /** A smaller KV cache than for this many tokens is not worth loading for. */
 const SMALLEST_CONTEXT = 4096;
 /** Blocks beside the budget: what the windows of a pass hold until it ends, and copies of last blocks. */
@@ -32,6 +35,7 @@ export function planHipMemory(
   config: GptOssConfig,
   { activations = 'bf16' }: { readonly activations?: Activations } = {},
 ): LoadPlan {
+  const kv = kvTypeOf(activations);
   const weights = Object.entries(weightBytesOf(config)).map(([kind, bytes]) => ({ kind: kind as WeightKind, bytes }));
   return {
     runner: 'hip',
@@ -42,8 +46,8 @@ export function planHipMemory(
     workspaceBytes:
       workspaceBytes(config, activations, PLAN_BYTES) +
       rotaryBytes(config) +
-      RESERVED_BLOCKS * kvBlockBytes(config, HIP_KV),
-    kvBytesPerToken: kvBytesPerToken(config, HIP_KV),
-    smallestKvBytes: kvBytesOf(config, HIP_KV)(Math.min(SMALLEST_CONTEXT, config.contextLength)),
+      RESERVED_BLOCKS * kvBlockBytes(config, kv),
+    kvBytesPerToken: kvBytesPerToken(config, kv),
+    smallestKvBytes: kvBytesOf(config, kv)(Math.min(SMALLEST_CONTEXT, config.contextLength)),
   };
 }

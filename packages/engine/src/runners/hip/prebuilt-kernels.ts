@@ -9,8 +9,10 @@ import type { ArchiveRequest, ObjectRequest } from '@switchyard/gpu/offline';
 import { openSnapshot } from '@switchyard/models';
 import type { GptOssConfig } from '@switchyard/models';
 import { publishedConfig } from '@switchyard/models/testing';
+import type { Activations } from '../runner-module.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
+import { kvTypeOf } from './plan-memory.ts';
 import { readMemoryForm } from './read-kernel.ts';
 import { hasMatrixUnits } from './tile-kernels.ts';
 
@@ -28,10 +30,14 @@ export const PREBUILT_TARGETS: readonly { readonly architecture: string; readonl
 ];
 
 /** Every kernel that the runner loads, and what `measureReadBandwidth` loads. */
-export async function runnerKernels(context: KernelContext): Promise<readonly ListedKernel[]> {
-  const activations = hasMatrixUnits(context.target) ? 'bf16' : 'exact';
-  const loaded = await listKernels(context.target, (driver, library) =>
-    loadKernels(driver, library, context, activations),
+export async function runnerKernels(
+  config: GptOssConfig,
+  target: KernelTarget,
+  activations: Activations,
+): Promise<readonly ListedKernel[]> {
+  const context: KernelContext = { config, target, kv: kvTypeOf(activations) };
+  const loaded = await listKernels(target, (driver, library) =>
+    loadKernels(driver, library, context, hasMatrixUnits(target) ? activations : 'exact'),
   );
   return [...loaded, readMemoryForm(context)];
 }
@@ -52,10 +58,14 @@ export async function prebuiltRequests(): Promise<readonly ArchiveRequest[]> {
     PREBUILT_TARGETS.map(async ({ architecture, gpu }) => {
       const objects = new Map<string, ObjectRequest>();
       for (const [model, config] of models) {
-        for (const { unit, symbol } of await runnerKernels({ config, target: gpu })) {
-          const { defines } = unit;
-          const key = kernelKey(unit, symbol);
-          objects.set(key, { name: `${symbol} of ${model}`, source: unit.source(), defines, keys: [key] });
+        for (const activations of ['bf16', 'exact'] as const) {
+          for (const { unit, symbol } of await runnerKernels(config, gpu, activations)) {
+            const { defines } = unit;
+            const key = kernelKey(unit, symbol);
+            if (objects.has(key)) continue;
+            const name = `${symbol} of ${model}${activations === 'exact' ? ', exact' : ''}`;
+            objects.set(key, { name, source: unit.source(), defines, keys: [key] });
+          }
         }
       }
       return { architecture, objects: [...objects.values()] };

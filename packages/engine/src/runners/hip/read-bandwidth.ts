@@ -22,7 +22,7 @@ export async function measureReadBandwidth(driver: GpuDriver, config: GptOssConf
     owned.unshift(() => stream.destroy());
     const library = openRunnerLibrary(driver, { cache: new CompileCache() });
     owned.unshift(() => library.dispose());
-    const read = await loadLaunch(driver, library, readMemoryForm({ config, target: targetOf(driver) }));
+    const read = await loadLaunch(driver, library, readMemoryForm({ config, target: targetOf(driver), kv: 'f32' }));
     const memory = driver.allocate(BYTES);
     owned.unshift(() => memory.free());
     const found = driver.allocate(16);

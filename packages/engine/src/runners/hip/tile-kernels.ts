@@ -4,7 +4,7 @@
 
 import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
-import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
+import { type KernelContext, type KernelForm, STEP, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
 import { matrixRows } from './dense-kernels.ts';
 import { expertListForm } from './expert-kernels.ts';
 import { NORMED_TERMS, TILE_TOKENS, type Terms } from './sizes.ts';
@@ -145,7 +145,7 @@ export function termTileForms(context: KernelContext, terms: Terms): TermTileFor
     qkv: kernelForm(context, {
       ...product,
       name: 'qkv_tiles',
-      parts: ['kv_blocks', ...product.parts, 'store_terms'],
+      parts: [...kvParts(context), ...product.parts, 'store_terms'],
       symbol: 'project_qkv_tiles',
       arguments: QKV_ARGUMENTS,
     }),
@@ -158,7 +158,7 @@ export function termTileForms(context: KernelContext, terms: Terms): TermTileFor
     attend: kernelForm(context, {
       name: 'attention_tiles',
       sharedParts: MATRIX_TILE_PARTS,
-      parts: ['kv_blocks', 'store_terms'],
+      parts: [...kvParts(context), 'store_terms'],
       symbol: 'attend_tiles',
       arguments: ATTEND_ARGUMENTS,
       threadsPerBlock: attentionThreads(context, terms),

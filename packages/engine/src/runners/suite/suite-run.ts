@@ -32,6 +32,11 @@ export interface RunnerTolerances {
   readonly nll: number;
   /** Experts may change places where their weights differ by less; weights may differ by as much. */
   readonly routerWeight: number;
+  /**
+   * Whether an expert may be replaced by another one whose weight differs by less. What the exchange may have changed is not
+   * compared then: the deeper layers of its token and of those behind it. Default false.
+   */
+  readonly nearTies?: boolean;
 }
 
 /** How a suite runs. */

@@ -36,61 +36,62 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     });
     after(() => emulator?.dispose());
 
-    it('gives the reference, and the same bits however many blocks share the keys', () => {
-      const tokens = Math.max(...POSITIONS) + 1;
-      const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-      const cache = new KvCache(blocks);
-      // Scattered: no block stands where its number would suggest.
-      const full = Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks);
-      assert.equal(new Set(full).size, blocks);
-      const written = randomFloats(2 * tokens * keyValueHeads * headDim, 1);
-      const vectors = [0, 1].map((part) => {
-        for (let position = 0; position < tokens; position++) {
-          for (let head = 0; head < keyValueHeads; head++) {
-            const from = ((part * tokens + position) * keyValueHeads + head) * headDim;
-            const block = full[Math.floor(position / BLOCK_POSITIONS)] ?? 0;
-            cache.write(part, block, position, head, written.subarray(from, from + headDim));
+    for (const kv of ['int16', 'f32'] as const)
+      it(`gives the reference, and the same bits however many blocks share the keys, KV in ${kv}`, () => {
+        const tokens = Math.max(...POSITIONS) + 1;
+        const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
+        const cache = new KvCache(blocks, kv);
+        // Scattered: no block stands where its number would suggest.
+        const full = Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks);
+        assert.equal(new Set(full).size, blocks);
+        const written = randomFloats(2 * tokens * keyValueHeads * headDim, 1);
+        const vectors = [0, 1].map((part) => {
+          for (let position = 0; position < tokens; position++) {
+            for (let head = 0; head < keyValueHeads; head++) {
+              const from = ((part * tokens + position) * keyValueHeads + head) * headDim;
+              const block = full[Math.floor(position / BLOCK_POSITIONS)] ?? 0;
+              cache.write(part, block, position, head, written.subarray(from, from + headDim));
+            }
           }
-        }
-        return cache.readAll(part, full, tokens);
-      });
-      const queries = randomFloats(POSITIONS.length * WIDTH, 2, 2);
-      const sinks = randomFloats(attentionHeads, 3);
-      const step = stepOf(POSITIONS.length, (_, row) => {
-        const position = POSITIONS[row] as number;
-        // Tables of its own: each is a sequence.
-        return { position, partials: partialsAt(position), tables: { full, window: [], windowFirst: 0 } };
-      });
-      const form = attentionForm(contextFor(target));
-      const arrivals = new Uint32Array(POSITIONS.length * keyValueHeads);
-      const partialsOfAll = POSITIONS.reduce((sum, position) => sum + partialsAt(position), 0);
-      const outputs = [1, 3, MOST_KEY_RUNS].map((shares) => {
-        const output = outputOf(POSITIONS.length * WIDTH);
-        runForm(emulator, form, POSITIONS.length * keyValueHeads * shares, {
-          step,
-          queries,
-          cache: cache.elements,
-          sinks,
-          partials: outputOf(partialsOfAll * attentionHeads * (headDim + 2)),
-          arrivals,
-          output,
-          blocks: shares,
-          layer: 0,
-          isWindow: 0,
+          return cache.readAll(part, full, tokens);
         });
-        assert.ok(arrivals.every((count) => count === 0));
-        return guarded(output);
+        const queries = randomFloats(POSITIONS.length * WIDTH, 2, 2);
+        const sinks = randomFloats(attentionHeads, 3);
+        const step = stepOf(POSITIONS.length, (_, row) => {
+          const position = POSITIONS[row] as number;
+          // Tables of its own: each is a sequence.
+          return { position, partials: partialsAt(position), tables: { full, window: [], windowFirst: 0 } };
+        });
+        const form = attentionForm(contextFor(target, kv));
+        const arrivals = new Uint32Array(POSITIONS.length * keyValueHeads);
+        const partialsOfAll = POSITIONS.reduce((sum, position) => sum + partialsAt(position), 0);
+        const outputs = [1, 3, MOST_KEY_RUNS].map((shares) => {
+          const output = outputOf(POSITIONS.length * WIDTH);
+          runForm(emulator, form, POSITIONS.length * keyValueHeads * shares, {
+            step,
+            queries,
+            cache: cache.elements,
+            sinks,
+            partials: outputOf(partialsOfAll * attentionHeads * (headDim + 2)),
+            arrivals,
+            output,
+            blocks: shares,
+            layer: 0,
+            isWindow: 0,
+          });
+          assert.ok(arrivals.every((count) => count === 0));
+          return guarded(output);
+        });
+        const vectorOf = (part: number, position: number, head: number): Float64Array => {
+          const from = (position * keyValueHeads + head) * headDim;
+          return vectors[part]?.subarray(from, from + headDim) ?? new Float64Array();
+        };
+        const right = POSITIONS.flatMap((position, row) => [...attendRow(position, row, { queries, sinks, vectorOf })]);
+        for (const output of outputs) {
+          assertNear(output, Float64Array.from(right), TOLERANCE, 'the rows');
+          assert.deepEqual([...output], [...(outputs[0] ?? [])]);
+        }
       });
-      const vectorOf = (part: number, position: number, head: number): Float64Array => {
-        const from = (position * keyValueHeads + head) * headDim;
-        return vectors[part]?.subarray(from, from + headDim) ?? new Float64Array();
-      };
-      const right = POSITIONS.flatMap((position, row) => [...attendRow(position, row, { queries, sinks, vectorOf })]);
-      for (const output of outputs) {
-        assertNear(output, Float64Array.from(right), TOLERANCE, 'the rows');
-        assert.deepEqual([...output], [...(outputs[0] ?? [])]);
-      }
-    });
   });
 }
 

@@ -10,7 +10,6 @@ import { KvCacheFullError } from '../../../src/runners/errors.ts';
 import { DeviceHungError } from '../../../src/runners/hip/errors.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
-import { HIP_KV } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
@@ -79,7 +78,7 @@ describe('the GPU runner around its device', () => {
     device = idleDevice();
     runner = await createSyntheticHipRunner({
       config: SMALL_CONFIG,
-      kvCacheBytes: 4 * kvBlockBytes(SMALL_CONFIG, HIP_KV),
+      kvCacheBytes: 4 * kvBlockBytes(SMALL_CONFIG, 'int16'),
       driver: device.driver,
       compiler: device.gpu.compiler,
       cacheFolder,

@@ -16,8 +16,18 @@ import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 import { commonTileForms, hasMatrixUnits, termTileForms } from '../../../src/runners/hip/tile-kernels.ts';
 
+type Forms = ReadonlyMap<string, KernelForm<readonly KernelArgument[]>>;
+
 /** All forms for a model and a target, by what they are called in messages. */
-export function allForms(context: KernelContext): ReadonlyMap<string, KernelForm<readonly KernelArgument[]>> {
+export function allForms(model: Omit<KernelContext, 'kv'>): Forms {
+  const forms = new Map(formsOf({ ...model, kv: 'int16' }));
+  for (const [name, form] of formsOf({ ...model, kv: 'f32' })) {
+    if (form.unit.source().includes('kKvBlockElements')) forms.set(`${name}, keys and values in f32`, form);
+  }
+  return forms;
+}
+
+function formsOf(context: KernelContext): Forms {
   const forms = new Map<string, KernelForm<readonly KernelArgument[]>>();
   const add = (form: KernelForm<readonly KernelArgument[]>, tile?: number): void => {
     forms.set(tile === undefined ? form.unit.name : `${form.unit.name}, tiles of ${tile}`, form);

@@ -184,10 +184,16 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     });
 
     const [smallTile, largeTile] = multipliesBf16Tiles(target) ? ([8, 16] as const) : ([4, 8] as const);
-    for (const tile of [1, smallTile, largeTile] as const) {
-      it(`norm, QKV, rotary embedding and KV write in tiles of ${tile}, then attention with sinks`, () => {
-        const attendForm = attentionForm(context);
-        const { qkv } = denseForms(context, tile);
+    for (const [tile, kv] of [
+      [1, 'int16'],
+      [smallTile, 'int16'],
+      [largeTile, 'int16'],
+      [smallTile, 'f32'],
+    ] as const) {
+      it(`norm, QKV, rotary embedding and KV write in tiles of ${tile}, then attention with sinks, KV in ${kv}`, () => {
+        const kvContext = contextFor(target, kv);
+        const attendForm = attentionForm(kvContext);
+        const { qkv } = denseForms(kvContext, tile);
         const tokens = ATTENTION_CHUNK + 37;
         const first = tokens - COMPUTED_ROWS;
         const residual = randomFloats(tokens * hiddenSize, 30, 2);
@@ -196,7 +202,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
         const bias = randomFloats(QKV, 33, 0.3);
         const sinks = randomFloats(attentionHeads, 34);
         const blocks = Math.ceil(tokens / BLOCK_POSITIONS);
-        const cache = new KvCache(2 * blocks);
+        const cache = new KvCache(2 * blocks, kv);
         // Scattered: no block stands where its number would suggest.
         const tables = {
           full: Array.from({ length: blocks }, (_, index) => (index * 7 + 3) % blocks),
@@ -224,7 +230,7 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
           }
           const queries = outputOf(COMPUTED_ROWS * width);
           const tiles = Math.ceil(COMPUTED_ROWS / tile);
-          runForm(emulator, qkv, denseBlocks(context, 'qkv', tile, tiles), {
+          runForm(emulator, qkv, denseBlocks(kvContext, 'qkv', tile, tiles), {
             ...common,
             weight: weight.bits,
             bias,

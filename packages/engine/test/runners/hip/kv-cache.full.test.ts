@@ -63,7 +63,7 @@ interface WriterArguments {
   readonly bias: Float32Array;
   readonly cosines: Float32Array;
   readonly sines: Float32Array;
-  readonly cache: Uint16Array;
+  readonly cache: Uint16Array | Float32Array;
   readonly layer: number;
   readonly isWindow: number;
 }
@@ -126,40 +126,46 @@ for (const target of [...EMULATED_TARGETS, NVIDIA_TARGET]) {
     after(() => emulator?.dispose());
 
     // Products of zeros leave the bias, and angles of 0 turn nothing: what is kept is known to the bit.
-    it('are the codes and scales of the reference, by every kernel that writes them', () => {
-      const row = craftedRow();
-      const tables = { full: [1], window: [0], windowFirst: 0 };
-      const expected = new KvCache(2);
-      for (let position = 0; position < ROWS; position++) {
-        for (let head = 0; head < 2 * keyValueHeads; head++) {
-          const from = (attentionHeads + head) * headDim;
-          const part = Math.floor(head / keyValueHeads);
-          expected.write(part, 1, position, head % keyValueHeads, row.subarray(from, from + headDim));
-        }
-      }
-      const notNumbers = [0, 1].map((head) => expected.read(1, 1, 0, head).filter(Number.isNaN).length);
-      assert.ok(notNumbers.some((count) => count > 0 && count % KV_SCALED_ELEMENTS === 0));
-      for (const [name, write] of writersOf(contextFor(target))) {
-        const cache = new KvCache(2);
-        write(emulator, {
-          step: stepOf(ROWS, () => ({ tables })),
-          weight: new Uint16Array(HEADS * headDim * hiddenSize),
-          bias: row,
-          cosines: new Float32Array((ROWS * headDim) / 2).fill(1),
-          sines: new Float32Array((ROWS * headDim) / 2),
-          cache: cache.elements,
-          layer: 0,
-          isWindow: 0,
-        });
+    for (const kv of ['int16', 'f32'] as const)
+      it(`are those of the reference in ${kv}, by every kernel that writes them`, () => {
+        const row = craftedRow();
+        const tables = { full: [1], window: [0], windowFirst: 0 };
+        const expected = new KvCache(2, kv);
         for (let position = 0; position < ROWS; position++) {
-          for (const part of [0, 1]) {
-            for (let head = 0; head < keyValueHeads; head++) {
-              const found = cache.read(part, 1, position, head);
-              assert.deepEqual(found, expected.read(part, 1, position, head), `${name}, part ${part}, head ${head}`);
+          for (let head = 0; head < 2 * keyValueHeads; head++) {
+            const from = (attentionHeads + head) * headDim;
+            const part = Math.floor(head / keyValueHeads);
+            expected.write(part, 1, position, head % keyValueHeads, row.subarray(from, from + headDim));
+          }
+        }
+        // One that is no number leaves none of its scale.
+        const notNumbers = [0, 1].map((head) => expected.read(1, 1, 0, head).filter(Number.isNaN).length);
+        const together = kv === 'int16' ? KV_SCALED_ELEMENTS : 1;
+        assert.ok(notNumbers.some((count) => count > 0) && notNumbers.every((count) => count % together === 0));
+        for (const [name, write] of writersOf(contextFor(target, kv))) {
+          const cache = new KvCache(2, kv);
+          write(emulator, {
+            step: stepOf(ROWS, () => ({ tables })),
+            weight: new Uint16Array(HEADS * headDim * hiddenSize),
+            bias: row,
+            cosines: new Float32Array((ROWS * headDim) / 2).fill(1),
+            sines: new Float32Array((ROWS * headDim) / 2),
+            cache: cache.elements,
+            layer: 0,
+            isWindow: 0,
+          });
+          for (let position = 0; position < ROWS; position++) {
+            for (const part of [0, 1]) {
+              for (let head = 0; head < keyValueHeads; head++) {
+                // What is turned by nothing may be 0 of the other sign.
+                const [found, right] = [cache, expected].map((each) =>
+                  each.read(part, 1, position, head).map((x) => x + 0),
+                );
+                assert.deepEqual(found, right, `${name}, part ${part}, head ${head}`);
+              }
             }
           }
         }
-      }
-    });
+      });
   });
 }

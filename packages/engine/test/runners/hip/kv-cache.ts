@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { elementsOfScale, keepHead, readHead } from '../../../src/reference/kept-heads.ts';
-import { KV_SCALED_ELEMENTS, kvBlockBytes, kvLayers } from '../../../src/runners/kv-bytes.ts';
+import { KV_SCALED_ELEMENTS, type KvType, kvBlockBytes, kvLayers } from '../../../src/runners/kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
 import { SMALL_CONFIG } from './small-model.ts';
 
@@ -16,17 +16,25 @@ const HALF_CODE = (1 + 2 ** -7) / (2 ** 15 - 1) / 2;
 
 /** Keys and values of the first layer of a kind, all NaN at first. */
 export class KvCache {
-  /** u16, what kernels get. */
-  readonly elements: Uint16Array;
+  readonly kv: KvType;
+  /** What kernels get: u16 codes and scales, or f32. */
+  readonly elements: Uint16Array | Float32Array;
 
-  constructor(blocks: number) {
-    this.elements = new Uint16Array((blocks * kvBlockBytes(SMALL_CONFIG, 'int16')) / 2).fill(NAN_SCALE);
+  constructor(blocks: number, kv: KvType = 'int16') {
+    this.kv = kv;
+    const bytes = blocks * kvBlockBytes(SMALL_CONFIG, kv);
+    this.elements =
+      kv === 'f32' ? new Float32Array(bytes / 4).fill(Number.NaN) : new Uint16Array(bytes / 2).fill(NAN_SCALE);
   }
 
   /** Of keys (0) or values (1). */
   write(part: number, block: number, position: number, head: number, row: ArrayLike<number>): void {
-    const { codes, scales } = keepHead(row, KV_SCALED_ELEMENTS);
     const places = this.#places(part, block, position, head);
+    if (this.kv === 'f32') {
+      this.elements.set(row, places.codes);
+      return;
+    }
+    const { codes, scales } = keepHead(row, KV_SCALED_ELEMENTS);
     this.elements.set(codes, places.codes);
     this.elements.set(scales, places.scales);
   }
@@ -34,6 +42,9 @@ export class KvCache {
   /** What kernels read there, f64 [head size]. */
   read(part: number, block: number, position: number, head: number): Float64Array {
     const { codes, scales } = this.#places(part, block, position, head);
+    if (!(this.elements instanceof Uint16Array)) {
+      return new Float64Array(this.elements.subarray(codes, codes + headDim));
+    }
     return readHead({
       codes: this.elements.subarray(codes, codes + headDim),
       scales: this.elements.subarray(scales, scales + SCALES),
@@ -52,9 +63,10 @@ export class KvCache {
     return rows;
   }
 
-  /** Where codes and scales begin. */
+  /** Where codes, or f32, and scales begin. */
   #places(part: number, block: number, position: number, head: number): { codes: number; scales: number } {
-    const first = ((block * kvLayers(SMALL_CONFIG) * 2 + part) * keyValueHeads + head) * HEAD_ELEMENTS;
+    const ofHead = this.kv === 'f32' ? HEAD_CODES : HEAD_ELEMENTS;
+    const first = ((block * kvLayers(SMALL_CONFIG) * 2 + part) * keyValueHeads + head) * ofHead;
     const place = position % BLOCK_POSITIONS;
     return { codes: first + place * headDim, scales: first + HEAD_CODES + place * SCALES };
   }

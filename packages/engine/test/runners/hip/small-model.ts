@@ -5,6 +5,7 @@ import { parseGptOssConfig } from '@switchyard/models';
 import type { KernelTarget } from '@switchyard/gpu';
 import type { EmulatedKernel, EmulatedValue, KernelEmulator } from '@switchyard/gpu/testing';
 import type { KernelArgument } from '@switchyard/gpu';
+import type { KvType } from '../../../src/runners/kv-bytes.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 
 /** Every size another, so that a mistaken one shows. */
@@ -33,7 +34,11 @@ export const SMALL_CONFIG: GptOssConfig = parseGptOssConfig(
   'config.json',
 ).config;
 
-export const contextFor = (target: KernelTarget): KernelContext => ({ config: SMALL_CONFIG, target });
+export const contextFor = (target: KernelTarget, kv: KvType = 'int16'): KernelContext => ({
+  config: SMALL_CONFIG,
+  target,
+  kv,
+});
 
 /** Runs a form with its arguments by name. */
 export function runForm<List extends readonly KernelArgument[]>(

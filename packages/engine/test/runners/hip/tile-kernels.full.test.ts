@@ -249,9 +249,13 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       }
     });
 
-    for (const terms of [1, 2] as const)
-      it(`QKV, rotary embedding and KV write, then attention with sinks, terms: ${terms}`, () => {
-        const { qkv, attend: attendForm } = products[terms];
+    for (const [terms, kv] of [
+      [1, 'int16'],
+      [2, 'int16'],
+      [2, 'f32'],
+    ] as const)
+      it(`QKV, rotary embedding and KV write, then attention with sinks, terms: ${terms}, KV in ${kv}`, () => {
+        const { qkv, attend: attendForm } = termTileForms(contextFor(target, kv), terms);
         const width = terms * WIDTH;
         // More than a block of any target has.
         const tokens = 281;
@@ -288,7 +292,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
           // In one piece, and cut where no tile ends: later pieces read what earlier ones wrote.
           const results = [[tokens], [37, 100, tokens - 137]].map((pieces) => {
             // NaN: what was not written is not read, or it shows.
-            const cache = new KvCache(2 * blocks);
+            const cache = new KvCache(2 * blocks, kv);
             const rotated = new Uint16Array(tokens * width);
             const output = new Uint16Array(tokens * width);
             let first = 0;
