@@ -21,12 +21,6 @@ struct TokenDraw {
   u32 topK;
 };
 
-ROUTER_INLINE double step_double(const u8* step, i32 index) {
-  const u64 low = static_cast<u32>(step_word(step, index));
-  const u64 high = static_cast<u32>(step_word(step, index + 1));
-  return bits_to_double(high << 32 | low);
-}
-
 ROUTER_INLINE TokenDraw token_draw(const u8* step, i32 wanted) {
   const i32 at = step_word(step, STEP_DRAWS) + wanted * STEP_DRAW_WORDS;
   return {step_double(step, at), step_double(step, at + 2), step_double(step, at + 4), step_double(step, at + 6),
