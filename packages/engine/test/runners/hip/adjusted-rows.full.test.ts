@@ -6,7 +6,7 @@ import { type EmulatedGpu, emulatedGpu } from '@switchyard/gpu/testing';
 import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-without.ts';
 import { ForwardError } from '../../../src/errors.ts';
 import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
-import { CHOSEN_TOKEN_BYTES, routingStride } from '../../../src/runners/hip/sizes.ts';
+import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, routingStride } from '../../../src/runners/hip/sizes.ts';
 import type { LogitsRunner } from '../../../src/runners/logits-runner.ts';
 import type { ModelRunner, SequenceStep, SubmittedStep } from '../../../src/runners/runner.ts';
 import { sampledOnHost } from '../../../src/runners/sampled-on-host.ts';
@@ -18,8 +18,8 @@ import { SMALL_CONFIG } from './small-model.ts';
 
 const { vocabularySize } = SMALL_CONFIG;
 const [target] = EMULATED_TARGETS;
-const PROMPT_TOKENS = 3;
-const ANSWER_TOKENS = 5;
+const PROMPT_TOKENS = 2;
+const ANSWER_TOKENS = 4;
 /** Few tokens, so that answers say them again and again. */
 const FEW = maskOf([3, 4, 40, 100, 101]);
 
@@ -29,8 +29,12 @@ function maskOf(ids: readonly number[]): Uint32Array {
   return mask;
 }
 
+interface Job extends Pick<SequenceStep, 'mask' | 'logprobs'> {
+  readonly sampling: Partial<SamplingParameters>;
+}
+
 /** Ways to choose, side by side in each step. */
-const JOBS: readonly { readonly sampling: Partial<SamplingParameters>; readonly mask?: Uint32Array }[] = [
+const JOBS: readonly Job[] = [
   { sampling: {} },
   { sampling: { repetitionPenalty: 1.5, presencePenalty: 0.5, frequencyPenalty: 1 } },
   { sampling: { frequencyPenalty: 2, presencePenalty: -1, logitBias: [[40, 3]] }, mask: FEW },
@@ -68,25 +72,33 @@ describe('rows with penalties, biases and masks on the GPU runner, emulated', fu
       tokens: vocabularySize - 3,
     });
 
-  before(function () {
+  /** What the host chooses from logits that are brought up. */
+  let onHost: readonly (readonly number[])[] = [];
+  before(async function () {
     skipWithoutHostCompiler.call(this);
     gpu = emulatedGpu({ target });
     cacheFolder = mkdtempSync(join(tmpdir(), 'switchyard-emulated-'));
+    await using runner = sampled(onlyLogits(await make(false)));
+    onHost = await answers(runner, JOBS, { count: ANSWER_TOKENS, ahead: false });
   });
   after(() => {
     if (cacheFolder !== '') rmSync(cacheFolder, { recursive: true, force: true });
     gpu?.dispose();
   });
 
-  /** Tokens of all jobs, a step for each: `ahead` submits each before the one before it is done. */
-  async function answers(runner: ModelRunner, ahead: boolean): Promise<readonly (readonly number[])[]> {
-    const open = JOBS.map(({ sampling, mask }, index) => {
-      const prompt = Int32Array.from({ length: PROMPT_TOKENS }, (_, at) => 11 * index + 5 * at);
+  /** Tokens of jobs, a step for each of an answer: `ahead` submits each before the one before it is done. */
+  async function answers(
+    runner: ModelRunner,
+    jobs: readonly Job[],
+    { count, ahead }: { readonly count: number; readonly ahead: boolean },
+  ): Promise<readonly (readonly number[])[]> {
+    const open = jobs.map(({ sampling, ...wanted }, index) => {
+      const prompt = Int32Array.from({ length: PROMPT_TOKENS }, (_, at) => 11 * (index % JOBS.length) + 5 * at);
       return {
         sequence: runner.createSequence(),
         sampler: runner.openSampler({ ...GREEDY, ...sampling }, prompt),
         prompt,
-        chosen: mask === undefined ? {} : { mask },
+        wanted,
         answer: [] as number[],
       };
     });
@@ -97,25 +109,22 @@ describe('rows with penalties, biases and masks on the GPU runner, emulated', fu
         open[index]?.answer.push(token);
       }
     };
-    for (let count = 0; count < ANSWER_TOKENS; count++) {
-      const batch = open.map(({ sequence, sampler, prompt, chosen }): SequenceStep => {
-        return { sequence, sampler, tokens: count === 0 ? prompt : 'sampled', want: 'token', ...chosen };
+    for (let step = 0; step < count; step++) {
+      const batch = open.map(({ sequence, sampler, prompt, wanted }): SequenceStep => {
+        return { sequence, sampler, tokens: step === 0 ? prompt : 'sampled', want: 'token', ...wanted };
       });
       underWay.push(runner.submit(batch));
       if (!ahead || underWay.length === 2) await take();
     }
     while (underWay.length > 0) await take();
+    for (const { sequence } of open) runner.releaseSequence(sequence);
     return open.map(({ answer }) => answer);
   }
 
   it('give the tokens that the host chooses, eagerly and as graphs, with two steps under way, and no logits leave the device', async () => {
-    const host = sampled(onlyLogits(await make(false)));
-    const onHost = await answers(host, false);
-    await host.dispose();
-    assert.ok(copied.includes(4 * vocabularySize));
-    const repeats = onHost.map((answer) => answer.length - new Set(answer).size);
+    assert.ok(copied.includes(4 * vocabularySize), 'the host has had logits');
     assert.ok(
-      repeats.some((count) => count > 0),
+      onHost.some((answer) => new Set(answer).size < answer.length),
       'some token comes twice',
     );
     for (const [graphs, ahead] of [
@@ -124,7 +133,8 @@ describe('rows with penalties, biases and masks on the GPU runner, emulated', fu
     ] as const) {
       await using runner = sampled(await make(graphs));
       copied.splice(0);
-      assert.deepEqual(await answers(runner, ahead), onHost, graphs ? 'graphs, two steps under way' : 'eagerly');
+      const found = await answers(runner, JOBS, { count: ANSWER_TOKENS, ahead });
+      assert.deepEqual(found, onHost, graphs ? 'graphs, two steps under way' : 'eagerly');
       const rows = [PROMPT_TOKENS * JOBS.length, ...Array(ANSWER_TOKENS - 1).fill(graphs ? 8 : JOBS.length)];
       const stride = (count: number): number => routingStride(SMALL_CONFIG, count);
       assert.deepEqual(
@@ -133,6 +143,20 @@ describe('rows with penalties, biases and masks on the GPU runner, emulated', fu
         'tokens and experts',
       );
     }
+  });
+
+  it('give them beside a row whose logits come up, and where there are more than have theirs computed at once', async () => {
+    await using runner = sampled(await make(true));
+    const beside = await answers(runner, [...JOBS, { sampling: {}, logprobs: 0 }], { count: 2, ahead: true });
+    assert.deepEqual(
+      beside.slice(0, -1),
+      onHost.map((answer) => answer.slice(0, 2)),
+    );
+    const many = Array.from({ length: HEAD_ROWS + 3 }, (_, index) => JOBS[index % JOBS.length] as Job);
+    assert.deepEqual(
+      await answers(runner, many, { count: 1, ahead: true }),
+      many.map((_, index) => onHost[index % JOBS.length]?.slice(0, 1)),
+    );
   });
 
   it('fail alone where a mask lets no token through', async () => {
