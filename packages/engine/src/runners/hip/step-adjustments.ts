@@ -6,7 +6,7 @@
 import { ENTRY_WORDS, type LogitAdjustments } from '../../sampling/adjusted-tokens.ts';
 import type { TokenMask } from '../../sampling/token-mask.ts';
 
-/** Where things are, in words. 0 at STEP_ADJUSTMENTS or STEP_MASKS says that no row has any. */
+/** Where things are, in words, for the kernels that take them. 0 at STEP_ADJUSTMENTS or STEP_MASKS says that no row has any. */
 export const ADJUSTMENT_PLACES = {
   STEP_ADJUSTMENTS: 3,
   STEP_MASKS: 4,
@@ -17,14 +17,14 @@ export const ADJUSTMENT_PLACES = {
   STEP_MASK_WORDS: 2,
 } as const;
 
-/** The most entries that a row's adjustments have when its step is planned. */
+/** The most entries of a row when its step is planned: with one more and a mask they fit a pass. */
 export const MOST_ADJUSTED_TOKENS = 2 ** 17;
 /** Words of a mask that count: no vocabulary has more (check-shape.ts). */
 const MOST_MASK_WORDS = 2 ** 18 / 32;
-/** The most words of entries and masks that the rows of a pass have together: masks for 64 and 2500 tokens of each. */
+/** The most words of entries and masks that the rows of a pass have together: for 64 rows, masks and 2500 tokens of each. */
 export const MOST_ADJUSTMENT_WORDS = 2 ** 20;
 
-/** Words that rows may take beside entries and masks; places of f64 are even. */
+/** The most words of all that is written for so many rows. One may be left out: places of f64 are even. */
 export function mostAdjustmentWords(mostRows: number): number {
   const { STEP_ADJUSTMENT_WORDS, STEP_MASK_WORDS } = ADJUSTMENT_PLACES;
   return MOST_ADJUSTMENT_WORDS + 1 + mostRows * (STEP_ADJUSTMENT_WORDS + STEP_MASK_WORDS);

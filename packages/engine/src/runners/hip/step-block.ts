@@ -15,7 +15,7 @@ export const MOST_TABLE_WORDS = 2 ** 18;
 const HEADER_WORDS = 16;
 const column = (index: number): number => HEADER_WORDS + index * MOST_ROWS;
 
-/** Where things are, in words. A column has an entry for each row. */
+/** Where things are, in words; step-adjustments.ts has two more of the header. A column has an entry for each row. */
 export const STEP_PLACES = {
   STEP_ROWS: 0,
   STEP_WANTED: 1,
