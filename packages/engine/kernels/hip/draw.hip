@@ -1,7 +1,8 @@
 // Chooses the token of each wanted row as the engine's sampler does, to the token (src/sampling/sampler.ts): the largest
 // logit where the row's temperature is 0, else one drawn by weight from what min-p, top-k and top-p leave, each cutting
 // what the one before left. The row's random number comes with the step. -1 where no logit is a number. The logits are those
-// of a launch of head.hip, whose likeliest tokens `largest.hip` has found; only rows that are drawn are written.
+// of a launch of head.hip, as adjust.hip and mask.hip have left them; their likeliest tokens `largest.hip` has found, and only
+// rows that are drawn are written.
 //
 // KERNEL_BLOCKS blocks share a row that no top-k and no top-p cuts: each sums the weights of its ids, and the last of them to
 // be done draws. Of others the first block does all.
@@ -20,12 +21,6 @@ struct TokenDraw {
   double smallest;
   u32 topK;
 };
-
-ROUTER_INLINE double step_double(const u8* step, i32 index) {
-  const u64 low = static_cast<u32>(step_word(step, index));
-  const u64 high = static_cast<u32>(step_word(step, index + 1));
-  return bits_to_double(high << 32 | low);
-}
 
 ROUTER_INLINE TokenDraw token_draw(const u8* step, i32 wanted) {
   const i32 at = step_word(step, STEP_DRAWS) + wanted * STEP_DRAW_WORDS;

@@ -1,6 +1,6 @@
 // The id of the largest logit of each wanted row, the lowest of equal ones; -1 where none is a number. Ids at and past
 // `candidates` are never chosen: a vocabulary may be padded. KERNEL_BLOCKS blocks share a row, and the last of them to be
-// done compares what they found; the logits are those of a launch of head.hip.
+// done compares what they found; the logits are those of a launch of head.hip, as adjust.hip and mask.hip have left them.
 //
 //   found i64 [rows, KERNEL_BLOCKS]; arrivals u32 [rows], 0 before and after
 

@@ -28,8 +28,8 @@ export const ROUNDED_TOLERANCES: RunnerTolerances = { ...EXACT_TOLERANCES, nll: 
 
 /** No case begins later than this after the first, in milliseconds. */
 const BUDGET_MS = 2000;
-/** One way to draw that has every step of drawing in it. */
-const DRAWN_BY = 'top-k, top-p and min-p';
+/** Ways to choose that have every kernel of choosing in them. */
+const CHOSEN_BY = ['top-k, top-p and min-p', 'penalties:', 'a mask'];
 
 /** What is run, and with what. */
 export interface GoldenStepsOptions {
@@ -44,7 +44,7 @@ export interface GoldenStepsOptions {
 
 /**
  * Runs the steps on a runner of the embedded model, which stays the caller's: all prompts whole and their greedy
- * continuations side by side; tokens drawn on the device against the same drawn here; each prompt in pieces, with the
+ * continuations side by side; tokens chosen on the device against the same chosen here; each prompt in pieces, with the
  * experts of every layer and token. The first failure ends it.
  */
 export async function runGoldenSteps(
@@ -65,7 +65,9 @@ export async function runGoldenSteps(
   const ofPieces = activations === 'exact' ? EXACT_TOLERANCES : ROUNDED_TOLERANCES;
   const cases = [
     caseOf(sideBySideCase(golden), ROUNDED_TOLERANCES),
-    ...samplerCases.filter(({ name }) => name.startsWith(DRAWN_BY)).map((drawn) => caseOf(drawn, EXACT_TOLERANCES)),
+    ...samplerCases
+      .filter(({ name }) => CHOSEN_BY.some((way) => name.startsWith(way)))
+      .map((chosen) => caseOf(chosen, EXACT_TOLERANCES)),
     ...pieceCases(golden, roundedFrom - 1).map((each) => caseOf(each, ofPieces)),
   ];
   return runCases(cases, { budgetMs: BUDGET_MS });

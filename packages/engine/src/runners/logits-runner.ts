@@ -3,7 +3,9 @@
  * sampled-on-host.ts makes a ModelRunner of it.
  */
 
+import type { LogitAdjustments } from '../sampling/adjusted-tokens.ts';
 import type { TokenDraw } from '../sampling/token-draw.ts';
+import type { TokenMask } from '../sampling/token-mask.ts';
 import type { LayerRouting, MemoryPlan, RunnerTimings } from './runner.ts';
 
 /**
@@ -23,6 +25,10 @@ export interface LogitsStep {
   readonly logits?: LogitsWanted;
   /** With `'drawn'`: how. */
   readonly draw?: TokenDraw;
+  /** With `'largest'` and `'drawn'`: what changes the logits first. See `LogitsRunner.mostAdjustedTokens`. */
+  readonly adjustments?: LogitAdjustments;
+  /** With `'largest'` and `'drawn'`: the tokens that may be chosen, once the logits are adjusted. */
+  readonly mask?: TokenMask;
   /** See SequenceStep. */
   readonly piece?: number;
 }
@@ -49,7 +55,7 @@ export interface LogitsOutput {
   readonly logits: Float32Array;
   /**
    * For 'largest': the lowest id of those whose logit is largest, among the tokens that there are; for 'drawn': the drawn
-   * one. -1 where no logit is a number.
+   * one. -1 where no logit is a number. Where a mask leaves nothing above -Infinity, it may be a token that the mask forbids.
    */
   readonly token?: number;
 }
@@ -66,6 +72,11 @@ export interface LogitsRunner extends AsyncDisposable {
   readonly router: { readonly backend: string; readonly device: string };
   /** Whether `forward` takes `'largest'` and `'drawn'`, or `'largest'` alone. Defaults to false. */
   readonly choosesTokens?: boolean | 'largest';
+  /**
+   * Where it takes both: the most tokens that a row's adjustments may have, and masks as well. Rows of more have their logits
+   * brought up. Defaults to none: neither adjustments nor masks are taken.
+   */
+  readonly mostAdjustedTokens?: number;
   /** See ModelRunner. */
   piecesTogether?(tokens: number): number;
   /** See ModelRunner. */

@@ -7,7 +7,6 @@ import { EngineError, ForwardError, InvalidLogitsError } from '../errors.ts';
 import { logprobOf, logprobsOf } from '../sampling/logprobs.ts';
 import type { SamplingParameters } from '../sampling/parameters.ts';
 import { Sampler } from '../sampling/sampler.ts';
-import type { TokenDraw } from '../sampling/token-draw.ts';
 import { allowsToken } from '../sampling/token-mask.ts';
 import { InvalidStepError, UnknownSamplerError } from './errors.ts';
 import type { LogitsOutput, LogitsRunner, LogitsStep, LogitsWanted, StartedPart } from './logits-runner.ts';
@@ -15,6 +14,7 @@ import { RoutingRecord } from './routing-record.ts';
 import type { RoutingShape } from './routing-record.ts';
 import { MOST_STEPS_UNDER_WAY } from './runner.ts';
 import { StepsUnderWay } from './steps-under-way.ts';
+import { type TokenChoice, tokenChoice } from './token-choice.ts';
 import type {
   ExpertLoad,
   LayerRouting,
@@ -223,7 +223,7 @@ class SampledOnHost implements ModelRunner {
     try {
       const parts = batch.map((step): StartedPart => {
         const { sequence, piece } = step;
-        const choice = step.want === 'token' ? this.#choiceOfRunner(step) : null;
+        const choice = step.want === 'token' ? this.#choiceOf(step) : null;
         const tokens = this.#tokensOf(step);
         const ofPiece = piece === undefined ? {} : { piece };
         return { sequence, tokens, ...ofPiece, ...(choice ?? { logits: logitsWanted(step) }) };
@@ -275,7 +275,13 @@ class SampledOnHost implements ModelRunner {
   /** Whether the runner can begin before the step under way has its tokens: what it needs of them, it chooses itself. */
   #canStart(batch: readonly SequenceStep[]): boolean {
     if (this.#runner.start === undefined) return false;
-    return batch.every((step) => step.sampler === undefined || this.#samplerOf(step).pending?.byRunner !== false);
+    return batch.every((step) => {
+      if (step.sampler === undefined) return true;
+      const { sampler, pending } = this.#samplerOf(step);
+      if (pending === null) return true;
+      // What counts tokens finds the one that nobody has seen in the row itself.
+      return pending.byRunner && (step.tokens === 'sampled' || !sampler.countsTokens);
+    });
   }
 
   #tokensOf(step: SequenceStep): StartedPart['tokens'] {
@@ -292,22 +298,16 @@ class SampledOnHost implements ModelRunner {
     return open;
   }
 
-  /** How the runner may choose; null where more than the token is wanted, or more than the logits decides. */
-  #choiceOfRunner(step: SequenceStep): Pick<LogitsStep, 'logits' | 'draw'> | null {
+  #choiceOf(step: SequenceStep): TokenChoice | null {
     const { sampler, pending } = this.#samplerOf(step);
-    const wantsToken = step.mask === undefined && step.logprobs === undefined && step.targets === undefined;
-    const { choosesTokens = false } = this.#runner;
-    if (choosesTokens === false || !wantsToken) return null;
-    if (sampler.takesLargest) return { logits: 'largest' };
-    if (choosesTokens === 'largest') return null;
-    const draw: TokenDraw | null = sampler.planDraw(pending === null ? 0 : 1);
-    return draw === null ? null : { logits: 'drawn', draw };
+    return tokenChoice(this.#runner, sampler, step, pending === null ? 0 : 1);
   }
 
   #outputOf(step: SequenceStep, computed: LogitsOutput | undefined): SequenceOutput {
     const logits = computed?.logits ?? NO_LOGITS;
     // What most steps are: chosen by the runner, and nothing else asked for.
-    if (step.traceRouting !== true && computed?.token !== undefined && computed.token >= 0) {
+    const isPlain = step.traceRouting !== true && step.mask === undefined;
+    if (isPlain && computed?.token !== undefined && computed.token >= 0) {
       return { token: this.#choose(step, logits, computed.token).token, logits: NO_LOGITS };
     }
     const routing = step.traceRouting === true ? { routing: this.#routing.rowsOf(step.sequence) } : {};
@@ -340,17 +340,16 @@ class SampledOnHost implements ModelRunner {
   ): Pick<SequenceOutput, 'token' | 'logprobs'> {
     const open = this.#samplerOf(step);
     if (chosen !== undefined) {
-      open.sampler.tookDrawn();
+      open.sampler.took(chosen);
       if (chosen < 0) throw new InvalidLogitsError();
+      assertAllowed(step, chosen);
       open.last = chosen;
       return { token: chosen };
     }
     const logits = rows.subarray(-this.vocabularySize).subarray(0, this.#tokens);
     const token = open.sampler.sample(logits, step.mask ?? null);
     if (Number.isNaN(logits[token] ?? Number.NaN)) throw new InvalidLogitsError();
-    if (step.mask !== undefined && !allowsToken(step.mask, token)) {
-      throw new ForwardError('a mask that lets no token through');
-    }
+    assertAllowed(step, token);
     open.last = token;
     return step.logprobs === undefined ? { token } : { token, logprobs: logprobsOf(logits, token, step.logprobs) };
   }
@@ -363,6 +362,11 @@ class SampledOnHost implements ModelRunner {
       return logprob;
     });
   }
+}
+
+/** Where a mask lets no token through, what was chosen is none of its tokens. */
+function assertAllowed({ mask }: SequenceStep, token: number): void {
+  if (mask !== undefined && !allowsToken(mask, token)) throw new ForwardError('a mask that lets no token through');
 }
 
 function logitsWanted({ want, targets }: SequenceStep): LogitsWanted {

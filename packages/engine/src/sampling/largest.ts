@@ -13,7 +13,8 @@ export function indexOfLargest(values: Float32Array): number {
       best = i;
     }
   }
-  return best;
+  if (!Number.isNaN(values[best])) return best;
+  return Math.max(0, values.indexOf(bestValue));
 }
 
 /**

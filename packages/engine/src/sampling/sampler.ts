@@ -11,6 +11,7 @@
  *   min(floor(u * sum), sum - 1), u being the request's next random number in [0, 1).
  */
 
+import { AdjustedTokens, type LogitAdjustments } from './adjusted-tokens.ts';
 import { indexOfLargest, indicesOfLargest } from './largest.ts';
 import { keepNucleus } from './nucleus.ts';
 import type { SamplingParameters } from './parameters.ts';
@@ -33,8 +34,7 @@ export class Sampler {
   /** Random numbers that the next tokens are drawn with, where they were told before the tokens were drawn. */
   readonly #toldRandoms: number[] = [];
   readonly #penalized: boolean;
-  readonly #promptTokens: ReadonlySet<number>;
-  readonly #answerCounts = new Map<number, number>();
+  readonly #adjusted: AdjustedTokens;
 
   /**
    * @param prompt the prompt's token ids, which the repetition penalty counts.
@@ -45,33 +45,45 @@ export class Sampler {
     this.#random = new RandomStream(parameters.seed, parameters.temperature === 0 ? 0 : answer.length);
     this.#penalized =
       parameters.repetitionPenalty !== 1 || parameters.presencePenalty !== 0 || parameters.frequencyPenalty !== 0;
-    this.#promptTokens = new Set(parameters.repetitionPenalty === 1 ? [] : prompt);
+    this.#adjusted = new AdjustedTokens(parameters.repetitionPenalty === 1 ? [] : prompt, parameters.logitBias);
     for (const id of answer) this.#count(id);
   }
 
-  /** Whether it chooses the largest logit as it comes: then whoever has the logits may as well do it. */
-  get takesLargest(): boolean {
-    const { temperature, logitBias } = this.#parameters;
-    return temperature === 0 && !this.#penalized && logitBias.length === 0;
+  /** Whether the tokens chosen so far change how the next one is. */
+  get countsTokens(): boolean {
+    return this.#penalized;
   }
 
   /**
-   * How it would draw the next token; null where it takes the largest logit, or where more than the logits decides.
-   * Whoever draws tells it by `tookDrawn`; until then, this and `sample` go by the same random number.
+   * What changes the logits before the next token is chosen from them; null where nothing does. Whoever chooses tells it by
+   * `took`.
+   *
+   * @param ahead tokens that were planned and not taken yet, 0 or 1. Defaults to 0.
+   */
+  planAdjustments(ahead = 0): LogitAdjustments | null {
+    if (!this.#penalized && this.#parameters.logitBias.length === 0) return null;
+    const tokens = this.#adjusted;
+    return { penalties: this.#parameters, tokens, answered: tokens.answered + (this.#penalized ? ahead : 0) };
+  }
+
+  /**
+   * How it would draw the next token from logits that are adjusted already; null where it takes the largest of them.
+   * Whoever draws tells it by `took`; until then, this and `sample` go by the same random number.
    *
    * @param ahead draws that were planned and not taken yet. Defaults to 0.
    */
   planDraw(ahead = 0): TokenDraw | null {
-    const { temperature, topP, topK, minP, logitBias } = this.#parameters;
-    if (temperature === 0 || this.#penalized || logitBias.length > 0) return null;
+    const { temperature, topP, topK, minP } = this.#parameters;
+    if (temperature === 0) return null;
     while (this.#toldRandoms.length <= ahead) this.#toldRandoms.push(this.#random.next());
     const random = this.#toldRandoms[ahead] as number;
     return { temperature, topP, topK, smallestWeight: smallestWeight(minP), random };
   }
 
-  /** The next token was drawn as `planDraw` says. */
-  tookDrawn(): void {
+  /** The next token was chosen as `planAdjustments` and `planDraw` say: `id`, or none where that is below 0. */
+  took(id: number): void {
     this.#toldRandoms.shift();
+    if (id >= 0) this.#count(id);
   }
 
   /**
@@ -86,32 +98,18 @@ export class Sampler {
   }
 
   #count(id: number): void {
-    if (this.#penalized) this.#answerCounts.set(id, (this.#answerCounts.get(id) ?? 0) + 1);
+    if (this.#penalized) this.#adjusted.count(id);
   }
 
   #adjust(logits: Float32Array, mask: TokenMask | null): Float32Array {
-    const { logitBias } = this.#parameters;
-    if (!this.#penalized && logitBias.length === 0 && mask === null) return logits;
+    const adjustments = this.planAdjustments();
+    if (adjustments === null && mask === null) return logits;
     if (sharedLogits.length !== logits.length) sharedLogits = new Float32Array(logits.length);
     const adjusted = sharedLogits;
     adjusted.set(logits);
-    if (this.#penalized) this.#penalize(adjusted);
-    for (const [id, bias] of logitBias) adjusted[id] = (adjusted[id] as number) + bias;
+    adjustments?.tokens.apply(adjusted, adjustments.penalties);
     if (mask !== null) applyTokenMask(adjusted, mask);
     return adjusted;
-  }
-
-  #penalize(logits: Float32Array): void {
-    const { repetitionPenalty, presencePenalty, frequencyPenalty } = this.#parameters;
-    const repeat = (id: number): void => {
-      const logit = logits[id] as number;
-      logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-    };
-    for (const id of this.#promptTokens) if (!this.#answerCounts.has(id)) repeat(id);
-    for (const [id, count] of this.#answerCounts) {
-      repeat(id);
-      logits[id] = (logits[id] as number) - presencePenalty - count * frequencyPenalty;
-    }
   }
 
   #draw(logits: Float32Array): number {

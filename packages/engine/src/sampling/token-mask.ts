@@ -16,14 +16,15 @@ export function allowToken(mask: TokenMask, id: number): void {
   mask[id >>> 5] = (mask[id >>> 5] ?? 0) | (1 << (id & 31));
 }
 
-/** Sets the logits of forbidden tokens to -Infinity. */
+/** Sets the logits of forbidden tokens to -Infinity; what is no number stays so. */
 export function applyTokenMask(logits: Float32Array, mask: TokenMask): void {
   for (let word = 0; word * 32 < logits.length; word++) {
     const bits = mask[word] ?? 0;
     if (bits === 0xffffffff) continue;
     const end = Math.min(logits.length, word * 32 + 32);
     for (let id = word * 32; id < end; id++) {
-      if (((bits >>> (id & 31)) & 1) === 0) logits[id] = Number.NEGATIVE_INFINITY;
+      const isForbidden = ((bits >>> (id & 31)) & 1) === 0;
+      if (isForbidden && !Number.isNaN(logits[id])) logits[id] = Number.NEGATIVE_INFINITY;
     }
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { InvalidLogitsError } from '../../src/errors.ts';
+import { ForwardError, InvalidLogitsError } from '../../src/errors.ts';
 import type { LogitsRunner, LogitsStep } from '../../src/runners/logits-runner.ts';
 import type { ModelRunner, SequenceStep } from '../../src/runners/runner.ts';
 import { sampledOnHost } from '../../src/runners/sampled-on-host.ts';
@@ -14,7 +14,7 @@ function runnerOfFives(
   chosen: number,
   asked: LogitsStep[],
   failure: () => Error | null = () => null,
-  choosesTokens: LogitsRunner['choosesTokens'] = true,
+  abilities: Pick<LogitsRunner, 'choosesTokens' | 'mostAdjustedTokens'> = { choosesTokens: true },
 ): LogitsRunner {
   const nothing = (): void => {};
   return {
@@ -23,7 +23,7 @@ function runnerOfFives(
     contextLength: 100,
     memory: { weightBytes: 0, kvBytesPerToken: 1, kvBytes: (tokens) => tokens },
     router: { backend: 'none', device: 'none' },
-    choosesTokens,
+    ...abilities,
     timings: { steps: 0, compute: 0, experts: 0, router: 0, overhead: 0 },
     onRouting: null,
     createSequence: () => 1,
@@ -49,9 +49,15 @@ function runnerOfFives(
 describe('tokens that the runner chooses itself', () => {
   const asked: LogitsStep[] = [];
   let runner: ModelRunner;
+  const routing = { layers: 0, experts: 1, topK: 1 };
   const use = (chosen: number, failure?: () => Error | null): void => {
     asked.splice(0);
-    runner = sampledOnHost(runnerOfFives(chosen, asked, failure), { routing: { layers: 0, experts: 1, topK: 1 } });
+    runner = sampledOnHost(runnerOfFives(chosen, asked, failure), { routing });
+  };
+  const useAdjusting = (chosen: number, mostAdjustedTokens: number): void => {
+    asked.splice(0);
+    const abilities = { choosesTokens: true, mostAdjustedTokens };
+    runner = sampledOnHost(runnerOfFives(chosen, asked, undefined, abilities), { routing });
   };
   const step = (change: Partial<SequenceStep> = {}): SequenceStep => ({
     sequence: 1,
@@ -95,8 +101,8 @@ describe('tokens that the runner chooses itself', () => {
 
   it('are drawn on the host where the runner finds the largest alone', async () => {
     asked.splice(0);
-    const own = runnerOfFives(3, asked, undefined, 'largest');
-    runner = sampledOnHost(own, { routing: { layers: 0, experts: 1, topK: 1 } });
+    const own = runnerOfFives(3, asked, undefined, { choosesTokens: 'largest' });
+    runner = sampledOnHost(own, { routing });
     await runner.submit([step()]).outputs;
     await runner.submit([step({ sampler: runner.openSampler(DRAWN, new Int32Array(0)) })]).outputs;
     assert.deepEqual(
@@ -131,7 +137,7 @@ describe('tokens that the runner chooses itself', () => {
     const random = new RandomStream(DRAWN.seed);
     const [first, second, third] = [random.next(), random.next(), random.next()];
     assert.deepEqual([sampler.planDraw()?.random, sampler.planDraw(1)?.random], [first, second]);
-    sampler.tookDrawn();
+    sampler.took(0);
     assert.deepEqual([sampler.planDraw()?.random, sampler.planDraw(1)?.random], [second, third]);
   });
 
@@ -156,6 +162,48 @@ describe('tokens that the runner chooses itself', () => {
     ];
     for (const other of others) await runner.submit([step(other)]).outputs;
     assert.ok(asked.length === others.length && asked.every(({ logits }) => logits === 'last' || logits === 'all'));
+  });
+
+  it('are asked for with what changes the logits, where the runner takes that, up to so many tokens', async () => {
+    const mask = new Uint32Array(1).fill(0xff);
+    useAdjusting(3, 2);
+    await runner.submit([step({ mask })]).outputs;
+    const biased = runner.openSampler({ ...GREEDY, logitBias: [[5, -100]] }, new Int32Array(0));
+    await runner.submit([step({ sampler: biased })]).outputs;
+    assert.deepEqual(
+      asked.map(({ logits, adjustments, mask: own }) => [logits, adjustments?.tokens.size, own]),
+      [
+        ['largest', undefined, mask],
+        ['largest', 1, undefined],
+      ],
+    );
+    // The prompt's tokens are two; with the first of the answer they are too many.
+    const penalized = runner.openSampler({ ...DRAWN, repetitionPenalty: 1.1 }, Int32Array.of(6, 7, 6));
+    for (const expected of ['drawn', 'last', 'last']) {
+      await runner.submit([step({ sampler: penalized })]).outputs;
+      assert.equal(asked.at(-1)?.logits, expected);
+    }
+  });
+
+  it('count for the next one before anybody has seen them, where they stand in its row', async () => {
+    const sampler = new Sampler({ ...GREEDY, presencePenalty: 1 }, new Int32Array(0), [4]);
+    const [now, next] = [sampler.planAdjustments(), sampler.planAdjustments(1)];
+    const counted = (): readonly unknown[] => [now?.answered, next?.answered, next?.tokens.answered];
+    assert.deepEqual(counted(), [1, 2, 1]);
+    sampler.took(4);
+    assert.deepEqual(counted(), [1, 2, 2]);
+    assert.deepEqual([...(next?.tokens.entries ?? [])], [4, 2, 0, 0]);
+    const biased = new Sampler({ ...GREEDY, logitBias: [[1, 2]] }, new Int32Array(0), [4]);
+    assert.equal(biased.planAdjustments(1)?.answered, biased.planAdjustments()?.tokens.answered);
+  });
+
+  it('fail the sequence where a mask forbids what was chosen: it has let no token through', async () => {
+    useAdjusting(3, 2);
+    const outputs = await runner.submit([step({ mask: Uint32Array.of(0b110) })]).outputs;
+    assert.ok(outputs[0]?.failure instanceof ForwardError);
+    useAdjusting(-1, 2);
+    const [none] = await runner.submit([step({ mask: Uint32Array.of(0b110) })]).outputs;
+    assert.ok(none?.failure instanceof InvalidLogitsError);
   });
 
   it('fail the sequence where no logit is a number', async () => {

@@ -6,7 +6,7 @@ import { resolveSampling } from '../../src/prepare/resolve-sampling.ts';
 import type { SamplingParameters } from '../../src/sampling/parameters.ts';
 import { RandomStream } from '../../src/sampling/random.ts';
 import { Sampler } from '../../src/sampling/sampler.ts';
-import { tokenMaskWords } from '../../src/sampling/token-mask.ts';
+import { allowsToken, tokenMaskWords } from '../../src/sampling/token-mask.ts';
 
 const parameters = (options: Partial<SamplingParameters> = {}): SamplingParameters => ({
   ...resolveSampling({ seed: 1 }, 1000, () => 0),
@@ -121,6 +121,60 @@ describe('sampling', () => {
     assert.equal(new Sampler(parameters(), none).sample(logits, mask), 2);
     assert.equal(new Sampler(parameters({ temperature: 2, seed: 9 }), none).sample(logits, mask), 2);
     assert.deepEqual(logits, copy);
+  });
+
+  it('changes logits as penalties, bias and mask are defined, whatever was said before', () => {
+    const token = fc.nat(20);
+    const penalty = fc.oneof(fc.constant(0), fc.double({ min: -2, max: 2, noNaN: true }));
+    const value = fc.oneof(fc.float({ min: -20, max: 20, noNaN: true }), fc.constantFrom(-0, 0, -Infinity, Number.NaN));
+    fc.assert(
+      fc.property(
+        fc.array(value, { minLength: 21, maxLength: 21 }),
+        fc.array(token, { maxLength: 30 }),
+        fc.array(token, { maxLength: 30 }),
+        fc.record({
+          repetitionPenalty: fc.oneof(fc.constant(1), fc.double({ min: 0.01, max: 10, noNaN: true })),
+          presencePenalty: penalty,
+          frequencyPenalty: penalty,
+          logitBias: fc.uniqueArray(fc.tuple(token, fc.double({ min: -100, max: 100, noNaN: true })), {
+            selector: ([id]) => id,
+          }),
+        }),
+        fc.option(fc.nat(2 ** 21 - 1)),
+        (row, prompt, answer, options, bits) => {
+          const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = options;
+          const changed = Float32Array.from(row);
+          for (const id of new Set([...prompt, ...answer])) {
+            const logit = changed[id] as number;
+            changed[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+          }
+          for (const id of new Set(answer)) {
+            const count = answer.filter((other) => other === id).length;
+            changed[id] = (changed[id] as number) - presencePenalty - count * frequencyPenalty;
+          }
+          for (const [id, bias] of logitBias) changed[id] = (changed[id] as number) + bias;
+          const mask = bits === null ? null : Uint32Array.of(bits);
+          changed.forEach((logit, id) => {
+            if (mask !== null && !allowsToken(mask, id) && !Number.isNaN(logit)) changed[id] = -Infinity;
+          });
+          const logits = Float32Array.from(row);
+          const found = new Sampler(parameters(options), Int32Array.from(prompt), answer).sample(logits, mask);
+          assert.equal(found, indexOfLargest(changed));
+          const drawn = { temperature: 3, seed: 5 };
+          const sampler = new Sampler(parameters({ ...options, ...drawn }), Int32Array.from(prompt), answer);
+          // The random numbers of the answer's tokens are gone.
+          const plain = new Sampler(parameters(drawn), new Int32Array(0), answer);
+          assert.equal(sampler.sample(logits, mask), plain.sample(changed));
+        },
+      ),
+    );
+  });
+
+  it('never chooses NaN where a number is there, be it -Infinity', () => {
+    assert.equal(indexOfLargest(Float32Array.of(Number.NaN, -Infinity, -Infinity)), 1);
+    assert.equal(indexOfLargest(Float32Array.of(Number.NaN, Number.NaN)), 0);
+    const mask = new Uint32Array(1).fill(0b11);
+    assert.equal(new Sampler(parameters(), new Int32Array(0)).sample(Float32Array.of(Number.NaN, -1, 5), mask), 1);
   });
 
   it('reports log-probabilities of the raw logits', () => {

@@ -4,11 +4,24 @@
 
 import { type KernelContext, type KernelForm, STEP, kernelForm, pointer, u32 } from './kernel-form.ts';
 import { LARGEST_BLOCKS } from './sizes.ts';
+import { ADJUSTMENT_PLACES } from './step-adjustments.ts';
 
 const LOGITS = pointer('logits', 'f32 [rows, vocabulary], of a launch of the head');
 const TOKENS = pointer('tokens', 'i32 [rows], written');
 const CANDIDATES = u32('candidates', 'ids that may be chosen, from 0 up');
 const FIRST = u32('first', 'the first wanted row of the launch of the head');
+
+const ADJUSTED_LOGITS = pointer('logits', 'f32 [rows, vocabulary], of a launch of the head; changed in place');
+
+const ADJUST_ARGUMENTS = [
+  STEP,
+  pointer('chosen', 'i32, tokens chosen by passes before'),
+  ADJUSTED_LOGITS,
+  CANDIDATES,
+  FIRST,
+] as const;
+
+const MASK_ARGUMENTS = [STEP, ADJUSTED_LOGITS, CANDIDATES, FIRST] as const;
 
 const LARGEST_ARGUMENTS = [
   STEP,
@@ -30,6 +43,30 @@ const DRAW_ARGUMENTS = [
   FIRST,
 ] as const;
 
+/** What penalties and biases make of the logits. A block a row. */
+export function adjustForm(context: KernelContext): KernelForm<typeof ADJUST_ARGUMENTS> {
+  return kernelForm(context, {
+    name: 'adjust',
+    symbol: 'adjust_logits',
+    arguments: ADJUST_ARGUMENTS,
+    threadsPerBlock: 1024,
+    sharedParts: ['exact_doubles'],
+    parts: ['step_doubles'],
+    defines: ADJUSTMENT_PLACES,
+  });
+}
+
+/** What masks leave of the logits, after `adjustForm`. LARGEST_BLOCKS blocks a row. */
+export function maskForm(context: KernelContext): KernelForm<typeof MASK_ARGUMENTS> {
+  return kernelForm(context, {
+    name: 'mask',
+    symbol: 'mask_logits',
+    arguments: MASK_ARGUMENTS,
+    threadsPerBlock: 256,
+    defines: { KERNEL_BLOCKS: LARGEST_BLOCKS, ...ADJUSTMENT_PLACES },
+  });
+}
+
 /** The likeliest token. LARGEST_BLOCKS blocks a row. */
 export function largestForm(context: KernelContext): KernelForm<typeof LARGEST_ARGUMENTS> {
   return kernelForm(context, {
@@ -50,7 +87,7 @@ export function drawForm(context: KernelContext): KernelForm<typeof DRAW_ARGUMEN
     arguments: DRAW_ARGUMENTS,
     threadsPerBlock: 1024,
     sharedParts: ['exact_doubles'],
-    parts: ['token_weights', 'block_search'],
+    parts: ['step_doubles', 'token_weights', 'block_search'],
     defines: { KERNEL_BLOCKS: LARGEST_BLOCKS },
   });
 }

@@ -5,6 +5,7 @@
 import type { DevicePointer, StreamLike } from '@switchyard/gpu';
 import type { HipRouter } from '@switchyard/router-kernel/hip';
 import { attentionBlocks, windowFitsChunk } from './attention-kernels.ts';
+import { type HeadRows, enqueueChoice } from './choice-pass.ts';
 import { denseBlocks, denseTile, gateBlocks, gateTile } from './dense-kernels.ts';
 import { termBlocks, termTile } from './dense-terms.ts';
 import type { DeviceWeights, LayerWeights } from './device-weights.ts';
@@ -12,7 +13,7 @@ import { listedExpertBlocks, slotExpertBlocks } from './expert-kernels.ts';
 import type { KernelContext } from './kernel-form.ts';
 import type { HipKernels } from './kernels.ts';
 import type { RotaryRows } from './rotary-rows.ts';
-import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, LARGEST_BLOCKS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
+import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, MOST_ROWS_BY_SLOT, isBySlot, routingStride } from './sizes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a pass runs with. */
@@ -282,26 +283,10 @@ function enqueueByExpert(
   kernels.combine.launch(stream, rows, { step, weights, output: expertOutput, residual });
 }
 
-/** Which of a pass's wanted rows: `first` to `first + count` - 1, at most HEAD_ROWS. */
-export interface HeadRows {
-  readonly first: number;
-  readonly count: number;
-  /** Whether a row's token is drawn: else the likeliest are taken. */
-  readonly draws: boolean;
-  /** The place of the first one's token among the tokens that were chosen. Defaults to 0. */
-  readonly place?: number;
-}
-
 /** Final norm, LM head and tokens of wanted rows. */
 export function enqueueHead(parts: PassParts, stream: StreamLike, rows: HeadRows): void {
-  const { kernels, workspace, candidates } = parts;
-  const { first, count, draws, place = 0 } = rows;
   enqueueLogits(parts, stream, rows);
-  const { step, logits, found, choiceArrivals: arrivals } = workspace.at;
-  const tokens = workspace.at.chosen + BigInt(4 * place);
-  const choice = { step, logits, found, arrivals, tokens, candidates, first };
-  kernels.chooseLargest.launch(stream, count * LARGEST_BLOCKS, choice);
-  if (draws) kernels.drawTokens.launch(stream, count * LARGEST_BLOCKS, choice);
+  enqueueChoice(parts, stream, rows);
 }
 
 /** Final norm and LM head. */

@@ -10,6 +10,7 @@ import type { PassParts } from './forward-pass.ts';
 import { type EnqueuedPass, type PassResources, PassRunner, type StepOutput, type StepRun } from './pass-runner.ts';
 import { type Pass, type PassKind, type TileRule, passKindOf, planPasses } from './plan-passes.ts';
 import { HEAD_ROWS } from './sizes.ts';
+import { MOST_ADJUSTED_TOKENS } from './step-adjustments.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { MOST_PASSES_UNDER_WAY } from './staging.ts';
 
@@ -37,6 +38,7 @@ export class HipRunner implements LogitsRunner {
   readonly memory: MemoryPlan;
   readonly router: { readonly backend: string; readonly device: string };
   readonly choosesTokens = true;
+  readonly mostAdjustedTokens = MOST_ADJUSTED_TOKENS;
   onRouting: LogitsRunner['onRouting'] = null;
   readonly #config: GptOssConfig;
   readonly #resources: HipResources;

@@ -6,7 +6,7 @@ import { loadLaunch } from '@switchyard/gpu';
 import type { KernelArgument, KernelLaunch, KernelLoader, LaunchPreparer } from '@switchyard/gpu';
 import type { Activations } from '../runner-module.ts';
 import { attentionForm } from './attention-kernels.ts';
-import { drawForm, largestForm } from './choice-kernels.ts';
+import { adjustForm, drawForm, largestForm, maskForm } from './choice-kernels.ts';
 import {
   type DenseForms,
   type DenseTile,
@@ -67,6 +67,8 @@ export interface HipKernels {
   readonly combine: LaunchOf<ReturnType<typeof combineForm>>;
   /** Used while loading. */
   readonly arrangeCodes: LaunchOf<ReturnType<typeof arrangeCodesForm>>;
+  readonly adjustLogits: LaunchOf<ReturnType<typeof adjustForm>>;
+  readonly maskLogits: LaunchOf<ReturnType<typeof maskForm>>;
   readonly chooseLargest: LaunchOf<ReturnType<typeof largestForm>>;
   readonly drawTokens: LaunchOf<ReturnType<typeof drawForm>>;
   /** Null where the GPU has no matrix units. */
@@ -116,6 +118,8 @@ export async function loadKernels(
     listedExperts: await loadEach(listedExpertForms(context)),
     combine: await load(combineForm(context)),
     arrangeCodes: await load(arrangeCodesForm(context)),
+    adjustLogits: await load(adjustForm(context)),
+    maskLogits: await load(maskForm(context)),
     chooseLargest: await load(largestForm(context)),
     drawTokens: await load(drawForm(context)),
     tiles: hasMatrixUnits(context.target)

@@ -4,7 +4,8 @@
  */
 
 import type { GpuDriver, GpuGraph, GpuStream } from '@switchyard/gpu';
-import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import type { ChoiceNeeds } from './choice-pass.ts';
+import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { HEAD_ROWS, MOST_KEY_RUNS } from './sizes.ts';
 
 /** Rows that graphs have room for; a pass takes the smallest that holds it. */
@@ -13,13 +14,13 @@ const ROWS = [1, 2, 4, 8, 16, 32, HEAD_ROWS] as const;
 const PARTIALS = [1, 4, 16, MOST_KEY_RUNS] as const;
 
 /** What decides which graph a pass takes. */
-export type GraphSize = PassSize & Pick<HeadRows, 'draws'>;
+export type GraphSize = PassSize & ChoiceNeeds;
 
 /** The smallest graph that holds a pass. */
 function roomFor(size: GraphSize): PassSize & { readonly key: string } {
   const rows = ROWS.find((most) => most >= size.rows) ?? size.rows;
   const mostPartials = PARTIALS.find((most) => most >= size.mostPartials) ?? size.mostPartials;
-  return { rows, mostPartials, key: `${rows} ${mostPartials} ${size.draws}` };
+  return { rows, mostPartials, key: `${rows} ${mostPartials} ${size.draws} ${size.adjusts}` };
 }
 
 /** The graphs that were needed so far. */
@@ -46,10 +47,11 @@ export class PassGraphs {
   /** Makes the graph for passes of a size. */
   async prepare(stream: GpuStream, size: GraphSize): Promise<void> {
     const { key, rows, mostPartials } = roomFor(size);
+    const { draws, adjusts } = size;
     await this.#parts.router.prepare({ tokens: rows, padding: true });
     const graph = this.#driver.capture(stream, () => {
       enqueueLayers(this.#parts, stream, { rows, mostPartials });
-      enqueueHead(this.#parts, stream, { first: 0, count: rows, draws: size.draws });
+      enqueueHead(this.#parts, stream, { first: 0, count: rows, draws, adjusts });
     });
     graph.upload(stream);
     this.#graphs.set(key, graph);

@@ -8,9 +8,10 @@ import type { GptOssConfig } from '@switchyard/models';
 import type { LogitsOutput, LogitsStep } from '../logits-runner.ts';
 import type { LayerRouting } from '../runner.ts';
 import { slotRuns } from '../slot-runs.ts';
+import { type ChoiceNeeds, choiceNeedsOf } from './choice-pass.ts';
 import { DeviceHungError } from './errors.ts';
 import { ExpectedWaits } from './expected-waits.ts';
-import { type HeadRows, type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
+import { type PassParts, type PassSize, enqueueHead, enqueueLayers } from './forward-pass.ts';
 import { PassGraphs } from './pass-graphs.ts';
 import type { Pass, PassRow } from './plan-passes.ts';
 import { CHOSEN_TOKEN_BYTES, HEAD_ROWS, routingStride } from './sizes.ts';
@@ -53,7 +54,7 @@ export interface EnqueuedPass {
   readonly launchedRows: number;
   /** Whether the head was enqueued with the layers. */
   readonly hasHead: boolean;
-  readonly draws: boolean;
+  readonly needs: ChoiceNeeds;
   /** The place of its first token. */
   readonly place: number;
 }
@@ -105,9 +106,9 @@ export class PassRunner {
    */
   async enqueueWhole(pass: Pass, run: StepRun, place: number): Promise<EnqueuedPass> {
     const enqueued = await this.#enqueuePass(pass, place);
-    const { wanted, hasHead, draws, staging } = enqueued;
+    const { wanted, hasHead, needs, staging } = enqueued;
     if (wanted.length > 0 && !hasHead) {
-      enqueueHead(this.#parts, this.#resources.stream, { first: 0, count: wanted.length, draws, place });
+      enqueueHead(this.#parts, this.#resources.stream, { first: 0, count: wanted.length, ...needs, place });
     }
     this.#bringChosen(enqueued, run);
     staging.done.record(this.#resources.stream);
@@ -148,10 +149,10 @@ export class PassRunner {
   async run(pass: Pass, run: StepRun): Promise<void> {
     const started = performance.now();
     const enqueued = await this.#enqueuePass(pass, 0);
-    const { wanted, hasHead, draws, staging, launchedRows } = enqueued;
+    const { wanted, hasHead, needs, staging, launchedRows } = enqueued;
     for (let first = 0; first < wanted.length; first += HEAD_ROWS) {
       const rows = wanted.slice(first, first + HEAD_ROWS);
-      if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, { first, count: rows.length, draws });
+      if (!hasHead) enqueueHead(this.#parts, this.#resources.stream, { first, count: rows.length, ...needs });
       this.#bringChosen(enqueued, run);
       this.#bringLogits(rows);
       await this.#finished();
@@ -169,17 +170,17 @@ export class PassRunner {
     const { driver, stream } = this.#resources;
     const { workspace, rotary } = this.#parts;
     const longest = pass.rows.reduce((most, { position }) => Math.max(most, position + 1), 0);
-    const draws = pass.rows.some(({ draw }) => draw !== undefined);
+    const needs = choiceNeedsOf(pass.rows);
     if (!rotary.covers(longest)) await rotary.reserve(longest, stream, () => this.#finished());
     const staging = this.#resources.staging.next();
     const bytes = writeStep(staging.stepWords, pass.rows);
     const runs = pass.kind === 'vectors' ? 0 : writeRuns(staging.stepWords, pass.rows, rowsOfRun(this.#parts.context));
     const wanted = pass.rows.filter((row) => row.wanted !== 'nothing');
     const graphs = wanted.length === pass.rows.length ? this.#graphsFor(pass) : null;
-    if (!this.#isPrepared(pass, graphs, draws)) await this.#prepare(pass, graphs, draws);
+    if (!this.#isPrepared(pass, graphs, needs)) await this.#prepare(pass, graphs, needs);
     driver.copyToDevice(workspace.at.step, staging.step.pointer, bytes, stream);
-    const launchedRows = this.#enqueue(pass, { runs, draws }, graphs);
-    return { pass, staging, wanted, launchedRows, hasHead: graphs !== null, draws, place };
+    const launchedRows = this.#enqueue(pass, { runs, ...needs }, graphs);
+    return { pass, staging, wanted, launchedRows, hasHead: graphs !== null, needs, place };
   }
 
   /** Enqueues the copy of the tokens that the head chose, and of what the routers chose where somebody listens. */
@@ -229,26 +230,26 @@ export class PassRunner {
     return pass.kind === 'vectors' && PassGraphs.takes(sizeOf(pass)) ? this.#graphs : null;
   }
 
-  #isPrepared(pass: Pass, graphs: PassGraphs | null, draws: boolean): boolean {
-    return graphs === null ? this.#prepared.has(pass.rows.length) : graphs.has({ ...sizeOf(pass), draws });
+  #isPrepared(pass: Pass, graphs: PassGraphs | null, needs: ChoiceNeeds): boolean {
+    return graphs === null ? this.#prepared.has(pass.rows.length) : graphs.has({ ...sizeOf(pass), ...needs });
   }
 
   /** Makes ready what the pass's launches need: nothing is to wait between the step's copy and them. */
-  async #prepare(pass: Pass, graphs: PassGraphs | null, draws: boolean): Promise<void> {
+  async #prepare(pass: Pass, graphs: PassGraphs | null, needs: ChoiceNeeds): Promise<void> {
     if (graphs === null) await this.#prepareRouter(pass.rows.length);
-    else await graphs.prepare(this.#resources.stream, { ...sizeOf(pass), draws });
+    else await graphs.prepare(this.#resources.stream, { ...sizeOf(pass), ...needs });
   }
 
   /** Enqueues the layers, as a graph with the head or kernel by kernel. Returns the rows that the launches have room for. */
   #enqueue(
     pass: Pass,
-    { runs, draws }: Pick<TilePassSize, 'runs'> & Pick<HeadRows, 'draws'>,
+    { runs, ...needs }: Pick<TilePassSize, 'runs'> & ChoiceNeeds,
     graphs: PassGraphs | null,
   ): number {
     const { stream } = this.#resources;
     const { tiles } = this.#parts.kernels;
     const size = sizeOf(pass);
-    if (graphs !== null) return graphs.launch(stream, { ...size, draws });
+    if (graphs !== null) return graphs.launch(stream, { ...size, ...needs });
     if (pass.kind === 'vectors' || tiles === null) enqueueLayers(this.#parts, stream, size);
     else enqueueTileLayers(this.#parts, tiles, stream, { ...size, kind: pass.kind, runs });
     return size.rows;

@@ -5,6 +5,7 @@
 import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
 import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
+import { MOST_ADJUSTMENT_WORDS, adjustmentWords } from './step-adjustments.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /**
@@ -63,16 +64,18 @@ export function planPasses(
     vectors: new PassCutter('vectors'),
   };
   let place = 0;
-  for (const [entry, { sequence, tokens, logits = 'last', draw, piece }] of batch.entries()) {
+  for (const [entry, step] of batch.entries()) {
+    const { sequence, tokens, logits = 'last', piece } = step;
     const cutter = cutters[passKindOf(piece ?? tokens.length, tiles)];
     const first = lengthOf(sequence);
     const tables = tablesOf(sequence);
     for (const [offset, token] of tokens.entries()) {
       const position = first + offset;
       const isLast = offset === tokens.length - 1;
-      const drawn = isLast && logits === 'drawn' && draw !== undefined ? { draw } : {};
-      const of = { token, position, partials: partialsAt(position), tables, entry, offset, place: place++, ...drawn };
-      cutter.add({ ...of, wanted: wantedOf(logits, isLast) });
+      const wanted = wantedOf(logits, isLast);
+      const chosen = wanted === 'token' ? choiceOf(step) : {};
+      const of = { token, position, partials: partialsAt(position), tables, entry, offset, place: place++ };
+      cutter.add({ ...of, wanted, ...chosen });
     }
   }
   return Object.values(cutters).flatMap((cutter) => cutter.end());
@@ -92,6 +95,7 @@ class PassCutter {
   #rows: PassRow[] = [];
   #partials = 0;
   #words = 0;
+  #adjustmentWords = 0;
 
   constructor(kind: PassKind) {
     this.#kind = kind;
@@ -101,9 +105,14 @@ class PassCutter {
     // Rows of a sequence follow each other.
     const isListed = this.#rows.at(-1)?.tables === row.tables;
     const words = tableWords(row.tables);
-    if (this.#rows.length > 0 && !this.#hasRoom(row.partials, isListed ? 0 : words)) this.#cut();
+    const ofAdjustments = adjustmentWords(row);
+    const hasRoom =
+      this.#hasRoom(row.partials, isListed ? 0 : words) &&
+      this.#adjustmentWords + ofAdjustments <= MOST_ADJUSTMENT_WORDS;
+    if (this.#rows.length > 0 && !hasRoom) this.#cut();
     if (this.#rows.at(-1)?.tables !== row.tables) this.#words += words;
     this.#partials += row.partials;
+    this.#adjustmentWords += ofAdjustments;
     this.#rows.push(row);
   }
 
@@ -123,7 +132,17 @@ class PassCutter {
     this.#rows = [];
     this.#partials = 0;
     this.#words = 0;
+    this.#adjustmentWords = 0;
   }
+}
+
+/** How the token of an entry's last row is chosen, where that is not the largest logit as it comes. */
+function choiceOf({ logits, draw, adjustments, mask }: LogitsStep): Pick<StepRow, 'draw' | 'adjustments' | 'mask'> {
+  return {
+    ...(logits === 'drawn' && draw !== undefined ? { draw } : {}),
+    ...(adjustments === undefined ? {} : { adjustments }),
+    ...(mask === undefined ? {} : { mask }),
+  };
 }
 
 function wantedOf(logits: LogitsWanted, isLast: boolean): StepRow['wanted'] {

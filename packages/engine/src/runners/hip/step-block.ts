@@ -5,6 +5,7 @@
 
 import type { TokenDraw } from '../../sampling/token-draw.ts';
 import type { SequenceTables } from '../kv-sequences.ts';
+import { type RowAdjustments, mostAdjustmentWords, writeAdjustments } from './step-adjustments.ts';
 
 /** The most rows (tokens) of one pass over the layers. A step of more is computed in several. */
 export const MOST_ROWS = 2048;
@@ -14,7 +15,7 @@ export const MOST_TABLE_WORDS = 2 ** 18;
 const HEADER_WORDS = 16;
 const column = (index: number): number => HEADER_WORDS + index * MOST_ROWS;
 
-/** Where things are, in words. A column has an entry for each row. */
+/** Where things are, in words; step-adjustments.ts has two more of the header. A column has an entry for each row. */
 export const STEP_PLACES = {
   STEP_ROWS: 0,
   STEP_WANTED: 1,
@@ -34,10 +35,11 @@ export const STEP_PLACES = {
 
 const FIRST_TABLE = column(8);
 /** Bytes of the largest step block. A word may be left out before the draws, which begin at even ones. */
-export const STEP_BYTES = (FIRST_TABLE + MOST_TABLE_WORDS + 1 + MOST_ROWS * STEP_PLACES.STEP_DRAW_WORDS) * 4;
+export const STEP_BYTES =
+  (FIRST_TABLE + MOST_TABLE_WORDS + 1 + MOST_ROWS * STEP_PLACES.STEP_DRAW_WORDS + mostAdjustmentWords(MOST_ROWS)) * 4;
 
-/** One row of a pass. */
-export interface StepRow {
+/** One row of a pass. What changes its logits is for rows of which a token is wanted. */
+export interface StepRow extends RowAdjustments {
   /** Its id; below 0, -1 - the place of a token that a pass before has chosen. */
   readonly token: number;
   readonly position: number;
@@ -95,15 +97,16 @@ export function writeStep(words: Int32Array, rows: readonly StepRow[]): number {
   words[STEP_PLACES.STEP_ROWS] = rows.length;
   words[STEP_PLACES.STEP_WANTED] = wanted;
   words[STEP_PLACES.STEP_DRAWS] = 0;
-  return (rows.some(({ draw }) => draw !== undefined) ? writeDraws(words, rows, end) : end) * 4;
+  const ofWanted = rows.filter((row) => row.wanted !== 'nothing');
+  const drawsEnd = ofWanted.some(({ draw }) => draw !== undefined) ? writeDraws(words, ofWanted, end) : end;
+  return writeAdjustments(words, ofWanted, drawsEnd) * 4;
 }
 
 /** Writes a draw for each wanted row behind the tables; a temperature of 0 takes the largest. Returns the end. */
-function writeDraws(words: Int32Array, rows: readonly StepRow[], tablesEnd: number): number {
+function writeDraws(words: Int32Array, wanted: readonly StepRow[], tablesEnd: number): number {
   let end = tablesEnd + (tablesEnd % 2);
   words[STEP_PLACES.STEP_DRAWS] = end;
-  for (const { wanted, draw } of rows) {
-    if (wanted === 'nothing') continue;
+  for (const { draw } of wanted) {
     const numbers = new Float64Array(words.buffer, words.byteOffset + 4 * end, 4);
     numbers.set(draw === undefined ? [0, 1, 0, 0] : [draw.temperature, draw.topP, draw.random, draw.smallestWeight]);
     words[end + 8] = draw?.topK ?? 0;

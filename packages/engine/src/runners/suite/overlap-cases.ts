@@ -1,21 +1,34 @@
 import assert from 'node:assert/strict';
 import { RunnerBusyError } from '../errors.ts';
+import type { SamplingParameters } from '../../sampling/parameters.ts';
 import type { SequenceStep, SubmittedStep } from '../runner.ts';
 import type { RunnerCase, SuiteRun } from './suite-run.ts';
 
-const DRAWN = { temperature: 0.8, seed: 77 };
+const DRAWN: Partial<SamplingParameters> = { temperature: 0.8, seed: 77 };
+/** The token of the step under way counts for the next. */
+const PENALIZED: Partial<SamplingParameters> = {
+  ...DRAWN,
+  repetitionPenalty: 1.2,
+  presencePenalty: 1,
+  frequencyPenalty: 0.5,
+};
 
 /** Two steps under way: the second begins with what the first leaves. */
 export const overlapCases: readonly RunnerCase[] = [
-  {
-    section: 'overlap',
-    name: 'an answer is the same with the next step submitted before the last is done',
-    run: async (suite) => {
-      const prompt = suite.prompt(0);
-      const apart = await answer(suite, prompt, false);
-      assert.deepEqual(await answer(suite, prompt, true), apart);
-    },
-  },
+  ...[
+    { what: 'an answer', sampling: DRAWN },
+    { what: 'an answer with penalties', sampling: PENALIZED },
+  ].map(
+    ({ what, sampling }): RunnerCase => ({
+      section: 'overlap',
+      name: `${what} is the same with the next step submitted before the last is done`,
+      run: async (suite) => {
+        const prompt = suite.prompt(0);
+        const apart = await answer(suite, prompt, sampling, false);
+        assert.deepEqual(await answer(suite, prompt, sampling, true), apart);
+      },
+    }),
+  ),
   {
     section: 'overlap',
     name: 'a second step may bring other sequences, and those of the first with known tokens',
@@ -81,9 +94,14 @@ export const overlapCases: readonly RunnerCase[] = [
   },
 ];
 
-async function answer(suite: SuiteRun, prompt: Int32Array, ahead: boolean): Promise<number[]> {
+async function answer(
+  suite: SuiteRun,
+  prompt: Int32Array,
+  sampling: Partial<SamplingParameters>,
+  ahead: boolean,
+): Promise<number[]> {
   const sequence = suite.sequence();
-  const sampler = suite.sampler(DRAWN);
+  const sampler = suite.sampler(sampling, prompt);
   await suite.append(sequence, prompt.subarray(0, -1));
   const submit = (tokens: Int32Array | 'sampled'): SubmittedStep =>
     suite.runner.submit([{ sequence, tokens, want: 'token', sampler }]);

@@ -14,7 +14,9 @@ import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
 import { MOST_ROWS } from '../../../src/runners/hip/step-block.ts';
-import type { LogitsRunner, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
+import type { LogitsRunner, LogitsStep, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
+import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
+import { Sampler } from '../../../src/sampling/sampler.ts';
 import { EMULATED_TARGETS } from './emulated-runner.ts';
 import { SMALL_CONFIG } from './small-model.ts';
 
@@ -113,6 +115,32 @@ describe('the GPU runner around its device', () => {
     await runner.forward([{ sequence, tokens: Int32Array.of(6), logits: 'last' }]);
     assert.deepEqual(device.launched.slice(-2), ['project_head', 'choose_largest']);
     assert.ok(!device.launched.includes('expert_gate_up'), 'few rows take their experts by slot');
+  });
+
+  it('changes logits where a row of the step has something that does, before it chooses', async () => {
+    const [one, other] = [runner.createSequence(), runner.createSequence()];
+    const adjustments = new Sampler({ ...GREEDY, logitBias: [[1, 2]] }, new Int32Array(0)).planAdjustments();
+    const draw = new Sampler({ ...GREEDY, temperature: 1 }, new Int32Array(0)).planDraw();
+    assert.ok(adjustments !== null && draw !== null);
+    const tokens = Int32Array.of(1);
+    const plain = { sequence: one, tokens, logits: 'largest' as const };
+    const after = async (...batch: readonly LogitsStep[]): Promise<readonly string[]> => {
+      device.launched.splice(0);
+      await runner.forward(batch);
+      return device.launched.slice(device.launched.lastIndexOf('project_head') + 1);
+    };
+    const step = { sequence: other, tokens, logits: 'largest' as const };
+    const drawn = { ...step, logits: 'drawn' as const, draw };
+    assert.deepEqual(await after(plain, step), ['choose_largest']);
+    assert.deepEqual(await after(plain, { ...step, adjustments }), ['adjust_logits', 'mask_logits', 'choose_largest']);
+    assert.deepEqual(await after(plain, drawn), ['choose_largest', 'draw_tokens']);
+    assert.deepEqual(await after(plain, { ...drawn, mask: Uint32Array.of(7) }), [
+      'adjust_logits',
+      'mask_logits',
+      'choose_largest',
+      'draw_tokens',
+    ]);
+    assert.deepEqual(await after({ ...step, logits: 'last', adjustments }), ['choose_largest']);
   });
 
   for (const tokens of [FEWEST_TILE_TOKENS, MOST_TWO_TERM_TOKENS + 1]) {

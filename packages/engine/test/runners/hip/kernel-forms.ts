@@ -2,7 +2,7 @@
 
 import type { KernelArgument } from '@switchyard/gpu';
 import { attentionForm } from '../../../src/runners/hip/attention-kernels.ts';
-import { drawForm, largestForm } from '../../../src/runners/hip/choice-kernels.ts';
+import { adjustForm, drawForm, largestForm, maskForm } from '../../../src/runners/hip/choice-kernels.ts';
 import { GATE_TILES, denseForms, denseTiles, gateForm } from '../../../src/runners/hip/dense-kernels.ts';
 import { splitForms, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
 import { embeddingForm } from '../../../src/runners/hip/embedding-kernel.ts';
@@ -55,6 +55,8 @@ function formsOf(context: KernelContext): Forms {
   }
   for (const form of [
     combineForm(context),
+    adjustForm(context),
+    maskForm(context),
     largestForm(context),
     drawForm(context),
     arrangeCodesForm(context),

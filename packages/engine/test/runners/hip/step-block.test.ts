@@ -2,6 +2,10 @@ import assert from 'node:assert/strict';
 import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
 import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
+import { ADJUSTMENT_PLACES, MOST_ADJUSTED_TOKENS } from '../../../src/runners/hip/step-adjustments.ts';
+import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
+import { Sampler } from '../../../src/sampling/sampler.ts';
+import { tokenMaskWords } from '../../../src/sampling/token-mask.ts';
 import type { SequenceTables } from '../../../src/runners/kv-sequences.ts';
 
 /** Blocks numbered by sequence, for `tokens` tokens. */
@@ -79,6 +83,103 @@ describe('the step block of the GPU runner', () => {
     };
     assert.deepEqual(numbers(0), [0, 1, 0, 0, 0]);
     assert.deepEqual(numbers(1), [0.7, 0.9, 0.123, 2 ** 34, 40]);
+  });
+
+  it('has what changes the logits of each wanted row behind the draws, and nothing of it where no row has any', () => {
+    const sampler = new Sampler(
+      { ...GREEDY, repetitionPenalty: 1.5, presencePenalty: 0.25, frequencyPenalty: -1, logitBias: [[9, -7.5]] },
+      Int32Array.of(3, 5, 3),
+      [5, 9, 9],
+    );
+    const adjustments = sampler.planAdjustments(1) ?? undefined;
+    const mask = Uint32Array.of(0xffffffff, 1);
+    const batch = [
+      { sequence: 1, tokens: Int32Array.of(11), logits: 'largest' as const, ...(adjustments && { adjustments }) },
+      { sequence: 2, tokens: Int32Array.of(12, 13), logits: 'last' as const, mask },
+      { sequence: 3, tokens: Int32Array.of(21, 22), logits: 'largest' as const, mask },
+    ];
+    const tables = { full: [1], window: [2, 3], windowFirst: 0 };
+    const words = new Int32Array(STEP_BYTES / 4).fill(-1);
+    const write = (): number => {
+      const [pass] = planPasses(
+        batch,
+        () => 0,
+        () => ({ ...tables }),
+      );
+      return writeStep(words, pass?.rows ?? []);
+    };
+    const { STEP_ADJUSTMENTS, STEP_ADJUSTMENT_WORDS, STEP_MASKS, STEP_MASK_WORDS } = ADJUSTMENT_PLACES;
+    const bytes = write();
+    const at = words[STEP_ADJUSTMENTS] as number;
+    assert.deepEqual([...new Float64Array(words.buffer, 4 * at, 3)], [1.5, 0.25, -1]);
+    const entries = words[at + 6] as number;
+    assert.deepEqual([...words.subarray(at + 6, at + 9)], [at + 3 * STEP_ADJUSTMENT_WORDS, 3, 1]);
+    assert.deepEqual(
+      [...words.subarray(at + STEP_ADJUSTMENT_WORDS, entries)],
+      Array(2 * STEP_ADJUSTMENT_WORDS).fill(0),
+    );
+    const biases = new Float64Array(words.slice(entries, entries + 12).buffer);
+    assert.deepEqual(
+      [0, 1, 2].map((entry) => [
+        ...words.subarray(entries + 4 * entry, entries + 4 * entry + 2),
+        biases[2 * entry + 1],
+      ]),
+      [
+        [3, 0, 0],
+        [5, 1, 0],
+        [9, 2, -7.5],
+      ],
+    );
+    const masks = words[STEP_MASKS] as number;
+    const bits = masks + 3 * STEP_MASK_WORDS;
+    assert.deepEqual([...words.subarray(masks, bits + 2)], [0, 0, 0, 0, bits, 2, -1, 1]);
+    assert.equal(bytes, 4 * (bits + 2));
+
+    sampler.took(30);
+    write();
+    assert.deepEqual([...words.subarray(at + 7, at + 9)], [4, 0], 'the token has become known before it was written');
+    batch.splice(0, 3, { sequence: 3, tokens: Int32Array.of(21, 22), logits: 'largest' as const });
+    write();
+    assert.deepEqual([words[STEP_ADJUSTMENTS], words[STEP_MASKS]], [0, 0]);
+  });
+
+  it('has room for the longest list of a row, and cuts a step where those of its rows have no room together', () => {
+    const prompt = Int32Array.from({ length: MOST_ADJUSTED_TOKENS }, (_, id) => id);
+    const longest = new Sampler({ ...GREEDY, repetitionPenalty: 2 }, prompt).planAdjustments(1) ?? undefined;
+    assert.equal(longest?.tokens.size, MOST_ADJUSTED_TOKENS);
+    const mask = new Uint32Array(tokenMaskWords(2 ** 18)).fill(7);
+    const batch = [1, 2, 3].map((sequence) => ({
+      sequence,
+      tokens: Int32Array.of(1),
+      logits: 'largest' as const,
+      mask,
+      ...(longest && { adjustments: longest }),
+    }));
+    const passes = planPasses(
+      batch,
+      () => 100,
+      () => tablesOf(1, 101, 0),
+    );
+    assert.deepEqual(
+      passes.map(({ rows }) => rows.length),
+      [1, 1, 1],
+    );
+    const words = new Int32Array(STEP_BYTES / 4);
+    for (const { rows } of passes) assert.ok(writeStep(words, rows) <= STEP_BYTES);
+    const masks = Array.from({ length: MOST_VECTOR_ROWS }, (_, sequence) => ({
+      sequence,
+      tokens: Int32Array.of(1),
+      logits: 'largest' as const,
+      mask,
+    }));
+    const table = tablesOf(1, 101, 0);
+    const room = planPasses(
+      masks,
+      () => 100,
+      () => ({ ...table }),
+    );
+    assert.equal(room.length, 4);
+    for (const { rows } of room) assert.ok(writeStep(words, rows) <= STEP_BYTES);
   });
 
   it('cuts a step into passes that have room, every row once and in order', () => {
