@@ -6,7 +6,7 @@
 //
 // A block takes a run of neighbouring rows of one sequence and a KV head with the query heads that share it. Keys come in
 // turns of kTurnKeys that begin at multiples of it; a query's sum starts at its sink, and a key that it does not see
-// changes no bit of it. So a row's result does not depend on where its prompt was cut into runs.
+// changes no bit of it, unless its value is no finite number. So a row's result does not depend on where its prompt was cut into runs.
 
 namespace ROUTER_NAMESPACE {
 
@@ -154,7 +154,8 @@ struct KeyLoader {
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     attend_tiles(const u8* step, const u8* queries, const KvElement* cache, const float* sinks, u32* output, u32 runs,
                  u32 layer, u32 isWindow) {
-  alignas(16) __shared__ Words4 shared[kSharedGranules];
+  static_assert(kSharedGranules * 16 == KERNEL_SHARED_BYTES, "a block has room for its operands");
+  Words4* const shared = reinterpret_cast<Words4*>(dynamic_memory());
   step = once_kernel_before_is_done(step);
   let_kernel_after_begin();
   const int kvHead = static_cast<int>(block_index() % MODEL_KV_HEADS);

@@ -10,12 +10,16 @@ import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';
 import { SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
+import { kvTypeOf } from '../runners/hip/plan-memory.ts';
+import type { KvType } from '../runners/kv-bytes.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import { routingShapeOf } from '../runners/routing-record.ts';
 import type { ModelRunner } from '../runners/runner.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import { sampledOnHost } from '../runners/sampled-on-host.ts';
 
+/** What the GPU runner is measured with. */
+const ACTIVATIONS = 'bf16';
 /** What the embedded model is called. */
 const EMBEDDED = 'pocket-dictionary';
 
@@ -48,6 +52,8 @@ export interface BenchRunner extends AsyncDisposable {
   readonly model: string;
   /** The GPU; null where the runner has none. */
   readonly driver: GpuDriver | null;
+  /** How it keeps keys and values. */
+  readonly kv: KvType;
 }
 
 /** Opens a runner; what it opens is given back with it. */
@@ -77,6 +83,7 @@ export async function openBenchRunner(options: BenchRunnerOptions): Promise<Benc
       config,
       model: model ?? EMBEDDED,
       driver: null,
+      kv: 'f32',
       [Symbol.asyncDispose]: async () => {
         await runner.dispose();
         // It may read embeddings as they are needed.
@@ -95,12 +102,13 @@ async function openOnGpu({ device, model, shape, candidates, rooms }: BenchRunne
     import('../runners/hip/hip-entry.ts'),
   ]);
   const driver = openGpuDriver(device === undefined ? {} : { device });
-  const bytesOf = (config: GptOssConfig): number => bytesOfRooms(rooms, HIP_ENTRY.kvBytes(config, 'bf16'));
+  const bytesOf = (config: GptOssConfig): number => bytesOfRooms(rooms, HIP_ENTRY.kvBytes(config, ACTIVATIONS));
   const opened = (runner: ModelRunner, config: GptOssConfig, weights: string): BenchRunner => ({
     runner,
     config,
     model: weights,
     driver,
+    kv: kvTypeOf(ACTIVATIONS),
     [Symbol.asyncDispose]: async () => {
       await runner.dispose();
       driver.dispose();
@@ -113,13 +121,19 @@ async function openOnGpu({ device, model, shape, candidates, rooms }: BenchRunne
         config,
         ...(candidates !== undefined && { candidates }),
         kvCacheBytes: bytesOf(config),
+        activations: ACTIVATIONS,
         driver,
       });
       return opened(sampledOnHost(runner, { routing: routingShapeOf(config) }), config, `${shape}, synthetic weights`);
     }
     using snapshot = await openSnapshot(model);
     const { config, tokenizer } = snapshot;
-    const runner = await createHipRunner({ snapshot, kvCacheBytes: bytesOf(config), driver });
+    const runner = await createHipRunner({
+      snapshot,
+      kvCacheBytes: bytesOf(config),
+      activations: ACTIVATIONS,
+      driver,
+    });
     const sampled = sampledOnHost(runner, { routing: routingShapeOf(config), tokens: tokenizer.vocabularySize });
     return opened(sampled, config, model ?? EMBEDDED);
   } catch (error) {

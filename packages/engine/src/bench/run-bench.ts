@@ -7,6 +7,7 @@ import { Benchmark, medianOf } from '@switchyard/gpu/benchmark';
 import type { BenchmarkCheck, BenchmarkReport } from '@switchyard/gpu/benchmark';
 import type { PublishedModel } from '@switchyard/models/testing';
 import type { RunnerName } from '../runners/runner-choice.ts';
+import { kvElementBytes } from '../runners/kv-bytes.ts';
 import { RUNNERS } from '../runners/runner-table.ts';
 import type { ModelRunner, SequenceStep } from '../runners/runner.ts';
 import { DEFAULT_SAMPLING, type SamplingParameters } from '../sampling/parameters.ts';
@@ -48,8 +49,6 @@ const COMPILING_CONTEXT = 64;
 const PREFILL_REPEATS = 3;
 const CHECKED_TOKENS = 8;
 const CHECKED_PROMPT = 40;
-/** Keys and values are f32 on every runner unless its user wants others. */
-const KV_ELEMENT_BYTES = 4;
 const NANO = 1e-9;
 
 export async function runBench(options: BenchOptions): Promise<BenchmarkReport> {
@@ -70,7 +69,7 @@ export async function runBench(options: BenchOptions): Promise<BenchmarkReport> 
     manifest: new URL('../../package.json', import.meta.url),
     packages: ['@switchyard/gpu', '@switchyard/models', '@switchyard/router-kernel', 'onnxruntime-node'],
     gpu: driver === null ? null : measuredGpu(driver),
-    settings: { runner: runner.name, model, temperature, warmUpSteps: WARM_UP_STEPS },
+    settings: { runner: runner.name, model, temperature, warmUpSteps: WARM_UP_STEPS, kv: opened.kv },
     commit: options.commit,
   });
   const check = await benchmark.check(runner.name, 'tokens of a sequence alone with those in company', () =>
@@ -129,7 +128,7 @@ async function recordDecoding(
   name: string,
   size: { readonly sequences: number; readonly context: number; readonly chunk?: number },
 ): Promise<void> {
-  const { runner, config } = opened;
+  const { runner, config, kv } = opened;
   const { sequences, context } = size;
   const { milliseconds, prefillMs, processorShare } = await decodeTimes(runner, {
     ...size,
@@ -137,7 +136,7 @@ async function recordDecoding(
     warmUpSteps: WARM_UP_STEPS,
     sampling,
   });
-  const least = leastStepBytes(config, { sequences, context, kvElementBytes: KV_ELEMENT_BYTES });
+  const least = leastStepBytes(config, { sequences, context, kvElementBytes: kvElementBytes(kv) });
   const middle = medianOf(milliseconds.toSorted((a, b) => a - b));
   benchmark.record({
     name,

@@ -26,10 +26,14 @@ export function kvLayers(config: GptOssConfig): number {
   return Math.max(fullLayers, windowLayers);
 }
 
+/** Bytes of an element, its part of a scale included. */
+export function kvElementBytes(kv: KvType): number {
+  return kv === 'f32' ? 4 : 2 + 2 / KV_SCALED_ELEMENTS;
+}
+
 /** Bytes of a KV block. */
 export function kvBlockBytes(config: GptOssConfig, kv: KvType): number {
-  const elements = kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim;
-  return kv === 'f32' ? 4 * elements : 2 * elements + 2 * (elements / KV_SCALED_ELEMENTS);
+  return kvLayers(config) * 2 * config.keyValueHeads * BLOCK_POSITIONS * config.headDim * kvElementBytes(kv);
 }
 
 /** KV bytes of one sequence by its tokens. */

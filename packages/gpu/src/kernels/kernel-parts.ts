@@ -14,6 +14,7 @@ export const SHARED_PARTS = [
   'sums_by_lane',
   'number_formats',
   'streamed_loads',
+  'written_halves',
   'short_loads',
   'loads_ahead',
   'device_words',

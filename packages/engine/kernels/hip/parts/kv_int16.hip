@@ -1,7 +1,7 @@
 // Keys and values as integers of 16 bits. Of a KV head's keys or values in a block, codes lie together, u16 [position][head
 // size], and behind them their scales, bf16 [position][kScales].
 //
-// An element is (code - 32768) * scale, exactly a number of f32. Elements share a scale by sixteens: eight neighbours of
+// An element is (code - 32768) * scale, exactly a number of f32, up to 1e36. Elements share a scale by sixteens: eight neighbours of
 // a head's first half, and the eight of its second that they turn with. The scale is the smallest bf16 for which the
 // largest of them has a code, so that rounding changes none by more than 1/65000 of the largest. bf16 of the same size
 // would keep 8 bits of each, and swap experts by that.
@@ -21,10 +21,16 @@ constexpr float kCodeMiddle = 8388608.0f + 32768.0f;
 constexpr u32 kCodeBits = 0x4b000000u;
 
 // Elements of a pair of codes: each one's number is too large by kCodeMiddle, and so `offset` is -kCodeMiddle times the
-// scale. Both products and their sum are exact.
+// scale. Both products and their sum are exact, unless the scale is above 4e31.
 ROUTER_INLINE void widen_codes(u32 pair, float scale, float offset, float* elements) {
   elements[0] = multiply_add(bits_to_float((pair & 0xffffu) | kCodeBits), scale, offset);
   elements[1] = multiply_add(bits_to_float((pair >> 16) | kCodeBits), scale, offset);
+}
+
+// A scale, of which several positions' lie as near as a cache keeps together: while the one being written is waited for, those
+// before it are read.
+ROUTER_INLINE u32 load_scale(const KvElement* head, u32 position, u32 element) {
+  return load_written(head + place_of_scales(position) + scale_of_element(element));
 }
 
 // Eight neighbouring elements that share a scale, as they are loaded. `head` is a KV head's keys or values in a block.
@@ -34,7 +40,7 @@ struct KvEight {
 
   ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element) {
     codes = *reinterpret_cast<const Words4*>(head + place_of_elements(position) + element);
-    scale = head[place_of_scales(position) + scale_of_element(element)];
+    scale = load_scale(head, position, element);
   }
 
   ENGINE_METHOD void widen(float* elements) const {
@@ -54,7 +60,7 @@ struct KvFour {
 
   ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element) {
     codes = *reinterpret_cast<const u64*>(head + place_of_elements(position) + element);
-    scale = head[place_of_scales(position) + scale_of_element(element)];
+    scale = load_scale(head, position, element);
   }
 
   ENGINE_METHOD void widen(float* elements) const {

@@ -10,6 +10,8 @@ const DIVISORS: readonly (readonly [field: keyof GptOssConfig, divisor: number])
 ];
 /** Elements of a head (kernels/hip/attention.hip). */
 const HEAD_DIM = 64;
+/** Query heads that share a KV head: threads of a block have as many of their elements each, and it has room for them. */
+const MOST_GROUP = 16;
 /** Sums of the weights of so many tokens are exact in f64 (kernels/hip/draw.hip). */
 const MOST_TOKENS = 2 ** 18 - 1;
 /** Threads of a block, one an expert (kernels/hip/expert_list.hip). */
@@ -26,6 +28,10 @@ export function checkShape(config: GptOssConfig): void {
     if (typeof found === 'number' && found % divisor !== 0) {
       throw new UnsupportedWeightsError(`${field} ${found}`, `a multiple of ${divisor}`);
     }
+  }
+  const group = config.attentionHeads / config.keyValueHeads;
+  if (!(group <= 3 || (group % 4 === 0 && group <= MOST_GROUP))) {
+    throw new UnsupportedWeightsError(`${group} query heads a KV head`, `at most 3, or 4, 8, 12 or ${MOST_GROUP}`);
   }
   if (config.headDim !== HEAD_DIM) throw new UnsupportedWeightsError(`headDim ${config.headDim}`, `${HEAD_DIM}`);
   if (config.vocabularySize > MOST_TOKENS) {

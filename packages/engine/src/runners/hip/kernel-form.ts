@@ -31,7 +31,7 @@ export const TEAM = 32;
 
 /** The parts that every kernel stands on, in order. */
 const COMMON = [
-  ...(['platform', 'wave', 'lane_exchange', 'streamed_loads'] as const).map(sharedPart),
+  ...(['platform', 'wave', 'lane_exchange', 'streamed_loads', 'written_halves'] as const).map(sharedPart),
   ...['parts/teams', 'parts/values', 'parts/step'].map(ownPart),
 ];
 

@@ -12,6 +12,8 @@ import { MOST_ROWS } from './step-block.ts';
 
 /** Tiles of 16 queries of one head that a block of attention has, where its KV head has so few query heads. */
 const QUERY_TILES = 8;
+/** Keys that a block of attention takes at once (kernels/hip/attention_tiles.hip). */
+const TURN_KEYS = 64;
 /** Rows of a matrix tile. */
 const TILE_SIZE = 16;
 /** Rows of a matrix that a block multiplies with, and bytes of a row of a step (kernels/hip/parts/tile_products.hip). */
@@ -158,10 +160,11 @@ export function termTileForms(context: KernelContext, terms: Terms): TermTileFor
     attend: kernelForm(context, {
       name: 'attention_tiles',
       sharedParts: MATRIX_TILE_PARTS,
-      parts: [...kvParts(context), 'store_terms'],
+      parts: [...kvParts(context), 'store_terms', 'dynamic_memory'],
       symbol: 'attend_tiles',
       arguments: ATTEND_ARGUMENTS,
       threadsPerBlock: attentionThreads(context, terms),
+      sharedBytes: attentionBytes(context, terms),
       defines: { KERNEL_QUERIES: rowsOfRun(context), KERNEL_TERMS: terms },
     }),
     listExperts: expertListForm(context, tileTokens(context, terms, 'slots')),
@@ -250,7 +253,17 @@ function blockThreads({ target: { vendor, waveSize } }: KernelContext): number {
   return waveSize * (vendor === 'amd' && waveSize === 32 ? 8 : 4);
 }
 
-/** With two terms a wave has half as many tiles of queries, for want of registers; AMD's matrix units have some of their own. */
+/** Bytes of shared memory of a block of attention: its queries, and then a turn's keys and values. */
+function attentionBytes(context: KernelContext, terms: Terms): number {
+  const { attentionHeads, keyValueHeads, headDim } = context.config;
+  const queries = (attentionHeads / keyValueHeads) * rowsOfRun(context);
+  return terms * 2 * headDim * Math.max(queries, 2 * TURN_KEYS);
+}
+
+/**
+ * With two terms a wave has half as many tiles of queries, for want of registers, of which CDNA has some more for sums; on RDNA
+ * it has so few in any case.
+ */
 function attentionThreads(context: KernelContext, terms: Terms): number {
   return blockThreads(context) * (terms === 2 && context.target.vendor === 'nvidia' ? 2 : 1);
 }

@@ -138,6 +138,10 @@ describe('loading into the GPU runner', function () {
       { ...snapshot, weights: { ...snapshot.weights, layers } },
       { ...snapshot, weights: { ...snapshot.weights, lmHead: { ...snapshot.weights.lmHead, dtype: 'F16' as const } } },
       { ...snapshot, config: { ...snapshot.config, headDim: 128 } },
+      ...[5, 6, 17, 20].map((group) => {
+        const attentionHeads = group * snapshot.config.keyValueHeads;
+        return { ...snapshot, config: { ...snapshot.config, attentionHeads } };
+      }),
     ]) {
       const options = { snapshot: changed, kvCacheBytes: KV_BYTES, driver, compiler, cacheFolder };
       await assert.rejects(createHipRunner(options), UnsupportedWeightsError);

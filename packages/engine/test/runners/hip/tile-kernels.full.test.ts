@@ -51,8 +51,8 @@ const TWO_TERM_ROUNDING = 2 ** -16;
 /** As of the other kernels: angles are formed in f32, off by 2^-25 of some hundred radians. */
 const CACHE_TOLERANCE = 3e-5;
 /**
- * Shares, and what comes out, are each rounded to bf16, or to two terms of it, as keys and values are: of the sum of the values'
- * magnitudes by their shares.
+ * Queries, keys, values, shares and what comes out are each rounded to bf16, or to two terms of it, of which the product of both
+ * second ones is left out: of the sum of the values' magnitudes by their shares.
  */
 const ATTENTION_ROUNDING: Readonly<Record<Terms, number>> = { 1: 2 ** -7, 2: 2 ** -14 };
 
