@@ -61,8 +61,8 @@ struct ChunkKeys {
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
       const KvElement* head = place.head(at);
       const u32 element = thread % kLanesPerKey * kScaledPairs;
-#pragma unroll
-      for (int half = 0; half < 2; half++) eights[turn][half].load(head, at, half * (kHeadDim / 2) + element);
+      eights[turn][0].load(head, at, element);
+      eights[turn][1].load_beside(eights[turn][0], head, at, kHeadDim / 2 + element);
     }
   }
 };

@@ -14,6 +14,10 @@ struct KvEight {
     load_eight(head + place_of_elements(position) + element, values);
   }
 
+  ENGINE_METHOD void load_beside(const KvEight&, const KvElement* head, u32 position, u32 element) {
+    load(head, position, element);
+  }
+
   ENGINE_METHOD void widen(float* elements) const {
 #pragma unroll
     for (int i = 0; i < 8; i++) elements[i] = values[i];

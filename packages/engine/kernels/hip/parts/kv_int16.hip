@@ -43,6 +43,12 @@ struct KvEight {
     scale = load_scale(head, position, element);
   }
 
+  // With the scale of others that share it.
+  ENGINE_METHOD void load_beside(const KvEight& others, const KvElement* head, u32 position, u32 element) {
+    codes = *reinterpret_cast<const Words4*>(head + place_of_elements(position) + element);
+    scale = others.scale;
+  }
+
   ENGINE_METHOD void widen(float* elements) const {
     const float factor = low_bf16(scale);
     const float offset = rounded_product(factor, -kCodeMiddle);
