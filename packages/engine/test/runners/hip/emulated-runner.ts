@@ -13,10 +13,11 @@ export const EMULATED_TARGETS = [
   { vendor: 'amd', architecture: 'gfx1101', waveSize: 32 },
   { vendor: 'amd', architecture: 'gfx908', waveSize: 64 },
 ] as const;
-export type EmulatedTarget = (typeof EMULATED_TARGETS)[number];
 
-/** Stands for NVIDIA, whose matrix instruction is emulated in waves of 32; for single kernels. */
+/** Stands for NVIDIA, whose matrix instructions are emulated in waves of 32. */
 export const NVIDIA_TARGET = { vendor: 'nvidia', architecture: 'sm_90', waveSize: 32 } as const;
+
+export type EmulatedTarget = (typeof EMULATED_TARGETS)[number] | typeof NVIDIA_TARGET;
 
 /** A runner and its device. */
 export interface EmulatedRunner extends AsyncDisposable {
