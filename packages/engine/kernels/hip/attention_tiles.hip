@@ -31,13 +31,7 @@ constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLeastLogit = -3e38f;
 static_assert(kHeadDim == 64, "a piece of a head's eight is told by three bits");
 
-// The nearest bf16 of two numbers, and of eight; what they leave is left.
-ROUTER_INLINE u32 take_pair(float* left) {
-  const u32 pair = bf16_pair(left[0], left[1]);
-  left[0] = rounded_sum(left[0], -low_bf16(pair));
-  left[1] = rounded_sum(left[1], -high_bf16(pair));
-  return pair;
-}
+// As take_pair, of eight.
 ROUTER_INLINE Words4 take_eight(float* left) {
   Words4 words;
   words.x = take_pair(left);

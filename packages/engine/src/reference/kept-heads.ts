@@ -23,7 +23,7 @@ function bitsOf(value: number): number {
 }
 
 /** The number that a bf16 is. */
-export function widenBf16(bits: number): number {
+function widenBf16(bits: number): number {
   word[0] = bits << 16;
   return float[0] ?? 0;
 }

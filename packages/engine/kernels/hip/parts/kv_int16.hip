@@ -20,11 +20,13 @@ ROUTER_INLINE u32 place_of_scales(u32 position) { return kHeadCodes + position %
 constexpr float kCodeMiddle = 8388608.0f + 32768.0f;
 constexpr u32 kCodeBits = 0x4b000000u;
 
-// Elements of a pair of codes: each one's number is too large by kCodeMiddle, and so `offset` is -kCodeMiddle times the
-// scale. Both products and their sum are exact, unless the scale is above 4e31.
-ROUTER_INLINE void widen_codes(u32 pair, float scale, float offset, float* elements) {
-  elements[0] = multiply_add(bits_to_float((pair & 0xffffu) | kCodeBits), scale, offset);
-  elements[1] = multiply_add(bits_to_float((pair >> 16) | kCodeBits), scale, offset);
+// Elements of a pair of codes, each of whose numbers is too large by kCodeMiddle. Products and their sum are exact, unless the
+// scale, a bf16, is above 4e31.
+ROUTER_INLINE void widen_codes(u32 pair, u32 scale, float* elements) {
+  const float factor = low_bf16(scale);
+  const float offset = rounded_product(factor, -kCodeMiddle);
+  elements[0] = multiply_add(bits_to_float((pair & 0xffffu) | kCodeBits), factor, offset);
+  elements[1] = multiply_add(bits_to_float((pair >> 16) | kCodeBits), factor, offset);
 }
 
 // A scale, of which several positions' lie as near as a cache keeps together: while the one being written is waited for, those
@@ -50,12 +52,10 @@ struct KvEight {
   }
 
   ENGINE_METHOD void widen(float* elements) const {
-    const float factor = low_bf16(scale);
-    const float offset = rounded_product(factor, -kCodeMiddle);
-    widen_codes(codes.x, factor, offset, elements);
-    widen_codes(codes.y, factor, offset, elements + 2);
-    widen_codes(codes.z, factor, offset, elements + 4);
-    widen_codes(codes.w, factor, offset, elements + 6);
+    widen_codes(codes.x, scale, elements);
+    widen_codes(codes.y, scale, elements + 2);
+    widen_codes(codes.z, scale, elements + 4);
+    widen_codes(codes.w, scale, elements + 6);
   }
 };
 
@@ -70,10 +70,8 @@ struct KvFour {
   }
 
   ENGINE_METHOD void widen(float* elements) const {
-    const float factor = low_bf16(scale);
-    const float offset = rounded_product(factor, -kCodeMiddle);
-    widen_codes(static_cast<u32>(codes), factor, offset, elements);
-    widen_codes(static_cast<u32>(codes >> 32), factor, offset, elements + 2);
+    widen_codes(static_cast<u32>(codes), scale, elements);
+    widen_codes(static_cast<u32>(codes >> 32), scale, elements + 2);
   }
 };
 

@@ -87,8 +87,6 @@ const EXPERT_ARGUMENTS = [
 
 /** What every pass by matrix tiles needs. */
 export interface CommonTileForms {
-  /** Of what the gate and the experts read. */
-  readonly expertNorm: KernelForm<typeof NORM_ARGUMENTS>;
   readonly gate: KernelForm<typeof GATE_ARGUMENTS>;
 }
 
@@ -123,7 +121,6 @@ export function rowsOfRun({ config }: KernelContext): number {
 
 export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
-    expertNorm: normForm(context, NORMED_TERMS),
     gate: kernelForm(context, {
       ...productForm(context, NORMED_TERMS, 'gate'),
       name: 'gate_tiles',
@@ -202,7 +199,7 @@ function productForm(context: KernelContext, terms: Terms, items: TileItems) {
   };
 }
 
-function normForm(context: KernelContext, terms: Terms): CommonTileForms['expertNorm'] {
+function normForm(context: KernelContext, terms: Terms): TermTileForms['norm'] {
   return kernelForm(context, {
     name: 'norm_rows',
     sharedParts: MATRIX_TILE_PARTS,

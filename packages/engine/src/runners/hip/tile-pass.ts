@@ -95,8 +95,9 @@ function enqueueExperts(
   const { context, router, workspace } = parts;
   const { at } = workspace;
   const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
-  const { expertNorm, gate } = kernels.common;
-  expertNorm.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
+  const { gate } = kernels.common;
+  // What the gate and the experts read is in NORMED_TERMS, whatever the kind.
+  kernels.twoTerms.norm.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
   gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate'))), {
     step,
     weight: layer.gate,

@@ -163,7 +163,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       run(products[1].norm, rows + 1, { step, gain, residual, output: single });
       assertRounded(guarded(single), expected, 'one term');
       const double = halvesOf(rows * NORMED_TERMS * hiddenSize);
-      run(common.expertNorm, rows + 1, { step, gain, residual, output: double });
+      run(products[2].norm, rows + 1, { step, gain, residual, output: double });
       const terms = widened(guarded(double));
       const place = (index: number): number =>
         Math.floor(index / hiddenSize) * NORMED_TERMS * hiddenSize + (index % hiddenSize);
