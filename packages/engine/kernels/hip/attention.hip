@@ -19,7 +19,11 @@ constexpr int kLanesPerValues = kHeadDim / kValueElements;
 constexpr int kValueTurns = kChunk / (kThreads / kLanesPerValues);
 constexpr int kTableEntries = kChunk / kBlockPositions + 1;
 static_assert(kHeadDim == 64 && kScaledPairs == 8, "lanes share keys of 64 elements by 16");
-static_assert(kChunk == 2 * kKeysAtOnce && kChunk % kTeam == 0, "two turns of keys");
+static_assert(kChunk == 2 * kKeysAtOnce, "two turns of keys");
+// Of a chunk's keys of a head, those that a lane of its team takes.
+constexpr int kKeysOfLane = kChunk / kTeam;
+static_assert(kKeysOfLane == 4, "a team has four keys a lane");
+static_assert(kBlockPositions % kValueTurns == 0, "a thread's neighbouring values are of one KV block");
 static_assert(kTeam == 2 * kLanesPerValues && kValueTurns % 4 == 0, "a team has the values of two runs of keys");
 
 // Where the keys and values of a chunk are.
@@ -33,6 +37,13 @@ struct ChunkPlace {
 
   // Of a key counted from the chunk's first. Where the chunk has fewer it is the last one, whose share counts once.
   ENGINE_METHOD u32 position(u32 key) const { return first + smaller(key, count - 1); }
+
+  // Whether the chunk has all of its keys, and begins where a KV block does.
+  ENGINE_METHOD bool is_whole() const { return count == kChunk && first % kBlockPositions == 0; }
+  // Then, of a key counted from the chunk's first.
+  ENGINE_METHOD const KvElement* head_of_whole(u32 key) const {
+    return keys + static_cast<u64>(table[key / kBlockPositions]) * kKvBlockElements;
+  }
 
   ENGINE_METHOD const KvElement* head(u32 at) const {
     const i32 block = table[at / kBlockPositions - first / kBlockPositions];
@@ -55,12 +66,22 @@ struct ChunkKeys {
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
     const u32 thread = thread_index();
+    const u32 element = thread % kLanesPerKey * kScaledPairs;
+    if (WRITTEN == kWrittenAll && place.is_whole()) {
+#pragma unroll
+      for (int turn = 0; turn < kKeyTurns; turn++) {
+        const u32 key = turn * kKeysAtOnce + thread / kLanesPerKey;
+        const KvElement* head = place.head_of_whole(key);
+        eights[turn][0].load(head, key, element);
+        eights[turn][1].load_beside(eights[turn][0], head, key, kHeadDim / 2 + element);
+      }
+      return;
+    }
 #pragma unroll
     for (int turn = 0; turn < kKeyTurns; turn++) {
       const u32 at = place.position(turn * kKeysAtOnce + thread / kLanesPerKey);
       if (!is_asked_for<WRITTEN>(at, settled)) continue;
       const KvElement* head = place.head(at);
-      const u32 element = thread % kLanesPerKey * kScaledPairs;
       eights[turn][0].load(head, at, element);
       eights[turn][1].load_beside(eights[turn][0], head, at, kHeadDim / 2 + element);
     }
@@ -77,6 +98,14 @@ struct ChunkValues {
   template <Written WRITTEN>
   ENGINE_METHOD void load(const ChunkPlace& place, u32 settled) {
     const u32 element = thread_index() % kLanesPerValues * kValueElements;
+    if (WRITTEN == kWrittenAll && place.is_whole()) {
+      // Of long contexts nearly all: a thread's keys are of one KV block, and at the same places of it.
+      const u32 key = static_cast<u32>(first_value_key());
+      const KvElement* values = place.head_of_whole(key) + kValuesBehindKeys;
+#pragma unroll
+      for (int turn = 0; turn < kValueTurns; turn++) fours[turn].load(values, key, element, turn);
+      return;
+    }
 #pragma unroll
     for (int turn = 0; turn < kValueTurns; turn++) {
       const u32 at = place.position(first_value_key() + turn);
@@ -86,11 +115,15 @@ struct ChunkValues {
   }
 };
 
-// Of two sums of which each of two lanes STEP apart has a part, the first lane gets the first and the second the other.
+// Of two sums of which each of two lanes STEP apart has a part, each lane gets its own.
+template <int STEP>
+ROUTER_INLINE float sum_with_other_half(float own, float theirs) {
+  return rounded_sum(own, from_other_half<STEP>(theirs));
+}
+// The first lane gets the first and the second the other.
 template <int STEP>
 ROUTER_INLINE float sum_of_halves(bool isSecond, float first, float second) {
-  const float theirs = from_other_half<STEP>(isSecond ? first : second);
-  return rounded_sum(isSecond ? second : first, theirs);
+  return sum_with_other_half<STEP>(isSecond ? second : first, isSecond ? first : second);
 }
 
 // A thread's elements of the row's heads.
@@ -242,14 +275,15 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     }
 #pragma unroll
     for (int head = 0; head < kGroup; head += 2) {
-      const int other = smaller(head + 1, kGroup - 1);
+      // Each lane begins with the head whose sum it will have.
       float logits[kKeyTurns][2] = {};
 #pragma unroll
       for (int half = 0; half < 2; half++) {
 #pragma unroll
         for (int second = 0; second < 2; second++) {
           float query[8];
-          load_eight(&queries[second == 0 ? head : other][half * 32 + part * 8], query);
+          const int own = smaller(head + (second ^ (part % 2)), kGroup - 1);
+          load_eight(&queries[own][half * 32 + part * 8], query);
 #pragma unroll
           for (int turn = 0; turn < kKeyTurns; turn++) {
 #pragma unroll
@@ -259,8 +293,8 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
           }
         }
       }
-      const float first = sum_of_halves<1>(part % 2 != 0, logits[0][0], logits[0][1]);
-      const float last = sum_of_halves<1>(part % 2 != 0, logits[1][0], logits[1][1]);
+      const float first = sum_with_other_half<1>(logits[0][0], logits[0][1]);
+      const float last = sum_with_other_half<1>(logits[1][0], logits[1][1]);
       const float logit = sum_of_halves<2>(part / 2 != 0, first, last);
       if (head + part % 2 < kGroup) shares[head + part % 2][ownKey] = ownKey < count ? logit : -kInfinity;
     }
@@ -268,21 +302,21 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
     if (hasNext) chunkKeys.load<kWrittenAll>(nextPlace, settled);
 
     // A team a head: the largest logit, and shares under it.
+#pragma unroll 1
     for (int head = team_of_block(); head < kGroup; head += kTeams) {
-      float own[kChunk / kTeam];
-#pragma unroll
-      for (int i = 0; i < kChunk / kTeam; i++) own[i] = shares[head][i * kTeam + lane_of_team()];
+      float own[kKeysOfLane];
+      load_four(&shares[head][lane_of_team() * kKeysOfLane], own);
       float most = own[0];
 #pragma unroll
-      for (int i = 1; i < kChunk / kTeam; i++) most = larger(most, own[i]);
+      for (int i = 1; i < kKeysOfLane; i++) most = larger(most, own[i]);
       most = team_max(most);
       float total = 0.0f;
 #pragma unroll
-      for (int i = 0; i < kChunk / kTeam; i++) {
-        const float share = exp2_approximate(own[i] - most);
-        total += share;
-        shares[head][i * kTeam + lane_of_team()] = share;
+      for (int i = 0; i < kKeysOfLane; i++) {
+        own[i] = exp2_approximate(own[i] - most);
+        total += own[i];
       }
+      store_four(&shares[head][lane_of_team() * kKeysOfLane], own);
       total = team_sum(total);
       if (lane_of_team() != 0) continue;
       if (ofRun > 0) {
@@ -312,7 +346,8 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
 #pragma unroll
         for (int other = 0; other < 2; other++) {
           float four[4];
-          load_four(&shares[smaller(head + other, kGroup - 1)][first_value_key() + first], four);
+          const int own = smaller(head + (other ^ half), kGroup - 1);
+          load_four(&shares[own][first_value_key() + first], four);
 #pragma unroll
           for (int turn = 0; turn < 4; turn++) {
 #pragma unroll
@@ -324,7 +359,7 @@ extern "C" __global__ void ROUTER_RESIDENT_LAUNCH_BOUNDS(KERNEL_THREADS, 2)
       }
       float both[kValueElements];
 #pragma unroll
-      for (int i = 0; i < kValueElements; i++) both[i] = sum_of_halves<16>(half != 0, values[0][i], values[1][i]);
+      for (int i = 0; i < kValueElements; i++) both[i] = sum_with_other_half<16>(values[0][i], values[1][i]);
       if (head + half >= kGroup) continue;
       store_four(&sums[team_of_block()][head + half][lane_of_team() % kLanesPerValues * kValueElements], both);
     }

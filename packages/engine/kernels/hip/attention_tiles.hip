@@ -1,8 +1,8 @@
 // attention.hip for many rows of a sequence, by matrix tiles: queries bf16 [rows, KERNEL_TERMS * heads * head size],
 // rotated; output bf16 [rows, KERNEL_TERMS * heads * head size].
 //
-// With two terms, queries, keys, shares and values are each multiplied in two terms of bf16, which have 16 bits of them; what
-// the second terms of both operands have in common is left out, as those bits are.
+// Queries, keys, shares and values are multiplied in KERNEL_TERMS terms of bf16, of which two have 16 bits of a number, and three
+// all. What lies below the last term of an operand is left out of their products, too.
 //
 // A block takes a run of neighbouring rows of one sequence and a KV head with the query heads that share it. Keys come in
 // turns of kTurnKeys that begin at multiples of it; a query's sum starts at its sink, and a key that it does not see
@@ -49,13 +49,13 @@ ROUTER_INLINE TileSum left_of(const TileSum& sum) {
   return left;
 }
 
-// A tile of weights that lies there in kTerms terms, TERM_GRANULES apart, times tokens in kTerms terms.
-template <int TERM_GRANULES, int COUNT>
+// A tile of weights that lies there in kTerms terms, kKeyGranules apart, times tokens in as many.
+template <int COUNT>
 ROUTER_INLINE void multiply_terms(TileSum (&sums)[COUNT], const Words4* weights,
                                   const TokenTile (&tokens)[kTerms][COUNT]) {
 #pragma unroll
   for (int ofWeights = 0; ofWeights < kTerms; ofWeights++) {
-    const WeightTile tile = load_weights(weights + ofWeights * TERM_GRANULES);
+    const WeightTile tile = load_weights(weights + ofWeights * kKeyGranules);
 #pragma unroll
     for (int ofTokens = 0; ofTokens + ofWeights < kTerms; ofTokens++) {
 #pragma unroll
@@ -220,7 +220,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
       for (int t = 0; t < kOwnTiles; t++) logits[k][t] = zero_sum();
 #pragma unroll
       for (int s = 0; s < kHeadSteps; s++) {
-        multiply_terms<kKeyGranules>(logits[k], keyTiles + (k * kHeadSteps + s) * kTileGranules, own[s]);
+        multiply_terms(logits[k], keyTiles + (k * kHeadSteps + s) * kTileGranules, own[s]);
       }
     }
     // All keys of most turns are seen. One branch for all logits: compilers would make one for each.
@@ -287,14 +287,18 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
       TokenTile shares[kTerms][kOwnTiles];
 #pragma unroll
       for (int t = 0; t < kOwnTiles; t++) {
-        const TileSum& first = logits[2 * s][t];
-        const TileSum& second = logits[2 * s + 1][t];
-        shares[0][t] = as_tokens(first, second);
-        if constexpr (kTerms == 2) shares[1][t] = as_tokens(left_of(first), left_of(second));
+        TileSum first = logits[2 * s][t];
+        TileSum second = logits[2 * s + 1][t];
+#pragma unroll
+        for (int term = 0; term < kTerms; term++) {
+          shares[term][t] = as_tokens(first, second);
+          first = left_of(first);
+          second = left_of(second);
+        }
       }
 #pragma unroll
       for (int d = 0; d < kHeadTiles; d++) {
-        multiply_terms<kKeyGranules>(values[d], valueTiles + (d * kKeySteps + s) * kTileGranules, shares);
+        multiply_terms(values[d], valueTiles + (d * kKeySteps + s) * kTileGranules, shares);
       }
     }
   }

@@ -1,9 +1,10 @@
-// The gate projection for many rows, by matrix tiles: router logits, f32 [rows, experts], of normed rows in two terms,
-// bf16 [rows, 2 * hidden], whatever other products take: one rounding of the activations decides no expert.
+// The gate projection for many rows, by matrix tiles: router logits, f32 [rows, experts], of normed rows in the terms
+// that activations are split into, bf16 [rows, KERNEL_TERMS * hidden], whatever other products take: one rounding of the
+// activations decides no expert.
 
 namespace ROUTER_NAMESPACE {
 
-static_assert(kTerms == 2, "rows come in two terms");
+static_assert(kTerms > 1, "rows are split");
 
 extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     project_gate_tiles(const u8* step, const u8* weight, const float* bias, const u8* normed, float* logits) {

@@ -10,7 +10,7 @@ import { publishedConfig } from '@switchyard/models/testing';
 import type { PublishedModel } from '@switchyard/models/testing';
 import { SILENT_LOGGER } from '../logger.ts';
 import { createRunner } from '../runners/create-runner.ts';
-import { kvTypeOf } from '../runners/hip/plan-memory.ts';
+import { kvTypeOf } from '../runners/hip/sizes.ts';
 import type { KvType } from '../runners/kv-bytes.ts';
 import type { RunnerName } from '../runners/runner-choice.ts';
 import { routingShapeOf } from '../runners/routing-record.ts';

@@ -14,15 +14,15 @@ import type { CheckTask, FromCheck } from './check-protocol.ts';
 import type { CheckName, CheckResult } from './check-result.ts';
 import { embeddedGoldenPrompts } from './golden-prompts.ts';
 import { runGoldenSteps } from './golden-steps.ts';
-import { TWO_TERM_TOKENS, cutModel, runShapeSteps, shapeReference } from './shape-steps.ts';
+import { SPLIT_TOKENS, cutModel, runShapeSteps, shapeReference } from './shape-steps.ts';
 
 /** A pass over the layers that takes longer, in milliseconds, does not end any more. */
 const LONGEST_PASS_MS = 5000;
 /** Tokens that there is KV memory for: more than the steps of each check have at a time. */
 const KV_TOKENS: Readonly<Record<CheckName, number>> = { golden: 8192, shape: 1024 };
 
-/** What runners are made with as `mostInTwoTerms`: some of the golden prompts are shorter, and some longer. */
-const MOST_IN_TWO_TERMS: Readonly<Record<CheckName, number>> = { golden: 100, shape: TWO_TERM_TOKENS };
+/** What runners are made with as `mostSplitTokens`: some of the golden prompts are shorter, and some longer. */
+const MOST_SPLIT_TOKENS: Readonly<Record<CheckName, number>> = { golden: 100, shape: SPLIT_TOKENS };
 
 /** What a check works with. */
 export interface CheckedDevice {
@@ -52,7 +52,7 @@ async function load(
     snapshot,
     kvCacheBytes: HIP_ENTRY.kvBytes(snapshot.config, activations)(KV_TOKENS[check]),
     activations,
-    mostInTwoTerms: MOST_IN_TWO_TERMS[check],
+    mostSplitTokens: MOST_SPLIT_TOKENS[check],
     driver,
     longestPassMs: LONGEST_PASS_MS,
     ...runnerOptions,

@@ -16,11 +16,11 @@ const REFERENCE_TOKENS = 2;
 const HEAD_ROWS = 128;
 /** Sequences side by side in a step of decoding: more than have their experts by slot. */
 const SIDE_BY_SIDE = 6;
-/** Tokens of a piece in f32, and of the prompt, which is more than `TWO_TERM_TOKENS`. */
+/** Tokens of a piece in f32, and of the prompt, which is more than `SPLIT_TOKENS`. */
 const PIECE = 24;
 const WHOLE = 3 * PIECE;
-/** What the runner is to be made with as `mostInTwoTerms`, so that all its kernels by matrix tiles have something to do. */
-export const TWO_TERM_TOKENS = 2 * PIECE;
+/** What the runner is to be made with as `mostSplitTokens`, so that all its kernels by matrix tiles have something to do. */
+export const SPLIT_TOKENS = 2 * PIECE;
 
 /** Of the root mean square of a row's logits: f32 against f64. Whatever is really wrong is off by about 1. */
 const EXACT = 2e-3;
@@ -73,7 +73,7 @@ function rowsOf(matrix: Tensor, rows: readonly number[]): Tensor {
 
 /**
  * Compares a runner of the cut model, which stays the caller's, with the reference: few rows, a token at a time, several
- * sequences side by side, a prompt in pieces and whole. A runner with matrix tiles is made with `TWO_TERM_TOKENS`.
+ * sequences side by side, a prompt in pieces and whole. A runner with matrix tiles is made with `SPLIT_TOKENS`.
  */
 export async function runShapeSteps(runner: LogitsRunner, reference: ShapeReference): Promise<CheckResult> {
   const cases: readonly (readonly [string, (steps: ShapeSteps) => Promise<void>])[] = [
@@ -150,7 +150,7 @@ class ShapeSteps {
     }
     rows.forEach((_, row) => this.#check(this.#row(pieces[0] ?? NO_LOGITS, row), row));
     for (const [length, tolerance] of [
-      [TWO_TERM_TOKENS, EXACT],
+      [SPLIT_TOKENS, EXACT],
       [WHOLE, ROUNDED],
     ] as const) {
       const whole = await this.#append(this.#open(), tokens.subarray(0, length), 'all');

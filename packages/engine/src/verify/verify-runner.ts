@@ -208,7 +208,7 @@ async function roundingRunner(snapshot: Snapshot, driver: GpuDriver): Promise<Mo
     snapshot,
     kvCacheBytes: KV_BYTES,
     activations: 'bf16',
-    mostInTwoTerms: 0,
+    mostSplitTokens: 0,
     driver,
   });
   return sampledOnHost(runner, {

@@ -30,6 +30,7 @@ export const SHARED_PARTS = [
   'matrix_tile_lanes',
   'matrix_tile_products',
   'matrix_groups',
+  'matrix_row_groups',
 ] as const;
 export type SharedPart = (typeof SHARED_PARTS)[number];
 

@@ -4,6 +4,7 @@
 namespace ROUTER_NAMESPACE {
 
 static_assert(kCopiesAhead, "operands are copied");
+static_assert(kStages * (kTokenGranules + kWeightGranules) * 16 <= KERNEL_SHARED_BYTES, "a block has room for its operands");
 static_assert(kRowTiles == kGroupRowTiles, "a group has all rows of a block");
 
 // Sums of all steps. `tiles` is how many of the wave's tiles of tokens have any.
@@ -24,10 +25,6 @@ struct TileProducts {
       before_step(weights, step, steps);
       commit_copies();
     }
-    if constexpr (Weights::kDecodes) {
-      wait_for_copies<kStages - 2>();
-      weights.decode();
-    }
     const int group = wave_of_block() / kGroupWaves;
     const Words4* ownTokens = tokenTiles + group * kTokenTiles * kGroupTokens / kTileSize * kTileGranules;
     if (tiles == kTokenTiles) add_steps<kTokenTiles>(tokens, ownTokens, weights, weightTiles, steps);
@@ -43,8 +40,7 @@ struct TileProducts {
     int weightBuffer = 0;
 #pragma unroll 1
     for (int step = 0; step < steps; step++) {
-      // What is decoded for the step after this one was brought as well.
-      wait_for_copies<Weights::kDecodes ? kStages - 3 : kStages - 2>();
+      wait_for_copies<kStages - 2>();
       show_to_groups();
       // Past the barrier nobody reads the step before any more: what comes in its place may be written.
       end_group_products<0>();
@@ -64,9 +60,6 @@ struct TileProducts {
       commit_copies();
       tokenBuffer = tokenBuffer + 1 == Tokens::kBuffers ? 0 : tokenBuffer + 1;
       weightBuffer = weightBuffer + 1 == Weights::kBuffers ? 0 : weightBuffer + 1;
-      if constexpr (Weights::kDecodes) {
-        if (step + 1 < steps) weights.decode();
-      }
     }
     end_group_products<0>();
   }

@@ -27,8 +27,9 @@ struct KvEight {
 struct KvFour {
   float values[4];
 
-  ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element) {
-    load_four(head + place_of_elements(position) + element, values);
+  // Of the position that is `further` after another one of the block.
+  ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element, int further = 0) {
+    load_four(head + place_of_elements(position) + element + further * kHeadDim, values);
   }
 
   ENGINE_METHOD void widen(float* elements) const {

@@ -64,9 +64,10 @@ struct KvFour {
   u64 codes;
   u32 scale;
 
-  ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element) {
-    codes = *reinterpret_cast<const u64*>(head + place_of_elements(position) + element);
-    scale = load_scale(head, position, element);
+  // Of the position that is `further` after another one of the block.
+  ENGINE_METHOD void load(const KvElement* head, u32 position, u32 element, int further = 0) {
+    codes = *reinterpret_cast<const u64*>(head + place_of_elements(position) + element + further * kHeadDim);
+    scale = load_written(head + place_of_scales(position) + scale_of_element(element) + further * kScales);
   }
 
   ENGINE_METHOD void widen(float* elements) const {

@@ -51,20 +51,47 @@ ROUTER_INLINE Words4 scaled_codes(u32 word, float factor) {
   return numbers;
 }
 
-// A thread takes kOwn words of a block of a row.
-struct Mxfp4Words {
+// Codes wait in registers. A thread takes kOwn words of a block of a row.
+struct Mxfp4Operand {
+  static constexpr int kBuffers = 2;
+  static constexpr bool kCopiesByItself = false;
   static constexpr int kOwn = kWeightGranules / kThreads;
   static_assert(kOwn == 4 || kOwn == 2, "a thread takes a block of codes, or half of one");
 
   // The tile to fill in the first buffer, and the buffer that comes next.
   Words4* tile;
   int buffer;
+  // What comes next of the row.
+  const u8* codes;
+  const u8* scales;
+  u32 words[kOwn];
+  u32 scale;
 
   // The row of the block's, and the first piece of it, that a thread is to fill.
   ROUTER_INLINE int slot() { return static_cast<int>(thread_index()) * kOwn / kTilePieces; }
   ROUTER_INLINE int first_piece() { return static_cast<int>(thread_index()) * kOwn % kTilePieces; }
 
-  ENGINE_METHOD void store(const u32* words, u32 scale) {
+  ENGINE_METHOD void begin(const u8* rowCodes, const u8* rowScales) {
+    codes = rowCodes;
+    scales = rowScales;
+  }
+  ENGINE_METHOD void ask() {
+    if constexpr (kOwn == 4) {
+      const Words4 loaded = *reinterpret_cast<const Words4*>(codes);
+      words[0] = loaded.x;
+      words[1] = loaded.y;
+      words[2] = loaded.z;
+      words[3] = loaded.w;
+    } else {
+      const Words2 loaded = *reinterpret_cast<const Words2*>(codes);
+      words[0] = loaded.x;
+      words[1] = loaded.y;
+    }
+    scale = *scales;
+    codes += kBlockBytes;
+    scales++;
+  }
+  ENGINE_METHOD void deliver() {
     Words4 numbers[kOwn];
 #pragma unroll
     for (int own = 0; own < kOwn; own++) numbers[own] = scaled_codes(words[own], first_factor(scale));
@@ -86,118 +113,17 @@ struct Mxfp4Words {
   }
 };
 
-#if KERNEL_WAVE_GROUPS
-// Codes that are copied to shared memory some steps ahead, where the thread that asked for them decodes them.
-struct Mxfp4Operand : Mxfp4Words {
-  static constexpr int kBuffers = 2;
-  static constexpr bool kCopiesByItself = true;
-  static constexpr bool kDecodes = true;
-  static_assert(kOwn == 2, "a thread takes half of a block of codes");
-  static_assert(kStages * kTokenGranules * 16 + kBuffers * kWeightGranules * 16 + kStages * kThreads * 12 <= KERNEL_SHARED_BYTES,
-                "copied codes have room behind the tiles");
-
-  const u8* codes;
-  // Where in its word a scale is, too.
-  const u8* scale;
-  // A thread's own words of a stage, and of its scale's word: those of the next to ask for and to decode.
-  Words2* copiedCodes;
-  u32* copiedScales;
-  int asked;
-  int decoded;
-  u32 scalePlace;
-
-  ENGINE_METHOD void begin(const u8* rowCodes, const u8* rowScales, Words4* shared) {
-    codes = rowCodes;
-    scale = rowScales;
-    scalePlace = static_cast<u32>(reinterpret_cast<u64>(rowScales) % 4);
-    copiedCodes = reinterpret_cast<Words2*>(shared) + thread_index();
-    copiedScales = reinterpret_cast<u32*>(reinterpret_cast<Words2*>(shared) + kStages * kThreads) + thread_index();
-    asked = 0;
-    decoded = 0;
-  }
-  ENGINE_METHOD void ask() {
-    copy_short_to_shared<8>(copiedCodes + asked * kThreads, codes);
-    copy_short_to_shared<4>(copiedScales + asked * kThreads, scale - reinterpret_cast<u64>(scale) % 4);
-    codes += kBlockBytes;
-    scale++;
-    asked = asked + 1 == kStages ? 0 : asked + 1;
-  }
-  ENGINE_METHOD void decode() {
-    const Words2 loaded = copiedCodes[decoded * kThreads];
-    const u32 words[2] = {loaded.x, loaded.y};
-    store(words, copiedScales[decoded * kThreads] >> (8 * scalePlace) & 0xffu);
-    scalePlace = (scalePlace + 1) % 4;
-    decoded = decoded + 1 == kStages ? 0 : decoded + 1;
-  }
-};
-#else
-// Codes that wait in registers.
-struct Mxfp4Operand : Mxfp4Words {
-  static constexpr int kBuffers = 2;
-  static constexpr bool kCopiesByItself = false;
-
-  // What comes next of the row.
-  const u8* codes;
-  const u8* scales;
-  u32 words[kOwn];
-  u32 scale;
-
-  ENGINE_METHOD void begin(const u8* rowCodes, const u8* rowScales, Words4*) {
-    codes = rowCodes;
-    scales = rowScales;
-  }
-  ENGINE_METHOD void ask() {
-    if constexpr (kOwn == 4) {
-      const Words4 loaded = *reinterpret_cast<const Words4*>(codes);
-      words[0] = loaded.x;
-      words[1] = loaded.y;
-      words[2] = loaded.z;
-      words[3] = loaded.w;
-    } else {
-      const Words2 loaded = *reinterpret_cast<const Words2*>(codes);
-      words[0] = loaded.x;
-      words[1] = loaded.y;
-    }
-    scale = *scales;
-    codes += kBlockBytes;
-    scales++;
-  }
-  ENGINE_METHOD void deliver() { store(words, scale); }
-};
-#endif
-
 // The rows of an expert's matrix of ROWS rows that a block multiplies with, from `firstRow` on.
 template <int ROWS, int COLUMNS>
 ROUTER_INLINE Mxfp4Operand expert_operand(const u8* codes, const u8* scales, int expert, int firstRow, Words4* shared) {
   Mxfp4Operand operand;
-  operand.tile = shared + Mxfp4Words::slot() / kTileSize * kTileGranules;
+  operand.tile = shared + Mxfp4Operand::slot() / kTileSize * kTileGranules;
   operand.buffer = 0;
   const int row =
-      firstRow + block_row<RowOrder::neighbours>(Mxfp4Words::slot() / kTileSize, Mxfp4Words::slot() % kTileSize);
+      firstRow + block_row<RowOrder::neighbours>(Mxfp4Operand::slot() / kTileSize, Mxfp4Operand::slot() % kTileSize);
   const u64 at = static_cast<u64>(expert) * ROWS + smaller(row, ROWS - 1);
-  operand.begin(codes + at * (COLUMNS / 2) + Mxfp4Words::first_piece() * 4, scales + at * (COLUMNS / kBlockColumns),
-                shared + Mxfp4Operand::kBuffers * kWeightGranules);
+  operand.begin(codes + at * (COLUMNS / 2) + Mxfp4Operand::first_piece() * 4, scales + at * (COLUMNS / kBlockColumns));
   return operand;
-}
-
-// What a block works on: tokens of one expert, in the order of the dispatch plan, and a part of its rows. Blocks of the
-// same tokens follow each other.
-struct ExpertPlace {
-  // Negative where there is nothing to do.
-  int expert;
-  // The first slot in the plan's order, and how many they are.
-  int first;
-  int count;
-  int row;
-};
-
-template <int ROWS>
-ROUTER_INLINE ExpertPlace expert_place(const i32* list) {
-  const BlockPlace place = block_place<ROWS>();
-  const int item = place.token / kBlockTokens;
-  if (item >= list[0]) return {-1, 0, 0, 0};
-  const i32* entry = list + 4 + 4 * item;
-  return {entry[0], entry[1], entry[2], place.row};
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -1,5 +1,5 @@
-// Rows in one or two terms of bf16, as products by matrix tiles read them: [rows, TERMS * COLUMNS]. The second term of a
-// number is what the rounding of the first has left, so that both together have 16 bits of it.
+// Rows in one to three terms of bf16, as products by matrix tiles read them: [rows, TERMS * COLUMNS]. A term of a number is
+// what the rounding of those before has left, so that two together have 16 bits of it, and three all.
 
 namespace ROUTER_NAMESPACE {
 

@@ -1,10 +1,10 @@
 // Products of a block of tokens with a block of a matrix's rows, by matrix tiles: kBlockTokens x kBlockRows sums over
 // all columns, in waves of kTokenTiles x kRowTiles tiles each. Columns are taken 32 at a time, in their order: the number
-// of columns alone decides how a sum is formed. wave_products.hip multiplies them, or group_products.hip where four waves do
-// it together (KERNEL_WAVE_GROUPS).
+// of columns alone decides how a sum is formed. wave_products.hip multiplies them, or, where four waves do it together
+// (KERNEL_WAVE_GROUPS), group_products.hip or expert_row_groups.hip.
 //
-// Tokens come in KERNEL_TERMS terms of bf16: the second is what the rounding of the first has left, so that both together
-// have 16 bits of each number. Their products are added to one sum, a step's first term before its second.
+// Tokens come in KERNEL_TERMS terms of bf16: each is what the rounding of those before has left, so that two together have 16
+// bits of each number, and three all of them. Their products are added to one sum, a step's first term before its second.
 //
 // Both operands come through shared memory, in tiles of a step of 32 columns. Where copies to shared memory go on by
 // themselves, several steps are under way; else a step's bytes wait in registers while the step before is multiplied.
@@ -35,7 +35,6 @@ static_assert(kWaves / kRowWaves * kTokenTiles * kTileSize == kBlockTokens, "wav
 constexpr int kStages = KERNEL_STAGES;
 // Two are enough where a step waits in registers while the step before it is multiplied; of more, copies are under way.
 constexpr bool kCopiesAhead = kStages > 2;
-static_assert(kStages * (kTokenGranules + kWeightGranules) * 16 <= KERNEL_SHARED_BYTES, "a block has room for its operands");
 
 // Of the rows of a wave, a lane has kLaneRows of each of its tokens.
 constexpr int kLaneRows = kRowTiles * kRowsPerPart;
@@ -82,7 +81,6 @@ struct Bf16Operand {
   static constexpr int kRowBytes = kTileColumns * 2;
   static constexpr int kTermBytes = STEPS * kRowBytes;
   static constexpr bool kCopiesByItself = kCopiesAhead;
-  static constexpr bool kDecodes = false;
   static_assert(kThreads % kTileGranules == 0, "a thread's granules are as far apart as its tiles");
   static_assert(kOwn * kThreads == GRANULES, "threads bring as many granules each");
 

@@ -2,6 +2,8 @@
 
 namespace ROUTER_NAMESPACE {
 
+static_assert(kStages * (kTokenGranules + kWeightGranules) * 16 <= KERNEL_SHARED_BYTES, "a block has room for its operands");
+
 // Sums of all steps. `tiles` is how many of the wave's tiles of tokens have any.
 struct TileProducts {
   TileSum sums[kTokenTiles][kRowTiles];

@@ -14,8 +14,8 @@ const tokenAt = (place: number): number => -1 - place;
 /** Where the first of two turns of a kind's passes goes, in rows. */
 const FIRST_PLACES: Readonly<Record<PassKind, number>> = {
   vectors: 0,
-  oneTermTiles: HEAD_ROWS,
-  twoTermTiles: 3 * HEAD_ROWS,
+  roundedTiles: HEAD_ROWS,
+  splitTiles: 3 * HEAD_ROWS,
 };
 
 /** Stands for a token that nobody knows. */
@@ -26,7 +26,7 @@ export class ChosenTokens {
   /** By sequence: the token, or where it is. */
   #tokens = new Map<number, number>();
   /** Passes by matrix tiles so far, of each kind. */
-  readonly #tilePasses = { oneTermTiles: 0, twoTermTiles: 0 };
+  readonly #tilePasses = { roundedTiles: 0, splitTiles: 0 };
 
   /** A batch as it is checked and cut: the token 0 stands for those that nobody knows. */
   batchOf(parts: readonly StartedPart[]): readonly LogitsStep[] {

@@ -20,10 +20,10 @@ import { HipRunner } from './hip-runner.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { type HipKernels, loadKernels } from './kernels.ts';
 import type { TileRule } from './plan-passes.ts';
-import { RESERVED_BLOCKS, kvTypeOf, planHipMemory } from './plan-memory.ts';
+import { RESERVED_BLOCKS, planHipMemory } from './plan-memory.ts';
 import { RotaryRows } from './rotary-rows.ts';
 import { openRunnerLibrary } from './runner-library.ts';
-import { MOST_TWO_TERM_TOKENS, workspaceSizes } from './sizes.ts';
+import { MOST_SPLIT_TOKENS, kvTypeOf, workspaceSizes } from './sizes.ts';
 import { type RoutingChoice, loadRoutingBefore } from './routing-before.ts';
 import { Staging } from './staging.ts';
 import { MOST_ROWS } from './step-block.ts';
@@ -40,14 +40,14 @@ interface CommonOptions {
   /** KV memory to hand out, in bytes; rounded down to blocks of 16 positions. */
   readonly kvCacheBytes: number;
   /**
-   * What products read of an activation where a step has more than `mostInTwoTerms` tokens of a sequence: with `'bf16'` 8 bits
-   * of its significand, with `'exact'` 16, as in all other steps (on AMD, steps of fewer than FEWEST_TILE_TOKENS read all of
-   * it). Router logits and sums are in f32 with both. Keys and values are kept as integers of 16 bits with `'bf16'`, in f32 with
+   * What products read of an activation where a step has more than `mostSplitTokens` tokens of a sequence: with `'bf16'` 8 bits
+   * of its significand, in other steps of at least FEWEST_TILE_TOKENS 16; with `'exact'` all of it in both. Steps of fewer
+   * tokens read 16 on NVIDIA, and all on AMD. Router logits and sums are in f32 with both. Keys and values are kept as integers of 16 bits with `'bf16'`, in f32 with
    * `'exact'`. Defaults to `'bf16'`; GPUs without matrix units read all of an activation always.
    */
   readonly activations?: Activations;
-  /** See `activations`; at least 0. Defaults to MOST_TWO_TERM_TOKENS. */
-  readonly mostInTwoTerms?: number;
+  /** See `activations`; at least 0. Defaults to MOST_SPLIT_TOKENS. */
+  readonly mostSplitTokens?: number;
   /** The GPU, as `openGpuDriver` takes it. */
   readonly device?: DeviceChoice;
   /** A driver to share. It stays the caller's to dispose of, after the runner. Defaults to one of the runner's own. */
@@ -216,7 +216,7 @@ async function startRunner(
         driver,
         stream,
         sequences,
-        tiles: tileRule(kernels, options.mostInTwoTerms),
+        tiles: tileRule(kernels, options.mostSplitTokens),
         staging,
         weightBytes: plan.weightBytes,
         usesGraphs: options.graphs ?? true,
@@ -230,7 +230,7 @@ async function startRunner(
   }
 }
 
-function tileRule({ tiles }: HipKernels, mostInTwoTerms = MOST_TWO_TERM_TOKENS): TileRule | null {
+function tileRule({ tiles }: HipKernels, mostSplitTokens = MOST_SPLIT_TOKENS): TileRule | null {
   if (tiles === null) return null;
-  return { mostInTwoTerms: tiles.oneTerm === null ? Number.POSITIVE_INFINITY : mostInTwoTerms };
+  return { mostSplitTokens: tiles.rounded === null ? Number.POSITIVE_INFINITY : mostSplitTokens };
 }

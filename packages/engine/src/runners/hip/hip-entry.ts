@@ -6,7 +6,8 @@ import type { ProcessMemory } from '../../memory/process-memory.ts';
 import { kvBytesOf } from '../kv-bytes.ts';
 import type { RunnerEntry } from '../runner-entry.ts';
 import { assertGpuPresent } from './gpu-presence.ts';
-import { kvTypeOf, planHipMemory } from './plan-memory.ts';
+import { planHipMemory } from './plan-memory.ts';
+import { kvTypeOf } from './sizes.ts';
 
 export const HIP_ENTRY = {
   precisions: ['exact'],

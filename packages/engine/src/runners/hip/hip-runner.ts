@@ -16,9 +16,9 @@ import { MOST_PASSES_UNDER_WAY } from './staging.ts';
 
 /**
  * Tokens of a prompt beside answers in progress, by how they are computed: they take less than twice as long as a step for 64
- * answers of gpt-oss-20b, by what prompts of other sizes took on an H200, when rows in two terms were attended to as vectors.
+ * answers of gpt-oss-20b, by what pieces of other sizes took on an H200 (docs/benchmarks/h200-prefill-kernels.txt).
  */
-const PART_TOKENS: Readonly<Record<PassKind, number>> = { vectors: 64, oneTermTiles: 384, twoTermTiles: 192 };
+const PART_TOKENS: Readonly<Record<PassKind, number>> = { vectors: 64, roundedTiles: 384, splitTiles: 208 };
 
 /** What a runner works with, beside the parts of its passes. */
 export interface HipResources extends PassResources {
@@ -77,9 +77,9 @@ export class HipRunner implements LogitsRunner {
 
   piecesTogether(tokens: number): number {
     const { tiles } = this.#resources;
-    // Longer pieces are in one term as well.
-    const isInOneTerm = tiles !== null && tokens > tiles.mostInTwoTerms;
-    return isInOneTerm ? Math.max(1, Math.floor(MOST_ROWS / tokens)) : 1;
+    // Longer pieces are rounded as well.
+    const isRounded = tiles !== null && tokens > tiles.mostSplitTokens;
+    return isRounded ? Math.max(1, Math.floor(MOST_ROWS / tokens)) : 1;
   }
 
   partOfPiece(tokens: number): number {

@@ -26,7 +26,9 @@ import {
   listedExpertForms,
   slotExpertForms,
 } from './expert-kernels.ts';
+import { type ExpertTile, type ExpertTileForms, expertTileForms, expertTiles } from './expert-tile-kernels.ts';
 import type { KernelContext, KernelForm } from './kernel-form.ts';
+import { type Terms, splitTermsOf } from './sizes.ts';
 import {
   type CommonTileForms,
   type TermTileForms,
@@ -42,9 +44,14 @@ type LaunchesOf<Forms> = { readonly [Name in keyof Forms]: LaunchOf<Forms[Name]>
 /** Launches of passes by matrix tiles. */
 export interface TileLaunches {
   readonly common: LaunchesOf<CommonTileForms>;
-  readonly twoTerms: LaunchesOf<TermTileForms>;
+  readonly split: TermTileLaunches;
   /** Null where activations are exact. */
-  readonly oneTerm: LaunchesOf<TermTileForms> | null;
+  readonly rounded: TermTileLaunches | null;
+}
+
+/** Those of rows in as many terms. */
+export interface TermTileLaunches extends LaunchesOf<TermTileForms> {
+  readonly experts: Readonly<Record<ExpertTile, LaunchesOf<ExpertTileForms>>>;
 }
 
 /** Launches of dense products whose rows come in two terms. */
@@ -102,6 +109,11 @@ export async function loadKernels(
     for (const [name, form] of entries) launches[name] = await load(form);
     return launches as LaunchesOf<Forms>;
   };
+  const loadTerms = async (terms: Terms): Promise<TermTileLaunches> => {
+    const many = await loadEach(expertTileForms(context, terms, 'many'));
+    const few = expertTiles(context).includes('few') ? await loadEach(expertTileForms(context, terms, 'few')) : many;
+    return { ...(await loadEach(termTileForms(context, terms))), experts: { few, many } };
+  };
   return {
     embed: await load(embeddingForm(context)),
     attend: await load(attentionForm(context)),
@@ -125,8 +137,8 @@ export async function loadKernels(
     tiles: hasMatrixUnits(context.target)
       ? {
           common: await loadEach(commonTileForms(context)),
-          twoTerms: await loadEach(termTileForms(context, 2)),
-          oneTerm: activations === 'exact' ? null : await loadEach(termTileForms(context, 1)),
+          split: await loadTerms(splitTermsOf(context.kv)),
+          rounded: activations === 'exact' ? null : await loadTerms(1),
         }
       : null,
   };

@@ -3,18 +3,14 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
-import { type KvType, kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
+import { kvBlockBytes, kvBytesOf, kvBytesPerToken } from '../kv-bytes.ts';
 import { BLOCK_POSITIONS } from '../kv-sequences.ts';
 import type { LoadPlan, WeightKind } from '../load-plan.ts';
 import type { Activations } from '../runner-module.ts';
+import { kvTypeOf } from './sizes.ts';
 import { MOST_ROWS } from './step-block.ts';
 import { weightBytesOf } from './weight-layout.ts';
 import { workspaceBytes } from './workspace.ts';
-
-/** How keys and values are kept: in 16 bits a router's choice between experts that are as good may come out otherwise. */
-export function kvTypeOf(activations: Activations): KvType {
-  return activations === 'exact' ? 'f32' : 'int16';
-}
 
 /** A smaller KV cache than for this many tokens is not worth loading for. */
 const SMALLEST_CONTEXT = 4096;

@@ -4,15 +4,15 @@
 
 import type { SequenceTables } from '../kv-sequences.ts';
 import type { LogitsStep, LogitsWanted } from '../logits-runner.ts';
-import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
+import { MOST_PARTIALS, MOST_SPLIT_ROWS, MOST_VECTOR_ROWS, partialsAt } from './sizes.ts';
 import { MOST_ADJUSTMENT_WORDS, adjustmentWords } from './step-adjustments.ts';
 import { MOST_ROWS, MOST_TABLE_WORDS, type StepRow, tableWords } from './step-block.ts';
 
 /**
- * How rows are computed: a vector each, or by matrix tiles that read them as one or two terms of bf16. The sums of each are
- * rounded differently.
+ * How rows are computed: a vector each, or by matrix tiles that read activations rounded to bf16, or split into several terms of
+ * it. The sums of each are rounded differently.
  */
-export type PassKind = 'vectors' | 'oneTermTiles' | 'twoTermTiles';
+export type PassKind = 'vectors' | 'roundedTiles' | 'splitTiles';
 
 /** A row of a pass, and whose it is. */
 export interface PassRow extends StepRow {
@@ -34,14 +34,14 @@ export const FEWEST_TILE_TOKENS = 32;
 
 /** What passes by matrix tiles there are. */
 export interface TileRule {
-  /** Entries of more tokens than this are computed in one term, others in two. */
-  readonly mostInTwoTerms: number;
+  /** Activations of entries of more tokens than this are rounded, of others split. */
+  readonly mostSplitTokens: number;
 }
 
 /** The entry's piece alone decides, so that a row's result does not depend on what else is in the step. */
 export function passKindOf(tokens: number, tiles: TileRule | null): PassKind {
   if (tiles === null || tokens < FEWEST_TILE_TOKENS) return 'vectors';
-  return tokens > tiles.mostInTwoTerms ? 'oneTermTiles' : 'twoTermTiles';
+  return tokens > tiles.mostSplitTokens ? 'roundedTiles' : 'splitTiles';
 }
 
 /**
@@ -59,8 +59,8 @@ export function planPasses(
   tiles: TileRule | null = null,
 ): readonly Pass[] {
   const cutters: Readonly<Record<PassKind, PassCutter>> = {
-    oneTermTiles: new PassCutter('oneTermTiles'),
-    twoTermTiles: new PassCutter('twoTermTiles'),
+    roundedTiles: new PassCutter('roundedTiles'),
+    splitTiles: new PassCutter('splitTiles'),
     vectors: new PassCutter('vectors'),
   };
   let place = 0;
@@ -84,8 +84,8 @@ export function planPasses(
 /** The most rows of a pass. */
 const MOST_ROWS_OF: Readonly<Record<PassKind, number>> = {
   vectors: MOST_VECTOR_ROWS,
-  oneTermTiles: MOST_ROWS,
-  twoTermTiles: MOST_TWO_TERM_ROWS,
+  roundedTiles: MOST_ROWS,
+  splitTiles: MOST_SPLIT_ROWS,
 };
 
 /** Passes of one kind. */

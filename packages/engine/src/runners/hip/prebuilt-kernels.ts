@@ -12,7 +12,7 @@ import { publishedConfig } from '@switchyard/models/testing';
 import type { Activations } from '../runner-module.ts';
 import type { KernelContext } from './kernel-form.ts';
 import { loadKernels } from './kernels.ts';
-import { kvTypeOf } from './plan-memory.ts';
+import { kvTypeOf } from './sizes.ts';
 import { readMemoryForm } from './read-kernel.ts';
 import { hasMatrixUnits } from './tile-kernels.ts';
 

@@ -3,22 +3,42 @@
  */
 
 import type { GptOssConfig } from '@switchyard/models';
+import type { KvType } from '../kv-bytes.ts';
 import type { Activations } from '../runner-module.ts';
 import { MOST_ROWS, STEP_BYTES } from './step-block.ts';
 
+/** How keys and values are kept: in 16 bits a router's choice between experts that are as good may come out otherwise. */
+export function kvTypeOf(activations: Activations): KvType {
+  return activations === 'exact' ? 'f32' : 'int16';
+}
+
 /** The most rows of a pass whose rows are computed as vectors. */
 export const MOST_VECTOR_ROWS = 512;
-/** The most rows of a pass by matrix tiles in two terms: these take the room of MOST_ROWS in one. */
-export const MOST_TWO_TERM_ROWS = MOST_ROWS / 2;
-/** Of bf16 that a number of a row is read as by matrix tiles: together they have 8 bits of it, or 16. */
-export type Terms = 1 | 2;
-/** Rows, and slots of an expert, that a block takes at once by matrix tiles: in two terms there are fewer of each expert. */
-export const TILE_TOKENS: Readonly<Record<Terms, number>> = { 1: 128, 2: 64 };
+/** The most rows of a pass by matrix tiles whose activations are split: in two terms these take the room of MOST_ROWS in one. */
+export const MOST_SPLIT_ROWS = MOST_ROWS / 2;
+/** Of bf16 that a number of a row is read as by matrix tiles: together they have 8 bits of it, 16, or all 24. */
+export type Terms = 1 | 2 | 3;
+/** Rows, and slots of an expert, that a block takes at once by matrix tiles: where they are split, an expert has fewer. */
+export const TILE_TOKENS: Readonly<Record<Terms, number>> = { 1: 128, 2: 64, 3: 64 };
 
-/** Terms of bf16 that normed rows have for the gate and the experts by matrix tiles, whatever is read of them. */
-export const NORMED_TERMS = 2;
-/** Entries of up to so many tokens are multiplied in two terms by default: they wait for weights, not for products. */
-export const MOST_TWO_TERM_TOKENS = 512;
+/**
+ * Slots of an expert that a block of row groups takes at once where a pass has up to FEW_SLOTS_OF_EXPERT for each on average, and
+ * where it has more (expert-tile-kernels.ts). By trying on an H200.
+ */
+export const FEW_TILE_SLOTS = 32;
+export const MANY_TILE_SLOTS = 128;
+export const FEW_SLOTS_OF_EXPERT = 40;
+
+/**
+ * Terms of bf16 that activations are split into: two, and three where they are exact. Normed rows have as many for the gate and
+ * the experts, whatever is read of them.
+ */
+export function splitTermsOf(kv: KvType): Exclude<Terms, 1> {
+  return kv === 'f32' ? 3 : 2;
+}
+
+/** Entries of up to so many tokens are split by default: they wait for weights, not for products. */
+export const MOST_SPLIT_TOKENS = 512;
 
 /** Keys of a chunk of attention. Rows that see more are computed in several, and their partial results merged. */
 export const ATTENTION_CHUNK = 128;
@@ -91,6 +111,11 @@ export function chosenBytes(config: Pick<GptOssConfig, 'layers' | 'expertsPerTok
   return CHOSEN_TOKEN_BYTES + 2 * config.layers * routingStride(config, MOST_ROWS);
 }
 
+/** Numbers of a row of so many columns as row groups read it (kernels/hip/parts/arranged_columns.hip). */
+export function arrangedColumns(columns: number): number {
+  return 128 * Math.ceil(columns / 128);
+}
+
 /** The most bytes that a vector of so many columns takes as the experts multiply it (kernels/hip/parts/mxfp4_group.hip). */
 export function vectorBytes(columns: number): number {
   return 512 * Math.ceil(columns / 128);
@@ -103,7 +128,8 @@ export function workspaceSizes(config: GptOssConfig, activations: Activations, p
   const attendedWidth = attentionHeads * headDim;
   const items = Math.max(
     mostItems(config, MOST_ROWS, TILE_TOKENS[1]),
-    mostItems(config, MOST_TWO_TERM_ROWS, TILE_TOKENS[2]),
+    mostItems(config, MOST_SPLIT_ROWS, TILE_TOKENS[2]),
+    mostItems(config, Math.floor((FEW_SLOTS_OF_EXPERT * experts) / expertsPerToken), FEW_TILE_SLOTS),
   );
   return {
     step: STEP_BYTES,
@@ -135,12 +161,14 @@ function tileSizes(
   { hiddenSize, intermediateSize, expertsPerToken, attentionHeads, headDim }: GptOssConfig,
   activations: Activations,
 ) {
-  const inOneTerm = activations === 'exact' ? 0 : MOST_ROWS;
-  const terms = Math.max(inOneTerm, 2 * MOST_TWO_TERM_ROWS);
+  const ofRounded = activations === 'exact' ? 0 : MOST_ROWS;
+  const splitTerms = splitTermsOf(kvTypeOf(activations));
+  const terms = Math.max(ofRounded, splitTerms * MOST_SPLIT_ROWS);
   return {
-    normedBf16: 2 * Math.max(inOneTerm, MOST_TWO_TERM_ROWS) * NORMED_TERMS * hiddenSize,
+    normedBf16: 2 * Math.max(ofRounded, MOST_SPLIT_ROWS) * splitTerms * hiddenSize,
+    arrangedBf16: 2 * terms * arrangedColumns(hiddenSize),
     queriesBf16: 2 * terms * attentionHeads * headDim,
     attendedBf16: 2 * terms * attentionHeads * headDim,
-    activatedBf16: 2 * terms * expertsPerToken * intermediateSize,
+    activatedBf16: 2 * terms * expertsPerToken * arrangedColumns(intermediateSize),
   };
 }

@@ -6,9 +6,7 @@ import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import type { KernelTarget } from '@switchyard/gpu';
 import { type KernelContext, type KernelForm, STEP, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
 import { matrixRows } from './dense-kernels.ts';
-import { expertListForm } from './expert-kernels.ts';
-import { NORMED_TERMS, TILE_TOKENS, type Terms } from './sizes.ts';
-import { MOST_ROWS } from './step-block.ts';
+import { TILE_TOKENS, type Terms, splitTermsOf } from './sizes.ts';
 
 /** Tiles of 16 queries of one head that a block of attention has, where its KV head has so few query heads. */
 const QUERY_TILES = 8;
@@ -17,8 +15,8 @@ const TURN_KEYS = 64;
 /** Rows of a matrix tile. */
 const TILE_SIZE = 16;
 /** Rows of a matrix that a block multiplies with, and bytes of a row of a step (kernels/hip/parts/tile_products.hip). */
-const BLOCK_ROWS = 128;
-const STEP_ROW_BYTES = 64;
+export const BLOCK_ROWS = 128;
+export const STEP_ROW_BYTES = 64;
 /** A block of two groups of four waves, and its rows. */
 const GROUP_THREADS = 256;
 const GROUP_TOKENS = 256;
@@ -33,6 +31,10 @@ const NORM_ARGUMENTS = [
   pointer('gain', 'f32 [hidden]'),
   pointer('residual', 'f32 [rows, hidden]'),
   pointer('output', 'bf16 [rows, terms * hidden], written'),
+  pointer(
+    'arranged',
+    'the same in the order and terms of row groups (expert-tile-kernels.ts), written; none where nobody reads it',
+  ),
 ] as const;
 
 const QKV_ARGUMENTS = [
@@ -71,18 +73,8 @@ const GATE_ARGUMENTS = [
   STEP,
   pointer('weight', 'bf16 [experts, hidden]'),
   pointer('bias', 'f32 [experts]'),
-  pointer('normed', 'bf16 [rows, 2 * hidden], in two terms'),
+  pointer('normed', 'bf16 [rows, split terms * hidden]'),
   pointer('logits', 'f32 [rows, experts], written'),
-] as const;
-
-const EXPERT_ARGUMENTS = [
-  pointer('codes', 'u32 [experts, rows, columns / 8], arranged'),
-  pointer('scales', 'U8 [experts, rows, columns / 32]'),
-  pointer('bias', 'f32 [experts, rows]'),
-  pointer('input', 'bf16: normed rows in two terms, or activated slots in the order of the dispatch plan'),
-  pointer('list', 'the list of items'),
-  pointer('sortedSlots', 'i32 [rows * K], of the dispatch plan'),
-  pointer('output', 'bf16 [slots, terms * intermediate] in the order of the plan, or f32 [slots, hidden]; written'),
 ] as const;
 
 /** What every pass by matrix tiles needs. */
@@ -93,16 +85,15 @@ export interface CommonTileForms {
 /** What passes need whose rows come in as many terms. */
 export interface TermTileForms {
   readonly norm: KernelForm<typeof NORM_ARGUMENTS>;
+  /** The norm before the gate, which reads split rows whatever the terms. */
+  readonly expertNorm: KernelForm<typeof NORM_ARGUMENTS>;
   readonly qkv: KernelForm<typeof QKV_ARGUMENTS>;
   readonly attentionOutput: KernelForm<typeof ATTENTION_OUTPUT_ARGUMENTS>;
   readonly attend: KernelForm<typeof ATTEND_ARGUMENTS>;
-  readonly listExperts: ReturnType<typeof expertListForm>;
-  readonly gateUp: KernelForm<typeof EXPERT_ARGUMENTS>;
-  readonly down: KernelForm<typeof EXPERT_ARGUMENTS>;
 }
 
 /** Kernels that are products of rows with a matrix, block by block. */
-export type TileProduct = 'qkv' | 'attentionOutput' | 'gate' | 'gateUp' | 'down';
+export type TileProduct = 'qkv' | 'attentionOutput' | 'gate';
 
 /**
  * Whether a GPU has matrix instructions for bf16 that the tiles have a form for. Others would multiply tiles lane by lane,
@@ -122,7 +113,7 @@ export function rowsOfRun({ config }: KernelContext): number {
 export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
     gate: kernelForm(context, {
-      ...productForm(context, NORMED_TERMS, 'gate'),
+      ...productForm(context, splitTermsOf(context.kv), 'gate'),
       name: 'gate_tiles',
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
@@ -133,14 +124,9 @@ export function commonTileForms(context: KernelContext): CommonTileForms {
 /** The forms of rows in as many terms. */
 export function termTileForms(context: KernelContext, terms: Terms): TermTileForms {
   const product = productForm(context, terms, 'rows');
-  const ofExperts = productForm(context, terms, 'slots');
-  const experts = {
-    ...ofExperts,
-    arguments: EXPERT_ARGUMENTS,
-    defines: { ...ofExperts.defines, KERNEL_RESIDENT: tileTokens(context, terms, 'slots') === GROUP_TOKENS ? 1 : 2 },
-  };
   return {
-    norm: normForm(context, terms),
+    norm: normForm(context, terms, 0),
+    expertNorm: normForm(context, splitTermsOf(context.kv), isInGroups(context) ? terms : 0),
     qkv: kernelForm(context, {
       ...product,
       name: 'qkv_tiles',
@@ -164,24 +150,11 @@ export function termTileForms(context: KernelContext, terms: Terms): TermTileFor
       sharedBytes: attentionBytes(context, terms),
       defines: { KERNEL_QUERIES: rowsOfRun(context), KERNEL_TERMS: terms },
     }),
-    listExperts: expertListForm(context, tileTokens(context, terms, 'slots')),
-    gateUp: kernelForm(context, {
-      ...experts,
-      name: 'gate_up_tiles',
-      parts: [...ofExperts.parts, 'mxfp4_tiles', 'store_terms', 'swiglu'],
-      symbol: 'expert_gate_up_tiles',
-      defines: { ...experts.defines, NORMED_TERMS },
-    }),
-    down: kernelForm(context, {
-      ...experts,
-      name: 'down_tiles',
-      parts: [...ofExperts.parts, 'mxfp4_tiles'],
-      symbol: 'expert_down_tiles',
-    }),
   };
 }
 
-function productForm(context: KernelContext, terms: Terms, items: TileItems) {
+/** What products by matrix tiles have in common. */
+export function productForm(context: KernelContext, terms: Terms, items: TileItems) {
   const inGroups = items !== 'gate' && isInGroups(context);
   const tokens = tileTokens(context, terms, items);
   const stages = tileStages(context, terms, items);
@@ -199,36 +172,33 @@ function productForm(context: KernelContext, terms: Terms, items: TileItems) {
   };
 }
 
-function normForm(context: KernelContext, terms: Terms): TermTileForms['norm'] {
+function normForm(context: KernelContext, terms: Terms, arrangedTerms: Terms | 0): TermTileForms['norm'] {
   return kernelForm(context, {
     name: 'norm_rows',
     sharedParts: MATRIX_TILE_PARTS,
-    parts: ['store_terms'],
+    parts: ['store_terms', 'arranged_columns'],
     symbol: 'norm_rows',
     arguments: NORM_ARGUMENTS,
     threadsPerBlock: ROW_THREADS,
-    defines: { KERNEL_TERMS: terms },
+    defines: { KERNEL_TERMS: terms, KERNEL_ARRANGED_TERMS: arrangedTerms },
   });
 }
 
 /** What a block multiplies at once: rows, rows by the gate, which has few rows of its own, or slots of an expert. */
 export type TileItems = 'rows' | 'gate' | 'slots';
 
-/** How many of them, at the most. Where an expert has few, two smaller blocks hide what each other waits for. */
+/** How many of them, at the most. */
 export function tileTokens(context: KernelContext, terms: Terms, items: TileItems): number {
   if (items === 'gate' && copiesAhead(context)) return GATE_TOKENS;
   if (items === 'gate' || !isInGroups(context)) return TILE_TOKENS[terms];
-  if (terms === 2) return GROUP_TOKENS / 2;
-  const { experts, expertsPerToken } = context.config;
-  const slots = (MOST_ROWS * expertsPerToken) / experts;
-  return items === 'rows' || slots >= GROUP_TOKENS ? GROUP_TOKENS : GROUP_TOKENS / 2;
+  return terms > 1 ? GROUP_TOKENS / 2 : GROUP_TOKENS;
 }
 
 /**
  * Whether four waves multiply rows together (packages/gpu/kernels/matrix_groups.hip), which NVIDIA's GPUs of compute
  * capability 9.0 alone can.
  */
-function isInGroups({ target: { vendor, architecture } }: KernelContext): boolean {
+export function isInGroups({ target: { vendor, architecture } }: KernelContext): boolean {
   return vendor === 'nvidia' && architecture === 'sm_90';
 }
 
@@ -240,7 +210,7 @@ function copiesAhead({ target }: KernelContext): boolean {
 /** Steps of 32 columns that a block has in shared memory at once: more where copies to it go on by themselves. */
 function tileStages(context: KernelContext, terms: Terms, items: TileItems): number {
   if (isInGroups(context) && items === 'gate') return GATE_STAGES;
-  // Two terms take as much room as two blocks of a multiprocessor leave each other.
+  // Split activations take as much room as two blocks of a multiprocessor leave each other.
   if (isInGroups(context) && terms === 1) return 5;
   return copiesAhead(context) ? 4 : 2;
 }
@@ -258,21 +228,15 @@ function attentionBytes(context: KernelContext, terms: Terms): number {
 }
 
 /**
- * With two terms a wave has half as many tiles of queries, for want of registers, of which CDNA has some more for sums; on RDNA
+ * Where activations are split, a wave has half as many tiles of queries, for want of registers, of which CDNA has some more for sums; on RDNA
  * it has so few in any case.
  */
 function attentionThreads(context: KernelContext, terms: Terms): number {
-  return blockThreads(context) * (terms === 2 && context.target.vendor === 'nvidia' ? 2 : 1);
+  return blockThreads(context) * (terms > 1 && context.target.vendor === 'nvidia' ? 2 : 1);
 }
 
-/** Blocks of a launch over `tiles` tiles of rows, or over as many items of experts. */
+/** Blocks of a launch over `tiles` tiles of rows. */
 export function tileBlocks(context: KernelContext, name: TileProduct, tiles: number): number {
-  const { hiddenSize, intermediateSize, experts } = context.config;
-  const rows: Readonly<Record<TileProduct, number>> = {
-    ...matrixRows(context),
-    gate: experts,
-    gateUp: 2 * intermediateSize,
-    down: hiddenSize,
-  };
+  const rows: Readonly<Record<TileProduct, number>> = { ...matrixRows(context), gate: context.config.experts };
   return Math.ceil(rows[name] / BLOCK_ROWS) * tiles;
 }

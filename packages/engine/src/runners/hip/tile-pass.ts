@@ -4,10 +4,11 @@
  */
 
 import type { StreamLike } from '@switchyard/gpu';
+import { expertTileBlocks, expertTileItems, expertTileOf, readsArranged } from './expert-tile-kernels.ts';
 import { type PassParts, type PassSize, enqueueEmbedding, layersByKind, routingPlace } from './forward-pass.ts';
 import type { TileLaunches } from './kernels.ts';
 import type { PassKind } from './plan-passes.ts';
-import { NORMED_TERMS, mostItems } from './sizes.ts';
+import { type Terms, splitTermsOf } from './sizes.ts';
 import { tileBlocks, tileTokens } from './tile-kernels.ts';
 
 /** How large a launch has to be: exactly what the step block says. */
@@ -18,7 +19,9 @@ export interface TilePassSize extends PassSize {
 }
 
 /** Terms of a kind's rows. */
-const TERMS = { oneTermTiles: 1, twoTermTiles: 2 } as const;
+function termsOf({ context }: PassParts, kind: TilePassSize['kind']): Terms {
+  return kind === 'roundedTiles' ? 1 : splitTermsOf(context.kv);
+}
 
 /** As enqueueLayers. */
 export function enqueueTileLayers(
@@ -36,9 +39,9 @@ export function enqueueTileLayers(
 
 type Layer = ReturnType<typeof layersByKind>[number];
 
-/** The kernels of a kind: activations that are exact have none for rows in one term. */
-function ofTerms({ oneTerm, twoTerms }: TileLaunches, kind: TilePassSize['kind']): TileLaunches['twoTerms'] {
-  return kind === 'oneTermTiles' && oneTerm !== null ? oneTerm : twoTerms;
+/** The kernels of a kind: activations that are exact have none for rounded rows. */
+function ofTerms({ rounded, split }: TileLaunches, kind: TilePassSize['kind']): TileLaunches['split'] {
+  return kind === 'roundedTiles' && rounded !== null ? rounded : split;
 }
 
 /** Norm, QKV with rotary embedding and KV write, attention, output projection. */
@@ -52,9 +55,9 @@ function enqueueAttention(
   const { context, workspace, rotary, cache } = parts;
   const { step, residual, normedBf16, queriesBf16, attendedBf16 } = workspace.at;
   const { norm, qkv, attend, attentionOutput } = ofTerms(kernels, kind);
-  const tiles = Math.ceil(rows / tileTokens(context, TERMS[kind], 'rows'));
+  const tiles = Math.ceil(rows / tileTokens(context, termsOf(parts, kind), 'rows'));
   const ofKind = { layer: place, isWindow: layerKind === 'sliding' ? 1 : 0 } as const;
-  norm.launch(stream, rows, { step, gain: weights.inputNorm, residual, output: normedBf16 });
+  norm.launch(stream, rows, { step, gain: weights.inputNorm, residual, output: normedBf16, arranged: 0 });
   qkv.launch(stream, tileBlocks(context, 'qkv', tiles), {
     step,
     weight: weights.qkv,
@@ -94,17 +97,27 @@ function enqueueExperts(
 ): void {
   const { context, router, workspace } = parts;
   const { at } = workspace;
-  const { step, residual, normedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
+  const { step, residual, normedBf16, arrangedBf16, activatedBf16, expertOutput, list, sortedSlots } = at;
   const { gate } = kernels.common;
-  // What the gate and the experts read is in NORMED_TERMS, whatever the kind.
-  kernels.twoTerms.norm.launch(stream, rows, { step, gain: layer.expertNorm, residual, output: normedBf16 });
-  gate.launch(stream, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate'))), {
+  const { expertNorm, experts } = ofTerms(kernels, kind);
+  expertNorm.launch(stream, rows, {
     step,
-    weight: layer.gate,
-    bias: layer.gateBias,
-    normed: normedBf16,
-    logits: at.routerLogits,
+    gain: layer.expertNorm,
+    residual,
+    output: normedBf16,
+    arranged: arrangedBf16,
   });
+  gate.launch(
+    stream,
+    tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, splitTermsOf(context.kv), 'gate'))),
+    {
+      step,
+      weight: layer.gate,
+      bias: layer.gateBias,
+      normed: normedBf16,
+      logits: at.routerLogits,
+    },
+  );
   const { ids, weights } = routingPlace(context, workspace, index, rows);
   router.enqueue(stream, {
     tokens: rows,
@@ -114,19 +127,20 @@ function enqueueExperts(
     rowCount: step,
     dispatchPlan: { expertOffsets: at.expertOffsets, sortedSlots, workspace: at.planWorkspace },
   });
-  const { listExperts, gateUp, down } = ofTerms(kernels, kind);
+  const tile = expertTileOf(context, rows);
+  const { listExperts, gateUp, down } = experts[tile];
   listExperts.launch(stream, 1, { offsets: at.expertOffsets, list });
-  const items = mostItems(context.config, rows, tileTokens(context, TERMS[kind], 'slots'));
-  gateUp.launch(stream, tileBlocks(context, 'gateUp', items), {
+  const items = expertTileItems(context, termsOf(parts, kind), rows);
+  gateUp.launch(stream, expertTileBlocks(context, 'gateUp', tile, items), {
     codes: layer.gateUpCodes,
     scales: layer.gateUpScales,
     bias: layer.gateUpBias,
-    input: normedBf16,
+    input: readsArranged(context) ? arrangedBf16 : normedBf16,
     list,
     sortedSlots,
     output: activatedBf16,
   });
-  down.launch(stream, tileBlocks(context, 'down', items), {
+  down.launch(stream, expertTileBlocks(context, 'down', tile, items), {
     codes: layer.downCodes,
     scales: layer.downScales,
     bias: layer.downBias,

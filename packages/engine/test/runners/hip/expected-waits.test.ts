@@ -24,7 +24,7 @@ describe('expected waits', () => {
     waits.took(passOf(1), false, 1.4);
     assert.equal(waits.of(passOf(1)), 1.4);
     assert.equal(waits.of(passOf(2)), 0);
-    assert.equal(waits.of(passOf(1, 'twoTermTiles')), 0);
+    assert.equal(waits.of(passOf(1, 'splitTiles')), 0);
     waits.took(passOf(33), false, 7);
     assert.equal(waits.of(passOf(64)), 7);
   });
@@ -41,7 +41,7 @@ describe('expected waits', () => {
 
   it('come near what passes take within a few of them where the first one took much longer', () => {
     const waits = new ExpectedWaits();
-    const [pass, milliseconds] = [passOf(512, 'oneTermTiles'), 20];
+    const [pass, milliseconds] = [passOf(512, 'roundedTiles'), 20];
     waits.took(pass, false, 80);
     let slept = 0;
     for (let count = 0; count < 7; count++) {

@@ -35,7 +35,7 @@ describe('the GPU runner on a small emulated model', function () {
 
   const make = (
     graphs: boolean,
-    options: Pick<SyntheticHipRunnerOptions, 'activations' | 'mostInTwoTerms' | 'routing'> = {},
+    options: Pick<SyntheticHipRunnerOptions, 'activations' | 'mostSplitTokens' | 'routing'> = {},
   ): Promise<LogitsRunner> =>
     createSyntheticHipRunner({
       config: SMALL_CONFIG,
@@ -197,7 +197,7 @@ describe('the GPU runner on a small emulated model', function () {
     const prompt = tokens(2 * FEWEST_TILE_TOKENS + 3, 5);
     const exact = await make(false, { activations: 'exact' });
     // Its own in one term, of the others some in two.
-    const rounding = await make(false, { mostInTwoTerms: FEWEST_TILE_TOKENS + 1 });
+    const rounding = await make(false, { mostSplitTokens: FEWEST_TILE_TOKENS + 1 });
     const piece = FEWEST_TILE_TOKENS - 1;
     const byVectors = async (): Promise<Float32Array> => {
       const sequence = eager.createSequence();

@@ -12,7 +12,7 @@ import { createSyntheticHipRunner } from '../../../src/runners/hip/index.ts';
 import { RESERVED_BLOCKS } from '../../../src/runners/hip/plan-memory.ts';
 import { kvBlockBytes } from '../../../src/runners/kv-bytes.ts';
 import { FEWEST_TILE_TOKENS } from '../../../src/runners/hip/plan-passes.ts';
-import { MOST_TWO_TERM_TOKENS } from '../../../src/runners/hip/sizes.ts';
+import { MOST_SPLIT_TOKENS } from '../../../src/runners/hip/sizes.ts';
 import { MOST_ROWS } from '../../../src/runners/hip/step-block.ts';
 import type { LogitsRunner, LogitsStep, StartedPart, StartedStep } from '../../../src/runners/logits-runner.ts';
 import { GREEDY } from '../../../src/runners/suite/suite-run.ts';
@@ -143,7 +143,7 @@ describe('the GPU runner around its device', () => {
     assert.deepEqual(await after({ ...step, logits: 'last', adjustments }), ['choose_largest']);
   });
 
-  for (const tokens of [FEWEST_TILE_TOKENS, MOST_TWO_TERM_TOKENS + 1]) {
+  for (const tokens of [FEWEST_TILE_TOKENS, MOST_SPLIT_TOKENS + 1]) {
     it(`launches ${tokens} tokens of a sequence by matrix tiles, and other sequences beside them as ever`, async () => {
       const [many, one] = [runner.createSequence(), runner.createSequence()];
       await runner.forward([
@@ -177,7 +177,7 @@ describe('the GPU runner around its device', () => {
   }
 
   it('takes as many pieces of a prompt together as a pass has rows for, where all of them are in one term', () => {
-    const together = [1, FEWEST_TILE_TOKENS, MOST_TWO_TERM_TOKENS, MOST_TWO_TERM_TOKENS + 1, 1024, MOST_ROWS, 65_536];
+    const together = [1, FEWEST_TILE_TOKENS, MOST_SPLIT_TOKENS, MOST_SPLIT_TOKENS + 1, 1024, MOST_ROWS, 65_536];
     assert.deepEqual(
       together.map((tokens) => runner.piecesTogether?.(tokens)),
       [1, 1, 1, 3, 2, 1, 1],
@@ -185,17 +185,10 @@ describe('the GPU runner around its device', () => {
   });
 
   it('says how much of a prompt answers wait for, by how it is computed', () => {
-    const tokens = [
-      1,
-      FEWEST_TILE_TOKENS - 1,
-      FEWEST_TILE_TOKENS,
-      MOST_TWO_TERM_TOKENS,
-      MOST_TWO_TERM_TOKENS + 1,
-      1024,
-    ];
+    const tokens = [1, FEWEST_TILE_TOKENS - 1, FEWEST_TILE_TOKENS, MOST_SPLIT_TOKENS, MOST_SPLIT_TOKENS + 1, 1024];
     assert.deepEqual(
       tokens.map((count) => runner.partOfPiece?.(count)),
-      [64, 64, 192, 192, 384, 384],
+      [64, 64, 208, 208, 384, 384],
     );
   });
 

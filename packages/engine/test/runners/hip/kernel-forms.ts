@@ -14,6 +14,8 @@ import {
 } from '../../../src/runners/hip/expert-kernels.ts';
 import { readMemoryForm } from '../../../src/runners/hip/read-kernel.ts';
 import type { KernelContext, KernelForm } from '../../../src/runners/hip/kernel-form.ts';
+import { expertTileForms, expertTiles } from '../../../src/runners/hip/expert-tile-kernels.ts';
+import { splitTermsOf } from '../../../src/runners/hip/sizes.ts';
 import { commonTileForms, hasMatrixUnits, termTileForms } from '../../../src/runners/hip/tile-kernels.ts';
 
 type Forms = ReadonlyMap<string, KernelForm<readonly KernelArgument[]>>;
@@ -49,9 +51,16 @@ function formsOf(context: KernelContext): Forms {
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
   if (hasMatrixUnits(context.target)) {
-    addInTerms({ ...termTileForms(context, 1) }, 1);
-    addInTerms({ ...commonTileForms(context) }, 2);
-    addInTerms({ ...termTileForms(context, 2) }, 2);
+    const split = splitTermsOf(context.kv);
+    addInTerms({ ...commonTileForms(context) }, split);
+    for (const terms of context.kv === 'int16' ? ([1, split] as const) : [split]) {
+      addInTerms({ ...termTileForms(context, terms) }, terms);
+      for (const tile of expertTiles(context)) {
+        for (const form of Object.values(expertTileForms(context, terms, tile))) {
+          forms.set(`${form.unit.name}, terms ${terms}, ${tile} slots`, form);
+        }
+      }
+    }
   }
   for (const form of [
     combineForm(context),

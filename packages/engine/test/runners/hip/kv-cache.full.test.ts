@@ -4,6 +4,7 @@ import { skipWithoutHostCompiler } from '../../../../gpu/test/testing/skip-witho
 import { denseBlocks, denseForms, denseTiles } from '../../../src/runners/hip/dense-kernels.ts';
 import { termBlocks, termForms, termTiles } from '../../../src/runners/hip/dense-terms.ts';
 import type { KernelContext } from '../../../src/runners/hip/kernel-form.ts';
+import { splitTermsOf } from '../../../src/runners/hip/sizes.ts';
 import { hasMatrixUnits, termTileForms, tileBlocks } from '../../../src/runners/hip/tile-kernels.ts';
 import { KV_SCALED_ELEMENTS } from '../../../src/runners/kv-bytes.ts';
 import { EMULATED_TARGETS, NVIDIA_TARGET } from './emulated-runner.ts';
@@ -100,7 +101,7 @@ function writersOf(context: KernelContext): readonly Writer[] {
       },
     ],
   );
-  const byMatrixTiles = hasMatrixUnits(context.target) ? ([1, 2] as const) : [];
+  const byMatrixTiles = hasMatrixUnits(context.target) ? ([1, splitTermsOf(context.kv)] as const) : [];
   const matrix = byMatrixTiles.map(
     (terms): Writer => [
       `matrix tiles, terms: ${terms}`,

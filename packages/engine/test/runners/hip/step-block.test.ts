@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { MOST_PARTIALS, MOST_TWO_TERM_ROWS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
+import { MOST_PARTIALS, MOST_SPLIT_ROWS, MOST_VECTOR_ROWS, partialsAt } from '../../../src/runners/hip/sizes.ts';
 import { FEWEST_TILE_TOKENS, planPasses } from '../../../src/runners/hip/plan-passes.ts';
 import { MOST_ROWS, STEP_BYTES, STEP_PLACES, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import { ADJUSTMENT_PLACES, MOST_ADJUSTED_TOKENS } from '../../../src/runners/hip/step-adjustments.ts';
@@ -223,7 +223,7 @@ describe('the step block of the GPU runner', () => {
       batch,
       () => 0,
       (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
-      { mostInTwoTerms: MOST_VECTOR_ROWS },
+      { mostSplitTokens: MOST_VECTOR_ROWS },
     );
     const first = FEWEST_TILE_TOKENS - 1;
     const behind = first + MOST_ROWS + FEWEST_TILE_TOKENS;
@@ -231,9 +231,9 @@ describe('the step block of the GPU runner', () => {
     assert.deepEqual(
       passes.map(({ kind, rows }) => [kind, rows.length, rows[0]?.place, rows.at(-1)?.place]),
       [
-        ['oneTermTiles', MOST_ROWS, first, first + MOST_ROWS - 1],
-        ['oneTermTiles', FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1, first + MOST_ROWS, last + MOST_VECTOR_ROWS + 1],
-        ['twoTermTiles', FEWEST_TILE_TOKENS, behind + 1, last],
+        ['roundedTiles', MOST_ROWS, first, first + MOST_ROWS - 1],
+        ['roundedTiles', FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1, first + MOST_ROWS, last + MOST_VECTOR_ROWS + 1],
+        ['splitTiles', FEWEST_TILE_TOKENS, behind + 1, last],
         ['vectors', FEWEST_TILE_TOKENS, 0, behind],
       ],
     );
@@ -241,30 +241,30 @@ describe('the step block of the GPU runner', () => {
       batch,
       () => 0,
       (sequence) => tables.get(sequence) ?? tablesOf(0, 0, 0),
-      { mostInTwoTerms: Number.POSITIVE_INFINITY },
+      { mostSplitTokens: Number.POSITIVE_INFINITY },
     );
-    assert.deepEqual(new Set(exact.map(({ kind }) => kind)), new Set(['twoTermTiles', 'vectors']));
+    assert.deepEqual(new Set(exact.map(({ kind }) => kind)), new Set(['splitTiles', 'vectors']));
     assert.deepEqual(
-      exact.filter(({ kind }) => kind === 'twoTermTiles').map(({ rows }) => rows.length),
-      [MOST_TWO_TERM_ROWS, MOST_TWO_TERM_ROWS, 2 * FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1],
+      exact.filter(({ kind }) => kind === 'splitTiles').map(({ rows }) => rows.length),
+      [MOST_SPLIT_ROWS, MOST_SPLIT_ROWS, 2 * FEWEST_TILE_TOKENS + MOST_VECTOR_ROWS + 1],
     );
   });
 
   it('computes prompts of different sequences in one pass by matrix tiles, however deep they are', () => {
     const batch = [1, 2, 3].map((sequence) => {
-      return { sequence, tokens: new Int32Array(MOST_TWO_TERM_ROWS / 2).fill(1), logits: 'largest' as const };
+      return { sequence, tokens: new Int32Array(MOST_SPLIT_ROWS / 2).fill(1), logits: 'largest' as const };
     });
     const passes = planPasses(
       batch,
       () => 100_000,
       (sequence) => tablesOf(sequence, 101_000, 0),
-      { mostInTwoTerms: MOST_TWO_TERM_ROWS },
+      { mostSplitTokens: MOST_SPLIT_ROWS },
     );
     assert.deepEqual(
       passes.map(({ kind, rows }) => [kind, rows.length]),
       [
-        ['twoTermTiles', MOST_TWO_TERM_ROWS],
-        ['twoTermTiles', MOST_TWO_TERM_ROWS / 2],
+        ['splitTiles', MOST_SPLIT_ROWS],
+        ['splitTiles', MOST_SPLIT_ROWS / 2],
       ],
     );
   });

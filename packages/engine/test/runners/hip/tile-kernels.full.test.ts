@@ -8,7 +8,20 @@ import { rotate } from '../../../src/reference/rotary.ts';
 import { arrangeBlocks, arrangeCodesForm } from '../../../src/runners/hip/expert-kernels.ts';
 import type { KernelForm } from '../../../src/runners/hip/kernel-form.ts';
 import { BLOCK_POSITIONS } from '../../../src/runners/kv-sequences.ts';
-import { NORMED_TERMS, type Terms, mostItems } from '../../../src/runners/hip/sizes.ts';
+import {
+  type ExpertTile,
+  expertTileBlocks,
+  expertTileForms,
+  expertTiles,
+  readsArranged,
+} from '../../../src/runners/hip/expert-tile-kernels.ts';
+import {
+  FEW_TILE_SLOTS,
+  type Terms,
+  arrangedColumns,
+  mostItems,
+  splitTermsOf,
+} from '../../../src/runners/hip/sizes.ts';
 import { STEP_BYTES, type StepRow, writeRuns, writeStep } from '../../../src/runners/hip/step-block.ts';
 import {
   commonTileForms,
@@ -42,19 +55,19 @@ const TARGETS = [
 
 /** Of f32 outputs, against the f64 reference on the same bf16 inputs: of their root mean square. */
 const TOLERANCE = 2e-5;
-/** The same of f32 inputs in two terms, which leave 2^-17 of each of some hundred values. */
-const TWO_TERM_TOLERANCE = 2e-5;
+/** The same of f32 inputs that are split: two terms leave 2^-17 of each of some hundred values. */
+const SPLIT_TOLERANCE = 2e-5;
 /** Half a unit in the last place of a bf16, of the value itself. */
 const BF16_ROUNDING = 2 ** -8;
-/** Both terms of a row together: half a unit in the last place of the second, which is 2^-8 of the first or less. */
-const TWO_TERM_ROUNDING = 2 ** -16;
+/** The terms of a row together: half a unit in the last place of the last, which is 2^-8 of the one before or less. */
+const SPLIT_ROUNDING: Readonly<Record<Exclude<Terms, 1>, number>> = { 2: 2 ** -16, 3: 2 ** -23 };
 /** As of the other kernels: angles are formed in f32, off by 2^-25 of some hundred radians. */
 const CACHE_TOLERANCE = 3e-5;
 /**
- * Queries, keys, values, shares and what comes out are each rounded to bf16, or to two terms of it, of which the product of both
- * second ones is left out: of the sum of the values' magnitudes by their shares.
+ * Queries, keys, values, shares and what comes out are each rounded to bf16, or split into terms of it, of whose products those
+ * below the last term are left out: of the sum of the values' magnitudes by their shares.
  */
-const ATTENTION_ROUNDING: Readonly<Record<Terms, number>> = { 1: 2 ** -7, 2: 2 ** -14 };
+const ATTENTION_ROUNDING: Readonly<Record<Terms, number>> = { 1: 2 ** -7, 2: 2 ** -14, 3: 2 ** -19 };
 
 function stepOf(rows: number, change: (index: number) => Partial<StepRow> = () => ({})): Int32Array {
   const words = new Int32Array(STEP_BYTES / 4);
@@ -135,8 +148,12 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     const context = contextFor(target);
     /** The most rows of a block. */
     const mostRows = tileTokens(context, 1, 'rows');
-    const common = commonTileForms(context);
-    const products = { 1: termTileForms(context, 1), 2: termTileForms(context, 2) } as const;
+    const exactContext = contextFor(target, 'f32');
+    const products = {
+      1: termTileForms(context, 1),
+      2: termTileForms(context, 2),
+      3: termTileForms(exactContext, 3),
+    } as const;
     let emulator: KernelEmulator;
     before(function () {
       skipWithoutHostCompiler.call(this);
@@ -153,39 +170,60 @@ for (const { architecture, waveSize, defines } of TARGETS) {
       runForm(emulator, { ...form, unit }, blocks, values);
     };
 
-    it('norm: rows in one term, and in two that leave 16 bits', () => {
+    it('norm: rows rounded, and split into two terms that have 16 bits, and three that have all', () => {
       const rows = 3;
       const residual = randomFloats(rows * hiddenSize, 2, 3);
       const gain = randomFloats(hiddenSize, 3);
       const expected = normed(residual, gain);
       const step = stepOf(rows);
       const single = halvesOf(rows * hiddenSize);
-      run(products[1].norm, rows + 1, { step, gain, residual, output: single });
+      run(products[1].norm, rows + 1, { step, gain, residual, output: single, arranged: new Uint16Array(0) });
       assertRounded(guarded(single), expected, 'one term');
-      const double = halvesOf(rows * NORMED_TERMS * hiddenSize);
-      run(products[2].norm, rows + 1, { step, gain, residual, output: double });
-      const terms = widened(guarded(double));
-      const place = (index: number): number =>
-        Math.floor(index / hiddenSize) * NORMED_TERMS * hiddenSize + (index % hiddenSize);
-      const first = rounded(expected.map((_, index) => terms[place(index)] as number));
-      assert.deepEqual(first, guarded(single), 'the first term is the row in one');
-      const sums = expected.map(
-        (_, index) => (terms[place(index)] as number) + (terms[place(index) + hiddenSize] as number),
-      );
-      sums.forEach((sum, index) => {
-        const right = expected[index] as number;
-        assert.ok(
-          Math.abs(sum - right) <= TWO_TERM_ROUNDING * Math.abs(right) + 1e-7,
-          `${sum} where ${right} is right`,
-        );
-      });
+      for (const terms of [2, 3] as const) {
+        const split = halvesOf(rows * terms * hiddenSize);
+        run(products[terms].norm, rows + 1, { step, gain, residual, output: split, arranged: new Uint16Array(0) });
+        const found = widened(guarded(split));
+        const place = (index: number): number =>
+          Math.floor(index / hiddenSize) * terms * hiddenSize + (index % hiddenSize);
+        const first = rounded(expected.map((_, index) => found[place(index)] as number));
+        assert.deepEqual(first, guarded(single), 'the first term is the row in one');
+        termsRead(terms, guarded(split), hiddenSize).forEach((sum, index) => {
+          const right = expected[index] as number;
+          assert.ok(
+            Math.abs(sum - right) <= SPLIT_ROUNDING[terms] * Math.abs(right) + 2e-7,
+            `${sum} where ${right} is right`,
+          );
+        });
+      }
+    });
+
+    it('norm before the experts: rows split for the gate, and in the terms and the order in which experts read them', () => {
+      const rows = 3;
+      const residual = randomFloats(rows * hiddenSize, 2, 3);
+      const gain = randomFloats(hiddenSize, 3);
+      const step = stepOf(rows);
+      for (const terms of [1, 2, 3] as const) {
+        const of = terms === 3 ? exactContext : context;
+        const splitTerms = splitTermsOf(of.kv);
+        const normOf = (form: (typeof products)[Terms]['norm'], width: number, arrangedWidth: number) => {
+          const [output, ordered] = [halvesOf(rows * width), halvesOf(rows * arrangedWidth)];
+          run(form, rows + 1, { step, gain, residual, output, arranged: ordered });
+          return { output: guarded(output), ordered: guarded(ordered) };
+        };
+        const { output } = normOf(products[terms].norm, terms * hiddenSize, 0);
+        const arrangedWidth = readsArranged(of) ? terms * arrangedColumns(hiddenSize) : 0;
+        const before = normOf(products[terms].expertNorm, splitTerms * hiddenSize, arrangedWidth);
+        const split = normOf(products[splitTerms].norm, splitTerms * hiddenSize, 0);
+        assert.deepEqual(before.output, split.output);
+        if (readsArranged(of)) assert.deepEqual(natural(before.ordered, hiddenSize), output);
+      }
     });
 
     // One row, one more than a tile of 16 has, one more than a block has.
     for (const rows of [1, 17, mostRows + 1]) {
       it(`output projection and gate: ${rows} rows`, () => {
         const step = stepOf(rows);
-        for (const terms of [1, 2] as const) {
+        for (const terms of [1, 2, 3] as const) {
           const tiles = Math.ceil(rows / tileTokens(context, terms, 'rows')) + 1;
           const attended = inTerms(terms, randomFloats(rows * WIDTH, 10), WIDTH);
           const [weight, bias] = [matrix(hiddenSize, WIDTH, 8), randomFloats(hiddenSize, 9)];
@@ -206,16 +244,20 @@ for (const { architecture, waveSize, defines } of TARGETS) {
 
         const exact = randomFloats(rows * hiddenSize, 11);
         const [gate, gateBias] = [matrix(experts, hiddenSize, 12), randomFloats(experts, 13)];
-        const logits = outputOf(rows * experts);
-        run(common.gate, tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, NORMED_TERMS, 'gate')) + 1), {
-          step,
-          weight: gate.bits,
-          bias: gateBias,
-          normed: twoTermsOf(exact, hiddenSize).bits,
-          logits,
-        });
         const right = linear(new Float64Array(exact), gate.values, new Float64Array(gateBias));
-        assertNear(guarded(logits), right, TWO_TERM_TOLERANCE, 'gate');
+        for (const of of [context, exactContext]) {
+          const terms = splitTermsOf(of.kv);
+          const logits = outputOf(rows * experts);
+          const tiles = Math.ceil(rows / tileTokens(of, terms, 'gate')) + 1;
+          run(commonTileForms(of).gate, tileBlocks(of, 'gate', tiles), {
+            step,
+            weight: gate.bits,
+            bias: gateBias,
+            normed: inTerms(terms, exact, hiddenSize).bits,
+            logits,
+          });
+          assertNear(guarded(logits), right, SPLIT_TOLERANCE, `gate, terms: ${terms}`);
+        }
       });
     }
 
@@ -239,7 +281,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         );
         return guarded(residual);
       };
-      for (const terms of [1, 2] as const) {
+      for (const terms of [1, 2, 3] as const) {
         const { bits } = inTerms(terms, randomFloats(rows * WIDTH, 20), WIDTH);
         const all = project(terms, bits);
         for (const row of [0, 15, 16, 100, mostRows + 4]) {
@@ -252,7 +294,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
     for (const [terms, kv] of [
       [1, 'int16'],
       [2, 'int16'],
-      [2, 'f32'],
+      [3, 'f32'],
     ] as const)
       it(`QKV, rotary embedding and KV write, then attention with sinks, terms: ${terms}, KV in ${kv}`, () => {
         const { qkv, attend: attendForm } = termTileForms(contextFor(target, kv), terms);
@@ -328,7 +370,7 @@ for (const { architecture, waveSize, defines } of TARGETS) {
 
           const rotated = termsRead(terms, whole.rotated, WIDTH);
           if (terms === 1) assertRounded(whole.rotated, queries, 'queries');
-          else assertRoundedBy(TWO_TERM_ROUNDING, rotated, queries, 'queries', CACHE_TOLERANCE);
+          else assertRoundedBy(SPLIT_ROUNDING[terms], rotated, queries, 'queries', CACHE_TOLERANCE);
           const stored = [keys, values].map((expected, which) => {
             const found = whole.cache.readAll(which, held, tokens);
             assertKept(found, expected, CACHE_TOLERANCE, `part ${which} of the cache`);
@@ -350,16 +392,9 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         }
       });
 
-    // With so many experts that blocks of groups take half of their slots.
-    const manyExperts = { ...SMALL_CONFIG, experts: 32 };
-    for (const [terms, config] of [
-      [1, SMALL_CONFIG],
-      [2, SMALL_CONFIG],
-      [1, manyExperts],
-    ] as const)
-      it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}, of ${config.experts}`, () => {
-        const ofModel = { ...context, config };
-        const { listExperts, gateUp: gateUpForm, down: downForm } = termTileForms(ofModel, terms);
+    for (const terms of [1, 2, 3] as const)
+      it(`experts: gate and up with SwiGLU, down, in the order of the plan, terms: ${terms}`, () => {
+        const ofModel = terms === 3 ? exactContext : context;
         const rows = mostRows + 7;
         const exact = randomFloats(rows * hiddenSize, 40);
         // Some experts get nothing, one gets a slot of every row: more than a block has.
@@ -369,39 +404,49 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         const sorted = Int32Array.from(
           [...ids.keys()].sort((a, b) => (ids[a] as number) - (ids[b] as number) || a - b),
         );
-        const offsets = Int32Array.from(
-          { length: config.experts + 1 },
-          (_, expert) => ids.filter((id) => id < expert).length,
-        );
+        const offsets = Int32Array.from({ length: experts + 1 }, (_, expert) => ids.filter((id) => id < expert).length);
         const gateUp = mxfp4(2 * intermediateSize, hiddenSize, 43);
         const down = mxfp4(hiddenSize, intermediateSize, 44);
         for (const { onDevice } of [gateUp, down]) {
           const words = new Uint32Array(onDevice.codes.buffer);
           run(arrangeCodesForm(context), arrangeBlocks(words.length), { words, count: words.length });
         }
-        const items = mostItems(config, rows, tileTokens(ofModel, terms, 'slots'));
-        const list = poison(new Int32Array(4 + 4 * items));
-        run(listExperts, 1, { offsets, list });
-        const activated = halvesOf(ids.length * terms * intermediateSize);
-        run(gateUpForm, tileBlocks(ofModel, 'gateUp', items), {
-          ...gateUp.onDevice,
-          input: twoTermsOf(exact, hiddenSize).bits,
-          list,
-          sortedSlots: sorted,
-          output: activated,
-        });
-        const output = outputOf(ids.length * hiddenSize);
-        run(downForm, tileBlocks(ofModel, 'down', items), {
-          ...down.onDevice,
-          input: activated,
-          list,
-          sortedSlots: sorted,
-          output,
-        });
+        const isArranged = readsArranged(ofModel);
+        const activatedWidth = isArranged ? arrangedColumns(intermediateSize) : intermediateSize;
+        const compute = (tile: ExpertTile) => {
+          const forms = expertTileForms(ofModel, terms, tile);
+          // As many as there are with the smallest tiles.
+          const items = mostItems(SMALL_CONFIG, rows, FEW_TILE_SLOTS);
+          const list = poison(new Int32Array(4 + 4 * items));
+          run(forms.listExperts, 1, { offsets, list });
+          const common = { list, sortedSlots: sorted };
+          const activated = halvesOf(ids.length * terms * activatedWidth);
+          run(forms.gateUp, expertTileBlocks(ofModel, 'gateUp', tile, items), {
+            ...gateUp.onDevice,
+            ...common,
+            input: isArranged
+              ? arranged(inTerms(terms, exact, hiddenSize).bits, hiddenSize)
+              : inTerms(splitTermsOf(ofModel.kv), exact, hiddenSize).bits,
+            output: activated,
+          });
+          const output = outputOf(ids.length * hiddenSize);
+          run(forms.down, expertTileBlocks(ofModel, 'down', tile, items), {
+            ...down.onDevice,
+            ...common,
+            input: activated,
+            output,
+          });
+          return { activated: guarded(activated), output: guarded(output) };
+        };
+        const computed = expertTiles(ofModel).map(compute);
+        const [first] = computed;
+        assert.ok(first !== undefined);
+        for (const other of computed) assert.deepEqual(other, first, 'a slot does not know how many an expert has');
+        const { activated: left, output } = first;
         const input = inTerms(terms, exact, hiddenSize).values;
         const limit = SMALL_CONFIG.swigluLimit;
         const right = new Float64Array(ids.length * hiddenSize);
-        const found = termsRead(terms, guarded(activated), intermediateSize);
+        const found = termsRead(terms, isArranged ? natural(left, intermediateSize) : left, intermediateSize);
         const both = new Float64Array(ids.length * intermediateSize);
         sorted.forEach((slot, place) => {
           const expert = ids[slot] as number;
@@ -418,9 +463,9 @@ for (const { architecture, waveSize, defines } of TARGETS) {
             slot * hiddenSize,
           );
         });
-        if (terms === 1) assertRounded(guarded(activated), both, 'activated');
-        else assertRoundedBy(TWO_TERM_ROUNDING, found, both, 'activated');
-        assertNear(guarded(output), right, TOLERANCE, 'down');
+        const rounding = terms === 1 ? BF16_ROUNDING : SPLIT_ROUNDING[terms];
+        assertRoundedBy(rounding, found, both, 'activated');
+        assertNear(output, right, TOLERANCE, 'down');
       });
 
     it('MXFP4: every code under scales that matter, and NaN', () => {
@@ -443,9 +488,9 @@ for (const { architecture, waveSize, defines } of TARGETS) {
         ...Array.from({ length: slots }, (_, slot) => [slot, slot, 1, 0]).flat(),
       ]);
       const output = outputOf(slots * hiddenSize);
-      run(products[1].down, tileBlocks(context, 'down', slots), {
+      run(expertTileForms(context, 1, 'many').down, expertTileBlocks(context, 'down', 'many', slots), {
         ...weights.onDevice,
-        input: input.bits,
+        input: readsArranged(context) ? arranged(input.bits, intermediateSize) : input.bits,
         list,
         sortedSlots: Int32Array.from({ length: slots }, (_, slot) => slot),
         output,
@@ -482,37 +527,74 @@ function normed(rows: Float32Array, gain: Float32Array): Float64Array {
   return result;
 }
 
+/**
+ * Where row groups have a column of a row: of every four blocks of 32 the columns of their first words of codes, then those of
+ * their second ones, and so on; of these the pairs that share the halves of a word, block by block.
+ */
+function arrangedPlace(column: number): number {
+  const [four, block, word] = [column >> 7, (column >> 5) % 4, (column >> 3) % 4];
+  const [pair, half] = HALVES[column % 8] as readonly [number, number];
+  return four * 128 + word * 32 + pair * 8 + block * 2 + half;
+}
+/** The pair of each of a word's eight columns, and its half: the high one is the second. */
+const HALVES = [
+  [0, 1],
+  [1, 1],
+  [2, 1],
+  [0, 0],
+  [1, 0],
+  [2, 0],
+  [3, 1],
+  [3, 0],
+] as const;
+
+/** Rows of terms of `width` numbers as row groups read them: zeros behind the last. */
+function arranged(bits: Uint16Array, width: number): Uint16Array {
+  const result = new Uint16Array((bits.length / width) * arrangedColumns(width));
+  bits.forEach((half, index) => {
+    result[Math.floor(index / width) * arrangedColumns(width) + arrangedPlace(index % width)] = half;
+  });
+  return result;
+}
+
+/** The numbers of such rows in their order. What lies behind the last has to be 0. */
+function natural(bits: Uint16Array, width: number): Uint16Array {
+  const stride = arrangedColumns(width);
+  const result = Uint16Array.from({ length: (bits.length / stride) * width }, (_, index) => {
+    return bits[Math.floor(index / width) * stride + arrangedPlace(index % width)] as number;
+  });
+  assert.deepEqual(arranged(result, width), bits, 'zeros behind the last column');
+  return result;
+}
+
 /** Rows of `width` numbers in bf16, and what a product reads of them. */
 interface TermRows {
   readonly bits: Uint16Array;
   readonly values: Float64Array;
 }
 
+/** Rows as kernels leave them: each rounded, and behind it what the rounding has left, rounded, term by term. */
 function inTerms(terms: Terms, exact: Float32Array, width: number): TermRows {
-  if (terms === 2) return twoTermsOf(exact, width);
-  const bits = rounded(exact);
-  return { bits, values: widened(bits) };
-}
-
-/** Rows as kernels leave them: each rounded, and behind it what the rounding has left, rounded. */
-function twoTermsOf(exact: Float32Array, width: number): TermRows {
-  const first = rounded(exact);
-  const second = rounded(widened(first).map((value, index) => (exact[index] as number) - value));
-  const bits = Uint16Array.from({ length: 2 * exact.length }, (_, index) => {
-    const row = Math.floor(index / (2 * width));
-    const column = index % (2 * width);
-    const from = column < width ? first : second;
-    return from[row * width + (column % width)] as number;
-  });
-  return { bits, values: termsRead(2, bits, width) };
+  const bits = new Uint16Array(terms * exact.length);
+  let left = Float64Array.from(exact);
+  for (let term = 0; term < terms; term++) {
+    const taken = rounded(left);
+    taken.forEach((half, index) => {
+      bits[(Math.floor(index / width) * terms + term) * width + (index % width)] = half;
+    });
+    const values = widened(taken);
+    left = left.map((value, index) => value - (values[index] as number));
+  }
+  return { bits, values: termsRead(terms, bits, width) };
 }
 
 /** The numbers of rows in terms. */
 function termsRead(terms: Terms, bits: Uint16Array, width: number): Float64Array {
   const values = widened(bits);
-  if (terms === 1) return values;
-  return Float64Array.from({ length: bits.length / 2 }, (_, index) => {
-    const place = Math.floor(index / width) * 2 * width + (index % width);
-    return (values[place] as number) + (values[place + width] as number);
+  return Float64Array.from({ length: bits.length / terms }, (_, index) => {
+    const place = Math.floor(index / width) * terms * width + (index % width);
+    let sum = 0;
+    for (let term = 0; term < terms; term++) sum += values[place + term * width] as number;
+    return sum;
   });
 }
