@@ -1,11 +1,13 @@
 /**
- * When a worker's thread may be ended: ONNX Runtime's binding ends the whole process (SIGABRT) where its thread is ended
- * within one of its calls, by `worker.terminate()` or by `process.exit()`.
+ * When a worker's thread may be ended: the bindings of koffi and ONNX Runtime end the whole process (SIGABRT) where their thread
+ * is ended while they are loaded or called, by `worker.terminate()` or by `process.exit()`.
  */
 
-/** Words of the shared memory: whether the thread is at work, and whether it should stop. */
+/** Words of the shared memory: whether the thread is at work, whether it should stop, and whether its modules are loaded. */
 const STATE = 0;
 const STOP = 1;
+const STARTED = 2;
+const WORDS = 3;
 const IDLE = 0;
 const BUSY = 1;
 
@@ -15,7 +17,7 @@ export class ThreadGate {
   readonly #words: Int32Array;
 
   /** @param shared The owner's `shared`, where this is the thread's side. */
-  constructor(shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)) {
+  constructor(shared = new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT)) {
     this.shared = shared;
     this.#words = new Int32Array(shared);
   }
@@ -23,6 +25,7 @@ export class ThreadGate {
   /** The thread begins work that must not be cut off; false where it should not begin. */
   enter(): boolean {
     Atomics.store(this.#words, STATE, BUSY);
+    Atomics.store(this.#words, STARTED, 1);
     if (!this.stopping) return true;
     this.leave();
     return false;
@@ -44,8 +47,9 @@ export class ThreadGate {
     Atomics.store(this.#words, STOP, 1);
   }
 
+  /** Whether the thread has nothing to do. One that has not begun yet has: it loads bindings. */
   get idle(): boolean {
-    return Atomics.load(this.#words, STATE) === IDLE;
+    return Atomics.load(this.#words, STARTED) === 1 && Atomics.load(this.#words, STATE) === IDLE;
   }
 
   /** Blocks the owner's thread until the other is idle, at most this long. */

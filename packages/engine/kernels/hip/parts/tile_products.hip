@@ -1,7 +1,7 @@
 // Products of a block of tokens with a block of a matrix's rows, by matrix tiles: kBlockTokens x kBlockRows sums over
 // all columns, in waves of kTokenTiles x kRowTiles tiles each. Columns are taken 32 at a time, in their order: the number
-// of columns alone decides how a sum is formed. wave_products.hip multiplies them, or, where four waves do it together
-// (KERNEL_WAVE_GROUPS), group_products.hip or expert_row_groups.hip.
+// of columns alone decides how a sum is formed. wave_products.hip multiplies them, or group_products.hip where four waves do
+// it together (KERNEL_WAVE_GROUPS).
 //
 // Tokens come in KERNEL_TERMS terms of bf16: each is what the rounding of those before has left, so that two together have 16
 // bits of each number, and three all of them. Their products are added to one sum, a step's first term before its second.

@@ -41,9 +41,10 @@ interface CommonOptions {
   readonly kvCacheBytes: number;
   /**
    * What products read of an activation where a step has more than `mostSplitTokens` tokens of a sequence: with `'bf16'` 8 bits
-   * of its significand, in other steps of at least FEWEST_TILE_TOKENS 16; with `'exact'` all of it in both. Steps of fewer
-   * tokens read 16 on NVIDIA, and all on AMD. Router logits and sums are in f32 with both. Keys and values are kept as integers of 16 bits with `'bf16'`, in f32 with
-   * `'exact'`. Defaults to `'bf16'`; GPUs without matrix units read all of an activation always.
+   * of its significand, in other steps of at least FEWEST_TILE_TOKENS 16; with `'exact'` all of it in both on NVIDIA, and 16 on
+   * AMD. Steps of fewer tokens read 16 on NVIDIA, and all on AMD. Router logits and sums are in f32 with both. Keys and values
+   * are kept as integers of 16 bits with `'bf16'`, in f32 with `'exact'`. Defaults to `'bf16'`; GPUs without matrix units read
+   * all of an activation always.
    */
   readonly activations?: Activations;
   /** See `activations`; at least 0. Defaults to MOST_SPLIT_TOKENS. */

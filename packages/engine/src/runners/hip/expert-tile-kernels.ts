@@ -124,7 +124,7 @@ function matrixTiles(context: KernelContext, terms: Terms): Products {
       name: 'gate_up_tiles',
       parts: [...parts, 'mxfp4_tiles', 'expert_place', 'store_terms', 'swiglu'],
       symbol: 'expert_gate_up_tiles',
-      defines: { ...defines, KERNEL_RESIDENT: RESIDENT, NORMED_TERMS: splitTermsOf(context.kv) },
+      defines: { ...defines, KERNEL_RESIDENT: RESIDENT, NORMED_TERMS: splitTermsOf(context.kv, context.target.vendor) },
     }),
     down: kernelForm(context, {
       ...experts,

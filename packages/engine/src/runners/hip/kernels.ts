@@ -137,7 +137,7 @@ export async function loadKernels(
     tiles: hasMatrixUnits(context.target)
       ? {
           common: await loadEach(commonTileForms(context)),
-          split: await loadTerms(splitTermsOf(context.kv)),
+          split: await loadTerms(splitTermsOf(context.kv, context.target.vendor)),
           rounded: activations === 'exact' ? null : await loadTerms(1),
         }
       : null,

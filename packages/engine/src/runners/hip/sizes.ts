@@ -2,6 +2,7 @@
  * Sizes that follow from a model's configuration, for planning memory without a device or its libraries.
  */
 
+import type { KernelTarget } from '@switchyard/gpu';
 import type { GptOssConfig } from '@switchyard/models';
 import type { KvType } from '../kv-bytes.ts';
 import type { Activations } from '../runner-module.ts';
@@ -30,11 +31,12 @@ export const MANY_TILE_SLOTS = 128;
 export const FEW_SLOTS_OF_EXPERT = 40;
 
 /**
- * Terms of bf16 that activations are split into: two, and three where they are exact. Normed rows have as many for the gate and
- * the experts, whatever is read of them.
+ * Terms of bf16 that activations are split into: two, and three where they are exact and vectors are read in two as well, on
+ * NVIDIA, so that the errors of both do not add up. Normed rows have as many for the gate and the experts, whatever is read of
+ * them.
  */
-export function splitTermsOf(kv: KvType): Exclude<Terms, 1> {
-  return kv === 'f32' ? 3 : 2;
+export function splitTermsOf(kv: KvType, vendor: KernelTarget['vendor']): Exclude<Terms, 1> {
+  return kv === 'f32' && vendor === 'nvidia' ? 3 : 2;
 }
 
 /** Entries of up to so many tokens are split by default: they wait for weights, not for products. */
@@ -162,7 +164,8 @@ function tileSizes(
   activations: Activations,
 ) {
   const ofRounded = activations === 'exact' ? 0 : MOST_ROWS;
-  const splitTerms = splitTermsOf(kvTypeOf(activations));
+  // On whatever device it will be.
+  const splitTerms = splitTermsOf(kvTypeOf(activations), 'nvidia');
   const terms = Math.max(ofRounded, splitTerms * MOST_SPLIT_ROWS);
   return {
     normedBf16: 2 * Math.max(ofRounded, MOST_SPLIT_ROWS) * splitTerms * hiddenSize,

@@ -113,7 +113,7 @@ export function rowsOfRun({ config }: KernelContext): number {
 export function commonTileForms(context: KernelContext): CommonTileForms {
   return {
     gate: kernelForm(context, {
-      ...productForm(context, splitTermsOf(context.kv), 'gate'),
+      ...productForm(context, splitTermsOf(context.kv, context.target.vendor), 'gate'),
       name: 'gate_tiles',
       symbol: 'project_gate_tiles',
       arguments: GATE_ARGUMENTS,
@@ -126,7 +126,7 @@ export function termTileForms(context: KernelContext, terms: Terms): TermTileFor
   const product = productForm(context, terms, 'rows');
   return {
     norm: normForm(context, terms, 0),
-    expertNorm: normForm(context, splitTermsOf(context.kv), isInGroups(context) ? terms : 0),
+    expertNorm: normForm(context, splitTermsOf(context.kv, context.target.vendor), isInGroups(context) ? terms : 0),
     qkv: kernelForm(context, {
       ...product,
       name: 'qkv_tiles',

@@ -20,7 +20,7 @@ export interface TilePassSize extends PassSize {
 
 /** Terms of a kind's rows. */
 function termsOf({ context }: PassParts, kind: TilePassSize['kind']): Terms {
-  return kind === 'roundedTiles' ? 1 : splitTermsOf(context.kv);
+  return kind === 'roundedTiles' ? 1 : splitTermsOf(context.kv, context.target.vendor);
 }
 
 /** As enqueueLayers. */
@@ -109,7 +109,11 @@ function enqueueExperts(
   });
   gate.launch(
     stream,
-    tileBlocks(context, 'gate', Math.ceil(rows / tileTokens(context, splitTermsOf(context.kv), 'gate'))),
+    tileBlocks(
+      context,
+      'gate',
+      Math.ceil(rows / tileTokens(context, splitTermsOf(context.kv, context.target.vendor), 'gate')),
+    ),
     {
       step,
       weight: layer.gate,

@@ -51,7 +51,7 @@ function formsOf(context: KernelContext): Forms {
   for (const form of Object.values(slotExpertForms(context))) add(form);
   for (const form of Object.values(listedExpertForms(context))) add(form);
   if (hasMatrixUnits(context.target)) {
-    const split = splitTermsOf(context.kv);
+    const split = splitTermsOf(context.kv, context.target.vendor);
     addInTerms({ ...commonTileForms(context) }, split);
     for (const terms of context.kv === 'int16' ? ([1, split] as const) : [split]) {
       addInTerms({ ...termTileForms(context, terms) }, terms);

@@ -101,7 +101,9 @@ function writersOf(context: KernelContext): readonly Writer[] {
       },
     ],
   );
-  const byMatrixTiles = hasMatrixUnits(context.target) ? ([1, splitTermsOf(context.kv)] as const) : [];
+  const byMatrixTiles = hasMatrixUnits(context.target)
+    ? ([1, splitTermsOf(context.kv, context.target.vendor)] as const)
+    : [];
   const matrix = byMatrixTiles.map(
     (terms): Writer => [
       `matrix tiles, terms: ${terms}`,
