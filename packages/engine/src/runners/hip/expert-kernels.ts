@@ -11,9 +11,9 @@ const LIST_ARGUMENTS = [
   pointer('list', 'i32 words, written'),
 ] as const;
 
-const CODES = pointer('codes', 'u32 [experts, rows, columns / 8], arranged');
-const SCALES = pointer('scales', 'U8 [experts, rows, columns / 32]');
-const BIAS = pointer('bias', 'f32 [experts, rows]');
+export const CODES = pointer('codes', 'u32 [experts, rows, columns / 8], arranged');
+export const SCALES = pointer('scales', 'U8 [experts, rows, columns / 32]');
+export const BIAS = pointer('bias', 'f32 [experts, rows]');
 const LOGITS = pointer('logits', 'f32 [rows, experts], of the gate projection');
 
 const LISTED_ARGUMENTS = [

@@ -2,16 +2,15 @@
  * The experts of passes by matrix tiles: the list of what is to be computed, gate and up projections, and down projection.
  */
 
-import type { GptOssConfig } from '@switchyard/models';
-import { expertListForm } from './expert-kernels.ts';
+import { BIAS, CODES, SCALES, expertListForm } from './expert-kernels.ts';
 import { type KernelContext, type KernelForm, kernelForm, pointer } from './kernel-form.ts';
 import { FEW_SLOTS_OF_EXPERT, FEW_TILE_SLOTS, MANY_TILE_SLOTS, type Terms, mostItems, splitTermsOf } from './sizes.ts';
 import { BLOCK_ROWS, STEP_ROW_BYTES, isInGroups, productForm, tileTokens } from './tile-kernels.ts';
 
 const EXPERT_ARGUMENTS = [
-  pointer('codes', 'u32 [experts, rows, columns / 8], arranged'),
-  pointer('scales', 'U8 [experts, rows, columns / 32]'),
-  pointer('bias', 'f32 [experts, rows]'),
+  CODES,
+  SCALES,
+  BIAS,
   pointer(
     'input',
     'bf16: normed rows, arranged or in their split terms, or activated slots in the order of the dispatch plan',
@@ -79,7 +78,7 @@ export function expertTileBlocks(
   tile: ExpertTile,
   items: number,
 ): number {
-  const { hiddenSize, intermediateSize }: GptOssConfig = context.config;
+  const { hiddenSize, intermediateSize } = context.config;
   const rows = name === 'gateUp' ? 2 * intermediateSize : hiddenSize;
   return Math.ceil(rows / (readsArranged(context) ? ROW_GROUP_BLOCKS[tile].rows : BLOCK_ROWS)) * items;
 }

@@ -34,6 +34,7 @@ import { RotaryTables } from '../../../src/runners/rotary-tables.ts';
 import { mxfp4 } from './kernel-cases.ts';
 import { KvCache, assertKept } from './kv-cache.ts';
 import { SMALL_CONFIG, asBf16, contextFor, errorOf, randomFloats, runForm } from './small-model.ts';
+import { arranged, inTerms, natural, rounded, termsRead, widened } from './term-rows.ts';
 
 const { hiddenSize, intermediateSize, experts, expertsPerToken, attentionHeads, keyValueHeads, headDim } = SMALL_CONFIG;
 const { slidingWindow } = SMALL_CONFIG;
@@ -93,17 +94,6 @@ function halvesOf(elements: number): Uint16Array {
 function guarded<Output extends Float32Array | Uint16Array>(output: Output): Output {
   assert.ok(isTailPoisoned(output, GUARD * output.BYTES_PER_ELEMENT), 'the kernel wrote past the end');
   return output.subarray(0, -GUARD) as Output;
-}
-
-/** The numbers that bits of bf16 are. */
-function widened(bits: Uint16Array): Float64Array {
-  return new Float64Array(new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer));
-}
-
-/** To the nearest bf16, the even one of two. */
-function rounded(values: ArrayLike<number>): Uint16Array {
-  const words = new Uint32Array(Float32Array.from(values).buffer);
-  return Uint16Array.from(words, (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
 }
 
 function assertNear(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
@@ -528,76 +518,4 @@ function normed(rows: Float32Array, gain: Float32Array): Float64Array {
     });
   }
   return result;
-}
-
-/**
- * Where row groups have a column of a row: of every four blocks of 32 the columns of their first words of codes, then those of
- * their second ones, and so on; of these the pairs that share the halves of a word, block by block.
- */
-function arrangedPlace(column: number): number {
-  const [four, block, word] = [column >> 7, (column >> 5) % 4, (column >> 3) % 4];
-  const [pair, half] = HALVES[column % 8] as readonly [number, number];
-  return four * 128 + word * 32 + pair * 8 + block * 2 + half;
-}
-/** The pair of each of a word's eight columns, and its half: the high one is the second. */
-const HALVES = [
-  [0, 1],
-  [1, 1],
-  [2, 1],
-  [0, 0],
-  [1, 0],
-  [2, 0],
-  [3, 1],
-  [3, 0],
-] as const;
-
-/** Rows of terms of `width` numbers as row groups read them: zeros behind the last. */
-function arranged(bits: Uint16Array, width: number): Uint16Array {
-  const result = new Uint16Array((bits.length / width) * arrangedColumns(width));
-  bits.forEach((half, index) => {
-    result[Math.floor(index / width) * arrangedColumns(width) + arrangedPlace(index % width)] = half;
-  });
-  return result;
-}
-
-/** The numbers of such rows in their order. What lies behind the last has to be 0. */
-function natural(bits: Uint16Array, width: number): Uint16Array {
-  const stride = arrangedColumns(width);
-  const result = Uint16Array.from({ length: (bits.length / stride) * width }, (_, index) => {
-    return bits[Math.floor(index / width) * stride + arrangedPlace(index % width)] as number;
-  });
-  assert.deepEqual(arranged(result, width), bits, 'zeros behind the last column');
-  return result;
-}
-
-/** Rows of `width` numbers in bf16, and what a product reads of them. */
-interface TermRows {
-  readonly bits: Uint16Array;
-  readonly values: Float64Array;
-}
-
-/** Rows as kernels leave them: each rounded, and behind it what the rounding has left, rounded, term by term. */
-function inTerms(terms: Terms, exact: Float32Array, width: number): TermRows {
-  const bits = new Uint16Array(terms * exact.length);
-  let left = Float64Array.from(exact);
-  for (let term = 0; term < terms; term++) {
-    const taken = rounded(left);
-    taken.forEach((half, index) => {
-      bits[(Math.floor(index / width) * terms + term) * width + (index % width)] = half;
-    });
-    const values = widened(taken);
-    left = left.map((value, index) => value - (values[index] as number));
-  }
-  return { bits, values: termsRead(terms, bits, width) };
-}
-
-/** The numbers of rows in terms. */
-function termsRead(terms: Terms, bits: Uint16Array, width: number): Float64Array {
-  const values = widened(bits);
-  return Float64Array.from({ length: bits.length / terms }, (_, index) => {
-    const place = Math.floor(index / width) * terms * width + (index % width);
-    let sum = 0;
-    for (let term = 0; term < terms; term++) sum += values[place + term * width] as number;
-    return sum;
-  });
 }
