@@ -172,12 +172,16 @@ ROUTER_INLINE void place_rows(RowMemory& memory, const void* ids, const Workspac
     const u32 expert = expert_of_thread(i);
     if (expert >= kPlanExperts) break;
     const u32 first = offset + next[i];
+#if ROUTER_EXPERT_TILES
     positions.offsets[expert] = first;
+#endif
     if (block == 0) outputs.expertOffsets[expert] = static_cast<i32>(first);
     next[i] = first + counted.before[i];
   }
   if (thread_index() == 0) {
+#if ROUTER_EXPERT_TILES
     positions.offsets[kPlanExperts] = used;
+#endif
     if (block == 0) outputs.expertOffsets[kPlanExperts] = static_cast<i32>(used);
   }
 

@@ -63,12 +63,20 @@ interface FusedTile extends GateTile {
   readonly sharesHidden: boolean;
 }
 
+/** Experts, of more than which a group takes two tokens where there are as many as four. */
+const FEW_GROUP_EXPERTS = 64;
+
 /**
  * On NVIDIA, as measured on an H200: a token in each group, so that hidden states need no detour, and experts enough that
- * few blocks have to begin, and to end before the next launch may go on.
+ * few blocks have to begin, and to end before the next launch may go on. Four tokens of many experts ask for the weights half as
+ * often in pairs.
  */
-function nvidiaTile(tokens: number): FusedTile {
-  return { experts: 4, tokens: 1, piecesAhead: 28, threadsPerBlock: 128, tokenTeams: tokens, sharesHidden: false };
+function nvidiaTile({ experts }: ResolvedRouterConfig, tokens: number): FusedTile {
+  const common = { piecesAhead: 28, threadsPerBlock: 128, sharesHidden: false };
+  if (tokens === MOST_FUSED_TOKENS && experts > FEW_GROUP_EXPERTS) {
+    return { ...common, experts: 2, tokens: 2, tokenTeams: 2 };
+  }
+  return { ...common, experts: 4, tokens: 1, tokenTeams: tokens };
 }
 
 /** On AMD one expert a group where there are few, so that as many multiprocessors as can be read weights. */
@@ -107,7 +115,7 @@ export function gatedRouterForm(
   if (alone === null) return null;
   const fusedTokens = nextPowerOfTwo(tokens);
   const tile =
-    target.vendor === 'nvidia' ? nvidiaTile(fusedTokens) : amdTile(router, fusedTokens, alone.threadsPerBlock);
+    target.vendor === 'nvidia' ? nvidiaTile(router, fusedTokens) : amdTile(router, fusedTokens, alone.threadsPerBlock);
   const { threadsPerBlock, tokenTeams } = tile;
   // The kernel lets the next one begin by itself.
   const planShare = router.dispatchPlan ? 'alone' : 'none';

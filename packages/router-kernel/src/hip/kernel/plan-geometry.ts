@@ -108,8 +108,10 @@ export function lastGeometry(config: ResolvedRouterConfig, launch: Launch): Plan
 export function rowsGeometry(config: ResolvedRouterConfig, target: KernelTarget, launch: Launch): PlanGeometry {
   const { tokens } = launch;
   const isNvidia = target.vendor === 'nvidia';
-  const geometry = searchForm(config, launch, isNvidia, tokens <= 128 ? 16 : tokens <= 512 ? 8 : 4);
-  const threads = tokens <= 1024 ? 128 : tokens <= 4096 ? 256 : 512;
+  // Few long rows keep whole waves busy, as measured on an H200.
+  const byWaves = isNvidia && tokens <= 128 && config.experts > 128;
+  const geometry = searchForm(config, launch, isNvidia, byWaves ? 32 : tokens <= 128 ? 16 : tokens <= 512 ? 8 : 4);
+  const threads = byWaves ? 256 : tokens <= 1024 ? 128 : tokens <= 4096 ? 256 : 512;
   const threadsPerBlock = Math.min(threads, mostThreads(config));
   const form = withinRow({
     ...geometry,
