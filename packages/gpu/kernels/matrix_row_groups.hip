@@ -4,6 +4,8 @@
 //
 //   add_row_group_products<TOKENS>(sums, rows, tokens, step)  begins a product with k 16 * step .. 16 * step + 15 of tiles of
 //                                                             tokens, one behind the other; matrix_groups.hip ends it
+//   add_eights_products<TOKENS, APART>(sums, rows, eights, step)  the same, of eights of tokens that are APART granules from
+//                                                             each other, their granules as eight_granule() puts them
 //
 // Of lane 4 * g + c of the group's wave w
 //
@@ -18,16 +20,16 @@ namespace ROUTER_NAMESPACE {
 constexpr int kRowGroupRows = 64;
 // Tokens that neighbouring sums are of.
 constexpr int kSumTokens = 8;
+// Where eight numbers of a token of an eight lie: as tile_granule() has them where this form is at home.
+ROUTER_INLINE int eight_granule(int token, int piece) { return token * kTilePieces + (piece ^ ((token >> 1) & 3)); }
 
 #if ROUTER_NVIDIA && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define ROW_SUMS(i) "+f"(sums[i][0]), "+f"(sums[i][1]), "+f"(sums[i][2]), "+f"(sums[i][3])
 #define ROW_SUMS_4(i) ROW_SUMS(i), ROW_SUMS(i + 1), ROW_SUMS(i + 2), ROW_SUMS(i + 3)
 #define ROW_OPERANDS "r"(rows[0]), "r"(rows[1]), "r"(rows[2]), "r"(rows[3]), "l"(place)
 template <int TOKENS>
-ROUTER_INLINE void add_row_group_products(float (*sums)[4], const u32 (&rows)[4], const Words4* tokens, int step) {
+ROUTER_INLINE void add_row_group_step(float (*sums)[4], const u32 (&rows)[4], unsigned long long place) {
   static_assert(TOKENS == 32 || TOKENS == 64 || TOKENS == 128, "one of the products below");
-  // Sixteen k are two granules further.
-  const unsigned long long place = group_operand(tokens) + 2 * step;
   if constexpr (TOKENS == 32) {
     asm volatile(
         "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
@@ -58,23 +60,46 @@ ROUTER_INLINE void add_row_group_products(float (*sums)[4], const u32 (&rows)[4]
 #undef ROW_SUMS
 #undef ROW_SUMS_4
 #undef ROW_OPERANDS
-#else
+
+// Sixteen k are two granules further.
 template <int TOKENS>
 ROUTER_INLINE void add_row_group_products(float (*sums)[4], const u32 (&rows)[4], const Words4* tokens, int step) {
+  add_row_group_step<TOKENS>(sums, rows, group_operand(tokens) + 2 * step);
+}
+template <int TOKENS, int APART>
+ROUTER_INLINE void add_eights_products(float (*sums)[4], const u32 (&rows)[4], const Words4* eights, int step) {
+  // Eights of tiles are half of a tile apart.
+  constexpr unsigned long long kFurther = static_cast<unsigned long long>(APART - kTileGranules / 2) << 32;
+  add_row_group_step<TOKENS>(sums, rows, group_operand(eights) + kFurther + 2 * step);
+}
+#else
+// `granule_of(token, piece)` finds eight numbers of a token.
+template <int TOKENS, class GranuleOf>
+ROUTER_INLINE void add_products_of_granules(float (*sums)[4], const u32 (&rows)[4], int step, GranuleOf granule_of) {
   const int column = lane_of_wave() / 4;
   const int pair = lane_of_wave() % 4;
 #pragma unroll
   for (int i = 0; i < TOKENS / kSumTokens; i++) {
-    const int token = i * kSumTokens + column;
-    const Words4* tile = tokens + token / kTileSize * kTileGranules;
     u32 ofTokens[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const Words4* granule = tile + tile_granule(token % kTileSize, 2 * step + half);
+      const Words4* granule = granule_of(i * kSumTokens + column, 2 * step + half);
       ofTokens[half] = reinterpret_cast<const u32*>(granule)[pair];
     }
     add_bf16_product(sums[i], rows, ofTokens);
   }
+}
+template <int TOKENS>
+ROUTER_INLINE void add_row_group_products(float (*sums)[4], const u32 (&rows)[4], const Words4* tokens, int step) {
+  add_products_of_granules<TOKENS>(sums, rows, step, [&](int token, int piece) {
+    return tokens + token / kTileSize * kTileGranules + tile_granule(token % kTileSize, piece);
+  });
+}
+template <int TOKENS, int APART>
+ROUTER_INLINE void add_eights_products(float (*sums)[4], const u32 (&rows)[4], const Words4* eights, int step) {
+  add_products_of_granules<TOKENS>(sums, rows, step, [&](int token, int piece) {
+    return eights + token / kSumTokens * APART + eight_granule(token % kSumTokens, piece);
+  });
 }
 #endif
 

@@ -30,9 +30,7 @@ extern "C" __global__ void ROUTER_LAUNCH_BOUNDS(KERNEL_THREADS)
     multiply_eight(values, gains);
     DenseTerms both;
     both.take(values);
-    u8* to = terms + place_of_terms<MODEL_HIDDEN>(index, column);
-    *reinterpret_cast<Words4*>(to) = both.words[0];
-    *reinterpret_cast<Words4*>(to + kTermBytes) = both.words[1];
+    store_dense_terms<MODEL_HIDDEN>(terms, index, column, both);
   }
   block_barrier();
   if (team_of_block() != 0) return;

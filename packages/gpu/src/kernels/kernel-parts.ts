@@ -15,7 +15,6 @@ export const SHARED_PARTS = [
   'number_formats',
   'streamed_loads',
   'written_halves',
-  'short_loads',
   'loads_ahead',
   'device_words',
   'sorted_lists',

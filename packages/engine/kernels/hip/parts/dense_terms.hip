@@ -1,5 +1,6 @@
 // Rows of numbers as the products of many of them read them (dense_terms_groups.hip): two bf16 terms of each, together 16 of
-// its bits, in blocks of eight rows, of which each piece of 32 columns lies together, term by term.
+// its bits, in blocks of eight rows, of which each piece of 32 columns lies together, term by term. In a row of a piece, what
+// the four lanes that share it give to a product at once lies together: of eight columns of each lane, pairs of the same number.
 
 namespace ROUTER_NAMESPACE {
 
@@ -9,11 +10,21 @@ constexpr int kColumnsOfTerms = 32;
 constexpr int kTermBytes = kRowsOfTerms * kColumnsOfTerms * 2;
 constexpr int kPieceBytes = 2 * kTermBytes;
 
-// Where the first term of the eight columns from `column` on is, in bytes; the second is kTermBytes further on.
+// Stores the eight columns of a row from `column` on, in both terms.
 template <int COLUMNS>
-ROUTER_INLINE u64 place_of_terms(int row, int column) {
+ROUTER_INLINE void store_dense_terms(u8* terms, int row, int column, const DenseTerms& eight) {
   const int piece = row / kRowsOfTerms * (COLUMNS / kColumnsOfTerms) + column / kColumnsOfTerms;
-  return static_cast<u64>(piece) * kPieceBytes + row % kRowsOfTerms * (kColumnsOfTerms * 2) + column % kColumnsOfTerms * 2;
+  const int lane = column % kColumnsOfTerms / kLaneColumns;
+  u8* to = terms + static_cast<u64>(piece) * kPieceBytes;
+#pragma unroll
+  for (int term = 0; term < kDenseTerms; term++) {
+    const u32 pairs[4] = {eight.words[term].x, eight.words[term].y, eight.words[term].z, eight.words[term].w};
+#pragma unroll
+    for (int pair = 0; pair < 4; pair++) {
+      Words4* granule = reinterpret_cast<Words4*>(to + term * kTermBytes) + eight_granule(row % kRowsOfTerms, pair);
+      reinterpret_cast<u32*>(granule)[lane] = pairs[pair];
+    }
+  }
 }
 
 }  // namespace ROUTER_NAMESPACE

@@ -1,57 +1,37 @@
 // Groups of 16 rows of a bf16 matrix times many vectors, which another kernel has left in two terms (dense_terms.hip), by
-// products of bf16 tiles with f32 sums: the sums are those of dense_groups.hip. A team has one of KERNEL_GROUPS groups, and
-// one slice of its columns: what one or more of the eight teams of dense_groups.hip have, one after the other. Vectors come to
-// shared memory by bulk copies, a piece at a time for the teams of a slice, which all read it.
+// products of four teams together with the weights in registers (matrix_row_groups.hip): the sums are those of dense_groups.hip.
+// A team has one of KERNEL_GROUPS groups, and one slice of its columns: those of every kSlices-th of the eight teams of
+// dense_groups.hip, one after the other, so that slices read what lies together at about the same time. Their sums are added in
+// the order of those teams. Vectors come to shared memory by bulk copies, a piece at a time for the teams of a slice, which all
+// read it.
 
 namespace ROUTER_NAMESPACE {
 
 constexpr bool kTakesWantedRows = true;
 constexpr int kSlices = kTeams / KERNEL_GROUPS;
-constexpr int kSliceTeams = kDenseTeams / kSlices;
-static_assert(kSlices * KERNEL_GROUPS == kTeams && kSlices * kSliceTeams == kDenseTeams, "teams have whole slices");
+static_assert(kSlices * KERNEL_GROUPS == kTeams && kDenseTeams % kSlices == 0, "teams have whole slices");
 static_assert(KERNEL_VECTORS % kProductVectors == 0 && kPieceOfColumns == kColumnsOfTerms, "vectors come in blocks");
+static_assert(KERNEL_GROUPS % kGroupWaves == 0 && kTeam == kWaveSize, "teams that multiply together have the same slice");
 
 constexpr int kStages = KERNEL_STAGES;
 constexpr int kStageBytes = kProducts * kPieceBytes;
+constexpr int kStagesBytes = kSlices * kStages * kStageBytes;
 // The rows of a vector are set apart so that lanes write theirs to different banks.
 constexpr int kSumStride = kBlockRows + 4;
-constexpr int kSumsOfSlice = KERNEL_VECTORS * kSumStride;
-// Sums of a slice's teams but its last; where one slice has all columns, those of all teams so far.
-constexpr int kKeptSums = kSlices == 1 ? 1 : kSliceTeams - 1;
-constexpr int kKeptFloats = kSlices * kKeptSums * kSumsOfSlice;
-constexpr int kLastFloats = kSlices == 1 ? 0 : kSlices * kSumsOfSlice;
-constexpr int kStagesBytes = kSlices * kStages * kStageBytes;
-// The last teams' sums take the place of the stages.
-static_assert(kKeptFloats * 4 + (kStagesBytes > kLastFloats * 4 ? kStagesBytes : kLastFloats * 4) <= KERNEL_SHARED_BYTES,
-              "a block has not that much memory");
+static_assert(kStagesBytes + KERNEL_VECTORS * kSumStride * 4 <= KERNEL_SHARED_BYTES, "a block has not that much memory");
 
 ROUTER_INLINE int group_of_team() { return team_of_block() % KERNEL_GROUPS; }
 ROUTER_INLINE int slice_of_team() { return team_of_block() / KERNEL_GROUPS; }
-ROUTER_INLINE float* kept_sums(int slice, int index) {
-  return reinterpret_cast<float*>(dynamic_memory()) + (slice * kKeptSums + index) * kSumsOfSlice;
-}
-ROUTER_INLINE float* last_sums(int slice) {
-  return reinterpret_cast<float*>(dynamic_memory()) + kKeptFloats + slice * kSumsOfSlice;
-}
 ROUTER_INLINE u8* stage_memory(int slice, u32 stage) {
-  return dynamic_memory() + kKeptFloats * 4 + (static_cast<u32>(slice) * kStages + stage) * kStageBytes;
+  return dynamic_memory() + (static_cast<u32>(slice) * kStages + stage) * kStageBytes;
 }
+// Of the teams of dense_groups.hip so far.
+ROUTER_INLINE float* sum_memory() { return reinterpret_cast<float*>(dynamic_memory() + kStagesBytes); }
 
 struct DenseSums {
   float squares[KERNEL_VECTORS];
 
-  // Of all teams, in their order.
-  ENGINE_METHOD float sum_of(int vector, int row) const {
-    const int at = vector * kSumStride + row;
-    if constexpr (kSlices == 1) return kept_sums(0, 0)[at];
-    float sum = 0.0f;
-#pragma unroll
-    for (int slice = 0; slice < kSlices; slice++) {
-#pragma unroll
-      for (int i = 0; i < kSliceTeams; i++) sum += (i < kKeptSums ? kept_sums(slice, i) : last_sums(slice))[at];
-    }
-    return sum;
-  }
+  ENGINE_METHOD float sum_of(int vector, int row) const { return sum_memory()[vector * kSumStride + row]; }
   ENGINE_METHOD float squares_of(int vector) const { return squares[vector]; }
 };
 
@@ -60,32 +40,22 @@ template <int COLUMNS>
 struct PieceCursor {
   static_assert(COLUMNS % kPieceOfColumns == 0, "rows end in the middle of a piece");
   static constexpr int kPieces = COLUMNS / kPieceOfColumns;
-  // Few columns may leave none for some teams.
-  static constexpr bool kAllTeamsHave = kPieces >= kDenseTeams;
+  static_assert(kPieces >= kDenseTeams, "every team has pieces");
   int team;
   int piece;
 
   ENGINE_METHOD void begin() {
-    team = slice_of_team() * kSliceTeams;
+    team = slice_of_team();
     piece = dense_piece(team, 0);
-    pass_teams_without();
   }
   ENGINE_METHOD bool is_last_of_team() const { return piece + kDenseTeams >= kPieces; }
   ENGINE_METHOD void advance() {
     piece += kDenseTeams;
     if (piece < kPieces) return;
-    team++;
+    team += kSlices;
     piece = dense_piece(team, 0);
-    pass_teams_without();
   }
-  ENGINE_METHOD void pass_teams_without() {
-    if constexpr (kAllTeamsHave) return;
-    while (is_there() && piece >= kPieces) {
-      team++;
-      piece = dense_piece(team, 0);
-    }
-  }
-  ENGINE_METHOD bool is_there() const { return team < (slice_of_team() + 1) * kSliceTeams; }
+  ENGINE_METHOD bool is_there() const { return team < kDenseTeams; }
 };
 
 template <int COLUMNS, bool NORM>
@@ -141,21 +111,12 @@ struct DenseValues {
     copy_bulk(stage_memory(slice_of_team(), stage) + lane * kPieceBytes, from, kPieceBytes, barrier);
   }
 
-  // What the lane gives to the products of the next piece, by `use(product, terms)`.
+  // Multiplies with the next piece, by `use(terms)`; its products have ended when that returns.
   template <class Use>
   ENGINE_METHOD void each(Use use) {
     const u32 stage = done % kStages;
     wait_for_phase(&shared->barriers[slice_of_team()][stage], done / kStages % 2);
-    const u8* own = stage_memory(slice_of_team(), stage) + lane_of_team() * 16;
-#pragma unroll
-    for (int product = 0; product < kProducts; product++) {
-      DenseTerms terms;
-#pragma unroll
-      for (int term = 0; term < kDenseTerms; term++) {
-        terms.words[term] = *reinterpret_cast<const Words4*>(own + product * kPieceBytes + term * kTermBytes);
-      }
-      use(product, terms);
-    }
+    use(reinterpret_cast<const Words4*>(stage_memory(slice_of_team(), stage)));
     done++;
     wave_has_read();
     if (!ahead.is_there()) return;
@@ -181,7 +142,7 @@ struct DenseGroups {
   const u8* rows[2];
   PieceCursor<COLUMNS> next;
   Words4 pending[kAhead][2];
-  float sums[kProducts][kDenseTerms][4];
+  float sums[kDenseTerms][kProducts][4];
 
   // Asks for the first weights: they depend on no kernel before. `row_of(group, row)` says which row of the matrix row
   // 0 .. 15 of a group is.
@@ -200,7 +161,7 @@ struct DenseGroups {
   ENGINE_METHOD void load_next(Words4 (&words)[2]) {
     if (!next.is_there()) return;
 #pragma unroll
-    for (int half = 0; half < 2; half++) words[half] = load_short_words4(rows[half] + next.piece * kPieceOfColumns * 2);
+    for (int half = 0; half < 2; half++) words[half] = load_streamed_words4(rows[half] + next.piece * kPieceOfColumns * 2);
     next.advance();
   }
 
@@ -210,7 +171,7 @@ struct DenseGroups {
     PieceCursor<COLUMNS> cursor;
     cursor.begin();
     clear();
-    if constexpr (kSlices == 1 || !PieceCursor<COLUMNS>::kAllTeamsHave) clear_kept();
+    if (slice_of_team() == 0) each_sum([&](int at, float) { sum_memory()[at] = 0.0f; });
 #pragma unroll 1
     while (cursor.is_there()) {
 #pragma unroll
@@ -219,25 +180,26 @@ struct DenseGroups {
         const Words4 upper = pending[i][0];
         const Words4 lower = pending[i][1];
         load_next(pending[i]);
-        values.each([&](int product, const DenseTerms& terms) { add_product(upper, lower, product, terms); });
-        if (cursor.is_last_of_team()) end_team(cursor.team - slice_of_team() * kSliceTeams);
+        values.each([&](const Words4* terms) { add_piece(upper, lower, terms); });
+        if (cursor.is_last_of_team()) end_team();
         cursor.advance();
       }
     }
-    if constexpr (kSlices == 1) return;
-    // The stages are read to their end.
-    block_barrier();
-    each_sum([&](int at, float sum) { last_sums(slice_of_team())[at] = sum; });
   }
 
-  ENGINE_METHOD void add_product(const Words4& upper, const Words4& lower, int product, const DenseTerms& terms) {
+  ENGINE_METHOD void add_piece(const Words4& upper, const Words4& lower, const Words4* terms) {
+    constexpr int kEightsApart = kPieceBytes / 16;
+    const u32 rows[2][4] = {{upper.x, lower.x, upper.y, lower.y}, {upper.z, lower.z, upper.w, lower.w}};
+    begin_group_products();
 #pragma unroll
     for (int term = 0; term < kDenseTerms; term++) {
-      const Words4 own = terms.words[term];
-      float(&sum)[4] = sums[product][term];
-      add_bf16_product(sum, {upper.x, lower.x, upper.y, lower.y}, {own.x, own.y});
-      add_bf16_product(sum, {upper.z, lower.z, upper.w, lower.w}, {own.z, own.w});
+#pragma unroll
+      for (int step = 0; step < 2; step++) {
+        add_eights_products<KERNEL_VECTORS, kEightsApart>(sums[term], rows[step], terms + term * (kTermBytes / 16), step);
+      }
     }
+    close_group_products();
+    end_group_products<0>();
   }
 
   ENGINE_METHOD void clear() {
@@ -245,21 +207,14 @@ struct DenseGroups {
     for (int i = 0; i < kProducts * kDenseTerms * 4; i++) (&sums[0][0][0])[i] = 0.0f;
   }
 
-  ENGINE_METHOD void clear_kept() {
-#pragma unroll
-    for (int i = 0; i < kKeptSums; i++) each_sum([&](int at, float) { kept_sums(slice_of_team(), i)[at] = 0.0f; });
-  }
-
-  // Keeps the sums of a slice's team, which is not its last, unless all are added up.
-  ENGINE_METHOD void end_team(int index) {
-    if constexpr (kSlices == 1) {
-      each_sum([&](int at, float sum) { kept_sums(0, 0)[at] += sum; });
-      clear();
-    } else {
-      if (index == kSliceTeams - 1) return;
-      each_sum([&](int at, float sum) { kept_sums(slice_of_team(), index)[at] = sum; });
-      clear();
+  // Adds up a team of each slice, in their order. Whole blocks call, as often as a slice has teams.
+  ENGINE_METHOD void end_team() {
+#pragma unroll 1
+    for (int slice = 0; slice < kSlices; slice++) {
+      if (slice == slice_of_team()) each_sum([&](int at, float sum) { sum_memory()[at] += sum; });
+      if constexpr (kSlices > 1) block_barrier();
     }
+    clear();
   }
 
   // Of lane 4 * g + c: rows g and g + 8, vectors 2c and 2c + 1 of each product.
@@ -272,7 +227,7 @@ struct DenseGroups {
       for (int i = 0; i < 4; i++) {
         const int vector = product * kProductVectors + lane % 4 * 2 + i % 2;
         const int row = group_of_team() * kDenseGroupRows + i / 2 * 8 + lane / 4;
-        use(vector * kSumStride + row, rounded_sum(sums[product][0][i], sums[product][1][i]));
+        use(vector * kSumStride + row, rounded_sum(sums[0][product][i], sums[1][product][i]));
       }
     }
   }

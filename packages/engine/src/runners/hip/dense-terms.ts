@@ -3,9 +3,10 @@
  * in two bf16 terms by a kernel of their own, and each is read from there for many rows of a matrix.
  */
 
+import { MATRIX_TILE_PARTS } from '@switchyard/gpu';
 import { type DenseTile, GROUP_ROWS, HEAD_ARGUMENTS, QKV_ARGUMENTS, matrixRows } from './dense-kernels.ts';
 import { type KernelContext, type KernelForm, STEP, kernelForm, kvParts, pointer, u32 } from './kernel-form.ts';
-import { copiesInBulk } from './mxfp4-product.ts';
+import { isInGroups } from './tile-kernels.ts';
 
 /** Rows that a block works on at once. */
 const TERM_TILES = [32, 64] as const;
@@ -45,9 +46,12 @@ export interface SplitForms {
 
 type TermName = keyof TermForms;
 
+/** A piece for each of the eight teams that share a row's columns. */
+const FEWEST_COLUMNS = 8 * 32;
+
 /** The tiles that a target has kernels for. */
-export function termTiles({ target }: KernelContext): readonly TermTile[] {
-  return copiesInBulk(target) ? TERM_TILES : [];
+export function termTiles(context: KernelContext): readonly TermTile[] {
+  return isInGroups(context) && context.config.hiddenSize >= FEWEST_COLUMNS ? TERM_TILES : [];
 }
 
 /** The smallest tile that holds `rows`, else the largest; null where they take the kernels of dense-kernels.ts. */
@@ -59,7 +63,6 @@ export function termTile(context: KernelContext, rows: number): TermTile | null 
 const SPLIT_THREADS = 256;
 const THREADS = 512;
 const TEAMS = THREADS / 32;
-const DENSE_TEAMS = 8;
 
 /**
  * Groups of rows that a block works on; pieces of 32 columns that are on their way to shared memory for each slice of the
@@ -73,16 +76,14 @@ interface TermDivision {
 
 /** Found by trying on an H200. */
 const DIVISIONS: Readonly<Record<TermTile, Readonly<Record<TermName, TermDivision>>>> = {
-  32: { qkv: { groups: 4, stages: 4, ahead: 3 }, head: { groups: 16, stages: 6, ahead: 3 } },
-  64: { qkv: { groups: 4, stages: 3, ahead: 2 }, head: { groups: 16, stages: 4, ahead: 2 } },
+  32: { qkv: { groups: 4, stages: 6, ahead: 2 }, head: { groups: 8, stages: 9, ahead: 2 } },
+  64: { qkv: { groups: 4, stages: 4, ahead: 2 }, head: { groups: 8, stages: 6, ahead: 2 } },
 };
 
 /** Bytes of shared memory of a block (kernels/hip/parts/dense_terms_groups.hip). */
 function termBytes(tile: TermTile, { groups, stages }: TermDivision): number {
-  const slices = TEAMS / groups;
-  const sliceSums = 4 * tile * (groups * GROUP_ROWS + 4);
-  const kept = slices === 1 ? 1 : DENSE_TEAMS / slices - 1;
-  return slices * (kept * sliceSums + Math.max(stages * tile * 128, slices === 1 ? 0 : sliceSums));
+  const stageBytes = (TEAMS / groups) * stages * tile * 128;
+  return stageBytes + 4 * tile * (groups * GROUP_ROWS + 4);
 }
 
 /** The forms for a tile. */
@@ -91,7 +92,13 @@ export function termForms(context: KernelContext, tile: TermTile): TermForms {
     const division = DIVISIONS[tile][name];
     return {
       parts: ['two_terms', 'dense_pieces', 'dense_place', 'dense_terms', 'dynamic_memory', 'dense_terms_groups'],
-      sharedParts: ['bf16_products', 'bulk_copies', 'short_loads'] as const,
+      sharedParts: [
+        'bf16_products',
+        'bulk_copies',
+        ...MATRIX_TILE_PARTS,
+        'matrix_groups',
+        'matrix_row_groups',
+      ] as const,
       threadsPerBlock: THREADS,
       sharedBytes: termBytes(tile, division),
       defines: {
@@ -132,7 +139,7 @@ export function splitForms(context: KernelContext): SplitForms {
     kernelForm(context, {
       name: 'split_rows',
       parts: ['two_terms', 'dense_pieces', 'dense_terms'],
-      sharedParts: ['bf16_products', 'bulk_copies'],
+      sharedParts: ['bf16_products', 'bulk_copies', ...MATRIX_TILE_PARTS, 'matrix_groups', 'matrix_row_groups'],
       symbol: 'split_rows',
       arguments: SPLIT_ARGUMENTS,
       threadsPerBlock: SPLIT_THREADS,
