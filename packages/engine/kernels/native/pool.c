@@ -21,6 +21,12 @@ static inline void pause_shortly(void) { __asm__ volatile("yield"); }
 #endif
 
 /*
+ * Small jobs are not shared for so many times as long as a thread had to sleep for the end of one: beside a program that takes
+ * a processor for itself, an item that another thread has begun costs more than all that sharing brings.
+ */
+enum { LATE_TIMES = 32 };
+
+/*
  * A range is where it ends (32 bits) and its next item (32), in one word: who takes an item learns at once whether there is
  * one, whatever has become of the job in between. Whose item is one may read the job: it is not over before this item is
  * done.
@@ -116,8 +122,12 @@ void share_items(Pool *pool, Task task, void *job, int items) {
   for (uint64_t thread = 0; thread < threads; thread++) others -= take_from(pool, &pool->workers[thread], 0);
   for (const uint64_t since = ticks();;) {
     uint32_t done = __atomic_load_n(&pool->done, __ATOMIC_ACQUIRE);
-    if (done == others) return;
-    if (ticks() - since < LOOK_FOR_END) {
+    const uint64_t waited = ticks() - since;
+    if (done == others) {
+      if (waited >= LOOK_FOR_END) pool->late_until = since + (LATE_TIMES + 1) * waited;
+      return;
+    }
+    if (waited < LOOK_FOR_END) {
       pause_shortly();
       continue;
     }
@@ -127,6 +137,8 @@ void share_items(Pool *pool, Task task, void *job, int items) {
     __atomic_store_n(&pool->waits, 0, __ATOMIC_SEQ_CST);
   }
 }
+
+int others_keep_up(const Pool *pool) { return ticks() >= pool->late_until; }
 
 void close_pool(Pool *pool) {
   __atomic_store_n(&pool->closing, 1, __ATOMIC_SEQ_CST);

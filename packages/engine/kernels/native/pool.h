@@ -34,8 +34,10 @@ struct Pool {
   Task task;
   void *job;
   int threads;
-  /* Not 0 while jobs are too small to be shared. */
+  /* Not 0 while jobs are not to be shared. */
   int alone;
+  /* See `others_keep_up`. */
+  uint64_t late_until;
   /* The first is the thread that has the job. */
   Worker workers[MOST_THREADS];
 };
@@ -44,5 +46,10 @@ struct Pool {
 void open_pool(Pool *pool, int threads);
 /* Does items 0 to items - 1 of a job, in any order. Returns when all are done. */
 void share_items(Pool *pool, Task task, void *job, int items);
+/*
+ * Whether small jobs are worth sharing now: 0 for a while after the thread that has a job had to wait for another that the
+ * system did not run.
+ */
+int others_keep_up(const Pool *pool);
 /* Ends the threads. */
 void close_pool(Pool *pool);

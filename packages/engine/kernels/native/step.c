@@ -115,9 +115,9 @@ EXPORT int32_t native_room(Model *model, int32_t rows, int32_t positions) {
 
 /*
  * Multiplications of a call that are shared among threads: fewer are done by one before the others have joined it at each
- * of its jobs, and leave the other processors to the rest of the program.
+ * of its jobs. From the first number on as long as the others keep up, from the second on always.
  */
-enum { LEAST_SHARED = 1 << 21 };
+enum { LEAST_SHARED = 1 << 20, LEAST_ALWAYS_SHARED = 1 << 21 };
 
 static uint64_t work_of(const Model *model, const Pass *pass, int32_t layer) {
   const Sizes *s = &model->sizes;
@@ -131,7 +131,8 @@ static uint64_t work_of(const Model *model, const Pass *pass, int32_t layer) {
  * has no layer before it, to the number of layers, which has the head instead.
  */
 EXPORT void native_step(Model *model, const Pass *pass, int32_t layer) {
-  model->pool->alone = work_of(model, pass, layer) < LEAST_SHARED;
+  const uint64_t work = work_of(model, pass, layer);
+  model->pool->alone = work < (others_keep_up(model->pool) ? LEAST_SHARED : LEAST_ALWAYS_SHARED);
   if (layer > 0) compute_experts(model, pass, layer - 1);
   if (layer < model->sizes.layers) attend_layer(model, pass, layer);
   else compute_logits(model, pass);
