@@ -26,7 +26,7 @@ export const EXACT_TOLERANCES: RunnerTolerances = {
 /** What activations in bf16 have to keep of it, and keys and values in 16 bits. */
 export const ROUNDED_TOLERANCES: RunnerTolerances = { ...EXACT_TOLERANCES, nll: 1e-3, nearTies: true };
 
-/** No case begins later than this after the first, in milliseconds. */
+/** Milliseconds after the first case that another begins within, where nobody says how many. */
 const BUDGET_MS = 2000;
 /** Ways to choose that have every kernel of choosing in them. */
 const CHOSEN_BY = ['top-k, top-p and min-p', 'penalties:', 'a mask'];
@@ -40,6 +40,8 @@ export interface GoldenStepsOptions {
   readonly roundedFrom: number;
   /** What the runner was made with: it keeps keys and values in 16 bits, unless they are exact. */
   readonly activations: Activations;
+  /** No case begins later than this after the first, in milliseconds. Defaults to 2000. */
+  readonly budgetMs?: number;
 }
 
 /**
@@ -49,7 +51,7 @@ export interface GoldenStepsOptions {
  */
 export async function runGoldenSteps(
   runner: ModelRunner,
-  { golden, window, roundedFrom, activations }: GoldenStepsOptions,
+  { golden, window, roundedFrom, activations, budgetMs = BUDGET_MS }: GoldenStepsOptions,
 ): Promise<CheckResult> {
   const caseOf = ({ section, name, run }: RunnerCase, tolerances: RunnerTolerances) => ({
     name: `${section}, ${name}`,
@@ -70,5 +72,5 @@ export async function runGoldenSteps(
       .map((chosen) => caseOf(chosen, EXACT_TOLERANCES)),
     ...pieceCases(golden, roundedFrom - 1).map((each) => caseOf(each, ofPieces)),
   ];
-  return runCases(cases, { budgetMs: BUDGET_MS });
+  return runCases(cases, { budgetMs });
 }
