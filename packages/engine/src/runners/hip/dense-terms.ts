@@ -60,6 +60,15 @@ export function termTile(context: KernelContext, rows: number): TermTile | null 
   return rows <= LARGEST_OTHER_TILE ? null : (tiles.find((tile) => tile >= rows) ?? tiles.at(-1) ?? null);
 }
 
+/** Parts of packages/gpu that stand before both kinds of kernels: the one leaves terms where the products of the other read them. */
+const SHARED_PARTS = [
+  'bf16_products',
+  'bulk_copies',
+  ...MATRIX_TILE_PARTS,
+  'matrix_groups',
+  'matrix_row_groups',
+] as const;
+
 const SPLIT_THREADS = 256;
 const THREADS = 512;
 const TEAMS = THREADS / 32;
@@ -92,13 +101,7 @@ export function termForms(context: KernelContext, tile: TermTile): TermForms {
     const division = DIVISIONS[tile][name];
     return {
       parts: ['two_terms', 'dense_pieces', 'dense_place', 'dense_terms', 'dynamic_memory', 'dense_terms_groups'],
-      sharedParts: [
-        'bf16_products',
-        'bulk_copies',
-        ...MATRIX_TILE_PARTS,
-        'matrix_groups',
-        'matrix_row_groups',
-      ] as const,
+      sharedParts: SHARED_PARTS,
       threadsPerBlock: THREADS,
       sharedBytes: termBytes(tile, division),
       defines: {
@@ -139,7 +142,7 @@ export function splitForms(context: KernelContext): SplitForms {
     kernelForm(context, {
       name: 'split_rows',
       parts: ['two_terms', 'dense_pieces', 'dense_terms'],
-      sharedParts: ['bf16_products', 'bulk_copies', ...MATRIX_TILE_PARTS, 'matrix_groups', 'matrix_row_groups'],
+      sharedParts: SHARED_PARTS,
       symbol: 'split_rows',
       arguments: SPLIT_ARGUMENTS,
       threadsPerBlock: SPLIT_THREADS,
